@@ -1,0 +1,50 @@
+/* Message content on the wire: dot-stuffing both ways, and the CRLF discipline
+ * (RFC 5321, 2.3.8 and 4.5.2). Content is stored without dot-stuffing, as whole lines that end
+ * in CRLF. */
+#ifndef MAIL_BODY_H
+#define MAIL_BODY_H
+
+#include "common/view.h"
+
+/* Receiving. Zeroed is a fresh start (at the beginning of a line). */
+struct body_receiver {
+    unsigned state;       /* private */
+    uint64_t bytes;       /* content so far, CRLF counted, stuffing not (RFC 1870, 6.3) */
+    bool done;            /* CRLF.CRLF was read; *input starts with what follows it */
+    bool bare_cr, bare_lf; /* seen: the message must be refused, at its end */
+    bool eight_bit;       /* an octet above 127 was seen */
+    bool nul;             /* an octet 0 was seen */
+};
+
+/* The next piece of content from the front of *input, which moves. False when the input is
+ * used up or the end was found. Pieces borrow from the input or from constants, are as long as
+ * possible, and together are the content. Only CRLF "." CRLF ends it: bare CR or LF never does. */
+bool body_receive(struct body_receiver *r, struct view *input, struct view *piece);
+
+/* Sending. Zeroed is a fresh start. */
+struct body_sender {
+    bool middle; /* private: not at the beginning of a line */
+};
+
+/* The next piece to send, with dots stuffed; false when the input is used up. The caller ends the
+ * message with ".\r\n". */
+bool body_send(struct body_sender *s, struct view *input, struct view *piece);
+
+/* Watches content go by, piece by piece, up to the end of its header section. */
+struct header_scan {
+    unsigned state;    /* private */
+    char name[16];     /* private: the field name at the start of a line, lower case */
+    unsigned name_len; /* private */
+    unsigned received; /* Received fields so far: hops (RFC 5321, 6.3) */
+    bool ended;        /* the empty line was seen */
+};
+
+void header_scan_feed(struct header_scan *h, struct view piece);
+
+/* The header section of a whole message, without the empty line; all of it if there is no
+ * empty line. */
+struct view body_header(struct view message);
+/* The value of the first field `name` (unfolded is the caller's work); false if there is none. */
+bool header_find(struct view header, struct view name, struct view *value) MUST_USE;
+
+#endif

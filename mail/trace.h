@@ -1,0 +1,22 @@
+/* Trace fields (RFC 5321, 4.4) and dates (RFC 5322, 3.3). */
+#ifndef MAIL_TRACE_H
+#define MAIL_TRACE_H
+
+#include "common/buf.h"
+#include "common/view.h"
+#include "mail/envelope.h"
+
+/* "Mon, 23 Nov 2026 08:15:00 +0000" from milliseconds since 1970; always UTC. */
+bool trace_date(uint64_t wall_ms, struct buf *out) MUST_USE;
+/* "2026-11-23T08:15:00.123Z" */
+bool trace_timestamp(uint64_t wall_ms, struct buf *out) MUST_USE;
+
+/* The Received field with its CRLF, folded, from the envelope's facts:
+ *   Received: from HELO (HELO [CLIENT])
+ *       by HOSTNAME (Tern) with ESMTPS (TLSv1.3 CIPHER BITS) id SESSION
+ *       for <RCPT>; DATE
+ * "for" only when there is exactly one recipient. An IPv6 client is printed "IPv6:...".
+ * What the client said is cleaned: only printable ASCII without ( ) \ < > passes. */
+bool trace_received(const struct envelope *e, struct view hostname, struct buf *out) MUST_USE;
+
+#endif
