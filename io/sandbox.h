@@ -1,0 +1,41 @@
+/* What a process may still do once it has everything it needs: ids, limits, Landlock,
+ * seccomp. A call that the profile does not name kills the process (SIGSYS), in tests and in
+ * production alike. */
+#ifndef IO_SANDBOX_H
+#define IO_SANDBOX_H
+
+#include "common/attrs.h"
+#include "common/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* What a role adds to the base (memory, read/write/send/recv on what it holds, epoll, clocks, exit). */
+enum sandbox_power {
+    SANDBOX_ACCEPT = 1 << 0,     /* accept4, getpeername, getsockname, setsockopt on inherited listeners */
+    SANDBOX_CONNECT = 1 << 1,    /* socket(AF_INET/AF_INET6, STREAM), connect, bind, getsockopt */
+    SANDBOX_DATAGRAM = 1 << 2,   /* socket(AF_INET/AF_INET6, DGRAM), sendto, recvfrom */
+    SANDBOX_FILES = 1 << 3,      /* openat, rename, link, unlink, mkdir, fsync, stat, getdents, flock, fallocate */
+    SANDBOX_THREADS = 1 << 4,    /* clone for threads, futex wait */
+    SANDBOX_SUPERVISE = 1 << 5,  /* master: fork, exec, wait, kill, setuid, bind, listen, socket */
+    SANDBOX_PEERCRED = 1 << 6,   /* getsockopt(SO_PEERCRED) */
+};
+
+struct sandbox {
+    const char *role;
+    unsigned powers;
+    uid_t uid;
+    gid_t gid;                 /* dropped to when started as root; ignored otherwise */
+    const char *writable[4];   /* Landlock: folders for reading and writing, NULL-terminated */
+    const char *readable[4];   /* Landlock: folders or files for reading only */
+    uint64_t files_max;        /* RLIMIT_NOFILE; 0: leave */
+};
+
+/* Drops groups and ids (when root), sets no_new_privs, no dumping, limits, Landlock, seccomp, in
+ * this order. Nothing is open for half of it: 0, or a negative errno and words. A kernel
+ * without Landlock is an error unless `TERN_WITHOUT_LANDLOCK=1` is in the environment, which
+ * is logged as a warning. */
+int sandbox_enter(const struct sandbox *s, struct error *err) MUST_USE;
+
+#endif

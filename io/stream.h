@@ -1,0 +1,37 @@
+/* One non-blocking byte stream, plain or TLS. No buffers of its own: the caller reads straight
+ * into its input and writes straight from its output. */
+#ifndef IO_STREAM_H
+#define IO_STREAM_H
+
+#include "common/attrs.h"
+#include "common/error.h"
+#include "io/tls.h"
+
+enum {
+    STREAM_WANT_READ = -100000,  /* nothing now; watch for readable */
+    STREAM_WANT_WRITE = -100001, /* nothing now; watch for writable */
+};
+
+struct stream {
+    int fd;
+    struct tls *tls; /* NULL: plain */
+};
+
+void stream_init(struct stream *s, int fd); /* takes the descriptor */
+/* Ends TLS and closes. `s->fd` is -1 afterwards. */
+void stream_close(struct stream *s);
+
+/* Turns a plain stream into TLS; then call stream_handshake until it answers 0. There is no way
+ * back to plain text. Negative errno: out of resources. */
+int stream_accept_tls(struct stream *s, struct tls_context *c) MUST_USE;
+int stream_connect_tls(struct stream *s, struct tls_context *c, struct view name,
+                       bool verify) MUST_USE;
+int stream_handshake(struct stream *s, struct error *err) MUST_USE;
+
+/* A count, 0 at the end of the stream, STREAM_WANT_*, or a negative errno. */
+long stream_read(struct stream *s, void *room, size_t size) MUST_USE;
+long stream_write(struct stream *s, const void *bytes, size_t size) MUST_USE;
+/* Bytes that stream_read can give without the socket becoming readable. */
+bool stream_has_pending(const struct stream *s);
+
+#endif

@@ -1,0 +1,44 @@
+/* TLS by OpenSSL: contexts, handshakes, what to say about them. Only this file's source and
+ * stream.c include OpenSSL. TLS 1.2 and later, no renegotiation, no compression. */
+#ifndef IO_TLS_H
+#define IO_TLS_H
+
+#include "common/attrs.h"
+#include "common/buf.h"
+#include "common/error.h"
+#include "common/view.h"
+
+struct tls_context; /* heap; shared by connections */
+struct tls;         /* one connection */
+
+/* A server's: certificate chain and key as PEM text. NULL and *err otherwise. Tickets are bound to
+ * this context. */
+struct tls_context *tls_server_new(struct view certificates_pem, struct view key_pem,
+                                   struct error *err) MUST_USE;
+/* A client's: `ca_pem` is a bundle of trust anchors, empty when there is none (then nothing can be
+ * verified; opportunistic TLS needs none). */
+struct tls_context *tls_client_new(struct view ca_pem, struct error *err) MUST_USE;
+void tls_context_free(struct tls_context **c);
+
+/* On a connected non-blocking socket, which stays the caller's. */
+struct tls *tls_accept_on(struct tls_context *c, int fd) MUST_USE;
+/* `name` is sent as SNI (not when it is an address) and, if `verify`, must match the certificate's
+ * DNS names (RFC 9525), which must chain to a trust anchor. */
+struct tls *tls_connect_on(struct tls_context *c, int fd, struct view name, bool verify) MUST_USE;
+void tls_free(struct tls **t); /* sends close_notify if that does not block */
+
+/* 0: done; STREAM_WANT_READ, STREAM_WANT_WRITE (io/stream.h): call again then; negative errno with
+ * words in err: over. tls_read: 0 is a clean end. */
+int tls_handshake(struct tls *t, struct error *err) MUST_USE;
+long tls_read(struct tls *t, void *room, size_t size) MUST_USE;
+long tls_write(struct tls *t, const void *bytes, size_t size) MUST_USE;
+size_t tls_pending(const struct tls *t); /* decrypted bytes that wait inside */
+
+/* For Received and logs: "TLSv1.3 TLS_AES_256_GCM_SHA384 256". */
+struct tls_facts {
+    char text[96]; /* NUL-terminated */
+    bool verified; /* client side: the certificate was verified */
+};
+void tls_describe(const struct tls *t, struct tls_facts *out);
+
+#endif
