@@ -39,12 +39,16 @@ struct config_item {
 
 /* Reads the file (and what it includes). Never NULL: a file that cannot be read or parsed
  * is an error inside. `include: other.yaml` or a list of them at the top level merges those
- * files' top-level keys; a key given twice is an error that names both places. */
+ * files' top-level keys (relative to the including file); a key given twice is an error that names
+ * both places. */
 struct config *config_read(const char *path) MUST_USE;
-/* The same from bytes that master has read: `names` tells which file each line came from. */
-struct config *config_parse(struct view bytes) MUST_USE;
-/* The document with all includes, to hand to other processes: config_parse reads it. */
-bool config_flatten(struct config *c, struct buf *out) MUST_USE;
+/* All files that were read, with their names, as bytes to hand to other processes: config_parse
+ * makes the same document of them, positions included, without opening anything. Sections
+ * that are not from a file can be added as named attachments before bundling. */
+bool config_bundle(const struct config *c, struct buf *out) MUST_USE;
+struct config *config_parse(struct view bundle) MUST_USE; /* borrows `bundle` */
+void config_attach(struct config *c, const char *name, struct view bytes); /* copies */
+bool config_attachment(const struct config *c, const char *name, struct view *out);
 void config_free(struct config **c);
 
 /* Fills *section from the mapping `node` (NULL: all defaults). Unknown keys, wrong types,

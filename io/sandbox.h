@@ -33,9 +33,8 @@ struct sandbox {
 };
 
 /* Drops groups and ids (when root), sets no_new_privs, no dumping, limits, Landlock, seccomp, in
- * this order. Nothing is open for half of it: 0, or a negative errno and words. A kernel
- * without Landlock is an error unless `TERN_WITHOUT_LANDLOCK=1` is in the environment, which
- * is logged as a warning. */
+ * this order: 0, or a negative errno and words. A kernel without Landlock costs that layer
+ * alone: it is logged as a warning ("landlock_unavailable"), and the rest holds. */
 int sandbox_enter(const struct sandbox *s, struct error *err) MUST_USE;
 
 #endif
