@@ -1,0 +1,190 @@
+/* Everything that can be configured, as every process sees it. One table a section in settings.c;
+ * constant for the life of a process (the queue alone takes new ones while it runs). */
+#ifndef IPC_SETTINGS_H
+#define IPC_SETTINGS_H
+
+#include "common/error.h"
+#include "common/table.h"
+#include "common/view.h"
+#include "io/config.h"
+#include "io/log.h"
+#include "io/net.h"
+#include "mail/address.h"
+#include "mail/pattern.h"
+
+struct network_list {
+    const struct net_block *blocks;
+    size_t count;
+};
+
+enum listener_tls {
+    LISTENER_TLS_OFFERED, /* STARTTLS when there is a certificate; the default */
+    LISTENER_TLS_NONE,
+    LISTENER_TLS_IMPLICIT, /* from the first byte; needs a certificate */
+};
+
+struct listener_settings {
+    struct net_address address; /* with port */
+    unsigned tls;               /* enum listener_tls */
+    struct network_list trust;  /* may relay through this listener, beside settings.trust */
+    const char *origin;         /* "file:line" */
+};
+
+enum domain_kind { DOMAIN_LOCAL, DOMAIN_RELAY };
+
+/* A domain that mail from anybody is accepted for. */
+struct domain_settings {
+    struct table_entry entry; /* by name, without case */
+    struct view name;
+    unsigned deliver;         /* enum domain_kind: "maildir" or "relay" */
+    bool directory;           /* DOMAIN_LOCAL: each folder below maildir.root/DOMAIN is a mailbox */
+    const char *origin;
+};
+
+/* A mailbox: who it is for, and its folder below maildir.root. */
+struct mailbox_settings {
+    struct table_entry entry;       /* by address_key, when `pattern` is NULL */
+    struct view address;            /* as configured */
+    const struct pattern *pattern;  /* or a pattern over address_key, "/^sales-.*@example\.org$/" */
+    struct view folder;             /* relative, checked: one or two names of a-z 0-9 . _ - + @ that
+                                     * do not begin with a dot, joined by '/' */
+    const char *origin;
+};
+
+enum route_tls { ROUTE_TLS_OFFERED, ROUTE_TLS_NONE, ROUTE_TLS_REQUIRED };
+
+/* Where mail for a domain goes instead of its MX hosts. */
+struct route_settings {
+    struct view domain;       /* "example.net", ".example.net" (subdomains), "*" (everything) */
+    struct view host;         /* a name or an address; A and AAAA only, no MX */
+    uint16_t port;
+    unsigned tls;             /* enum route_tls */
+    bool implicit_tls;        /* smtps:// */
+    const char *origin;
+};
+
+struct settings {
+    struct view hostname;     /* the only item without a default */
+    struct listener_settings *listeners;
+    size_t listener_count;    /* default: one, "*:25" */
+    struct network_list trust; /* may relay through every listener; default: loopback */
+    unsigned log_format;      /* enum log_format */
+    unsigned log_level;       /* enum log_level */
+
+    struct users_settings {
+        struct view smtpd, queue, delivery, dns, local; /* system users, when started as root */
+    } users;
+    struct tls_settings {
+        struct view certificate, key; /* paths; both or neither */
+        struct view trust_anchors;    /* path of a CA bundle; may be missing unless required */
+    } tls;
+
+    struct table domains;     /* struct domain_settings */
+    struct table mailboxes;   /* struct mailbox_settings with an address */
+    struct mailbox_settings **patterns; /* those with a pattern, in order */
+    size_t pattern_count;
+    struct route_settings *routes; /* in order; first match wins */
+    size_t route_count;
+
+    struct maildir_settings {
+        struct view root;
+    } maildir;
+    struct spool_settings {
+        struct view path;
+        uint64_t segment_bytes;   /* 64M; a power of two, 1M to 64M */
+        uint64_t big_body_bytes;  /* 256K: larger bodies are files of their own */
+        uint64_t reserve_bytes;   /* 512M: with less free, new mail is answered 452 */
+        uint64_t cache_bytes;     /* 64M: fresh small bodies kept in memory */
+    } spool;
+    struct dns_settings {
+        struct net_address *servers; /* default: those of the system's resolver configuration */
+        size_t server_count;
+        uint64_t timeout_ms;      /* of one try */
+        uint64_t tries;           /* of each server */
+        uint64_t cache_entries;
+        uint64_t ttl_most_ms, negative_ttl_ms;
+    } dns;
+    struct limits_settings {
+        uint64_t message_bytes;   /* 50M */
+        uint64_t recipients;      /* of a message: 100 to 1000, default 1000 */
+        uint64_t hops;            /* Received fields: 50 */
+        uint64_t connections;     /* in total: 1000 */
+        uint64_t connections_per_client; /* 50 */
+        uint64_t client_prefix4, client_prefix6; /* bits: 32, 64 */
+        uint64_t errors;          /* refused commands of a session before 421: 20 */
+        uint64_t body_memory_bytes; /* bodies held in memory by one smtpd process: 64M */
+    } limits;
+    struct timeouts_settings {    /* all in ms */
+        uint64_t command;         /* waiting for a client's command: 5m (RFC 5321, 4.5.3.2.7) */
+        uint64_t content;         /* waiting for more of a message: 3m */
+        uint64_t message;         /* a whole message, first to last byte: 30m */
+        uint64_t session;         /* a whole session that sends no message: 30m */
+        uint64_t handshake;       /* TLS, both directions: 1m */
+        uint64_t commit;          /* smtpd waiting for the queue: 1m */
+        uint64_t drain;           /* after SIGTERM, for running transactions: 30s */
+        uint64_t connect;         /* to a remote host: 30s */
+        uint64_t greeting, ehlo, mail, rcpt, data, block, final, rset; /* client: RFC 5321, 4.5.3.2 */
+        uint64_t idle_connection; /* a connection kept for the next message: 5s */
+    } timeouts;
+    struct retry_settings {
+        uint64_t first_ms;        /* 5m */
+        uint64_t factor_milli;    /* 2.0 */
+        uint64_t longest_ms;      /* 4h */
+        uint64_t lifetime_ms;     /* 5d */
+        uint64_t notice_ms;       /* delay notice after 4h; 0: none */
+        uint64_t jitter_percent;  /* 10: of each interval, either way */
+    } retry;
+    struct delivery_settings {
+        uint64_t concurrency;     /* connections to one destination: 20 */
+        uint64_t connections;     /* of one delivery process: 500 */
+        uint64_t hosts;           /* MX hosts tried in one attempt: 5 */
+        uint64_t addresses;       /* addresses tried in one attempt: 8 */
+        uint64_t messages_per_connection; /* 100 */
+        uint64_t port;            /* of MX hosts: 25 */
+        bool loopback;            /* deliver to loopback addresses that MX records name: no */
+    } delivery;
+    struct workers_settings {
+        uint64_t smtpd;           /* 0: one a processor */
+        uint64_t delivery;        /* 1 */
+    } workers;
+};
+
+/* Reads `c` into *s. Every mistake is reported in c; views and tables live as long as c. */
+void settings_read(struct settings *s, struct config *c);
+/* What only the running machine can say: system resolvers (attached as "resolvers") and the folders
+ * of directory domains (attached as "folders/DOMAIN"). Call before settings_read, in master and in
+ * the admin tool; reports into c. */
+void settings_gather(struct config *c);
+void settings_release(struct settings *s); /* patterns and table buckets */
+
+const struct domain_settings *settings_domain(const struct settings *s, struct view domain);
+/* The mailbox of an address whose domain is local; NULL: unknown. "postmaster" without a domain
+ * and postmaster@ any local domain fall back to the mailbox "postmaster@<first match>" rules:
+ * exact address, then patterns, then the directory rule, then for postmaster the mailbox that
+ * any local domain gives it. `folder_room` receives the folder of a directory rule. */
+bool settings_mailbox(const struct settings *s, const struct address *a, struct buf *folder) MUST_USE;
+bool network_list_has(const struct network_list *l, const struct net_address *a);
+
+/* Where mail for a recipient goes now: the next hop. */
+enum hop_kind { HOP_LOCAL, HOP_MX, HOP_HOST, HOP_KINDS };
+
+struct hop {
+    enum hop_kind kind;
+    struct view name;     /* destination's name for logs and grouping: the domain in lower case for
+                           * HOP_MX, "host:port" for HOP_HOST, "local" for HOP_LOCAL */
+    struct view host;     /* HOP_HOST: the host; HOP_MX: the domain */
+    uint16_t port;
+    unsigned tls;         /* enum route_tls */
+    bool implicit_tls;
+};
+
+/* Local domains go to HOP_LOCAL, others by the first matching route, else by MX. `room` holds the
+ * name. False: the address has no domain and is not postmaster's. */
+bool settings_hop(const struct settings *s, const struct address *rcpt, struct buf *room,
+                  struct hop *out) MUST_USE;
+
+/* For the manual page test: every item of every section, "section.name". */
+size_t settings_item_count(void);
+void settings_item(size_t i, const char **section, const struct config_item **item);
+
+#endif
