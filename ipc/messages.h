@@ -1,0 +1,241 @@
+/* Who says what to whom. One table makes the numbers, the names for logs and the direction check;
+ * each message is a struct with an encode and a decode (messages.c). A packet is one
+ * byte of type and the fields; at most CHANNEL_PACKET_MAX bytes, at most one descriptor.
+ *
+ * Ids are made by the side that asks and mean something only on that channel. Views in decoded
+ * messages borrow from the packet. */
+#ifndef IPC_MESSAGES_H
+#define IPC_MESSAGES_H
+
+#include "common/buf.h"
+#include "common/view.h"
+
+enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, PROCESS_KINDS };
+#define FROM(process) (1u << (process))
+#define WORKER        (FROM(DELIVERY) | FROM(LOCAL))
+#define ASKER         (FROM(SMTPD) | FROM(DELIVERY))
+#define CHILD         (FROM(SMTPD) | FROM(QUEUE) | FROM(DELIVERY) | FROM(DNS) | FROM(LOCAL))
+
+/* clang-format off */
+#define MESSAGES(M)                                                                                \
+    /* name             lower            from            to                                     */ \
+    M(GRANT,            grant,           FROM(MASTER),   CHILD)        /* + fd: something to hold */ \
+    M(START,            start,           FROM(MASTER),   CHILD)        /* that was all: lock up, run */ \
+    M(READY,            ready,           CHILD,          FROM(MASTER)) /* locked up, in its loop */ \
+    M(DRAIN,            drain,           FROM(MASTER),   CHILD)        /* finish what runs, then end */ \
+    M(RELOADED,         reloaded,        FROM(MASTER),   FROM(QUEUE))  /* how a reload went, for status */ \
+    M(SPOOL_STATE,      spool_state,     FROM(QUEUE),    FROM(SMTPD))  /* whether new mail is welcome */ \
+    M(SPOOL_PART,       spool_part,      FROM(SMTPD),    FROM(QUEUE))  /* some of a body that exceeds a packet */ \
+    M(SPOOL_OPEN,       spool_open,      FROM(SMTPD),    FROM(QUEUE))  /* a large body is coming */ \
+    M(SPOOL_OPENED,     spool_opened,    FROM(QUEUE),    FROM(SMTPD))  /* + fd to write it to */ \
+    M(SPOOL_COMMIT,     spool_commit,    FROM(SMTPD),    FROM(QUEUE))  /* envelope, rest of the body */ \
+    M(SPOOL_COMMITTED,  spool_committed, FROM(QUEUE),    FROM(SMTPD))  /* durable: 250 may be sent */ \
+    M(SPOOL_FAILED,     spool_failed,    FROM(QUEUE),    FROM(SMTPD))  /* not durable, and why */ \
+    M(SPOOL_ABORT,      spool_abort,     FROM(SMTPD),    FROM(QUEUE))  /* forget it */ \
+    M(READY_FOR,        ready_for,       WORKER,         FROM(QUEUE))  /* so many jobs at once, in all */ \
+    M(JOB_PART,         job_part,        FROM(QUEUE),    WORKER)       /* some of a body that exceeds a packet */ \
+    M(JOB_START,        job_start,       FROM(QUEUE),    WORKER)       /* recipients of one hop, body or + fd */ \
+    M(JOB_CANCEL,       job_cancel,      FROM(QUEUE),    WORKER)       /* not wanted any more, if not begun */ \
+    M(RCPT_RESULT,      rcpt_result,     WORKER,         FROM(QUEUE))  /* what became of one, or of all */ \
+    M(JOB_END,          job_end,         WORKER,         FROM(QUEUE))  /* every recipient has its result */ \
+    M(DNS_ASK,          dns_ask,         ASKER,          FROM(DNS))    /* a route, addresses, a name */ \
+    M(DNS_ANSWER,       dns_answer,      FROM(DNS),      ASKER)
+/* clang-format on */
+
+enum message {
+#define MESSAGE_NUMBER(NAME, lower, from, to) MESSAGE_##NAME,
+    MESSAGES(MESSAGE_NUMBER)
+#undef MESSAGE_NUMBER
+        MESSAGE_KINDS
+};
+
+const char *process_name(enum process p);  /* "smtpd" */
+const char *message_name(enum message m);  /* "SPOOL_COMMIT" */
+bool message_allowed(enum message m, enum process from, enum process to);
+/* The type in the packet's first byte; *fields is the rest. False: no such type, or empty. */
+bool message_open(struct view packet, enum message *type, struct view *fields) MUST_USE;
+
+/* ---- master and its children ---- */
+
+enum grant_kind {
+    GRANT_SETTINGS,      /* sealed memory file: the bundle of configuration files */
+    GRANT_LISTENER,      /* index: of settings.listeners */
+    GRANT_CERTIFICATE,   /* PEM file, open for reading */
+    GRANT_KEY,           /* PEM file, open for reading */
+    GRANT_TRUST_ANCHORS, /* PEM file, open for reading */
+    GRANT_CONTROL,       /* the listening control socket */
+    GRANT_COUNTERS,      /* shared memory: connections by client; index: this process's share */
+    GRANT_PEER,          /* a channel to process `peer` number `index` */
+    GRANT_KINDS
+};
+
+struct message_grant {
+    enum grant_kind kind;
+    uint32_t index;
+    enum process peer; /* GRANT_PEER */
+};
+struct message_start {
+    uint32_t index;       /* of this process among its kind */
+    uint32_t count;       /* processes of this kind */
+    uint32_t generation;  /* of the configuration: 1, 2 ... */
+    uint32_t uid, gid;    /* to become; UINT32_MAX: stay */
+};
+struct message_ready {
+    uint8_t unused;
+};
+struct message_drain {
+    uint8_t unused;
+};
+struct message_reloaded {
+    uint32_t generation;   /* in force */
+    uint64_t at_ms;        /* wall clock */
+    bool ok;
+    struct view words;     /* the first error when not ok */
+};
+
+/* ---- smtpd and queue ---- */
+
+enum spool_trouble {
+    SPOOL_FINE,
+    SPOOL_FULL,      /* 452 4.3.1: not enough disk */
+    SPOOL_BROKEN,    /* 451 4.3.0: a write or sync failed */
+    SPOOL_SUSPENDED, /* 421 4.3.2: failed again, or draining */
+    SPOOL_INVALID,   /* 554 5.6.0: the queue could not read what smtpd sent */
+    SPOOL_TROUBLES
+};
+
+struct message_spool_state {
+    enum spool_trouble trouble;
+    uint64_t room_bytes; /* the largest message that there is room for */
+};
+struct message_spool_part {
+    uint64_t transaction;
+    struct view bytes; /* rest of the packet */
+};
+struct message_spool_open {
+    uint64_t transaction;
+};
+struct message_spool_opened {
+    uint64_t transaction;
+};
+struct message_spool_commit {
+    uint64_t transaction;
+    uint64_t body_bytes; /* of the whole body */
+    uint32_t body_crc;   /* CRC32C of the whole body */
+    bool big;            /* the body is in the file of SPOOL_OPENED */
+    struct view envelope; /* mail/envelope.h */
+    struct view body;    /* rest of the packet: the body, or what SPOOL_PARTs left over */
+};
+struct message_spool_committed {
+    uint64_t transaction;
+    uint64_t message; /* its id in the queue */
+};
+struct message_spool_failed {
+    uint64_t transaction; /* also the answer to a SPOOL_OPEN */
+    enum spool_trouble trouble;
+};
+struct message_spool_abort {
+    uint64_t transaction;
+};
+
+/* ---- queue and workers ---- */
+
+enum { JOB_ALL_RCPTS = UINT32_MAX };
+
+struct message_ready_for {
+    uint32_t jobs; /* that may run at once */
+};
+struct message_job_part {
+    uint64_t job;
+    struct view bytes;
+};
+struct job_rcpt {
+    uint32_t index;      /* in the envelope; names the recipient in RCPT_RESULT */
+    struct view address;
+};
+struct message_job_start {
+    uint64_t job;
+    uint64_t message;
+    uint64_t arrival_ms;
+    uint32_t attempt;    /* 1 for the first */
+    /* the hop, as settings_hop gave it */
+    uint8_t hop_kind;    /* enum hop_kind */
+    struct view hop_name, host;
+    uint16_t port;
+    uint8_t tls;         /* enum route_tls */
+    bool implicit_tls;
+    bool body_8bit;
+    bool big;            /* the body is the file whose descriptor came along, read-only */
+    uint64_t body_bytes;
+    uint32_t body_crc;
+    struct view sender;
+    struct view rcpts;   /* job_rcpt after job_rcpt: job_rcpts_put, job_rcpts_take */
+    uint32_t rcpt_count;
+    struct view body;    /* rest of the packet: the body, or what JOB_PARTs left over */
+};
+struct message_job_cancel {
+    uint64_t job;
+};
+struct message_rcpt_result {
+    uint64_t job;
+    uint32_t rcpt;       /* job_rcpt.index, or JOB_ALL_RCPTS */
+    uint32_t duration_ms; /* of the attempt */
+    struct view outcome; /* mail/outcome.h */
+};
+struct message_job_end {
+    uint64_t job;
+};
+
+bool job_rcpts_put(struct buf *out, const struct job_rcpt *r) MUST_USE;
+bool job_rcpts_take(struct view *rest, struct job_rcpt *out) MUST_USE;
+
+/* ---- smtpd, delivery and dns ---- */
+
+enum dns_question {
+    DNS_ROUTE,     /* domain -> mail hosts by preference, equal ones shuffled (RFC 5321, 5.1) */
+    DNS_ADDRESSES, /* host name -> addresses, IPv6 and IPv4 */
+    DNS_QUESTIONS
+};
+enum dns_result {
+    DNS_OK,
+    DNS_NO_DOMAIN,   /* NXDOMAIN: permanent */
+    DNS_NO_HOSTS,    /* the domain is there, but neither MX nor address: permanent */
+    DNS_NULL_MX,     /* RFC 7505: it takes no mail: permanent */
+    DNS_TEMPORARY,   /* SERVFAIL, time-out, no resolver answers: try again */
+    DNS_MALFORMED,   /* an answer that breaks the rules (CNAME loop, bad names): try again */
+    DNS_RESULTS
+};
+
+struct message_dns_ask {
+    uint64_t question;
+    enum dns_question kind;
+    struct view name;
+};
+struct message_dns_answer {
+    uint64_t question;
+    enum dns_result result;
+    bool implicit;       /* DNS_ROUTE: no MX record, the domain itself is the host */
+    struct view words;   /* why not, for people: "SERVFAIL from 192.0.2.53" */
+    struct view items;   /* dns_item after dns_item: dns_items_put, dns_items_take */
+    uint32_t item_count;
+};
+struct dns_item {
+    uint16_t preference; /* DNS_ROUTE */
+    struct view host;    /* DNS_ROUTE: a host name, lower case, valid */
+    uint8_t family;      /* DNS_ADDRESSES: AF_INET, AF_INET6 */
+    uint8_t address[16];
+};
+
+bool dns_items_put(struct buf *out, enum dns_question kind, const struct dns_item *item) MUST_USE;
+bool dns_items_take(struct view *rest, enum dns_question kind, struct dns_item *out) MUST_USE;
+const char *dns_result_name(enum dns_result r);
+
+/* Encode writes a whole packet to `room` (CHANNEL_PACKET_MAX bytes); false: it does not fit.
+ * Decode reads the fields behind the type; false: short, left over, or a value out of range. */
+#define MESSAGE_CODEC(NAME, lower, from, to)                                                       \
+    bool message_##lower##_encode(const struct message_##lower *m, struct buf *room) MUST_USE;     \
+    bool message_##lower##_decode(struct view fields, struct message_##lower *m) MUST_USE;
+MESSAGES(MESSAGE_CODEC)
+#undef MESSAGE_CODEC
+
+#endif
