@@ -140,7 +140,7 @@ struct message_spool_abort {
 
 /* ---- queue and workers ---- */
 
-enum { JOB_ALL_RCPTS = UINT32_MAX };
+#define JOB_ALL_RCPTS UINT32_MAX /* as the recipient of an RCPT_RESULT */
 
 struct message_ready_for {
     uint32_t jobs; /* that may run at once */
