@@ -1,0 +1,133 @@
+"""Do the lint tests find what they look for?"""
+
+import contextlib
+import io
+import pathlib
+import tempfile
+import unittest
+
+import functions
+import includes
+import libraries
+
+
+class Tree(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name)
+        self.write("common/view.h", "")
+        self.write("io/loop.h", '#include "common/view.h"\n')
+        self.write("queue/spool.h", "")
+        self.write("smtpd/session.h", "")
+
+    def write(self, name, text):
+        path = self.root / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def run_lint(self, lint):
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            status = lint.main(self.root)
+        self.assertEqual(status, 1 if output.getvalue() else 0)
+        return output.getvalue().splitlines()
+
+    def test_a_good_tree_passes(self):
+        self.write(
+            "queue/spool.c",
+            '#include "queue/spool.h"\n\n#include "io/loop.h"\n\n#include <unistd.h>\n'
+            '/* strcpy() */ int x = 1; // gets()\nchar *s = "system(\\"x\\")"; my_atoi(s);\n',
+        )
+        self.assertEqual(self.run_lint(includes), [])
+        self.assertEqual(self.run_lint(functions), [])
+
+    def test_nothing_to_look_at_is_a_mistake(self):
+        self.root = self.root / "nowhere"
+        self.assertEqual(self.run_lint(includes), ["includes: found nothing to look at"])
+        self.assertEqual(self.run_lint(functions), ["functions: found nothing to look at"])
+
+    def include(self, name, line, wanted):
+        self.write(name, "\n" + line + "\n")
+        self.assertEqual(self.run_lint(includes), [f"{name}:2: {wanted}"])
+
+    def test_common_stands_on_nothing(self):
+        self.include(
+            "common/x.c", '#include "io/loop.h"', '"io/loop.h": common must not include io'
+        )
+
+    def test_mail_knows_no_io(self):
+        self.include("mail/x.h", '# include "io/loop.h"', '"io/loop.h": mail must not include io')
+
+    def test_roles_do_not_know_each_other(self):
+        self.include(
+            "queue/x.c",
+            '#include "smtpd/session.h"',
+            '"smtpd/session.h": queue must not include smtpd',
+        )
+
+    def test_names_start_at_the_root(self):
+        self.include("queue/x.c", '#include "spool.h"', '"spool.h" is not written from the root')
+
+    def test_names_do_not_climb(self):
+        self.include(
+            "queue/x.c",
+            '#include "queue/../io/loop.h"',
+            '"queue/../io/loop.h" is not written from the root',
+        )
+
+    def test_sources_are_not_included(self):
+        self.include("queue/x.c", '#include "queue/y.c"', '"queue/y.c" is no header')
+
+    def test_the_own_header_comes_first(self):
+        self.include(
+            "queue/spool.c", '#include "io/loop.h"', '"queue/spool.h" does not come first'
+        )
+
+    def test_only_dns_parses_dns(self):
+        self.include("delivery/x.c", "#include <ares.h>", "<ares.h> belongs to dns")
+
+    def test_mail_makes_no_system_calls(self):
+        self.include(
+            "mail/x.c",
+            "#include <sys/socket.h>",
+            "<sys/socket.h>: mail makes no system calls",
+        )
+
+    def test_forbidden_functions_are_found(self):
+        self.write("queue/x.c", '/* one\ntwo */ char *s = "\\"";\nn = atoi (s);\nsprintf(s, "");\n')
+        self.assertEqual(
+            self.run_lint(functions),
+            [
+                "queue/x.c:3: atoi() is forbidden; use view_to_u64",
+                "queue/x.c:4: sprintf() is forbidden; use buf_printf",
+            ],
+        )
+
+
+class Libraries(unittest.TestCase):
+    def test_names_are_read(self):
+        line = " 0x0000000000000001 (NEEDED)             Shared library: [libpcre2-8.so.0]"
+        self.assertEqual(libraries.NEEDED.findall(line), ["libpcre2-8"])
+
+    def test_forbidden_and_wanted(self):
+        self.assertEqual(list(libraries.complain("tern-queue", {"libc"})), [])
+        self.assertEqual(
+            list(libraries.complain("tern-queue", {"libc", "libssl"})),
+            ["tern-queue: must not need libssl"],
+        )
+        self.assertEqual(
+            list(libraries.complain("tern-dns", {"libc"})),
+            ["tern-dns: does not need libcares, which it should"],
+        )
+        self.assertNotEqual(list(libraries.complain("tern-queue", set())), [])
+
+    def test_missing_executables_are_found(self):
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            self.assertEqual(libraries.main("readelf", []), 1)
+        self.assertEqual(len(output.getvalue().splitlines()), len(libraries.RULES))
+
+
+if __name__ == "__main__":
+    unittest.main()
