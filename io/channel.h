@@ -28,13 +28,16 @@ struct channel { /* embed in the object that talks to the peer */
 int channel_pair(int fds[2]) MUST_USE; /* non-blocking, close-on-exec; 0 or negative errno */
 
 /* Takes the descriptor and begins to watch it; callbacks must be set before. At most
- * a fixed number of packets is received per turn, so that channels share the loop fairly. */
+ * a fixed number of packets is received per turn, so that channels share the loop fairly. After a
+ * negative errno the descriptor is still the caller's. */
 int channel_open(struct channel *c, struct loop *l, int fd) MUST_USE;
 void channel_close(struct channel *c); /* safe when closed; drops what is unsent */
 bool channel_is_open(const struct channel *c);
 
 /* Sends, or keeps a copy to send later: never blocks, never fails visibly (a dead peer shows as
- * `closed`). `fd` is -1 or is duplicated into the message; the caller keeps its own. */
+ * `closed`, later, from the loop, and after everything that it still said; a closed channel drops
+ * the message). At least one byte. `fd` is -1 or is duplicated into the message; the caller keeps
+ * its own. */
 void channel_send(struct channel *c, struct view bytes, int fd);
 
 /* Without a loop, blocking: for start-up, before the sandbox. Bytes received, 0 at the end, or a
