@@ -3,7 +3,9 @@
  *   log_info("message_accepted", LOG_ID("message", id), LOG_U64("size_bytes", n));
  *
  * Event names are stable and in past tense; keys carry units (_ms, _bytes, _s). Everything
- * foreign is escaped here and nowhere else. A line is one write(2). */
+ * foreign is escaped here and nowhere else. A line is one write(2); when that fails the line is
+ * lost, and the next one counts it (lines_lost). Long values are cut. Only a process's first
+ * thread may log. */
 #ifndef IO_LOG_H
 #define IO_LOG_H
 
