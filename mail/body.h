@@ -33,8 +33,7 @@ bool body_send(struct body_sender *s, struct view *input, struct view *piece);
 /* Watches content go by, piece by piece, up to the end of its header section. */
 struct header_scan {
     unsigned state;    /* private */
-    char name[16];     /* private: the field name at the start of a line, lower case */
-    unsigned name_len; /* private */
+    unsigned matched;  /* private: bytes of the field name that agree so far */
     unsigned received; /* Received fields so far: hops (RFC 5321, 6.3) */
     bool ended;        /* the empty line was seen */
 };
