@@ -1,0 +1,76 @@
+#include "mail/pattern.h"
+
+#include "common/memory.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+    MATCH_STEPS_MAX = 100000, /* some milliseconds; an honest pattern needs hundreds */
+    MATCH_DEPTH_MAX = 1000,
+    MATCH_HEAP_MAX_KIB = 1024,
+};
+
+struct pattern {
+    pcre2_code *code;
+    pcre2_match_data *match;
+    pcre2_match_context *limits;
+};
+
+static int compile(struct pattern *p, struct view text, struct error *err)
+{
+    uint32_t options = PCRE2_CASELESS | PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_UTF |
+                       PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C | PCRE2_NO_AUTO_CAPTURE;
+    PCRE2_UCHAR words[256];
+    PCRE2_SIZE offset;
+    int code;
+
+    p->code = pcre2_compile((PCRE2_SPTR)text.ptr, text.len, options, &code, &offset, NULL);
+    if (p->code != NULL)
+        return 0;
+    (void)pcre2_get_error_message(code, words, sizeof(words));
+    return error_set(err, -EINVAL, "%s, at byte %zu of the pattern", (const char *)words,
+                     offset + 1);
+}
+
+struct pattern *pattern_new(struct view text, struct error *err)
+{
+    struct pattern *p = memory_new(sizeof(*p));
+
+    if (text.len == 0)
+        text = VIEW("");
+    if (compile(p, text, err) < 0) {
+        pattern_free(&p);
+        return NULL;
+    }
+    p->match = pcre2_match_data_create(1, NULL);
+    p->limits = pcre2_match_context_create(NULL);
+    if (p->match == NULL || p->limits == NULL)
+        abort();
+    pcre2_set_match_limit(p->limits, MATCH_STEPS_MAX);
+    pcre2_set_depth_limit(p->limits, MATCH_DEPTH_MAX);
+    pcre2_set_heap_limit(p->limits, MATCH_HEAP_MAX_KIB);
+    return p;
+}
+
+void pattern_free(struct pattern **p)
+{
+    if (*p == NULL)
+        return;
+    pcre2_match_context_free((*p)->limits);
+    pcre2_match_data_free((*p)->match);
+    pcre2_code_free((*p)->code);
+    free(*p);
+    *p = NULL;
+}
+
+bool pattern_matches(const struct pattern *p, struct view subject)
+{
+    if (subject.len == 0)
+        subject = VIEW("");
+    return pcre2_match(p->code, (PCRE2_SPTR)subject.ptr, subject.len, 0, 0, p->match, p->limits) >=
+           0;
+}

@@ -1,0 +1,148 @@
+#include "mail/trace.h"
+
+enum {
+    HELO_SHOWN_MAX = 255, /* bytes; keeps the line below 998 (RFC 5322, 2.1.1) */
+    TLS_SHOWN_MAX = 120,  /* bytes */
+};
+
+struct date {
+    uint64_t year;
+    unsigned month, day; /* from 1 */
+    unsigned weekday;    /* 0 is Sunday */
+    unsigned hour, minute, second, ms;
+};
+
+/* The C library would look for the time zone's file, and no role may open one. Counts from
+ * 0000-03-01, so that the leap day is the last of its year. */
+static struct date date_of(uint64_t wall_ms)
+{
+    uint64_t days = wall_ms / 86400000 + 719468;
+    uint64_t era = days / 146097;
+    unsigned day_of_era = (unsigned)(days % 146097);
+    unsigned year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    unsigned day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    unsigned month = (5 * day_of_year + 2) / 153; /* 0 is March */
+    unsigned ms = (unsigned)(wall_ms % 86400000);
+
+    return (struct date){
+        .year = era * 400 + year_of_era + (month >= 10),
+        .month = month < 10 ? month + 3 : month - 9,
+        .day = day_of_year - (153 * month + 2) / 5 + 1,
+        .weekday = (unsigned)((days + 3) % 7),
+        .hour = ms / 3600000,
+        .minute = ms / 60000 % 60,
+        .second = ms / 1000 % 60,
+        .ms = ms % 1000,
+    };
+}
+
+bool trace_date(uint64_t wall_ms, struct buf *out)
+{
+    static const char days[][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+    static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+    struct date d = date_of(wall_ms);
+
+    return buf_printf(out, "%s, %02u %s %04llu %02u:%02u:%02u +0000", days[d.weekday], d.day,
+                      months[d.month - 1], (unsigned long long)d.year, d.hour, d.minute, d.second);
+}
+
+bool trace_timestamp(uint64_t wall_ms, struct buf *out)
+{
+    struct date d = date_of(wall_ms);
+
+    return buf_printf(out, "%04llu-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned long long)d.year,
+                      d.month, d.day, d.hour, d.minute, d.second, d.ms);
+}
+
+static bool is_clean(char c)
+{
+    return c > ' ' && c < 127 && c != '(' && c != ')' && c != '\\' && c != '<' && c != '>';
+}
+
+static size_t clean_run(struct view v)
+{
+    size_t len = 0;
+
+    while (len < v.len && is_clean(v.ptr[len]))
+        len++;
+    return len;
+}
+
+static bool put_clean(struct view v, struct buf *out)
+{
+    for (;;) {
+        size_t len = clean_run(v);
+
+        if (!buf_put(out, view_sub(v, 0, len)))
+            return false;
+        if (len == v.len)
+            return true;
+        if (!buf_put_byte(out, '?'))
+            return false;
+        v = view_from(v, len + 1);
+    }
+}
+
+/* From-domain with TCP-info; RFC 5321, 4.4 */
+static bool put_from(const struct envelope *e, struct buf *out)
+{
+    struct view helo = view_sub(e->helo, 0, HELO_SHOWN_MAX);
+
+    if (e->client.len == 0)
+        return true;
+    if (helo.len == 0)
+        helo = VIEW("unknown");
+    return buf_put(out, VIEW("from ")) && put_clean(helo, out) && buf_put(out, VIEW(" (")) &&
+           put_clean(helo, out) && buf_put(out, VIEW(" [")) &&
+           (!view_has(e->client, ':') || buf_put(out, VIEW("IPv6:"))) &&
+           put_clean(e->client, out) && buf_put(out, VIEW("])\r\n\t"));
+}
+
+/* The spaces in "TLSv1.3 CIPHER 256" stay. */
+static bool put_tls(struct view tls, struct buf *out)
+{
+    bool first = true;
+
+    tls = view_sub(tls, 0, TLS_SHOWN_MAX);
+    if (tls.len == 0)
+        return true;
+    if (!buf_put(out, VIEW(" (")))
+        return false;
+    while (tls.len > 0) {
+        if ((!first && !buf_put_byte(out, ' ')) || !put_clean(view_take_word(&tls), out))
+            return false;
+        first = false;
+    }
+    return buf_put_byte(out, ')');
+}
+
+static bool put_by(const struct envelope *e, struct view hostname, struct buf *out)
+{
+    return buf_put(out, VIEW("by ")) && put_clean(hostname, out) && buf_put(out, VIEW(" (Tern)")) &&
+           (e->protocol.len == 0 ||
+            (buf_put(out, VIEW(" with ")) && put_clean(e->protocol, out))) &&
+           put_tls(e->tls, out) &&
+           (e->session.len == 0 || (buf_put(out, VIEW(" id ")) && put_clean(e->session, out)));
+}
+
+static bool put_for(const struct envelope *e, struct buf *out)
+{
+    if (e->rcpt_count != 1 || clean_run(e->rcpts[0].address) < e->rcpts[0].address.len)
+        return true;
+    return buf_put(out, VIEW("\r\n\tfor <")) && buf_put(out, e->rcpts[0].address) &&
+           buf_put_byte(out, '>');
+}
+
+bool trace_received(const struct envelope *e, struct view hostname, struct buf *out)
+{
+    size_t mark = buf_len(out);
+
+    if (buf_put(out, VIEW("Received: ")) && put_from(e, out) && put_by(e, hostname, out) &&
+        put_for(e, out) && buf_put(out, VIEW("; ")) && trace_date(e->arrival_ms, out) &&
+        buf_put(out, VIEW("\r\n")))
+        return true;
+    buf_truncate(out, mark);
+    return false;
+}
