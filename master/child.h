@@ -1,0 +1,35 @@
+/* A child: one running role, its executable, its channel, and what it was granted. */
+#ifndef MASTER_CHILD_H
+#define MASTER_CHILD_H
+
+#include "common/list.h"
+#include "ipc/peer.h"
+#include "master/generation.h"
+
+struct master;
+
+struct child {
+    struct list link;         /* in master.children */
+    struct peer peer;
+    struct deferred free_later;
+    struct master *master;
+    struct generation *generation; /* the queue: the newest one it was given */
+    enum process kind;
+    uint32_t index;
+    pid_t pid;
+    bool ready, draining;
+    uint64_t started_ms; /* monotonic */
+};
+
+/* Finds the executables: beside our own, or where the build leaves them. */
+int child_find_executables(struct error *err) MUST_USE;
+
+/* Starts the role, grants it what it may hold and a channel to every living child that it talks to, and
+ * tells those of it. Appended to master.children. A negative errno: no process could be made. */
+int child_start(struct master *m, struct generation *g, enum process kind,
+                uint32_t index) MUST_USE;
+void child_drain(struct child *c);
+/* After the process has ended: takes it out of the list and frees it after this turn. */
+void child_forget(struct child *c);
+
+#endif

@@ -1,0 +1,261 @@
+#include "master/generation.h"
+
+#include "common/memory.h"
+#include "io/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    BUNDLE_MAX = 16 << 20, /* bytes of all configuration files together */
+};
+
+static int make_memory_file(const char *name, struct view bytes, size_t size, struct error *err)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    if (fd < 0)
+        return error_set(err, -errno, "no memory file for the %s: %s", name, strerror(errno));
+    if (ftruncate(fd, (off_t)size) < 0 ||
+        (bytes.len > 0 && write(fd, bytes.ptr, bytes.len) != (ssize_t)bytes.len)) {
+        close(fd);
+        return error_set(err, -ENOSPC, "no memory for the %s", name);
+    }
+    return fd;
+}
+
+static int open_bundle(struct generation *g, struct error *err)
+{
+    struct buf room;
+    int fd;
+
+    buf_new(&room, BUNDLE_MAX);
+    if (!config_bundle(g->config, &room)) {
+        buf_free(&room);
+        return error_set(err, -EFBIG, "the configuration is larger than %d bytes", BUNDLE_MAX);
+    }
+    fd = make_memory_file("settings", buf_view(&room), buf_len(&room), err);
+    buf_free(&room);
+    if (fd >= 0)
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+    return fd;
+}
+
+/* An empty path, and a missing file that is not `required`, give -1 in *fd. */
+static int open_file(struct view path, bool required, int *fd, struct error *err)
+{
+    char *name = memory_copy(path);
+    int result = 0;
+
+    *fd = -1;
+    if (path.len > 0) {
+        *fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        if (*fd < 0 && (required || errno != ENOENT))
+            result = error_set(err, -errno, "%s cannot be read: %s", name, strerror(errno));
+    }
+    free(name);
+    return result;
+}
+
+static int open_key(struct view path, int *fd, struct error *err)
+{
+    struct stat st;
+    int result = open_file(path, true, fd, err);
+
+    if (result < 0 || *fd < 0)
+        return result;
+    if (fstat(*fd, &st) < 0 || (st.st_mode & S_IRWXO) != 0) {
+        close(*fd);
+        *fd = -1;
+        return error_set(err, -EPERM, "%.*s may be read by everybody: chmod 600 it", VIEW_ARG(path));
+    }
+    return 0;
+}
+
+static int find_listener(const struct generation *g, const struct net_address *a)
+{
+    for (size_t i = 0; g != NULL && i < g->settings.listener_count; i++) {
+        const struct net_address *b = &g->settings.listeners[i].address;
+
+        if (a->port != 0 && a->port == b->port && net_equal(a, b))
+            return fcntl(g->listener_fds[i], F_DUPFD_CLOEXEC, 0);
+    }
+    return -1;
+}
+
+static int open_listeners(struct generation *g, const struct generation *old, struct error *err)
+{
+    size_t count = g->settings.listener_count;
+
+    g->listener_fds = memory_new_array(count, sizeof(*g->listener_fds));
+    for (size_t i = 0; i < count; i++)
+        g->listener_fds[i] = -1;
+    for (size_t i = 0; i < count; i++) {
+        const struct net_address *a = &g->settings.listeners[i].address;
+        int fd = find_listener(old, a);
+
+        if (fd < 0)
+            fd = net_listen(a, err);
+        if (fd < 0)
+            return fd;
+        g->listener_fds[i] = fd;
+    }
+    return 0;
+}
+
+static int find_user(struct view name, struct identity *who, struct error *err)
+{
+    char *user = memory_copy(name);
+    const struct passwd *pw;
+    int result = 0;
+
+    *who = (struct identity){ UINT32_MAX, UINT32_MAX };
+    if (geteuid() == 0) {
+        pw = getpwnam(user);
+        if (pw == NULL)
+            result = error_set(err, -ENOENT,
+                               "there is no system user %s: make it (adduser --system --group %s) "
+                               "or set another one under users", user, user);
+        else if (pw->pw_uid == 0)
+            result = error_set(err, -EPERM, "user %s is root: no role runs as root", user);
+        else
+            *who = (struct identity){ pw->pw_uid, pw->pw_gid };
+    }
+    free(user);
+    return result;
+}
+
+static int find_users(struct generation *g, struct error *err)
+{
+    const struct users_settings *u = &g->settings.users;
+    const struct {
+        enum process kind;
+        struct view name;
+    } wanted[] = {
+        { SMTPD, u->smtpd }, { QUEUE, u->queue }, { DELIVERY, u->delivery },
+        { DNS, u->dns },     { LOCAL, u->local },
+    };
+
+    for (size_t i = 0; i < COUNT_OF(wanted); i++) {
+        int result = find_user(wanted[i].name, &g->users[wanted[i].kind], err);
+
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+static uint32_t processors(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n > 0 ? (uint32_t)n : 1;
+}
+
+static int open_all(struct generation *g, const struct generation *old, struct error *err)
+{
+    const struct settings *s = &g->settings;
+    size_t counters;
+    int result;
+
+    g->smtpd_count = s->workers.smtpd > 0 ? (uint32_t)s->workers.smtpd : processors();
+    g->delivery_count = (uint32_t)s->workers.delivery;
+    counters = (size_t)g->smtpd_count * COUNTERS_BYTES_PER_WORKER;
+    if ((result = find_users(g, err)) < 0 ||
+        (result = open_file(s->tls.certificate, true, &g->certificate_fd, err)) < 0 ||
+        (result = open_key(s->tls.key, &g->key_fd, err)) < 0 ||
+        (result = open_file(s->tls.trust_anchors, false, &g->anchors_fd, err)) < 0 ||
+        (result = open_listeners(g, old, err)) < 0 || (result = open_bundle(g, err)) < 0)
+        return result;
+    g->bundle_fd = result;
+    if ((result = make_memory_file("counters", VIEW_EMPTY, counters, err)) < 0)
+        return result;
+    g->counters_fd = result;
+    return 0;
+}
+
+int generation_open(struct generation *g, const char *path, const struct generation *old,
+                    struct error *err)
+{
+    int result;
+
+    *g = (struct generation){ .number = old != NULL ? old->number + 1 : 1, .bundle_fd = -1,
+                              .certificate_fd = -1, .key_fd = -1, .anchors_fd = -1,
+                              .counters_fd = -1 };
+    g->config = config_read(path);
+    settings_gather(g->config);
+    settings_read(&g->settings, g->config);
+    if (config_error_count(g->config) > 0) {
+        struct view words = config_errors(g->config);
+        ssize_t ignored = write(STDERR_FILENO, words.ptr, words.len);
+
+        (void)ignored;
+        result = error_set(err, -EINVAL, "%s has %u mistakes", path, config_error_count(g->config));
+    } else {
+        result = open_all(g, old, err);
+    }
+    if (result < 0)
+        generation_close(g);
+    return result;
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+void generation_close(struct generation *g)
+{
+    close_fd(&g->bundle_fd);
+    close_fd(&g->certificate_fd);
+    close_fd(&g->key_fd);
+    close_fd(&g->anchors_fd);
+    close_fd(&g->counters_fd);
+    for (size_t i = 0; g->listener_fds != NULL && i < g->settings.listener_count; i++)
+        close_fd(&g->listener_fds[i]);
+    free(g->listener_fds);
+    g->listener_fds = NULL;
+    settings_release(&g->settings);
+    config_free(&g->config);
+}
+
+/* Makes the last folder of `path` if it is missing. */
+static int make_folder(struct view path, mode_t mode, struct identity owner, struct error *err)
+{
+    char *name = memory_copy(path);
+    int result = 0;
+
+    if (mkdir(name, mode) == 0) {
+        if (owner.uid != UINT32_MAX && lchown(name, owner.uid, owner.gid) < 0)
+            result = error_set(err, -errno, "%s cannot be given to its user: %s", name,
+                               strerror(errno));
+    } else if (errno != EEXIST) {
+        result = error_set(err, -errno, "%s cannot be made: %s", name, strerror(errno));
+    }
+    free(name);
+    return result;
+}
+
+int generation_make_folders(const struct generation *g, struct error *err)
+{
+    const struct identity stay = { UINT32_MAX, UINT32_MAX };
+    struct view control = g->settings.control;
+    int result;
+
+    control.len = view_find_last(control, '/');
+    if (control.len > 0 && (result = make_folder(control, 0755, stay, err)) < 0)
+        return result;
+    if ((result = make_folder(g->settings.spool.path, 0700, g->users[QUEUE], err)) < 0)
+        return result;
+    if (g->settings.maildir.root.len > 0)
+        return make_folder(g->settings.maildir.root, 0700, g->users[LOCAL], err);
+    return 0;
+}

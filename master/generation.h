@@ -1,0 +1,42 @@
+/* A generation: one reading of the configuration, and everything opened for it. A reload makes a new
+ * one beside the old; nothing of the old one changes until the new one runs. */
+#ifndef MASTER_GENERATION_H
+#define MASTER_GENERATION_H
+
+#include "common/error.h"
+#include "common/list.h"
+#include "ipc/messages.h"
+#include "ipc/settings.h"
+
+#include <sys/types.h>
+
+struct identity {
+    uid_t uid;
+    gid_t gid;
+};
+
+struct generation {
+    struct list link; /* in master.generations */
+    uint32_t number; /* 1, 2 ... */
+    struct config *config;
+    struct settings settings;
+    int bundle_fd;       /* sealed memory file for the other processes */
+    int *listener_fds;   /* one for each of settings.listeners */
+    int certificate_fd, key_fd, anchors_fd; /* -1: none */
+    int counters_fd;     /* shared by the smtpd processes */
+    uint32_t smtpd_count, delivery_count;
+    struct identity users[PROCESS_KINDS]; /* uid UINT32_MAX: stay what we are */
+};
+
+/* Reads the file, checks it, opens keys and sockets; listening sockets of `old` (may be NULL) for the
+ * same address are shared. On failure nothing stays open: -EINVAL when the configuration has
+ * mistakes (reported on standard error), else another negative errno; *err has words for both. */
+int generation_open(struct generation *g, const char *path, const struct generation *old,
+                    struct error *err) MUST_USE;
+void generation_close(struct generation *g);
+
+/* Makes the folders of the spool, the mailboxes and the control socket when they are missing, owned by
+ * who uses them. An existing folder is left as it is. */
+int generation_make_folders(const struct generation *g, struct error *err) MUST_USE;
+
+#endif
