@@ -12,6 +12,10 @@
 #include "mail/address.h"
 #include "mail/pattern.h"
 
+#ifndef CONTROL_DEFAULT
+#define CONTROL_DEFAULT "/run/tern/control" /* the build's run_dir */
+#endif
+
 struct network_list {
     const struct net_block *blocks;
     size_t count;
@@ -65,6 +69,7 @@ struct route_settings {
 
 struct settings {
     struct view hostname;     /* the only item without a default */
+    struct view control;      /* path of the control socket: CONTROL_DEFAULT */
     struct listener_settings *listeners;
     size_t listener_count;    /* default: one, "*:25" */
     struct network_list trust; /* may relay through every listener; default: loopback */
