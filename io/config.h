@@ -8,6 +8,8 @@
 #include "common/buf.h"
 #include "common/view.h"
 
+enum { CONFIG_FILE_MAX = 16 << 20 }; /* bytes of one file */
+
 struct config;      /* a document with its includes, and the errors found so far; heap */
 struct config_node; /* a place in it */
 
@@ -21,6 +23,7 @@ enum config_type {
     CONFIG_PATH,     /* struct view: an absolute path */
     CONFIG_ENUM,     /* unsigned: one of `words` */
     CONFIG_FACTOR,   /* uint64_t, in thousandths: 1.5 */
+    CONFIG_SECTION,  /* a mapping: `items`, whose fields count from this item's offset */
     CONFIG_CUSTOM,   /* by `read` */
 };
 
@@ -32,7 +35,10 @@ struct config_item {
     const char *fallback;   /* the default, as one would write it in YAML; NULL: none */
     bool required;
     const char *const *words; /* CONFIG_ENUM: names of 0, 1, 2 ..., NULL at the end */
-    /* CONFIG_CUSTOM: reads `node` into the whole section struct; reports its own errors. */
+    const struct config_item *items; /* CONFIG_SECTION */
+    size_t item_count;
+    /* CONFIG_CUSTOM: reads `node` into the whole section struct; reports its own errors. Called with
+     * the default's node when the key is absent, not at all when there is no default. */
     void (*read)(struct config *c, struct config_node *node, void *section);
     const char *summary;    /* one line: the manual page's row */
 };
@@ -52,10 +58,14 @@ bool config_attachment(const struct config *c, const char *name, struct view *ou
 void config_free(struct config **c);
 
 /* Fills *section from the mapping `node` (NULL: all defaults). Unknown keys, wrong types,
- * values out of range, missing required items are reported. Views live as long as the config. */
+ * values out of range, missing required items are reported; the field then has its default. Fields
+ * without a value and without a default are left alone. Views live as long as the config. */
 void config_section(struct config *c, struct config_node *node, const struct config_item *items,
                     size_t count, void *section);
-struct config_node *config_root(struct config *c);
+struct config_node *config_root(struct config *c); /* a map; empty when nothing could be read */
+
+/* A number of a CONFIG_COUNT, _BYTES, _SECONDS or _FACTOR item as one would write it: "64K", "5m". */
+void config_print_number(enum config_type type, uint64_t number, struct buf *out);
 
 /* For CONFIG_CUSTOM readers. */
 bool config_is_list(struct config_node *n);
@@ -63,12 +73,14 @@ bool config_is_map(struct config_node *n);
 size_t config_count(struct config_node *n);                        /* elements of a list or map */
 struct config_node *config_at(struct config_node *n, size_t i);    /* of a list; or a map's value */
 struct config_node *config_key_at(struct config_node *n, size_t i); /* of a map: the key's node */
-bool config_scalar(struct config_node *n, struct view *out);       /* false: not a scalar */
+/* False: not a scalar, or nothing at all ("key:"). */
+bool config_scalar(struct config_node *n, struct view *out);
 struct config_node *config_find(struct config_node *n, const char *key); /* of a map; NULL: none */
-/* "file:line:column: error: words", the line, a caret. */
+/* "file:line:column: error: words", the line, a caret. Control characters become '?'. */
 void config_report(struct config *c, struct config_node *n, const char *format, ...)
     PRINTF_LIKE(3, 4);
-/* Where a value stands, "file:line", for messages of later times; lives as long as c. */
+/* Where a value stands, "file:line", for messages of later times ("default" for a default's
+ * node); lives as long as c. */
 const char *config_origin(struct config *c, struct config_node *n);
 /* Memory that lives as long as the config, zeroed. */
 void *config_alloc(struct config *c, size_t count, size_t size);
