@@ -49,7 +49,7 @@ struct domain_settings {
 struct mailbox_settings {
     struct table_entry entry;       /* by address_key, when `pattern` is NULL */
     struct view address;            /* as configured */
-    const struct pattern *pattern;  /* or a pattern over address_key, "/^sales-.*@example\.org$/" */
+    struct pattern *pattern;        /* or a pattern over address_key, "/^sales-.*@example\.org$/" */
     struct view folder;             /* relative, checked: one or two names of a-z 0-9 . _ - + @ that
                                      * do not begin with a dot, joined by '/' */
     const char *origin;
@@ -85,9 +85,12 @@ struct settings {
     } tls;
 
     struct table domains;     /* struct domain_settings */
+    struct domain_settings **domain_list; /* the same, in order */
+    size_t domain_count;
     struct table mailboxes;   /* struct mailbox_settings with an address */
     struct mailbox_settings **patterns; /* those with a pattern, in order */
     size_t pattern_count;
+    struct table folders;     /* struct mailbox_settings of directory domains, as they were gathered */
     struct route_settings *routes; /* in order; first match wins */
     size_t route_count;
 
@@ -163,12 +166,14 @@ void settings_gather(struct config *c);
 void settings_release(struct settings *s); /* patterns and table buckets */
 
 const struct domain_settings *settings_domain(const struct settings *s, struct view domain);
-/* The mailbox of an address whose domain is local; NULL: unknown. "postmaster" without a domain
- * and postmaster@ any local domain fall back to the mailbox "postmaster@<first match>" rules:
- * exact address, then patterns, then the directory rule, then for postmaster the mailbox that
- * any local domain gives it. `folder_room` receives the folder of a directory rule. */
+/* The mailbox of an address whose domain is local (or that has none: "postmaster"); false: unknown.
+ * Exact address, then patterns, then the directory rule. A postmaster who is not found so
+ * is the mailbox "postmaster" of the configuration, else that of the first local domain which has one
+ * (RFC 5321, 4.5.1). `folder` receives its folder below maildir.root. */
 bool settings_mailbox(const struct settings *s, const struct address *a, struct buf *folder) MUST_USE;
 bool network_list_has(const struct network_list *l, const struct net_address *a);
+
+bool settings_route_matches(const struct route_settings *r, struct view domain);
 
 /* Where mail for a recipient goes now: the next hop. */
 enum hop_kind { HOP_LOCAL, HOP_MX, HOP_HOST, HOP_KINDS };
@@ -183,12 +188,13 @@ struct hop {
     bool implicit_tls;
 };
 
-/* Local domains go to HOP_LOCAL, others by the first matching route, else by MX. `room` holds the
- * name. False: the address has no domain and is not postmaster's. */
+/* Local domains go to HOP_LOCAL, others by the first matching route, else by MX; an address literal
+ * is its own host. `room` holds the name and, of a literal, the host. False: the address has no
+ * domain and is not postmaster's, or its literal is no address that mail may be sent to. */
 bool settings_hop(const struct settings *s, const struct address *rcpt, struct buf *room,
                   struct hop *out) MUST_USE;
 
-/* For the manual page test: every item of every section, "section.name". */
+/* For the manual page test: every item of every section ("" at the top level). */
 size_t settings_item_count(void);
 void settings_item(size_t i, const char **section, const struct config_item **item);
 

@@ -1,0 +1,899 @@
+#include "ipc/settings.h"
+
+#include "common/attrs.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    SMTP_PORT = 25,
+    SMTPS_PORT = 465,
+    DNS_PORT = 53,
+    /* The largest private networks are 10.0.0.0/8 and fc00::/7; what is larger is a mistake. */
+    TRUST_PREFIX4_LEAST = 8,
+    TRUST_PREFIX6_LEAST = 7,
+};
+
+#define SECOND_MS 1000ULL
+#define MINUTE_MS (60 * SECOND_MS)
+#define HOUR_MS   (60 * MINUTE_MS)
+#define DAY_MS    (24 * HOUR_MS)
+#define KIB       (1ULL << 10)
+#define MIB       (1ULL << 20)
+#define GIB       (1ULL << 30)
+
+static const char *const log_formats[] = { "text", "json", NULL };
+static const char *const log_levels[] = { "debug", "info", "warning", "error", NULL };
+static const char *const listener_tls_words[] = { "offered", "none", "implicit", NULL };
+static const char *const route_tls_words[] = { "offered", "none", "required", NULL };
+static const char *const deliver_words[] = { "maildir", "relay", NULL };
+static const char *const mailboxes_words[] = { "listed", "directory", NULL };
+
+/* A domain as it is written, before it becomes a struct domain_settings. */
+struct domain_row {
+    unsigned deliver;   /* enum domain_kind */
+    unsigned mailboxes; /* 1: directory */
+};
+
+static void read_listeners(struct config *c, struct config_node *n, void *section);
+static void read_listener_address(struct config *c, struct config_node *n, void *section);
+static void read_listener_trust(struct config *c, struct config_node *n, void *section);
+static void read_trust(struct config *c, struct config_node *n, void *section);
+static void read_domains(struct config *c, struct config_node *n, void *section);
+static void read_mailboxes(struct config *c, struct config_node *n, void *section);
+static void read_routes(struct config *c, struct config_node *n, void *section);
+static void read_route_domain(struct config *c, struct config_node *n, void *section);
+static void read_route_via(struct config *c, struct config_node *n, void *section);
+static void read_dns_servers(struct config *c, struct config_node *n, void *section);
+
+/* Rows of the tables below. NUMBER: least and most in the field's unit. */
+#define PLACE(of, field)                                                                           \
+    .offset = offsetof(of, field)
+#define NUMBER(key, kind, of, field, low, high, value, words)                                      \
+    {                                                                                              \
+        .name = key, .type = CONFIG_##kind, PLACE(of, field), .least = low, .most = high,          \
+        .fallback = value, .summary = words                                                        \
+    }
+#define VALUE(key, kind, of, field, value, text)                                                   \
+    {                                                                                              \
+        .name = key, .type = CONFIG_##kind, PLACE(of, field), .fallback = value, .summary = text   \
+    }
+#define CHOICE(key, of, field, list, value, text)                                                  \
+    {                                                                                              \
+        .name = key, .type = CONFIG_ENUM, PLACE(of, field), .words = list, .fallback = value,      \
+        .required = (value) == NULL, .summary = text                                               \
+    }
+#define READ(key, reader, needed, value, text)                                                     \
+    {                                                                                              \
+        .name = key, .type = CONFIG_CUSTOM, .read = reader, .required = needed, .fallback = value, \
+        .summary = text                                                                            \
+    }
+#define SECTION(key, table, field, text)                                                           \
+    {                                                                                              \
+        .name = key, .type = CONFIG_SECTION, PLACE(struct settings, field), .items = table,        \
+        .item_count = COUNT_OF(table), .summary = text                                             \
+    }
+
+/* clang-format off */
+static const struct config_item listen_items[] = {
+    READ("address", read_listener_address, true, NULL,
+         "address and port to listen on; \"*\" is every address"),
+    CHOICE("tls", struct listener_settings, tls, listener_tls_words, "offered",
+           "offered: STARTTLS when there is a certificate; implicit: TLS from the first byte"),
+    READ("trust", read_listener_trust, false, NULL,
+         "networks that may relay through this listener, beside those of trust above"),
+};
+
+static const struct config_item log_items[] = {
+    CHOICE("format", struct settings, log_format, log_formats, "text",
+           "one line for each event: key=value, or JSON"),
+    CHOICE("level", struct settings, log_level, log_levels, "info",
+           "the least important events that are written"),
+};
+
+#define USERS(key, field, value, text) \
+    VALUE(key, TEXT, struct users_settings, field, value, text)
+static const struct config_item users_items[] = {
+    USERS("smtpd",    smtpd,    "tern-smtpd",    "user of the processes that receive mail"),
+    USERS("queue",    queue,    "tern-queue",    "user of the queue, owner of the spool"),
+    USERS("delivery", delivery, "tern-delivery", "user of the processes that send mail"),
+    USERS("dns",      dns,      "tern-dns",      "user of the process that asks name servers"),
+    USERS("local",    local,    "tern-local",    "user of local delivery, owner of the mailboxes"),
+};
+
+static const struct config_item tls_items[] = {
+    VALUE("certificate", PATH, struct tls_settings, certificate, NULL,
+          "certificate and chain of this server, PEM"),
+    VALUE("key", PATH, struct tls_settings, key, NULL,
+          "private key that belongs to the certificate, PEM"),
+    VALUE("trust-anchors", PATH, struct tls_settings, trust_anchors,
+          "/etc/ssl/certs/ca-certificates.crt", "certificates of the authorities to believe, PEM"),
+};
+
+static const struct config_item domain_items[] = {
+    CHOICE("deliver", struct domain_row, deliver, deliver_words, NULL,
+           "maildir: to mailboxes here; relay: accept it and send it on"),
+    CHOICE("mailboxes", struct domain_row, mailboxes, mailboxes_words, "listed",
+           "listed: those under mailboxes; directory: also each folder of maildir.root/DOMAIN"),
+};
+
+static const struct config_item maildir_items[] = {
+    VALUE("root", PATH, struct maildir_settings, root, NULL, "folder that holds all mailboxes"),
+};
+
+static const struct config_item route_items[] = {
+    READ("domain", read_route_domain, true, NULL,
+         "example.net, .example.net for all names below it, or \"*\" for every domain"),
+    READ("via", read_route_via, true, NULL,
+         "smtp://HOST[:PORT], or smtps://HOST[:PORT] for TLS from the first byte"),
+    CHOICE("tls", struct route_settings, tls, route_tls_words, "offered",
+           "offered: when the host offers it; required: verified TLS or no delivery"),
+};
+
+#define SPOOL(key, field, low, high, value, text) \
+    NUMBER(key, BYTES, struct spool_settings, field, low, high, value, text)
+static const struct config_item spool_items[] = {
+    VALUE("path", PATH, struct spool_settings, path, TERN_SPOOL_DIR,
+          "folder of the mail that is on its way"),
+    SPOOL("segment",  segment_bytes,  MIB,     64 * MIB, "64M",
+          "size of a file of the log, a power of two"),
+    SPOOL("big-body", big_body_bytes, 4 * KIB, 16 * MIB, "256K",
+          "larger messages get a file of their own; at most half a segment"),
+    SPOOL("reserve",  reserve_bytes,  0,       1024 * GIB, "512M",
+          "with less free space new mail is refused for the time being"),
+    SPOOL("cache",    cache_bytes,    0,       64 * GIB, "64M",
+          "memory for messages that are about to be delivered"),
+};
+
+#define DNS(key, kind, field, low, high, value, text) \
+    NUMBER(key, kind, struct dns_settings, field, low, high, value, text)
+static const struct config_item dns_items[] = {
+    READ("servers", read_dns_servers, false, NULL,
+         "addresses of name servers, with a port where it is not 53"),
+    DNS("timeout",       SECONDS, timeout_ms,      1, 5 * MINUTE_MS, "3s", "patience with one question"),
+    DNS("tries",         COUNT,   tries,           1, 10,            "2",  "questions to each server"),
+    DNS("cache-entries", COUNT,   cache_entries,   1, 10000000,      "100000", "answers that are kept"),
+    DNS("longest-ttl",   SECONDS, ttl_most_ms,     0, 30 * DAY_MS,   "1d", "an answer is not kept longer"),
+    DNS("negative-ttl",  SECONDS, negative_ttl_ms, 0, DAY_MS,        "5m",
+        "a name that does not exist is not remembered longer"),
+};
+
+#define LIMIT(key, kind, field, low, high, value, text) \
+    NUMBER(key, kind, struct limits_settings, field, low, high, value, text)
+static const struct config_item limits_items[] = {
+    LIMIT("message-size",           BYTES, message_bytes,          64 * KIB, GIB,  "50M",
+          "the largest message that is accepted"),
+    LIMIT("recipients",             COUNT, recipients,             100, 1000,      "1000",
+          "recipients of a message"),
+    LIMIT("hops",                   COUNT, hops,                   2, 1000,        "50",
+          "Received fields of a message, beyond which it is going round in circles"),
+    LIMIT("connections",            COUNT, connections,            1, 100000,      "1000",
+          "clients at the same time"),
+    LIMIT("connections-per-client", COUNT, connections_per_client, 1, 100000,      "50",
+          "connections of one client at the same time"),
+    LIMIT("client-prefix-ipv4",     COUNT, client_prefix4,         8, 32,          "32",
+          "bits of an IPv4 address that make a client"),
+    LIMIT("client-prefix-ipv6",     COUNT, client_prefix6,         16, 128,        "64",
+          "bits of an IPv6 address that make a client"),
+    LIMIT("errors",                 COUNT, errors,                 1, 100000,      "20",
+          "refused commands, after which a session is ended"),
+    LIMIT("body-memory",            BYTES, body_memory_bytes,      MIB, 64 * GIB,  "64M",
+          "memory of one smtpd process for messages that are arriving"),
+};
+
+#define TIMEOUT(key, field, value, text) \
+    NUMBER(key, SECONDS, struct timeouts_settings, field, 1, DAY_MS, value, text)
+static const struct config_item timeouts_items[] = {
+    TIMEOUT("command",   command,   "5m",  "waiting for a client's next command"),
+    TIMEOUT("content",   content,   "3m",  "waiting for more of a message"),
+    TIMEOUT("message",   message,   "30m", "a whole message, from its first to its last byte"),
+    TIMEOUT("session",   session,   "30m", "a session that sends no message"),
+    TIMEOUT("handshake", handshake, "1m",  "a TLS handshake, in either direction"),
+    TIMEOUT("commit",    commit,    "1m",  "waiting until a message is safe in the spool"),
+    TIMEOUT("drain",     drain,     "30s", "for running transactions when Tern stops"),
+    TIMEOUT("connect",   connect,   "30s", "a connection to a remote host"),
+    TIMEOUT("greeting",  greeting,  "5m",  "a remote host's greeting"),
+    TIMEOUT("ehlo",      ehlo,      "5m",  "its reply to EHLO or HELO"),
+    TIMEOUT("mail",      mail,      "5m",  "its reply to MAIL"),
+    TIMEOUT("rcpt",      rcpt,      "5m",  "its reply to RCPT"),
+    TIMEOUT("data",      data,      "2m",  "its reply to DATA"),
+    TIMEOUT("block",     block,     "3m",  "until it takes more of a message"),
+    TIMEOUT("final",     final,     "10m", "its reply to the final dot"),
+    TIMEOUT("rset",      rset,      "5m",  "its reply to RSET or QUIT"),
+    TIMEOUT("idle-connection", idle_connection, "5s",
+            "how long a connection is kept for the next message"),
+};
+
+#define RETRY(key, kind, field, low, high, value, text) \
+    NUMBER(key, kind, struct retry_settings, field, low, high, value, text)
+static const struct config_item retry_items[] = {
+    RETRY("first",    SECONDS, first_ms,       1,    DAY_MS,      "5m", "until the second attempt"),
+    RETRY("factor",   FACTOR,  factor_milli,   1000, 10000,       "2",
+          "each interval is so many times the one before"),
+    RETRY("longest",  SECONDS, longest_ms,     1,    7 * DAY_MS,  "4h", "the longest interval"),
+    RETRY("lifetime", SECONDS, lifetime_ms,    1,    30 * DAY_MS, "5d",
+          "after that the message goes back to its sender"),
+    RETRY("notice",   SECONDS, notice_ms,      0,    30 * DAY_MS, "4h",
+          "after that the sender is told of the delay; 0: never"),
+    RETRY("jitter",   COUNT,   jitter_percent, 0,    50,          "10",
+          "percent by which an interval may be shorter or longer"),
+};
+
+#define DELIVERY(key, field, low, high, value, text) \
+    NUMBER(key, COUNT, struct delivery_settings, field, low, high, value, text)
+static const struct config_item delivery_items[] = {
+    DELIVERY("concurrency", concurrency, 1, 1000,  "20",  "connections to one destination"),
+    DELIVERY("connections", connections, 1, 10000, "500", "connections of one delivery process"),
+    DELIVERY("hosts",       hosts,       1, 20,    "5",   "MX hosts tried in one attempt"),
+    DELIVERY("addresses",   addresses,   1, 50,    "8",   "addresses tried in one attempt"),
+    DELIVERY("messages-per-connection", messages_per_connection, 1, 10000, "100",
+             "messages sent over one connection"),
+    DELIVERY("port",        port,        1, 65535, "25",  "port of MX hosts"),
+    VALUE("loopback", BOOL, struct delivery_settings, loopback, "no",
+          "deliver to loopback addresses that MX records name"),
+};
+
+static const struct config_item workers_items[] = {
+    NUMBER("smtpd",    COUNT, struct workers_settings, smtpd,    0, 64, "0",
+           "processes that receive mail; 0: one for each processor"),
+    NUMBER("delivery", COUNT, struct workers_settings, delivery, 1, 64, "1",
+           "processes that send mail"),
+};
+
+static const struct config_item root_items[] = {
+    { .name = "hostname", .type = CONFIG_HOST, PLACE(struct settings, hostname), .required = true,
+      .summary = "the full name of this host, as it greets others" },
+    READ("listen", read_listeners, false, "[{address: \"*:25\"}]", "where to accept connections"),
+    READ("trust", read_trust, false, "[127.0.0.0/8, \"::1/128\"]",
+         "networks that may send mail to any domain"),
+    /* These two fields stand in struct settings itself. */
+    { .name = "log", .type = CONFIG_SECTION, .items = log_items, .item_count = COUNT_OF(log_items),
+      .summary = "what is logged" },
+    SECTION("users", users_items, users, "system users, when started as root"),
+    SECTION("tls", tls_items, tls, "certificates"),
+    READ("domains", read_domains, false, "{}", "domains that mail from anybody is accepted for"),
+    READ("mailboxes", read_mailboxes, false, "{}",
+         "addresses, or /patterns/ over them, and their folders below maildir.root"),
+    SECTION("maildir", maildir_items, maildir, "local mailboxes"),
+    READ("routes", read_routes, false, "[]",
+         "where mail goes instead of to the MX hosts of its domain; the first match counts"),
+    SECTION("spool", spool_items, spool, "where accepted mail is kept"),
+    SECTION("dns", dns_items, dns, "name servers and the cache of their answers"),
+    SECTION("limits", limits_items, limits, "limits for clients and messages"),
+    SECTION("timeouts", timeouts_items, timeouts, "patience with clients and remote hosts"),
+    SECTION("retry", retry_items, retry, "when to try again, and when to give up"),
+    SECTION("delivery", delivery_items, delivery, "how mail is sent"),
+    SECTION("workers", workers_items, workers, "numbers of processes"),
+};
+
+static const struct {
+    const char *name;
+    const struct config_item *items;
+    size_t count;
+} sections[] = {
+    { "",         root_items,     COUNT_OF(root_items) },
+    { "listen",   listen_items,   COUNT_OF(listen_items) },
+    { "log",      log_items,      COUNT_OF(log_items) },
+    { "users",    users_items,    COUNT_OF(users_items) },
+    { "tls",      tls_items,      COUNT_OF(tls_items) },
+    { "domains",  domain_items,   COUNT_OF(domain_items) },
+    { "maildir",  maildir_items,  COUNT_OF(maildir_items) },
+    { "routes",   route_items,    COUNT_OF(route_items) },
+    { "spool",    spool_items,    COUNT_OF(spool_items) },
+    { "dns",      dns_items,      COUNT_OF(dns_items) },
+    { "limits",   limits_items,   COUNT_OF(limits_items) },
+    { "timeouts", timeouts_items, COUNT_OF(timeouts_items) },
+    { "retry",    retry_items,    COUNT_OF(retry_items) },
+    { "delivery", delivery_items, COUNT_OF(delivery_items) },
+    { "workers",  workers_items,  COUNT_OF(workers_items) },
+};
+/* clang-format on */
+
+size_t settings_item_count(void)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < COUNT_OF(sections); i++)
+        count += sections[i].count;
+    return count;
+}
+
+void settings_item(size_t i, const char **section, const struct config_item **item)
+{
+    size_t s = 0;
+
+    while (i >= sections[s].count)
+        i -= sections[s++].count;
+    *section = sections[s].name;
+    *item = &sections[s].items[i];
+}
+
+/* Lists */
+
+static void *config_copy(struct config *c, const void *bytes, size_t size)
+{
+    return memcpy(config_alloc(c, 1, size), bytes, size);
+}
+
+static struct view lower(struct config *c, struct view text)
+{
+    char *room = config_alloc(c, text.len + 1, 1);
+
+    for (size_t i = 0; i < text.len; i++)
+        room[i] = byte_lower(text.ptr[i]);
+    return view_make(room, text.len);
+}
+
+/* An array of zeroed structs, one for each element of the list; each is filled by `items`. */
+static void *read_rows(struct config *c, struct config_node *n, const struct config_item *items,
+                       size_t item_count, size_t size, size_t *count)
+{
+    char *rows = config_alloc(c, MAX(config_count(n), 1), size);
+
+    *count = 0;
+    if (!config_is_list(n)) {
+        config_report(c, n, "expected a list: each element begins with \"- \"");
+        return rows;
+    }
+    *count = config_count(n);
+    for (size_t i = 0; i < *count; i++)
+        config_section(c, config_at(n, i), items, item_count, rows + i * size);
+    return rows;
+}
+
+/* Networks */
+
+static bool parse_network(struct view text, struct net_block *out)
+{
+    if (net_parse_block(text, out))
+        return true;
+    if (!net_parse_address(text, &out->base))
+        return false;
+    out->prefix = out->base.family == AF_INET ? 32 : 128;
+    return true;
+}
+
+static bool is_too_large(const struct net_block *b)
+{
+    return b->prefix < (b->base.family == AF_INET ? TRUST_PREFIX4_LEAST : TRUST_PREFIX6_LEAST);
+}
+
+static bool read_network(struct config *c, struct config_node *n, struct net_block *out)
+{
+    struct view text;
+
+    if (!config_scalar(n, &text) || !parse_network(text, out))
+        config_report(c, n, "expected a network such as 192.0.2.0/24 or \"2001:db8::/32\", "
+                            "without bits behind its prefix");
+    else if (is_too_large(out))
+        config_report(c, n, "to trust %.*s would make this server an open relay: "
+                            "name your own networks only", VIEW_ARG(text));
+    else
+        return true;
+    return false;
+}
+
+static void read_networks(struct config *c, struct config_node *n, struct network_list *list)
+{
+    struct net_block *blocks = config_alloc(c, MAX(config_count(n), 1), sizeof(*blocks));
+    size_t count = 0;
+
+    if (!config_is_list(n)) {
+        config_report(c, n, "expected a list of networks, \"[192.0.2.0/24, 198.51.100.7]\"");
+        return;
+    }
+    for (size_t i = 0; i < config_count(n); i++) {
+        if (read_network(c, config_at(n, i), &blocks[count]))
+            count++;
+    }
+    *list = (struct network_list){ blocks, count };
+}
+
+static void read_trust(struct config *c, struct config_node *n, void *section)
+{
+    read_networks(c, n, &((struct settings *)section)->trust);
+}
+
+/* Listeners */
+
+static void read_listener_trust(struct config *c, struct config_node *n, void *section)
+{
+    read_networks(c, n, &((struct listener_settings *)section)->trust);
+}
+
+static void read_listener_address(struct config *c, struct config_node *n, void *section)
+{
+    struct listener_settings *l = section;
+    struct view text;
+
+    l->origin = config_origin(c, n);
+    if (config_scalar(n, &text) && net_parse_address_port(text, &l->address))
+        return;
+    l->address.family = 0;
+    config_report(c, n, "expected an address and a port: \"*:25\", 192.0.2.1:25 or "
+                        "\"[2001:db8::1]:25\"");
+}
+
+static void read_listeners(struct config *c, struct config_node *n, void *section)
+{
+    struct settings *s = section;
+
+    s->listeners = read_rows(c, n, listen_items, COUNT_OF(listen_items), sizeof(*s->listeners),
+                             &s->listener_count);
+    if (config_is_list(n) && s->listener_count == 0)
+        config_report(c, n, "at least one listener is needed");
+}
+
+/* Domains */
+
+static void add_domain(struct config *c, struct settings *s, struct config_node *key,
+                       const struct domain_row *row)
+{
+    struct domain_settings *d = config_alloc(c, 1, sizeof(*d));
+    const struct domain_settings *earlier;
+
+    if (!config_scalar(key, &d->name) || !domain_valid(d->name, true)) {
+        config_report(c, key, "expected the name of a domain");
+        return;
+    }
+    earlier = settings_domain(s, d->name);
+    if (earlier != NULL) {
+        config_report(c, key, "%.*s is given twice, first at %s", VIEW_ARG(d->name),
+                      earlier->origin);
+        return;
+    }
+    d->deliver = row->deliver;
+    d->directory = row->mailboxes == 1;
+    d->origin = config_origin(c, key);
+    if (d->directory && d->deliver == DOMAIN_RELAY)
+        config_report(c, key, "mailboxes are for domains with \"deliver: maildir\" only");
+    table_add(&s->domains, &d->entry, d->name);
+    s->domain_list[s->domain_count++] = d;
+}
+
+static void read_domains(struct config *c, struct config_node *n, void *section)
+{
+    struct settings *s = section;
+    size_t count = config_count(n);
+
+    if (!config_is_map(n)) {
+        config_report(c, n, "expected domains, \"example.org: { deliver: maildir }\"");
+        return;
+    }
+    s->domain_list = config_alloc(c, MAX(count, 1), sizeof(struct domain_settings *));
+    for (size_t i = 0; i < count; i++) {
+        struct domain_row row = { 0 };
+
+        config_section(c, config_at(n, i), domain_items, COUNT_OF(domain_items), &row);
+        add_domain(c, s, config_key_at(n, i), &row);
+    }
+}
+
+/* Mailboxes */
+
+static bool is_folder_name(struct view name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        bool small = name.ptr[i] >= 'a' && name.ptr[i] <= 'z';
+
+        if (!small && !byte_is_digit(name.ptr[i]) && !view_has(VIEW("._-+@"), name.ptr[i]))
+            return false;
+    }
+    return name.len > 0 && name.len <= 255 && name.ptr[0] != '.';
+}
+
+static bool read_folder(struct config *c, struct config_node *n, struct mailbox_settings *m)
+{
+    struct view rest, first;
+
+    if (config_scalar(n, &m->folder)) {
+        rest = m->folder;
+        first = view_take_until(&rest, '/');
+        if (is_folder_name(first) && (first.len == m->folder.len || is_folder_name(rest)))
+            return true;
+    }
+    config_report(c, n, "expected a folder such as bob or example.org/bob: one or two names of "
+                        "a-z 0-9 . _ - + @ that do not begin with a dot");
+    return false;
+}
+
+static void add_pattern(struct config *c, struct settings *s, struct config_node *key,
+                        struct mailbox_settings *m)
+{
+    struct error err;
+    struct view text = view_sub(m->address, 1, m->address.len - 2);
+    struct pattern *pattern = pattern_new(text, &err);
+
+    if (pattern == NULL) {
+        config_report(c, key, "%s", err.text);
+        return;
+    }
+    m->pattern = pattern;
+    s->patterns[s->pattern_count++] = m;
+}
+
+/* The key of an exact address; "postmaster" alone is the postmaster of every domain. */
+static bool make_key(struct config *c, struct view text, struct view *key, struct address *a)
+{
+    char room[ADDRESS_MAX + 2];
+    struct buf b = BUF_ON_ARRAY(room);
+
+    if (view_equal_nocase(text, VIEW("postmaster"))) {
+        *a = (struct address){ .local = text };
+        *key = lower(c, text);
+        return true;
+    }
+    if (!address_parse(text, true, a) || a->literal || !address_key(a, &b))
+        return false;
+    *key = view_make(config_copy(c, room, sizeof(room)), buf_len(&b));
+    return true;
+}
+
+static void add_mailbox(struct config *c, struct settings *s, struct config_node *key,
+                        struct mailbox_settings *m)
+{
+    struct address a;
+    struct view name;
+    const struct domain_settings *d;
+    struct table_entry *earlier;
+
+    if (!make_key(c, m->address, &name, &a)) {
+        config_report(c, key, "expected an address, or a pattern such as /sales-.*@example\\.org/");
+        return;
+    }
+    d = settings_domain(s, a.domain);
+    if (a.domain.len > 0 && (d == NULL || d->deliver != DOMAIN_LOCAL)) {
+        config_report(c, key, "%.*s is not a domain with \"deliver: maildir\"",
+                      VIEW_ARG(a.domain));
+        return;
+    }
+    earlier = table_find(&s->mailboxes, name);
+    if (earlier != NULL) {
+        config_report(c, key, "%.*s is given twice, first at %s", VIEW_ARG(m->address),
+                      container_of(earlier, struct mailbox_settings, entry)->origin);
+        return;
+    }
+    table_add(&s->mailboxes, &m->entry, name);
+}
+
+static bool is_pattern(struct view text)
+{
+    return text.len > 2 && text.ptr[0] == '/' && text.ptr[text.len - 1] == '/';
+}
+
+/* Stands behind "domains" in the table: those are known by now. */
+static void read_mailboxes(struct config *c, struct config_node *n, void *section)
+{
+    struct settings *s = section;
+    size_t count = config_count(n);
+
+    if (!config_is_map(n)) {
+        config_report(c, n, "expected mailboxes, \"bob@example.org: bob\"");
+        return;
+    }
+    s->patterns = config_alloc(c, MAX(count, 1), sizeof(struct mailbox_settings *));
+    for (size_t i = 0; i < count; i++) {
+        struct mailbox_settings *m = config_alloc(c, 1, sizeof(*m));
+        struct config_node *key = config_key_at(n, i);
+
+        m->origin = config_origin(c, key);
+        if (!read_folder(c, config_at(n, i), m) || !config_scalar(key, &m->address))
+            continue;
+        if (is_pattern(m->address))
+            add_pattern(c, s, key, m);
+        else
+            add_mailbox(c, s, key, m);
+    }
+}
+
+/* The folders of a directory domain, one on a line, as settings_gather found them. */
+static void read_folders(struct config *c, struct settings *s, const struct domain_settings *d)
+{
+    struct view domain = lower(c, d->name);
+    struct view list, name, key;
+    char room[ADDRESS_MAX * 2];
+    struct address a;
+
+    (void)snprintf(room, sizeof(room), "folders/%.*s", VIEW_ARG(domain));
+    if (!config_attachment(c, room, &list))
+        return;
+    while (view_take_line(&list, &name)) {
+        struct buf path = BUF_ON_ARRAY(room);
+        struct mailbox_settings *m;
+
+        if (!is_folder_name(name) ||
+            !buf_printf(&path, "%.*s@%.*s", VIEW_ARG(name), VIEW_ARG(domain)) ||
+            !make_key(c, buf_view(&path), &key, &a) || table_find(&s->folders, key) != NULL)
+            continue;
+        m = config_alloc(c, 1, sizeof(*m));
+        buf_clear(&path);
+        buf_printf(&path, "%.*s/%.*s", VIEW_ARG(domain), VIEW_ARG(name));
+        m->address = key;
+        m->folder = view_make(config_copy(c, room, buf_len(&path)), buf_len(&path));
+        m->origin = d->origin;
+        table_add(&s->folders, &m->entry, key);
+    }
+}
+
+/* Routes */
+
+static void read_route_domain(struct config *c, struct config_node *n, void *section)
+{
+    struct route_settings *r = section;
+    struct view text;
+
+    r->origin = config_origin(c, n);
+    if (config_scalar(n, &text)) {
+        struct view name = text;
+
+        (void)view_take_byte(&name, '.');
+        if (view_equal(text, VIEW("*")) || domain_valid(name, true)) {
+            r->domain = text;
+            return;
+        }
+    }
+    config_report(c, n, "expected a domain: example.net, .example.net or \"*\"");
+}
+
+/* host = name / IPv4 address / "[" IPv6 address "]" */
+static bool take_host(struct view *text, struct view *host)
+{
+    struct net_address a;
+
+    if (view_take_byte(text, '[')) {
+        *host = view_take_until(text, ']');
+        return net_parse_address(*host, &a) && a.family == AF_INET6;
+    }
+    *host = view_sub(*text, 0, view_find(*text, ':'));
+    *text = view_from(*text, host->len);
+    return net_parse_address(*host, &a) || domain_valid(*host, false);
+}
+
+/* via = ( "smtp" / "smtps" ) "://" host [ ":" port ] */
+static bool parse_via(struct view text, struct route_settings *r)
+{
+    uint64_t port;
+
+    r->implicit_tls = view_starts_nocase(text, VIEW("smtps://"));
+    if (!view_take_nocase(&text, VIEW("smtps://")) && !view_take_nocase(&text, VIEW("smtp://")))
+        return false;
+    if (!take_host(&text, &r->host))
+        return false;
+    r->port = r->implicit_tls ? SMTPS_PORT : SMTP_PORT;
+    if (text.len == 0)
+        return true;
+    if (!view_take_byte(&text, ':') || !view_to_u64(text, UINT16_MAX, &port) || port == 0)
+        return false;
+    r->port = (uint16_t)port;
+    return true;
+}
+
+static void read_route_via(struct config *c, struct config_node *n, void *section)
+{
+    struct route_settings *r = section;
+    struct view text;
+
+    if (config_scalar(n, &text) && parse_via(text, r))
+        return;
+    r->host = VIEW_EMPTY;
+    config_report(c, n, "expected smtp://HOST[:PORT] or smtps://HOST[:PORT]");
+}
+
+static void read_routes(struct config *c, struct config_node *n, void *section)
+{
+    struct settings *s = section;
+
+    s->routes = read_rows(c, n, route_items, COUNT_OF(route_items), sizeof(*s->routes),
+                          &s->route_count);
+}
+
+/* Name servers */
+
+static bool parse_server(struct view text, struct net_address *out)
+{
+    if (net_parse_address(text, out)) {
+        out->port = DNS_PORT;
+        return true;
+    }
+    return !view_starts(text, VIEW("*")) && net_parse_address_port(text, out) && out->port != 0;
+}
+
+static void read_dns_servers(struct config *c, struct config_node *n, void *section)
+{
+    struct dns_settings *dns = section;
+    struct view text;
+
+    if (!config_is_list(n) || config_count(n) == 0) {
+        config_report(c, n, "expected a list of addresses, \"[192.0.2.53, 127.0.0.1:5353]\"");
+        return;
+    }
+    dns->servers = config_alloc(c, config_count(n), sizeof(*dns->servers));
+    for (size_t i = 0; i < config_count(n); i++) {
+        if (config_scalar(config_at(n, i), &text) &&
+            parse_server(text, &dns->servers[dns->server_count]))
+            dns->server_count++;
+        else
+            config_report(c, config_at(n, i), "expected an address, or an address and a port");
+    }
+}
+
+/* Without a setting: those of the system, else the one on this host (resolv.conf(5)). */
+static void read_system_servers(struct config *c, struct dns_settings *dns)
+{
+    struct view list = VIEW_EMPTY;
+    struct view text;
+
+    if (!config_attachment(c, "resolvers", &list))
+        list = VIEW("127.0.0.1");
+    dns->servers = config_alloc(c, list.len / 2 + 1, sizeof(*dns->servers));
+    while (view_take_line(&list, &text)) {
+        if (parse_server(text, &dns->servers[dns->server_count]))
+            dns->server_count++;
+    }
+}
+
+/* What must fit together across sections */
+
+static struct config_node *find_item(struct config *c, const char *section, const char *name)
+{
+    struct config_node *n = config_find(config_root(c), section);
+    struct config_node *item = name == NULL ? NULL : config_find(n, name);
+
+    return item != NULL ? item : n != NULL ? n : config_root(c);
+}
+
+/* The i-th element of a list at the top level, or an item of it; for defaults the root. */
+static struct config_node *find_element(struct config *c, const char *section, size_t i,
+                                        const char *name)
+{
+    struct config_node *list = config_find(config_root(c), section);
+    struct config_node *item;
+
+    if (!config_is_list(list) || i >= config_count(list))
+        return config_root(c);
+    item = config_find(config_at(list, i), name);
+    return item != NULL ? item : config_at(list, i);
+}
+
+static void check_tls(struct config *c, const struct settings *s)
+{
+    bool certificate = s->tls.certificate.len > 0;
+    bool key = s->tls.key.len > 0;
+
+    if (certificate != key)
+        config_report(c, find_item(c, "tls", certificate ? "certificate" : "key"),
+                      "%s is given without %s", certificate ? "certificate" : "key",
+                      certificate ? "key" : "certificate");
+    for (size_t i = 0; i < s->listener_count && !certificate; i++) {
+        if (s->listeners[i].tls == LISTENER_TLS_IMPLICIT)
+            config_report(c, find_element(c, "listen", i, "tls"),
+                          "implicit TLS needs tls.certificate and tls.key");
+    }
+}
+
+static bool is_wildcard(const struct net_address *a)
+{
+    static const struct net_address any;
+
+    return memcmp(a->bytes, any.bytes, sizeof(a->bytes)) == 0;
+}
+
+static bool listeners_clash(const struct net_address *a, const struct net_address *b)
+{
+    if (a->port != b->port || a->port == 0 || a->family == 0 || b->family == 0)
+        return false;
+    return net_equal(a, b) || is_wildcard(a) || is_wildcard(b);
+}
+
+static void check_listeners(struct config *c, const struct settings *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (!listeners_clash(&s->listeners[i].address, &s->listeners[j].address))
+                continue;
+            config_report(c, find_element(c, "listen", i, "address"),
+                          "the listener at %s has this address and port already",
+                          s->listeners[j].origin);
+            break;
+        }
+    }
+}
+
+static void check_domains(struct config *c, const struct settings *s)
+{
+    for (size_t i = 0; i < s->domain_count; i++) {
+        if (s->domain_list[i]->deliver != DOMAIN_LOCAL || s->maildir.root.len > 0)
+            continue;
+        config_report(c, find_item(c, "domains", NULL),
+                      "%.*s is delivered to mailboxes, but maildir.root is not set",
+                      VIEW_ARG(s->domain_list[i]->name));
+        return;
+    }
+}
+
+/* A route that no mail can reach, or that would share a connection with another policy. */
+static void check_route(struct config *c, const struct settings *s, size_t i)
+{
+    const struct route_settings *r = &s->routes[i];
+    const struct domain_settings *d = settings_domain(s, r->domain);
+
+    if (r->implicit_tls && r->tls == ROUTE_TLS_NONE)
+        config_report(c, find_element(c, "routes", i, "tls"),
+                      "\"none\" contradicts smtps, which is TLS from the first byte");
+    if (d != NULL && d->deliver == DOMAIN_LOCAL)
+        config_report(c, find_element(c, "routes", i, "domain"),
+                      "this route is never used: %s delivers the domain to mailboxes", d->origin);
+    for (size_t j = 0; j < i; j++) {
+        const struct route_settings *e = &s->routes[j];
+        bool same_host = e->port == r->port && view_equal_nocase(e->host, r->host);
+
+        if (settings_route_matches(e, r->domain)) {
+            config_report(c, find_element(c, "routes", i, "domain"),
+                          "this route is never used: the one at %s takes its mail", e->origin);
+            return;
+        }
+        if (same_host && (e->tls != r->tls || e->implicit_tls != r->implicit_tls)) {
+            config_report(c, find_element(c, "routes", i, "via"),
+                          "the route at %s has the same host and port, but other TLS", e->origin);
+            return;
+        }
+    }
+}
+
+static void check_numbers(struct config *c, const struct settings *s)
+{
+    const struct spool_settings *spool = &s->spool;
+
+    if (s->retry.longest_ms < s->retry.first_ms)
+        config_report(c, find_item(c, "retry", "longest"), "longest is shorter than first");
+    if ((spool->segment_bytes & (spool->segment_bytes - 1)) != 0)
+        config_report(c, find_item(c, "spool", "segment"), "segment must be a power of two");
+    if (spool->big_body_bytes > spool->segment_bytes / 2)
+        config_report(c, find_item(c, "spool", "big-body"),
+                      "big-body must be at most half of segment");
+}
+
+static void check_all(struct config *c, const struct settings *s)
+{
+    check_tls(c, s);
+    check_listeners(c, s);
+    check_domains(c, s);
+    check_numbers(c, s);
+    for (size_t i = 0; i < s->route_count; i++) {
+        if (s->routes[i].domain.len > 0 && s->routes[i].host.len > 0)
+            check_route(c, s, i);
+    }
+}
+
+void settings_read(struct settings *s, struct config *c)
+{
+    unsigned errors = config_error_count(c);
+
+    *s = (struct settings){ 0 };
+    table_init(&s->domains, true);
+    table_init(&s->mailboxes, false);
+    table_init(&s->folders, false);
+    config_section(c, config_root(c), root_items, COUNT_OF(root_items), s);
+    for (size_t i = 0; i < s->domain_count; i++) {
+        if (s->domain_list[i]->directory)
+            read_folders(c, s, s->domain_list[i]);
+    }
+    if (s->dns.server_count == 0)
+        read_system_servers(c, &s->dns);
+    /* After a file that could not be read, what it says would be missed. */
+    if (errors == 0)
+        check_all(c, s);
+}
+
+void settings_release(struct settings *s)
+{
+    for (size_t i = 0; i < s->pattern_count; i++) {
+        struct pattern *pattern = s->patterns[i]->pattern;
+
+        pattern_free(&pattern);
+        s->patterns[i]->pattern = NULL;
+    }
+    table_release(&s->domains);
+    table_release(&s->mailboxes);
+    table_release(&s->folders);
+}
