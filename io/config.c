@@ -168,6 +168,12 @@ const char *config_origin(struct config *c, struct config_node *n)
     return text;
 }
 
+/* The second and later octets of a character stand in no column of their own. */
+static bool continues_character(char c)
+{
+    return ((unsigned char)c & 0xc0) == 0x80;
+}
+
 static struct view find_line(struct view bytes, unsigned line)
 {
     struct view found = VIEW_EMPTY;
@@ -176,7 +182,11 @@ static struct view find_line(struct view bytes, unsigned line)
         if (!view_take_line(&bytes, &found))
             return VIEW_EMPTY;
     }
-    return view_sub(found, 0, SHOWN_MAX);
+    if (found.len <= SHOWN_MAX)
+        return found;
+    for (found.len = SHOWN_MAX; continues_character(found.ptr[found.len]);)
+        found.len--;
+    return found;
 }
 
 static bool is_control(char c)
@@ -184,10 +194,16 @@ static bool is_control(char c)
     return (unsigned char)c < ' ' || c == 0x7f;
 }
 
-/* The second and later octets of a character stand in no column of their own. */
-static bool continues_character(char c)
+/* Unreadable bytes become '?', so that a terminal is safe from them. */
+static void show_line(struct config *c, struct view line)
 {
-    return ((unsigned char)c & 0xc0) == 0x80;
+    bool text = utf8_valid(line);
+
+    for (size_t i = 0; i < line.len; i++) {
+        bool odd = is_control(line.ptr[i]) || (!text && (unsigned char)line.ptr[i] >= 0x80);
+
+        fputc(odd && line.ptr[i] != '\t' ? '?' : line.ptr[i], c->report);
+    }
 }
 
 static void show_place(struct config *c, const struct config_node *n)
@@ -199,8 +215,7 @@ static void show_place(struct config *c, const struct config_node *n)
     if (line.len == 0)
         return;
     fputs("    ", c->report);
-    for (size_t i = 0; i < line.len; i++)
-        fputc(is_control(line.ptr[i]) && line.ptr[i] != '\t' ? '?' : line.ptr[i], c->report);
+    show_line(c, line);
     fputs("\n    ", c->report);
     for (size_t i = 0; i < line.len && column < n->column; i++) {
         if (continues_character(line.ptr[i]))
@@ -412,8 +427,10 @@ static void add_file(struct config *c, const char *name, struct config_node *fro
     map = config_yaml_read(c, file);
     if (map != NULL && config_is_map(map))
         merge_map(c, map);
-    else if (map != NULL)
-        config_report(c, map, "expected settings, \"name: value\", at the top level");
+    if (map == NULL || config_is_map(map))
+        return;
+    config_report(c, map, "expected settings, \"name: value\", at the top level");
+    config_set_broken(c);
 }
 
 static struct config *config_new(void)

@@ -7,7 +7,7 @@
 #include "io/config.h"
 
 struct config_file {
-    const char *name;  /* as opened; lives as long as the config */
+    const char *name; /* as opened; lives as long as the config */
     struct view bytes;
     uint64_t device, inode; /* zero when it came in a bundle */
     bool built_in;          /* the default of an item */
@@ -20,10 +20,10 @@ struct config_node {
     unsigned line, column;          /* from 1; line 0: the file as a whole */
     size_t span;                    /* characters to underline */
     enum config_shape shape;
-    struct view text;               /* CONFIG_SCALAR */
-    struct config_node **parts;     /* CONFIG_LIST: elements; CONFIG_MAP: key, value, key ... */
+    struct view text;           /* CONFIG_SCALAR */
+    struct config_node **parts; /* CONFIG_LIST: elements; CONFIG_MAP: key, value, key ... */
     size_t part_count, part_room;
-    struct table_entry entry;       /* a key's, while its map is built */
+    struct table_entry entry; /* a key's, while its map is built */
 };
 
 struct config_node *config_node_new(struct config *c, enum config_shape shape);

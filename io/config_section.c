@@ -249,7 +249,10 @@ static void read_enum(struct config *c, const struct config_item *item, struct c
             *(unsigned *)field = i;
             return;
         }
-        buf_printf(&choices, "%s%s", i == 0 ? "" : item->words[i + 1] == NULL ? " or " : ", ",
+        buf_printf(&choices, "%s%s",
+                   i == 0                       ? ""
+                   : item->words[i + 1] == NULL ? " or "
+                                                : ", ",
                    item->words[i]);
     }
     config_report(c, n, "%s is %.*s", item->name, VIEW_ARG(buf_view(&choices)));
@@ -368,8 +371,8 @@ static void report_unknown(struct config *c, struct config_node *key,
         config_report(c, key, "there is no setting \"%.*s\" here", VIEW_ARG(key->text));
 }
 
-static void check_names(struct config *c, struct config_node *map,
-                        const struct config_item *items, size_t count)
+static void check_names(struct config *c, struct config_node *map, const struct config_item *items,
+                        size_t count)
 {
     for (size_t i = 0; i < config_count(map); i++) {
         struct config_node *key = config_key_at(map, i);
@@ -389,7 +392,6 @@ void config_section(struct config *c, struct config_node *node, const struct con
 
     if (written && !config_is_map(node)) {
         config_report(c, node, "expected settings, \"name: value\"");
-        config_set_broken(c);
         written = false;
     }
     if (written)
@@ -403,7 +405,7 @@ void config_section(struct config *c, struct config_node *node, const struct con
             read_default(c, &items[i], section);
         if (n != NULL)
             read_item(c, &items[i], n, section);
-        else if (items[i].required && !config_is_broken(c))
+        else if (items[i].required && !(node == config_root(c) && config_is_broken(c)))
             config_report(c, node, "%s is missing: %s", items[i].name, items[i].summary);
     }
 }

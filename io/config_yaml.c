@@ -219,8 +219,8 @@ static bool check_text(struct yaml *y)
 static bool start_parser(struct yaml *y)
 {
     struct fy_diag_cfg diag;
-    struct fy_parse_cfg parse = { .flags = FYPCF_QUIET | FYPCF_JSON_NONE |
-                                           FYPCF_DEFAULT_VERSION_1_2 };
+    struct fy_parse_cfg parse = { .flags =
+                                      FYPCF_QUIET | FYPCF_JSON_NONE | FYPCF_DEFAULT_VERSION_1_2 };
 
     fy_diag_cfg_default(&diag);
     diag.fp = NULL;

@@ -47,8 +47,7 @@ static void read_route_via(struct config *c, struct config_node *n, void *sectio
 static void read_dns_servers(struct config *c, struct config_node *n, void *section);
 
 /* Rows of the tables below. NUMBER: least and most in the field's unit. */
-#define PLACE(of, field)                                                                           \
-    .offset = offsetof(of, field)
+#define PLACE(of, field) .offset = offsetof(of, field)
 #define NUMBER(key, kind, of, field, low, high, value, words)                                      \
     {                                                                                              \
         .name = key, .type = CONFIG_##kind, PLACE(of, field), .least = low, .most = high,          \
@@ -133,7 +132,7 @@ static const struct config_item route_items[] = {
 #define SPOOL(key, field, low, high, value, text) \
     NUMBER(key, BYTES, struct spool_settings, field, low, high, value, text)
 static const struct config_item spool_items[] = {
-    VALUE("path", PATH, struct spool_settings, path, TERN_SPOOL_DIR,
+    VALUE("path", PATH, struct spool_settings, path, SPOOL_DEFAULT,
           "folder of the mail that is on its way"),
     SPOOL("segment",  segment_bytes,  MIB,     64 * MIB, "64M",
           "size of a file of the log, a power of two"),
@@ -243,6 +242,8 @@ static const struct config_item workers_items[] = {
 static const struct config_item root_items[] = {
     { .name = "hostname", .type = CONFIG_HOST, PLACE(struct settings, hostname), .required = true,
       .summary = "the full name of this host, as it greets others" },
+    VALUE("control", PATH, struct settings, control, CONTROL_DEFAULT,
+          "socket of the admin command, tern"),
     READ("listen", read_listeners, false, "[{address: \"*:25\"}]", "where to accept connections"),
     READ("trust", read_trust, false, "[127.0.0.0/8, \"::1/128\"]",
          "networks that may send mail to any domain"),
@@ -363,11 +364,14 @@ static bool read_network(struct config *c, struct config_node *n, struct net_blo
     struct view text;
 
     if (!config_scalar(n, &text) || !parse_network(text, out))
-        config_report(c, n, "expected a network such as 192.0.2.0/24 or \"2001:db8::/32\", "
-                            "without bits behind its prefix");
+        config_report(c, n,
+                      "expected a network such as 192.0.2.0/24 or \"2001:db8::/32\", "
+                      "without bits behind its prefix");
     else if (is_too_large(out))
-        config_report(c, n, "to trust %.*s would make this server an open relay: "
-                            "name your own networks only", VIEW_ARG(text));
+        config_report(c, n,
+                      "to trust %.*s would make this server an open relay: "
+                      "name your own networks only",
+                      VIEW_ARG(text));
     else
         return true;
     return false;
@@ -410,8 +414,9 @@ static void read_listener_address(struct config *c, struct config_node *n, void 
     if (config_scalar(n, &text) && net_parse_address_port(text, &l->address))
         return;
     l->address.family = 0;
-    config_report(c, n, "expected an address and a port: \"*:25\", 192.0.2.1:25 or "
-                        "\"[2001:db8::1]:25\"");
+    config_report(c, n,
+                  "expected an address and a port: \"*:25\", 192.0.2.1:25 or "
+                  "\"[2001:db8::1]:25\"");
 }
 
 static void read_listeners(struct config *c, struct config_node *n, void *section)
@@ -492,8 +497,9 @@ static bool read_folder(struct config *c, struct config_node *n, struct mailbox_
         if (is_folder_name(first) && (first.len == m->folder.len || is_folder_name(rest)))
             return true;
     }
-    config_report(c, n, "expected a folder such as bob or example.org/bob: one or two names of "
-                        "a-z 0-9 . _ - + @ that do not begin with a dot");
+    config_report(c, n,
+                  "expected a folder such as bob or example.org/bob: one or two names of "
+                  "a-z 0-9 . _ - + @ that do not begin with a dot");
     return false;
 }
 
@@ -543,8 +549,7 @@ static void add_mailbox(struct config *c, struct settings *s, struct config_node
     }
     d = settings_domain(s, a.domain);
     if (a.domain.len > 0 && (d == NULL || d->deliver != DOMAIN_LOCAL)) {
-        config_report(c, key, "%.*s is not a domain with \"deliver: maildir\"",
-                      VIEW_ARG(a.domain));
+        config_report(c, key, "%.*s is not a domain with \"deliver: maildir\"", VIEW_ARG(a.domain));
         return;
     }
     earlier = table_find(&s->mailboxes, name);
@@ -683,8 +688,8 @@ static void read_routes(struct config *c, struct config_node *n, void *section)
 {
     struct settings *s = section;
 
-    s->routes = read_rows(c, n, route_items, COUNT_OF(route_items), sizeof(*s->routes),
-                          &s->route_count);
+    s->routes =
+        read_rows(c, n, route_items, COUNT_OF(route_items), sizeof(*s->routes), &s->route_count);
 }
 
 /* Name servers */
@@ -742,6 +747,11 @@ static struct config_node *find_item(struct config *c, const char *section, cons
     return item != NULL ? item : n != NULL ? n : config_root(c);
 }
 
+static bool is_given(struct config *c, const char *section, const char *name)
+{
+    return config_find(config_find(config_root(c), section), name) != NULL;
+}
+
 /* The i-th element of a list at the top level, or an item of it; for defaults the root. */
 static struct config_node *find_element(struct config *c, const char *section, size_t i,
                                         const char *name)
@@ -757,8 +767,8 @@ static struct config_node *find_element(struct config *c, const char *section, s
 
 static void check_tls(struct config *c, const struct settings *s)
 {
-    bool certificate = s->tls.certificate.len > 0;
-    bool key = s->tls.key.len > 0;
+    bool certificate = is_given(c, "tls", "certificate");
+    bool key = is_given(c, "tls", "key");
 
     if (certificate != key)
         config_report(c, find_item(c, "tls", certificate ? "certificate" : "key"),
@@ -802,7 +812,7 @@ static void check_listeners(struct config *c, const struct settings *s)
 static void check_domains(struct config *c, const struct settings *s)
 {
     for (size_t i = 0; i < s->domain_count; i++) {
-        if (s->domain_list[i]->deliver != DOMAIN_LOCAL || s->maildir.root.len > 0)
+        if (s->domain_list[i]->deliver != DOMAIN_LOCAL || is_given(c, "maildir", "root"))
             continue;
         config_report(c, find_item(c, "domains", NULL),
                       "%.*s is delivered to mailboxes, but maildir.root is not set",

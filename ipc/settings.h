@@ -12,9 +12,7 @@
 #include "mail/address.h"
 #include "mail/pattern.h"
 
-#ifndef CONTROL_DEFAULT
-#define CONTROL_DEFAULT "/run/tern/control" /* the build's run_dir */
-#endif
+/* The build defines CONTROL_DEFAULT and SPOOL_DEFAULT, by its options run_dir and spool_dir. */
 
 struct network_list {
     const struct net_block *blocks;

@@ -107,8 +107,12 @@ static bool hop_route(const struct route_settings *r, struct buf *room, struct h
         buf_put_byte(room, '[');
     put_lower(room, r->host);
     buf_printf(room, "%s:%u", ipv6 ? "]" : "", r->port);
-    *out = (struct hop){ .kind = HOP_HOST, .name = buf_view(room), .host = r->host, .port = r->port,
-                         .tls = r->tls, .implicit_tls = r->implicit_tls };
+    *out = (struct hop){ .kind = HOP_HOST,
+                         .name = buf_view(room),
+                         .host = r->host,
+                         .port = r->port,
+                         .tls = r->tls,
+                         .implicit_tls = r->implicit_tls };
     return !room->overflowed;
 }
 
@@ -128,8 +132,9 @@ static bool hop_literal(const struct settings *s, struct view literal, struct bu
     a.port = (uint16_t)s->delivery.port;
     if (!net_print_address_port(&a, room))
         return false;
-    *out = (struct hop){ .kind = HOP_HOST, .name = buf_view(room), .port = a.port,
-                         .tls = ROUTE_TLS_OFFERED };
+    *out = (struct hop){
+        .kind = HOP_HOST, .name = buf_view(room), .port = a.port, .tls = ROUTE_TLS_OFFERED
+    };
     out->host = view_sub(out->name, 0, view_find_last(out->name, ':'));
     if (a.family == AF_INET6)
         out->host = view_sub(out->host, 1, out->host.len - 2);
@@ -139,8 +144,11 @@ static bool hop_literal(const struct settings *s, struct view literal, struct bu
 static bool hop_mx(const struct settings *s, struct view domain, struct buf *room, struct hop *out)
 {
     put_lower(room, domain);
-    *out = (struct hop){ .kind = HOP_MX, .name = buf_view(room), .host = buf_view(room),
-                         .port = (uint16_t)s->delivery.port, .tls = ROUTE_TLS_OFFERED };
+    *out = (struct hop){ .kind = HOP_MX,
+                         .name = buf_view(room),
+                         .host = buf_view(room),
+                         .port = (uint16_t)s->delivery.port,
+                         .tls = ROUTE_TLS_OFFERED };
     return !room->overflowed;
 }
 
