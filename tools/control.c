@@ -1,0 +1,158 @@
+#include "tools/control.h"
+
+#include "common/memory.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { LINE_MAX_BYTES = 1 << 20 }; /* of an answer: a message with 1,000 recipients fits */
+
+#ifndef TERN_LIBEXEC
+#define TERN_LIBEXEC "/usr/libexec/tern"
+#endif
+
+static int connect_to(struct view path, struct error *err)
+{
+    struct sockaddr_un where = { .sun_family = AF_UNIX };
+    int fd;
+
+    if (path.len >= sizeof(where.sun_path))
+        return error_set(err, -ENAMETOOLONG, "the path of the control socket is too long");
+    memcpy(where.sun_path, path.ptr, path.len);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return error_set(err, -errno, "no socket: %s", strerror(errno));
+    if (connect(fd, (const struct sockaddr *)&where, sizeof(where)) < 0) {
+        int result = error_set(err, -errno, "%.*s: %s", VIEW_ARG(path), strerror(errno));
+
+        close(fd);
+        return result;
+    }
+    return fd;
+}
+
+/* The queue's executable: where the build leaves it, or where it was installed. */
+static void find_queue(char path[PATH_MAX])
+{
+    char self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+    if (n > 0) {
+        self[n] = '\0';
+        snprintf(path, PATH_MAX, "%s/../queue/tern-queue", dirname(self));
+        if (access(path, X_OK) == 0)
+            return;
+    }
+    snprintf(path, PATH_MAX, "%s/tern-queue", TERN_LIBEXEC);
+}
+
+static int start_offline(struct control *c, const struct settings *s, struct error *err)
+{
+    char *spool = memory_copy(s->spool.path);
+    char executable[PATH_MAX];
+    char name[] = "tern-queue", option[] = "--offline";
+    char *argv[] = { name, option, spool, NULL };
+    int fds[2];
+
+    find_queue(executable);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
+        free(spool);
+        return error_set(err, -errno, "no socket pair: %s", strerror(errno));
+    }
+    c->offline = fork();
+    if (c->offline == 0) {
+        dup2(fds[1], STDIN_FILENO);
+        execv(executable, argv);
+        fprintf(stderr, "tern: %s cannot be run: %s\n", executable, strerror(errno));
+        _exit(127);
+    }
+    free(spool);
+    close(fds[1]);
+    c->fd = fds[0];
+    return c->offline < 0 ? error_set(err, -EAGAIN, "no process could be made") : 0;
+}
+
+int control_open(struct control *c, const struct settings *s, struct error *err)
+{
+    *c = (struct control){ .fd = connect_to(s->control, err) };
+    signal(SIGPIPE, SIG_IGN);
+    buf_new(&c->input, LINE_MAX_BYTES);
+    if (c->fd >= 0)
+        return 0;
+    /* Nobody listens there: nothing runs. Anything else is a trouble to be told. */
+    if (c->fd != -ENOENT && c->fd != -ECONNREFUSED)
+        return c->fd;
+    return start_offline(c, s, err);
+}
+
+void control_close(struct control *c)
+{
+    if (c->fd >= 0)
+        close(c->fd);
+    if (c->offline > 0)
+        waitpid(c->offline, NULL, 0);
+    buf_free(&c->input);
+}
+
+bool control_put(struct buf *request, const char *key, struct view value)
+{
+    bool fits = buf_printf(request, " %s=", key);
+
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned char b = (unsigned char)value.ptr[i];
+
+        if (b <= ' ' || b == '%' || b == 0x7f)
+            fits = buf_printf(request, "%%%02X", b) && fits;
+        else
+            fits = buf_put_byte(request, (char)b) && fits;
+    }
+    return fits;
+}
+
+int control_ask(struct control *c, struct view request, struct error *err)
+{
+    char *line = memory_copy(request); /* NUL-terminated: room for the line end */
+    size_t sent = 0;
+    ssize_t n = 0;
+
+    line[request.len] = '\n';
+    while (sent <= request.len && (n = write(c->fd, line + sent, request.len + 1 - sent)) > 0)
+        sent += (size_t)n;
+    free(line);
+    if (n < 0)
+        return error_set(err, -errno, "the queue does not listen: %s", strerror(errno));
+    return 0;
+}
+
+bool control_read(struct control *c, struct view *line)
+{
+    buf_consume(&c->input, c->used);
+    c->used = 0;
+    for (;;) {
+        struct view have = buf_view(&c->input);
+        size_t end = view_find(have, '\n');
+        size_t room;
+        char *tail;
+        ssize_t n;
+
+        if (end < have.len) {
+            *line = view_sub(have, 0, end);
+            c->used = end + 1;
+            return true;
+        }
+        tail = buf_tail(&c->input, &room);
+        n = room > 0 ? read(c->fd, tail, room) : 0;
+        if (n <= 0)
+            return false;
+        buf_extend(&c->input, (size_t)n);
+    }
+}

@@ -1,0 +1,31 @@
+/* The other end of the control socket: requests as lines of words, answers as JSON lines. Speaks to the
+ * running queue, or, when nothing runs, to a queue process that opens the spool for reading only. */
+#ifndef TOOLS_CONTROL_H
+#define TOOLS_CONTROL_H
+
+#include "common/buf.h"
+#include "common/error.h"
+#include "io/json.h"
+#include "ipc/settings.h"
+
+#include <sys/types.h>
+
+struct control {
+    int fd;
+    pid_t offline; /* the process that reads the spool; 0: the running queue answers */
+    struct buf input;
+    size_t used; /* bytes of it that the line given last takes */
+};
+
+/* -ECONNREFUSED etc. and words otherwise. */
+int control_open(struct control *c, const struct settings *s, struct error *err) MUST_USE;
+void control_close(struct control *c);
+
+/* Adds " key=value" to a request, the value escaped as the queue wants it. */
+bool control_put(struct buf *request, const char *key, struct view value) MUST_USE;
+/* Sends one request line (without its LF). */
+int control_ask(struct control *c, struct view request, struct error *err) MUST_USE;
+/* The next line of the answer, valid until the next call; false when the connection ended. */
+bool control_read(struct control *c, struct view *line) MUST_USE;
+
+#endif

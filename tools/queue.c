@@ -1,0 +1,256 @@
+#include "tools/commands.h"
+#include "tools/control.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REQUEST_MAX = 65536 }; /* bytes: some thousand ids */
+
+/* What stands on the command line, as a request. */
+struct call {
+    const char *verb;
+    struct buf request;
+    bool json;
+    unsigned filters;
+};
+
+static bool add_filter(struct call *call, const char *key, struct view value)
+{
+    call->filters++;
+    return control_put(&call->request, key, value);
+}
+
+static int read_options(struct call *call, int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "all", no_argument, NULL, 'a' },
+        { "sender", required_argument, NULL, 's' },
+        { "recipient", required_argument, NULL, 'r' },
+        { "domain", required_argument, NULL, 'd' },
+        { "state", required_argument, NULL, 't' },
+        { "json", no_argument, NULL, 'j' },
+        { NULL, 0, NULL, 0 },
+    };
+    static const char *const keys[256] = {
+        ['s'] = "sender", ['r'] = "recipient", ['d'] = "domain", ['t'] = "state",
+    };
+    bool fits = true;
+    int option;
+
+    optind = 0;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == 'j')
+            call->json = true;
+        else if (option == 'a')
+            fits = fits && add_filter(call, "all", VIEW("1"));
+        else if (option > 0 && option < 256 && keys[option] != NULL)
+            fits = fits && add_filter(call, keys[option], view_of(optarg));
+        else
+            return EXIT_TROUBLE;
+    }
+    for (; optind < argc; optind++)
+        fits = fits && add_filter(call, "id", view_of(argv[optind]));
+    return fits ? 0 : trouble("too many ids for one call");
+}
+
+static void print_age(uint64_t seconds)
+{
+    static const struct {
+        uint64_t seconds;
+        const char *unit;
+    } steps[] = { { 86400, "d" }, { 3600, "h" }, { 60, "m" }, { 1, "s" } };
+
+    for (size_t i = 0; i < COUNT_OF(steps); i++) {
+        if (seconds >= steps[i].seconds || i + 1 == COUNT_OF(steps)) {
+            printf("%llu%s", (unsigned long long)(seconds / steps[i].seconds), steps[i].unit);
+            return;
+        }
+    }
+}
+
+static void print_size(uint64_t bytes)
+{
+    if (bytes < 10240)
+        printf("%llu bytes", (unsigned long long)bytes);
+    else if (bytes < 10 << 20)
+        printf("%llu KiB", (unsigned long long)(bytes >> 10));
+    else
+        printf("%llu MiB", (unsigned long long)(bytes >> 20));
+}
+
+static struct view field(const struct json_node *n, const char *key)
+{
+    return json_text(json_get(n, key));
+}
+
+static void print_field(const char *before, const struct json_node *n, const char *key)
+{
+    fputs(before, stdout);
+    print_safe(field(n, key));
+}
+
+static void print_tries(const struct json_node *n)
+{
+    uint64_t tries = json_number(json_get(n, "attempts"));
+
+    printf("  %llu attempt%s", (unsigned long long)tries, tries == 1 ? "" : "s");
+    if (field(n, "next_at").len > 0)
+        print_field(", next ", n, "next_at");
+}
+
+static void print_sender(const struct json_node *n)
+{
+    fputs("  from <", stdout);
+    print_safe(field(n, "sender"));
+    putchar('>');
+}
+
+static void print_row(const struct json_node *n)
+{
+    const struct json_node *rcpts = json_get(n, "rcpts");
+
+    print_safe(field(n, "id"));
+    print_field("  ", n, "state");
+    fputs("  ", stdout);
+    print_age(json_number(json_get(n, "age_s")));
+    fputs("  ", stdout);
+    print_size(json_number(json_get(n, "size")));
+    print_sender(n);
+    print_tries(n);
+    putchar('\n');
+    for (size_t i = 0; i < json_count(rcpts); i++) {
+        const struct json_node *rcpt = json_at(rcpts, i);
+
+        print_field("    to <", rcpt, "addr");
+        print_field(">  ", rcpt, "state");
+        putchar('\n');
+    }
+    if (field(n, "reason").len > 0) {
+        print_field("    ", n, "reason");
+        putchar('\n');
+    }
+}
+
+/* Every field of an object, one a line; lists of objects below each other. */
+static void print_line(const char *indent, const char *label, const struct json_node *n,
+                       const char *key)
+{
+    if (field(n, key).len == 0)
+        return;
+    printf("%s%-13s ", indent, label);
+    print_safe(field(n, key));
+    putchar('\n');
+}
+
+static void print_last(const struct json_node *last)
+{
+    static const char *const shown[][2] = {
+        { "last attempt", "at" },   { "  result", "class" },  { "  host", "host" },
+        { "  while", "stage" },     { "  code", "code" },     { "  enhanced", "enhanced" },
+        { "  reply", "text" },      { "  tls", "tls" },
+    };
+
+    for (size_t i = 0; last != NULL && i < COUNT_OF(shown); i++)
+        print_line("    ", shown[i][0], last, shown[i][1]);
+}
+
+static void print_message(const struct json_node *n)
+{
+    static const char *const shown[][2] = {
+        { "message", "id" },       { "state", "state" },       { "arrived", "arrived" },
+        { "expires", "expires_at" }, { "size", "size" },       { "client", "client" },
+        { "helo", "helo" },        { "protocol", "protocol" }, { "tls", "tls" },
+        { "session", "session" },  { "attempts", "attempts" }, { "next attempt", "next_at" },
+        { "reason", "reason" },
+    };
+    const struct json_node *rcpts = json_get(n, "rcpts");
+
+    for (size_t i = 0; i < COUNT_OF(shown); i++)
+        print_line("", shown[i][0], n, shown[i][1]);
+    fputs("sender        <", stdout);
+    print_safe(field(n, "sender"));
+    fputs(">\n", stdout);
+    for (size_t i = 0; i < json_count(rcpts); i++) {
+        const struct json_node *rcpt = json_at(rcpts, i);
+
+        print_field("recipient     <", rcpt, "addr");
+        fputs(">\n", stdout);
+        print_line("    ", "state", rcpt, "state");
+        print_line("    ", "destination", rcpt, "destination");
+        print_line("    ", "attempts", rcpt, "attempts");
+        print_line("    ", "next attempt", rcpt, "next_at");
+        print_last(json_get(rcpt, "last"));
+    }
+}
+
+/* The last line of an answer: {"end":true,"matched":N} or {"error":"..."}. */
+static int finish(const struct call *call, const struct json_node *n)
+{
+    unsigned long long matched = json_number(json_get(n, "matched"));
+    struct view error = field(n, "error");
+
+    if (error.len > 0)
+        return trouble("%.*s", VIEW_ARG(error));
+    if (strcmp(call->verb, "list") == 0 && !call->json)
+        printf("%llu message%s\n", matched, matched == 1 ? "" : "s");
+    else if (strcmp(call->verb, "show") != 0 && !call->json)
+        printf("%s: %llu message%s\n", call->verb, matched, matched == 1 ? "" : "s");
+    return matched > 0 || strcmp(call->verb, "list") == 0 ? EXIT_SUCCESS : EXIT_NONE_MATCHED;
+}
+
+static int read_answer(const struct call *call, struct control *control)
+{
+    struct view line;
+
+    while (control_read(control, &line)) {
+        struct json *j = json_parse(line);
+        const struct json_node *n = json_root(j);
+        bool last = json_get(n, "end") != NULL || json_get(n, "error") != NULL;
+        int status = last ? finish(call, n) : 0;
+
+        if (!last && call->json)
+            printf("%.*s\n", VIEW_ARG(line));
+        else if (!last && strcmp(call->verb, "show") == 0)
+            print_message(n);
+        else if (!last)
+            print_row(n);
+        json_free(&j);
+        if (last)
+            return status;
+    }
+    return trouble("the queue ended the conversation before its answer was complete");
+}
+
+int command_queue(const struct settings *s, int argc, char **argv)
+{
+    static const char *const verbs[] = { "list", "show", "retry", "hold", "release", "delete" };
+    static char room[REQUEST_MAX];
+    struct call call = { .verb = argv[0], .request = BUF_ON_ARRAY(room) };
+    struct control control;
+    struct error why;
+    bool known = false;
+    int status;
+
+    for (size_t i = 0; i < COUNT_OF(verbs); i++)
+        known = known || strcmp(call.verb, verbs[i]) == 0;
+    if (!known)
+        return trouble("no such queue command: %s (list, show, retry, hold, release, delete)",
+                       call.verb);
+    buf_put(&call.request, view_of(call.verb));
+    status = read_options(&call, argc, argv);
+    if (status != 0)
+        return status;
+    if (call.filters == 0 && strcmp(call.verb, "list") != 0)
+        return trouble("%s which messages? An id, --all, --sender, --recipient, --domain or "
+                       "--state", call.verb);
+    if (control_open(&control, s, &why) < 0)
+        return trouble("%s", why.text);
+    if (control_ask(&control, buf_view(&call.request), &why) < 0)
+        status = trouble("%s", why.text);
+    else
+        status = read_answer(&call, &control);
+    control_close(&control);
+    return status;
+}
