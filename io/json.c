@@ -29,24 +29,47 @@ const struct json_node *json_root(const struct json *j)
 
 const struct json_node *json_get(const struct json_node *object, const char *key)
 {
-    if (object == NULL || !fy_node_is_mapping(node_of(object)))
+    if (!json_is_object(object))
         return NULL;
     return (const struct json_node *)fy_node_mapping_lookup_by_string(node_of(object), key,
                                                                       FY_NT);
 }
 
-size_t json_count(const struct json_node *list)
+bool json_is_object(const struct json_node *n)
 {
-    int n = list != NULL && fy_node_is_sequence(node_of(list))
-                ? fy_node_sequence_item_count(node_of(list))
-                : 0;
-
-    return n > 0 ? (size_t)n : 0;
+    return n != NULL && fy_node_is_mapping(node_of(n));
 }
 
-const struct json_node *json_at(const struct json_node *list, size_t i)
+bool json_is_list(const struct json_node *n)
 {
-    return (const struct json_node *)fy_node_sequence_get_by_index(node_of(list), (int)i);
+    return n != NULL && fy_node_is_sequence(node_of(n));
+}
+
+size_t json_count(const struct json_node *n)
+{
+    int count = json_is_list(n)     ? fy_node_sequence_item_count(node_of(n))
+                : json_is_object(n) ? fy_node_mapping_item_count(node_of(n))
+                                    : 0;
+
+    return count > 0 ? (size_t)count : 0;
+}
+
+const struct json_node *json_at(const struct json_node *n, size_t i)
+{
+    struct fy_node *at;
+
+    if (json_is_list(n))
+        at = fy_node_sequence_get_by_index(node_of(n), (int)i);
+    else
+        at = fy_node_pair_value(fy_node_mapping_get_by_index(node_of(n), (int)i));
+    return (const struct json_node *)at;
+}
+
+struct view json_key_at(const struct json_node *object, size_t i)
+{
+    struct fy_node_pair *pair = fy_node_mapping_get_by_index(node_of(object), (int)i);
+
+    return json_text((const struct json_node *)fy_node_pair_key(pair));
 }
 
 struct view json_text(const struct json_node *n)

@@ -14,8 +14,11 @@ void json_free(struct json **j);
 
 const struct json_node *json_root(const struct json *j);
 const struct json_node *json_get(const struct json_node *object, const char *key);
-size_t json_count(const struct json_node *list);
-const struct json_node *json_at(const struct json_node *list, size_t i);
+bool json_is_object(const struct json_node *n);
+bool json_is_list(const struct json_node *n);
+size_t json_count(const struct json_node *n); /* elements of a list, pairs of an object */
+const struct json_node *json_at(const struct json_node *n, size_t i); /* a pair: its value */
+struct view json_key_at(const struct json_node *object, size_t i);
 /* A string or number as written; empty for null and for what is not there. */
 struct view json_text(const struct json_node *n);
 uint64_t json_number(const struct json_node *n); /* 0 when it is none */

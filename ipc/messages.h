@@ -57,6 +57,8 @@ bool message_open(struct view packet, enum message *type, struct view *fields) M
 
 /* ---- master and its children ---- */
 
+enum { COUNTERS_BYTES_PER_WORKER = 131072 }; /* of GRANT_COUNTERS: each smtpd's share */
+
 enum grant_kind {
     GRANT_SETTINGS,      /* sealed memory file: the bundle of configuration files */
     GRANT_LISTENER,      /* index: of settings.listeners */
