@@ -7,6 +7,8 @@
 
 enum { LABEL_MAX = 63 }; /* octets; RFC 1035, 2.3.4 */
 
+static const struct view postmaster = VIEW_INIT("postmaster");
+
 static bool is_high(char c)
 {
     return ((unsigned char)c & 0x80) != 0;
@@ -151,7 +153,7 @@ bool address_take_path(struct view *input, bool utf8, struct address *out)
         return true;
     }
     if (view_starts_nocase(v, VIEW("postmaster>")))
-        out->local = take_front(&v, strlen("postmaster"));
+        out->local = take_front(&v, postmaster.len);
     else if (!drop_route(&v, utf8) || !take_mailbox(&v, utf8, out))
         return false;
     if (!view_take_byte(&v, '>'))
@@ -163,6 +165,10 @@ bool address_take_path(struct view *input, bool utf8, struct address *out)
 bool address_parse(struct view text, bool utf8, struct address *out)
 {
     *out = (struct address){ .literal = false };
+    if (view_equal_nocase(text, postmaster)) {
+        out->local = text;
+        return true;
+    }
     return take_mailbox(&text, utf8, out) && text.len == 0;
 }
 

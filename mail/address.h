@@ -26,7 +26,8 @@ struct address {
  * Octets above 127 are refused unless `utf8` (and then must be valid UTF-8). */
 bool address_take_path(struct view *input, bool utf8, struct address *out) MUST_USE;
 
-/* A whole view is a Mailbox without brackets: configuration, admin tool, spool. */
+/* A whole view is a Mailbox without brackets, or a bare "postmaster": configuration, admin tool,
+ * spool. */
 bool address_parse(struct view text, bool utf8, struct address *out) MUST_USE;
 
 /* A domain name: labels of letters, digits, hyphens (octets above 127 if utf8), no dot at

@@ -11,21 +11,21 @@ enum {
 };
 
 struct envelope_rcpt {
-    struct view address; /* "local@domain" */
+    struct view address; /* "local@domain", or "postmaster" */
 };
 
 struct envelope {
     struct view sender; /* reverse-path, "local@domain"; empty: the null reverse-path */
     const struct envelope_rcpt *rcpts;
-    size_t rcpt_count; /* at least 1 */
-    uint64_t arrival_ms; /* wall clock, since 1970 */
-    bool body_8bit;      /* BODY=8BITMIME was said, or the content has octets above 127 */
-    bool notice;         /* made by Tern itself: a bounce or a delay notice */
-    struct view client;  /* "192.0.2.1" or "2001:db8::1"; empty for notices */
-    struct view helo;    /* as the client said it */
+    size_t rcpt_count;    /* at least 1 */
+    uint64_t arrival_ms;  /* wall clock, since 1970 */
+    bool body_8bit;       /* BODY=8BITMIME was said, or the content has octets above 127 */
+    bool notice;          /* made by Tern itself: a bounce or a delay notice */
+    struct view client;   /* "192.0.2.1" or "2001:db8::1"; empty for notices */
+    struct view helo;     /* as the client said it */
     struct view protocol; /* RFC 3848: SMTP, ESMTP, ESMTPS */
-    struct view tls;     /* "TLSv1.3 TLS_AES_256_GCM_SHA384 256"; empty: plain text */
-    struct view session; /* id of the SMTP session in the logs, hexadecimal */
+    struct view tls;      /* "TLSv1.3 TLS_AES_256_GCM_SHA384 256"; empty: plain text */
+    struct view session;  /* id of the SMTP session in the logs, hexadecimal */
 };
 
 /* As fields (mail/fields.h): from, rcpt (one a recipient, in order), arrival, and the
