@@ -96,7 +96,7 @@ static size_t run(struct body_receiver *r, struct view v)
     size_t i = 0;
 
     while (i < v.len) {
-        size_t near = MIN(v.len, i + STRIDE), skipped;
+        size_t near = MIN(v.len, i + BLOCK), skipped;
 
         for (; i < near; i++) {
             if (r->state == LINE_START && v.ptr[i] == '.')
@@ -213,8 +213,9 @@ static void scan_name(struct header_scan *h, char c)
 
 static void scan_byte(struct header_scan *h, char c)
 {
-    if (h->state == SCAN_START_CR && c == '\n') {
-        h->ended = true;
+    if (h->state == SCAN_START_CR) {
+        h->ended = c == '\n';
+        h->state = SCAN_REST;
         return;
     }
     if (h->state == SCAN_START && c == '\r') {

@@ -8,12 +8,12 @@
 
 /* Receiving. Zeroed is a fresh start (at the beginning of a line). */
 struct body_receiver {
-    unsigned state;       /* private */
-    uint64_t bytes;       /* content so far, CRLF counted, stuffing not (RFC 1870, 6.3) */
-    bool done;            /* CRLF.CRLF was read; *input starts with what follows it */
+    unsigned state;        /* private */
+    uint64_t bytes;        /* content so far, CRLF counted, stuffing not (RFC 1870, 6.3) */
+    bool done;             /* CRLF.CRLF was read; *input starts with what follows it */
     bool bare_cr, bare_lf; /* seen: the message must be refused, at its end */
-    bool eight_bit;       /* an octet above 127 was seen */
-    bool nul;             /* an octet 0 was seen */
+    bool eight_bit;        /* an octet above 127 was seen */
+    bool nul;              /* an octet 0 was seen */
 };
 
 /* The next piece of content from the front of *input, which moves. False when the input is

@@ -23,7 +23,7 @@ struct pattern {
 static int compile(struct pattern *p, struct view text, struct error *err)
 {
     uint32_t options = PCRE2_CASELESS | PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_UTF |
-                       PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C | PCRE2_NO_AUTO_CAPTURE;
+                       PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C;
     PCRE2_UCHAR words[256];
     PCRE2_SIZE offset;
     int code;

@@ -6,9 +6,9 @@
 #include "common/view.h"
 
 enum {
-    REPLY_LINE_MAX = 2048,  /* bytes of one line, CRLF included; RFC 5321, 4.5.3.1.5 asks for 512 */
-    REPLY_LINES_MAX = 100,  /* lines of one reply */
-    REPLY_TEXT_MAX = 4096,  /* bytes kept of the text; the rest is read and dropped */
+    REPLY_LINE_MAX = 2048, /* bytes of one line, CRLF included; RFC 5321, 4.5.3.1.5 asks for 512 */
+    REPLY_LINES_MAX = 100, /* lines of one reply */
+    REPLY_TEXT_MAX = 4096, /* bytes kept of the text; the rest is read and dropped */
 };
 
 struct enhanced {
@@ -43,7 +43,8 @@ enum reply_status { REPLY_MORE, REPLY_READY, REPLY_MALFORMED };
 void reply_start(struct reply_parser *p);
 /* Uses up bytes from the front of *input until a reply is whole. After REPLY_READY *out
  * is valid until the next call, which starts with the next reply. */
-enum reply_status reply_feed(struct reply_parser *p, struct view *input, struct reply *out) MUST_USE;
+enum reply_status reply_feed(struct reply_parser *p, struct view *input,
+                             struct reply *out) MUST_USE;
 
 /* A server's reply line, "250 2.1.0 text\r\n"; "\n" in the text makes it multi-line.
  * `enhanced` may be NULL. */

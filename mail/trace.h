@@ -15,7 +15,8 @@ bool trace_timestamp(uint64_t wall_ms, struct buf *out) MUST_USE;
  *   Received: from HELO (HELO [CLIENT])
  *       by HOSTNAME (Tern) with ESMTPS (TLSv1.3 CIPHER BITS) id SESSION
  *       for <RCPT>; DATE
- * "for" only when there is exactly one recipient, with nothing in it to clean. An IPv6 client is printed "IPv6:...".
+ * "for" only when there is exactly one recipient, with nothing in it to clean. An IPv6 client is
+ * printed "IPv6:...".
  * What the client said is cleaned: only printable ASCII without ( ) \ < > passes. */
 bool trace_received(const struct envelope *e, struct view hostname, struct buf *out) MUST_USE;
 
