@@ -1,0 +1,79 @@
+#include "mail/pattern.h"
+
+#include "tests/unit/unit.h"
+
+#include <string.h>
+
+static const struct {
+    const char *pattern;
+    struct view subject;
+    bool matches;
+} cases[] = {
+    { "bob@example\\.org", VIEW_INIT("bob@example.org"), true },
+    { "bob@example\\.org", VIEW_INIT("BOB@Example.ORG"), true },
+    { "bob", VIEW_INIT("bobby"), false },
+    { "bob", VIEW_INIT("abob"), false },
+    { "a|ab", VIEW_INIT("ab"), true },
+    { "bob", VIEW_INIT("bob\n"), false },
+    { "b.b", VIEW_INIT("b\nb"), false },
+    { "b.b", VIEW_INIT("b\0b"), true },
+    { ".*", VIEW_INIT(""), true },
+    { "", VIEW_INIT(""), true },
+    { "", VIEW_INIT("a"), false },
+    { ".@b", VIEW_INIT("\xc3\xbc@b"), true },
+    { ".@b", VIEW_INIT("\xc3@b"), false },
+    { "(a|b)\\1", VIEW_INIT("bb"), true },
+    { "(a|b)\\1", VIEW_INIT("ab"), false },
+};
+
+static void matches(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct error err;
+        struct pattern *p = pattern_new(view_of(cases[i].pattern), &err);
+
+        check(cases[i].pattern, p != NULL);
+        check(cases[i].pattern, pattern_matches(p, cases[i].subject) == cases[i].matches);
+        pattern_free(&p);
+        assert_null(p);
+    }
+}
+
+static void refuses_what_does_not_compile(void **state)
+{
+    static const char *const bad[] = { "(", "a{2,1}", "[b-a]", "\\C", "\xff", "*" };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        struct error err = { "" };
+
+        check(bad[i], pattern_new(view_of(bad[i]), &err) == NULL);
+        check(bad[i], strstr(err.text, "byte") != NULL);
+    }
+}
+
+static void a_runaway_pattern_does_not_match(void **state)
+{
+    char text[64];
+    struct error err;
+    struct pattern *p = pattern_new(VIEW("(?:a*)*b"), &err);
+
+    (void)state;
+    memset(text, 'a', sizeof(text));
+    assert_non_null(p);
+    assert_false(pattern_matches(p, view_make(text, sizeof(text))));
+    assert_true(pattern_matches(p, VIEW("aab")));
+    pattern_free(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(matches),
+        cmocka_unit_test(refuses_what_does_not_compile),
+        cmocka_unit_test(a_runaway_pattern_does_not_match),
+    };
+
+    return cmocka_run_group_tests_name("mail/pattern", tests, NULL, NULL);
+}

@@ -1,0 +1,131 @@
+#include "mail/trace.h"
+
+#include "tests/unit/unit.h"
+
+#include <string.h>
+
+static const struct {
+    uint64_t ms;
+    const char *date, *timestamp;
+} dates[] = {
+    { 0, "Thu, 01 Jan 1970 00:00:00 +0000", "1970-01-01T00:00:00.000Z" },
+    { 951782399999, "Mon, 28 Feb 2000 23:59:59 +0000", "2000-02-28T23:59:59.999Z" },
+    { 951782400000, "Tue, 29 Feb 2000 00:00:00 +0000", "2000-02-29T00:00:00.000Z" },
+    { 951868800000, "Wed, 01 Mar 2000 00:00:00 +0000", "2000-03-01T00:00:00.000Z" },
+    { 978307199000, "Sun, 31 Dec 2000 23:59:59 +0000", "2000-12-31T23:59:59.000Z" },
+    { 1795421700123, "Mon, 23 Nov 2026 08:15:00 +0000", "2026-11-23T08:15:00.123Z" },
+    { 4107542400000, "Mon, 01 Mar 2100 00:00:00 +0000", "2100-03-01T00:00:00.000Z" },
+    { 4107542399999, "Sun, 28 Feb 2100 23:59:59 +0000", "2100-02-28T23:59:59.999Z" },
+};
+
+static void prints_dates(void **state)
+{
+    char room[64];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(dates); i++) {
+        struct buf out = BUF_ON_ARRAY(room);
+
+        assert_true(trace_date(dates[i].ms, &out));
+        check_view("date", buf_view(&out), view_of(dates[i].date));
+        buf_clear(&out);
+        assert_true(trace_timestamp(dates[i].ms, &out));
+        check_view("timestamp", buf_view(&out), view_of(dates[i].timestamp));
+    }
+}
+
+static const struct envelope_rcpt one[] = { { VIEW_INIT("bob@b.test") },
+                                            { VIEW_INIT("carl@c.test") } };
+static const struct envelope_rcpt quoted[] = { { VIEW_INIT("\"a)b\"@c.test") } };
+
+#define BY   "by mx.here.test (Tern)"
+#define DATE "; Mon, 23 Nov 2026 08:15:00 +0000\r\n"
+
+static const struct {
+    const char *name;
+    struct envelope envelope;
+    const char *wanted;
+} cases[] = {
+    { "all facts",
+      { .rcpts = one,
+        .rcpt_count = 1,
+        .client = VIEW_INIT("192.0.2.1"),
+        .helo = VIEW_INIT("c.test"),
+        .protocol = VIEW_INIT("ESMTPS"),
+        .tls = VIEW_INIT("TLSv1.3 TLS_AES_256_GCM_SHA384 256"),
+        .session = VIEW_INIT("5f2a") },
+      "Received: from c.test (c.test [192.0.2.1])\r\n\t" BY
+      " with ESMTPS (TLSv1.3 TLS_AES_256_GCM_SHA384 256) id 5f2a\r\n\tfor <bob@b.test>" DATE },
+    { "two recipients, IPv6",
+      { .rcpts = one,
+        .rcpt_count = 2,
+        .client = VIEW_INIT("2001:db8::1"),
+        .helo = VIEW_INIT("[IPv6:2001:db8::1]"),
+        .protocol = VIEW_INIT("SMTP") },
+      "Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1] [IPv6:2001:db8::1])\r\n\t" BY
+      " with SMTP" DATE },
+    { "forged name",
+      { .rcpts = one,
+        .rcpt_count = 2,
+        .client = VIEW_INIT("192.0.2.1"),
+        .helo = VIEW_INIT("a) (b\r\nX: <c>\\\xff") },
+      "Received: from a???b??X:??c??? (a???b??X:??c??? [192.0.2.1])\r\n\t" BY DATE },
+    { "no name",
+      { .rcpts = one, .rcpt_count = 2, .client = VIEW_INIT("192.0.2.1") },
+      "Received: from unknown (unknown [192.0.2.1])\r\n\t" BY DATE },
+    { "no client",
+      { .rcpts = one, .rcpt_count = 1 },
+      "Received: " BY "\r\n\tfor <bob@b.test>" DATE },
+    { "recipient that would need cleaning",
+      { .rcpts = quoted, .rcpt_count = 1 },
+      "Received: " BY DATE },
+};
+
+static void writes_received(void **state)
+{
+    char room[512];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct buf out = BUF_ON_ARRAY(room);
+        struct envelope e = cases[i].envelope;
+
+        e.arrival_ms = 1795421700123;
+        check(cases[i].name, trace_received(&e, VIEW("mx.here.test"), &out));
+        check_view(cases[i].name, buf_view(&out), view_of(cases[i].wanted));
+        for (size_t capacity = 0; capacity < strlen(cases[i].wanted); capacity++) {
+            out = buf_on(room, capacity);
+            check(cases[i].name, !trace_received(&e, VIEW("mx.here.test"), &out));
+            check(cases[i].name, buf_len(&out) == 0);
+        }
+    }
+}
+
+static void lines_stay_short(void **state)
+{
+    static char long_name[2000], room[4096];
+    struct buf out = BUF_ON_ARRAY(room);
+    struct envelope e = {
+        .rcpts = one, .rcpt_count = 1, .client = VIEW("192.0.2.1"), .protocol = VIEW("ESMTPS")
+    };
+    struct view rest, line;
+
+    (void)state;
+    memset(long_name, 'x', sizeof(long_name));
+    e.helo = e.tls = view_make(long_name, sizeof(long_name));
+    assert_true(trace_received(&e, view_make(long_name, 255), &out));
+    rest = buf_view(&out);
+    while (view_take_line(&rest, &line))
+        assert_true(line.len <= 998);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(prints_dates),
+        cmocka_unit_test(writes_received),
+        cmocka_unit_test(lines_stay_short),
+    };
+
+    return cmocka_run_group_tests_name("mail/trace", tests, NULL, NULL);
+}
