@@ -1,0 +1,392 @@
+#include "io/tls.h"
+
+#include "common/attrs.h"
+#include "common/memory.h"
+#include "io/stream.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <limits.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    NAME_ROOM = 256, /* a host name (RFC 1035, 2.3.4) and NUL */
+    /* OpenSSL's levels: 1 has RSA from 1024 bits and SHA-1, 2 has RSA from 2048 bits. Opportunistic
+     * TLS takes what there is: the other choice is plain text (RFC 7435, 3). */
+    LEVEL_OPPORTUNISTIC = 1,
+    LEVEL_STRICT = 2,
+};
+
+struct tls_context {
+    SSL_CTX *ssl;
+};
+
+struct tls {
+    SSL *ssl;
+    bool broken; /* no close_notify may follow */
+};
+
+/* Words */
+
+/* The reason of the oldest error that waits; "fallback" when OpenSSL has none. */
+static const char *reason(const char *fallback)
+{
+    const char *words = ERR_reason_error_string(ERR_peek_error());
+
+    return words != NULL ? words : fallback;
+}
+
+/* Contexts */
+
+/* Whatever OpenSSL and the C library read from files, they read here: later the sandbox is closed.
+ * Certificates' times make the C library look for its time zone once. */
+static void load_everything(void)
+{
+    unsigned char byte;
+
+    tzset();
+    if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_SSL_STRINGS |
+                             OPENSSL_INIT_LOAD_CRYPTO_STRINGS,
+                         NULL) != 1 ||
+        RAND_bytes(&byte, 1) != 1)
+        abort();
+    ERR_clear_error();
+}
+
+static struct tls_context *context_new(const SSL_METHOD *method)
+{
+    struct tls_context *c = memory_new(sizeof(*c));
+
+    c->ssl = SSL_CTX_new(method);
+    if (c->ssl == NULL || SSL_CTX_set_min_proto_version(c->ssl, TLS1_2_VERSION) != 1)
+        abort(); /* out of memory */
+    SSL_CTX_set_options(c->ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    SSL_CTX_set_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_security_level(c->ssl, LEVEL_STRICT);
+    return c;
+}
+
+void tls_context_free(struct tls_context **c)
+{
+    if (*c == NULL)
+        return;
+    SSL_CTX_free((*c)->ssl);
+    free(*c);
+    *c = NULL;
+}
+
+static BIO *open_text(struct view text)
+{
+    BIO *bio = BIO_new_mem_buf(text.len > 0 ? text.ptr : "", (int)MIN(text.len, INT_MAX));
+
+    if (bio == NULL)
+        abort();
+    return bio;
+}
+
+/* Without this OpenSSL would ask for a passphrase on the terminal. */
+static int refuse_passphrase(char *room, int size, int writing, void *asked)
+{
+    (void)room;
+    (void)size;
+    (void)writing;
+    *(bool *)asked = true;
+    return -1;
+}
+
+/* The next certificate; NULL at the end, or with *err when there is something else. */
+static X509 *next_certificate(BIO *bio, bool *failed)
+{
+    bool asked = false;
+    X509 *x = PEM_read_bio_X509(bio, NULL, refuse_passphrase, &asked);
+
+    if (x == NULL && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+        *failed = true;
+    if (x == NULL && !*failed)
+        ERR_clear_error();
+    return x;
+}
+
+static int use_certificates(SSL_CTX *ssl, struct view pem, struct error *err)
+{
+    BIO *bio = open_text(pem);
+    bool failed = false;
+    size_t count = 0;
+    X509 *x;
+
+    while ((x = next_certificate(bio, &failed)) != NULL) {
+        if (count++ > 0 && SSL_CTX_add0_chain_cert(ssl, x) == 1)
+            continue; /* it is the context's now */
+        if (count > 1 || SSL_CTX_use_certificate(ssl, x) != 1)
+            failed = true;
+        X509_free(x);
+        if (failed)
+            break;
+    }
+    BIO_free(bio);
+    if (failed)
+        return error_set(err, -EINVAL, "certificate number %zu cannot be used: %s",
+                         count + (x == NULL), reason("damaged"));
+    if (count == 0)
+        return error_set(err, -EINVAL, "there is no certificate in the file (PEM is expected)");
+    return 0;
+}
+
+static int use_key(SSL_CTX *ssl, struct view pem, struct error *err)
+{
+    BIO *bio = open_text(pem);
+    bool asked = false;
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, refuse_passphrase, &asked);
+    int result = 0;
+
+    BIO_free(bio);
+    if (asked)
+        result = error_set(err, -EINVAL, "the key is protected by a passphrase; remove it");
+    else if (key == NULL)
+        result = error_set(err, -EINVAL, "there is no private key in the file (PEM is expected)");
+    else if (SSL_CTX_use_PrivateKey(ssl, key) != 1 || SSL_CTX_check_private_key(ssl) != 1)
+        result = error_set(err, -EINVAL, "the key does not belong to the certificate: %s",
+                           reason("they differ"));
+    EVP_PKEY_free(key);
+    return result;
+}
+
+struct tls_context *tls_server_new(struct view certificates_pem, struct view key_pem,
+                                   struct error *err)
+{
+    static const unsigned char id[] = "tern";
+    struct tls_context *c;
+
+    load_everything();
+    c = context_new(TLS_server_method());
+    /* One ticket for a client is enough; its key is this context's own. */
+    if (SSL_CTX_set_session_id_context(c->ssl, id, sizeof(id) - 1) != 1 ||
+        SSL_CTX_set_num_tickets(c->ssl, 1) != 1)
+        abort();
+    if (use_certificates(c->ssl, certificates_pem, err) < 0 || use_key(c->ssl, key_pem, err) < 0)
+        tls_context_free(&c);
+    ERR_clear_error();
+    return c;
+}
+
+static int add_anchors(SSL_CTX *ssl, struct view pem, struct error *err)
+{
+    BIO *bio = open_text(pem);
+    bool failed = false;
+    size_t count = 0;
+    X509 *x;
+
+    while (!failed && (x = next_certificate(bio, &failed)) != NULL) {
+        count++;
+        failed = X509_STORE_add_cert(SSL_CTX_get_cert_store(ssl), x) != 1;
+        X509_free(x);
+    }
+    BIO_free(bio);
+    if (failed)
+        return error_set(err, -EINVAL, "a trust anchor, after %zu good ones, cannot be used: %s",
+                         count, reason("damaged"));
+    if (count == 0)
+        return error_set(err, -EINVAL, "there is no trust anchor in the file (PEM is expected)");
+    return 0;
+}
+
+struct tls_context *tls_client_new(struct view ca_pem, struct error *err)
+{
+    struct tls_context *c;
+
+    load_everything();
+    c = context_new(TLS_client_method());
+    /* Every certificate in the bundle is an anchor, self-signed or not. */
+    X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(c->ssl), X509_V_FLAG_PARTIAL_CHAIN);
+    if (ca_pem.len > 0 && add_anchors(c->ssl, ca_pem, err) < 0)
+        tls_context_free(&c);
+    ERR_clear_error();
+    return c;
+}
+
+/* Connections */
+
+static struct tls *connection_new(struct tls_context *c, int fd)
+{
+    struct tls *t = memory_new(sizeof(*t));
+
+    t->ssl = SSL_new(c->ssl);
+    if (t->ssl == NULL || SSL_set_fd(t->ssl, fd) != 1)
+        abort(); /* out of memory */
+    return t;
+}
+
+struct tls *tls_accept_on(struct tls_context *c, int fd)
+{
+    struct tls *t = connection_new(c, fd);
+
+    SSL_set_accept_state(t->ssl);
+    return t;
+}
+
+static bool is_address(const char *name)
+{
+    unsigned char bytes[16];
+
+    return inet_pton(AF_INET, name, bytes) == 1 || inet_pton(AF_INET6, name, bytes) == 1;
+}
+
+/* Who the other side must be (RFC 9525: DNS names or addresses, never the subject). */
+static bool expect(SSL *ssl, char *name)
+{
+    X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
+                                               X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if (is_address(name))
+        return X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1;
+    return X509_VERIFY_PARAM_set1_host(param, name, 0) == 1 &&
+           SSL_set_tlsext_host_name(ssl, name) == 1;
+}
+
+struct tls *tls_connect_on(struct tls_context *c, int fd, struct view name, bool verify)
+{
+    char text[NAME_ROOM];
+    struct tls *t;
+
+    if (name.len > 0 && name.ptr[name.len - 1] == '.')
+        name.len--;
+    if (name.len == 0 || name.len >= sizeof(text) || view_has(name, '\0'))
+        return NULL;
+    (void)snprintf(text, sizeof(text), "%.*s", VIEW_ARG(name));
+    t = connection_new(c, fd);
+    /* Without `verify` the chain is looked at all the same, for tls_describe. */
+    SSL_set_verify(t->ssl, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    if (!verify)
+        SSL_set_security_level(t->ssl, LEVEL_OPPORTUNISTIC);
+    SSL_set_connect_state(t->ssl);
+    if (!expect(t->ssl, text))
+        tls_free(&t);
+    return t;
+}
+
+void tls_free(struct tls **t)
+{
+    if (*t == NULL)
+        return;
+    ERR_clear_error();
+    if (!(*t)->broken && SSL_is_init_finished((*t)->ssl))
+        (void)SSL_shutdown((*t)->ssl);
+    ERR_clear_error();
+    SSL_free((*t)->ssl);
+    free(*t);
+    *t = NULL;
+}
+
+/* What a result that is no success asks for: STREAM_WANT_*, 0 at a clean end, or a negative errno.
+ */
+static int outcome(struct tls *t, int result)
+{
+    int error = errno;
+    bool torn = ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+
+    switch (SSL_get_error(t->ssl, result)) {
+    case SSL_ERROR_WANT_READ:
+        return STREAM_WANT_READ;
+    case SSL_ERROR_WANT_WRITE:
+        return STREAM_WANT_WRITE;
+    case SSL_ERROR_ZERO_RETURN:
+        return 0;
+    case SSL_ERROR_SYSCALL:
+        t->broken = true;
+        return error > 0 ? -error : -ECONNRESET;
+    default:
+        t->broken = true;
+        return torn ? -ECONNRESET : -EPROTO;
+    }
+}
+
+static int explain(struct tls *t, int code, struct error *err)
+{
+    long verdict = SSL_get_verify_result(t->ssl);
+
+    if (code != -EPROTO)
+        return error_set(err, code, "TLS handshake: %s", strerror(-code));
+    if (SSL_get_verify_mode(t->ssl) == SSL_VERIFY_PEER && verdict != X509_V_OK)
+        return error_set(err, code, "TLS certificate: %s", X509_verify_cert_error_string(verdict));
+    return error_set(err, code, "TLS handshake: %s", reason("protocol error"));
+}
+
+int tls_handshake(struct tls *t, struct error *err)
+{
+    int result, code;
+
+    ERR_clear_error();
+    errno = 0;
+    result = SSL_do_handshake(t->ssl);
+    if (result == 1)
+        return 0;
+    code = outcome(t, result);
+    if (code == STREAM_WANT_READ || code == STREAM_WANT_WRITE)
+        return code;
+    code = explain(t, code == 0 ? -ECONNRESET : code, err);
+    ERR_clear_error();
+    return code;
+}
+
+long tls_read(struct tls *t, void *room, size_t size)
+{
+    size_t count = 0;
+    int result;
+
+    ERR_clear_error();
+    errno = 0;
+    result = SSL_read_ex(t->ssl, room, size, &count);
+    if (result == 1)
+        return (long)count;
+    result = outcome(t, result);
+    ERR_clear_error();
+    return result;
+}
+
+long tls_write(struct tls *t, const void *bytes, size_t size)
+{
+    size_t count = 0;
+    int result;
+
+    if (size == 0)
+        return 0;
+    ERR_clear_error();
+    errno = 0;
+    result = SSL_write_ex(t->ssl, bytes, size, &count);
+    if (result == 1)
+        return (long)count;
+    result = outcome(t, result);
+    ERR_clear_error();
+    return result == 0 ? -EPIPE : result;
+}
+
+size_t tls_pending(const struct tls *t)
+{
+    int count = SSL_pending(t->ssl);
+
+    return count > 0 ? (size_t)count : 0;
+}
+
+void tls_describe(const struct tls *t, struct tls_facts *out)
+{
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(t->ssl);
+
+    *out = (struct tls_facts){ 0 };
+    if (cipher == NULL)
+        return;
+    (void)snprintf(out->text, sizeof(out->text), "%s %s %d", SSL_get_version(t->ssl),
+                   SSL_CIPHER_get_name(cipher), SSL_CIPHER_get_bits(cipher, NULL));
+    out->verified = !SSL_is_server(t->ssl) && SSL_get0_peer_certificate(t->ssl) != NULL &&
+                    SSL_get_verify_result(t->ssl) == X509_V_OK;
+}
