@@ -5,6 +5,7 @@
 #include "io/clock.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -90,7 +91,7 @@ static bool put_id(struct buf *line, uint64_t number)
 {
     const char *mark = is_json() ? "\"" : "";
 
-    return buf_printf(line, "%s%016llx%s", mark, (unsigned long long)number, mark);
+    return buf_printf(line, "%s%016" PRIx64 "%s", mark, number, mark);
 }
 
 static bool put_value(struct buf *line, const struct log_field *f)
@@ -134,9 +135,9 @@ static void put_time(struct buf *line, uint64_t wall_ms)
     month = (5 * day + 2) / 153;
     day -= (153 * month + 2) / 5;
     month = month < 10 ? month + 3 : month - 9;
-    buf_printf(line, "%04llu-%02u-%02uT%02u:%02u:%02u.%03uZ",
-               (unsigned long long)(era * 400 + year + (month <= 2)), month, day + 1, ms / 3600000,
-               ms / 60000 % 60, ms / 1000 % 60, ms % 1000);
+    buf_printf(line, "%04" PRIu64 "-%02u-%02uT%02u:%02u:%02u.%03uZ",
+               era * 400 + year + (month <= 2), month, day + 1, ms / 3600000, ms / 60000 % 60,
+               ms / 1000 % 60, ms % 1000);
 }
 
 static void put_front(struct buf *line, enum log_level level, const char *event)
