@@ -503,21 +503,6 @@ static bool read_folder(struct config *c, struct config_node *n, struct mailbox_
     return false;
 }
 
-static void add_pattern(struct config *c, struct settings *s, struct config_node *key,
-                        struct mailbox_settings *m)
-{
-    struct error err;
-    struct view text = view_sub(m->address, 1, m->address.len - 2);
-    struct pattern *pattern = pattern_new(text, &err);
-
-    if (pattern == NULL) {
-        config_report(c, key, "%s", err.text);
-        return;
-    }
-    m->pattern = pattern;
-    s->patterns[s->pattern_count++] = m;
-}
-
 /* The key of an exact address; "postmaster" alone is the postmaster of every domain. */
 static bool make_key(struct config *c, struct view text, struct view *key, struct address *a)
 {
@@ -561,9 +546,12 @@ static void add_mailbox(struct config *c, struct settings *s, struct config_node
     table_add(&s->mailboxes, &m->entry, name);
 }
 
-static bool is_pattern(struct view text)
+bool settings_take_pattern(struct view *text)
 {
-    return text.len > 2 && text.ptr[0] == '/' && text.ptr[text.len - 1] == '/';
+    if (text->len <= 2 || text->ptr[0] != '/' || text->ptr[text->len - 1] != '/')
+        return false;
+    *text = view_sub(*text, 1, text->len - 2);
+    return true;
 }
 
 /* Stands behind "domains" in the table: those are known by now. */
@@ -580,12 +568,14 @@ static void read_mailboxes(struct config *c, struct config_node *n, void *sectio
     for (size_t i = 0; i < count; i++) {
         struct mailbox_settings *m = config_alloc(c, 1, sizeof(*m));
         struct config_node *key = config_key_at(n, i);
+        struct view text;
 
         m->origin = config_origin(c, key);
         if (!read_folder(c, config_at(n, i), m) || !config_scalar(key, &m->address))
             continue;
-        if (is_pattern(m->address))
-            add_pattern(c, s, key, m);
+        text = m->address;
+        if (settings_take_pattern(&text))
+            s->patterns[s->pattern_count++] = m;
         else
             add_mailbox(c, s, key, m);
     }
@@ -898,10 +888,8 @@ void settings_read(struct settings *s, struct config *c)
 void settings_release(struct settings *s)
 {
     for (size_t i = 0; i < s->pattern_count; i++) {
-        struct pattern *pattern = s->patterns[i]->pattern;
-
-        pattern_free(&pattern);
-        s->patterns[i]->pattern = NULL;
+        if (s->patterns[i]->release != NULL)
+            s->patterns[i]->release(&s->patterns[i]->pattern);
     }
     table_release(&s->domains);
     table_release(&s->mailboxes);

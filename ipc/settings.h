@@ -45,9 +45,10 @@ struct domain_settings {
 
 /* A mailbox: who it is for, and its folder below maildir.root. */
 struct mailbox_settings {
-    struct table_entry entry;       /* by address_key, when `pattern` is NULL */
-    struct view address;            /* as configured */
-    struct pattern *pattern;        /* or a pattern over address_key, "/^sales-.*@example\.org$/" */
+    struct table_entry entry;       /* by address_key, unless it is a pattern */
+    struct view address;            /* as configured, or "/sales-.*@example\.org/" over address_key */
+    struct pattern *pattern;        /* the latter, compiled when settings_mailbox first needs it */
+    void (*release)(struct pattern **pattern); /* of `pattern`; NULL: not compiled */
     struct view folder;             /* relative, checked: one or two names of a-z 0-9 . _ - + @ that
                                      * do not begin with a dot, joined by '/' */
     const char *origin;
@@ -157,9 +158,9 @@ struct settings {
 
 /* Reads `c` into *s. Every mistake is reported in c; views and tables live as long as c. */
 void settings_read(struct settings *s, struct config *c);
-/* What only the running machine can say: system resolvers (attached as "resolvers") and the folders
- * of directory domains (attached as "folders/DOMAIN"). Call before settings_read, in master and in
- * the admin tool; reports into c. */
+/* What master and the admin tool do before settings_read, for all: whether the mailboxes' patterns
+ * compile, and what only the running machine can say: system resolvers (attached as "resolvers") and
+ * the folders of directory domains (attached as "folders/DOMAIN"). Reports into c. */
 void settings_gather(struct config *c);
 void settings_release(struct settings *s); /* patterns and table buckets */
 
@@ -169,6 +170,8 @@ const struct domain_settings *settings_domain(const struct settings *s, struct v
  * is the mailbox "postmaster" of the configuration, else that of the first local domain which has one
  * (RFC 5321, 4.5.1). `folder` receives its folder below maildir.root. */
 bool settings_mailbox(const struct settings *s, const struct address *a, struct buf *folder) MUST_USE;
+/* "/PATTERN/": takes the slashes away; false when it is no pattern. */
+bool settings_take_pattern(struct view *text);
 bool network_list_has(const struct network_list *l, const struct net_address *a);
 
 bool settings_route_matches(const struct route_settings *r, struct view domain);

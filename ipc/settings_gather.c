@@ -1,4 +1,4 @@
-/* What the configuration needs to know of the machine it runs on. */
+/* What one process checks and finds out for all. */
 #include "common/attrs.h"
 #include "ipc/settings.h"
 
@@ -105,12 +105,33 @@ static void gather_folders(struct config *c, struct config_node *place, struct v
     close_list(c, name, list, &text, &len);
 }
 
+static void check_patterns(struct config *c)
+{
+    struct config_node *mailboxes = config_find(config_root(c), "mailboxes");
+    size_t count = config_is_map(mailboxes) ? config_count(mailboxes) : 0;
+    struct view text;
+    struct error err;
+
+    for (size_t i = 0; i < count; i++) {
+        struct config_node *key = config_key_at(mailboxes, i);
+        struct pattern *p;
+
+        if (!config_scalar(key, &text) || !settings_take_pattern(&text))
+            continue;
+        p = pattern_new(text, &err);
+        if (p == NULL)
+            config_report(c, key, "%s", err.text);
+        pattern_free(&p);
+    }
+}
+
 void settings_gather(struct config *c)
 {
     struct config_node *domains = config_find(config_root(c), "domains");
     struct config_node *root = config_find(config_find(config_root(c), "maildir"), "root");
     struct view path, domain, word;
 
+    check_patterns(c);
     gather_resolvers(c);
     if (!config_is_map(domains) || !config_scalar(root, &path) || !view_starts(path, VIEW("/")) ||
         path.len > PATH_MAX)

@@ -15,12 +15,14 @@ PATTERNS = {"libpcre2-8"}
 
 # (must not need, must need)
 RULES = {
-    "tern-master": (TLS | DNS | PATTERNS, set()),
+    # Compiles the patterns of mailboxes, to check them; matches nothing.
+    "tern-master": (TLS | DNS, set()),
     "tern-smtpd": (DNS, {"libssl"}),
     "tern-queue": (TLS | DNS | PATTERNS, set()),
     "tern-delivery": (DNS | PATTERNS, {"libssl"}),
     "tern-dns": (TLS | PATTERNS, DNS),
-    "tern-local": (TLS | DNS | PATTERNS, set()),
+    # Matches the patterns of mailboxes.
+    "tern-local": (TLS | DNS, set()),
     "tern": (DNS, set()),
 }
 

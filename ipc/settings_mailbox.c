@@ -1,0 +1,72 @@
+/* Who has a mailbox here. */
+#include "common/attrs.h"
+#include "ipc/settings.h"
+
+static const struct view postmaster = VIEW_INIT("postmaster");
+
+/* Compiled when first needed: a process that never asks for a mailbox does not link PCRE2. What
+ * does not compile was reported by settings_gather, and matches nothing. */
+static bool matches(struct mailbox_settings *m, struct view key)
+{
+    struct view text = m->address;
+    struct error err;
+
+    if (m->pattern == NULL && settings_take_pattern(&text)) {
+        m->pattern = pattern_new(text, &err);
+        m->release = pattern_free;
+    }
+    return m->pattern != NULL && pattern_matches(m->pattern, key);
+}
+static const struct mailbox_settings *find_in(const struct table *t, struct view key)
+{
+    struct table_entry *e = table_find(t, key);
+
+    return e == NULL ? NULL : container_of(e, struct mailbox_settings, entry);
+}
+
+static const struct mailbox_settings *find_mailbox(const struct settings *s, struct view key)
+{
+    const struct mailbox_settings *m = find_in(&s->mailboxes, key);
+
+    for (size_t i = 0; i < s->pattern_count && m == NULL; i++) {
+        if (matches(s->patterns[i], key))
+            m = s->patterns[i];
+    }
+    return m != NULL ? m : find_in(&s->folders, key);
+}
+
+static const struct mailbox_settings *find_address(const struct settings *s,
+                                                   const struct address *a)
+{
+    char room[ADDRESS_MAX + 2];
+    struct buf key = BUF_ON_ARRAY(room);
+
+    return address_key(a, &key) ? find_mailbox(s, buf_view(&key)) : NULL;
+}
+
+static const struct mailbox_settings *find_postmaster(const struct settings *s)
+{
+    const struct mailbox_settings *m = find_in(&s->mailboxes, postmaster);
+
+    for (size_t i = 0; i < s->domain_count && m == NULL; i++) {
+        struct address a = { .local = postmaster, .domain = s->domain_list[i]->name };
+
+        if (s->domain_list[i]->deliver == DOMAIN_LOCAL)
+            m = find_address(s, &a);
+    }
+    return m;
+}
+
+bool settings_mailbox(const struct settings *s, const struct address *a, struct buf *folder)
+{
+    const struct mailbox_settings *m = NULL;
+    const struct domain_settings *d = settings_domain(s, a->domain);
+
+    if (a->domain.len > 0 && (d == NULL || d->deliver != DOMAIN_LOCAL))
+        return false;
+    if (a->domain.len > 0)
+        m = find_address(s, a);
+    if (m == NULL && view_equal_nocase(a->local, postmaster))
+        m = find_postmaster(s);
+    return m != NULL && buf_put(folder, m->folder);
+}
