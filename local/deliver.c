@@ -205,8 +205,10 @@ static int write_message(struct deliver *d, const struct box *box,
                          const struct message_job_start *job, const struct job_rcpt *rcpt,
                          const struct content *content)
 {
-    const struct maildir_id id = { .arrival_ms = job->arrival_ms, .message = job->message,
-                                   .rcpt = rcpt->index, .hostname = d->settings->hostname };
+    const struct maildir_id id = { .arrival_ms = job->arrival_ms,
+                                   .message = job->message,
+                                   .rcpt = rcpt->index,
+                                   .hostname = d->settings->hostname };
     int err = box->err;
 
     if (err == 0)

@@ -1,5 +1,5 @@
-/* A job of the queue: one message into the mailbox of each of its recipients. Files are written as the
- * job comes; folders are made durable once for all jobs of a turn, and only then the results go
+/* A job of the queue: one message into the mailbox of each of its recipients. Files are written as
+ * the job comes; folders are made durable once for all jobs of a turn, and only then the results go
  * out. Blocks while the disk does: this process does nothing else. */
 #ifndef LOCAL_DELIVER_H
 #define LOCAL_DELIVER_H

@@ -104,8 +104,8 @@ int maildir_create(struct maildir_file *f, const struct maildir *box, const stru
     /* What a crash left behind may be linked in new/ already: it must not be written to. */
     if (unlinkat(box->tmp_fd, f->name, 0) < 0 && errno != ENOENT)
         return -errno;
-    f->fd = openat(box->tmp_fd, f->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                   0600);
+    f->fd =
+        openat(box->tmp_fd, f->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     return f->fd < 0 ? -errno : 0;
 }
 

@@ -1,5 +1,5 @@
-/* A Maildir: a message is written to tmp/, made durable, and linked into new/. Nothing else in it is
- * touched but what is missing: cur/, and whatever mail programs keep beside it, is theirs. */
+/* A Maildir: a message is written to tmp/, made durable, and linked into new/. Nothing else in it
+ * is touched but what is missing: cur/, and whatever mail programs keep beside it, is theirs. */
 #ifndef LOCAL_MAILDIR_H
 #define LOCAL_MAILDIR_H
 
@@ -9,7 +9,7 @@
 #include <limits.h>
 
 enum {
-    MAILDIR_ROOM = 65536, /* bytes written at once */
+    MAILDIR_ROOM = 65536,   /* bytes written at once */
     MAILDIR_HOST_MAX = 150, /* bytes of the host name in a file's name, which has NAME_MAX */
 };
 

@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 enum {
-    JOBS = 50,           /* at once: what comes in a turn shares the sync of its folders */
+    JOBS = 50,            /* at once: what comes in a turn shares the sync of its folders */
     DRAIN_QUIET_MS = 200, /* without a new job after the queue was told to send no more */
-    TRACE_MAX = 65536,   /* bytes that a body may have beyond limits.message_bytes: trace fields */
+    TRACE_MAX = 65536,    /* bytes that a body may have beyond limits.message_bytes: trace fields */
 };
 
 struct local {
@@ -160,7 +160,8 @@ static int open_root(const char *path)
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0) {
-        log_error("start_failed", LOG_STRING("reason", "the root of the mailboxes cannot be opened"),
+        log_error("start_failed",
+                  LOG_STRING("reason", "the root of the mailboxes cannot be opened"),
                   LOG_STRING("path", path), LOG_ERRNO("error", errno));
         exit(ROLE_EXIT_CONFIG);
     }
