@@ -1,0 +1,90 @@
+#include "mail/address.h"
+#include "mail/params.h"
+#include "smtpd/commands.h"
+
+/* size-value = 1*20DIGIT; RFC 1870, 6.1 */
+static struct step take_size(struct session *s, struct view value)
+{
+    uint64_t size;
+
+    if (value.len > 20 || !view_to_u64(value, UINT64_MAX, &size))
+        return step_refuse(s, 501, "5.5.4", "Bad SIZE value");
+    if (size > s->rules->settings->limits.message_bytes)
+        return step_refuse(s, 552, "5.3.4", "Message too large");
+    if (size > s->rules->spool->room_bytes)
+        return step_trouble(s->state, SPOOL_FULL);
+    return step_accept(SESSION_MAIL, 0, NULL, NULL);
+}
+
+/* body-value = "7BIT" / "8BITMIME"; RFC 6152, 2 */
+static struct step take_body(struct session *s, struct view value)
+{
+    s->transaction.body_8bit = view_equal_nocase(value, VIEW("8BITMIME"));
+    if (!s->transaction.body_8bit && !view_equal_nocase(value, VIEW("7BIT")))
+        return step_refuse(s, 501, "5.5.4", "Bad BODY value");
+    return step_accept(SESSION_MAIL, 0, NULL, NULL);
+}
+
+/* clang-format off */
+static const struct {
+    struct view keyword;
+    struct step (*take)(struct session *s, struct view value);
+} parameters[] = {
+    { VIEW_INIT("SIZE"), take_size },
+    { VIEW_INIT("BODY"), take_body },
+};
+/* clang-format on */
+
+/* `seen` has a bit for each of the parameters that were there. */
+static struct step take_parameter(struct session *s, const struct param *p, unsigned *seen)
+{
+    for (size_t i = 0; i < COUNT_OF(parameters); i++) {
+        if (!view_equal_nocase(parameters[i].keyword, p->keyword))
+            continue;
+        if (*seen & 1u << i)
+            return step_refuse(s, 501, "5.5.4", "Parameter given twice");
+        *seen |= 1u << i;
+        return parameters[i].take(s, p->value);
+    }
+    return step_refuse(s, 555, "5.5.4", "Parameter not recognized");
+}
+
+static struct step take_parameters(struct session *s, struct view args)
+{
+    struct step step = step_accept(SESSION_MAIL, 250, "2.1.0", "Sender ok");
+    enum params_result result;
+    struct param p;
+    unsigned seen = 0;
+
+    while ((result = params_take(&args, &p)) == PARAMS_NEXT) {
+        struct step refused = take_parameter(s, &p, &seen);
+
+        if (refused.code != 0)
+            return refused;
+    }
+    return result == PARAMS_END ? step : step_refuse(s, 501, "5.5.4", "Malformed parameters");
+}
+
+/* mail = "MAIL FROM:" Reverse-path [ SP Mail-parameters ] CRLF; RFC 5321, 4.1.1.2.
+ * A blank before the path is against the grammar, but too common to refuse. */
+struct step run_mail(struct session *s, struct view args)
+{
+    struct address from;
+    struct view path;
+    struct step step;
+
+    if (!view_take_nocase(&args, VIEW("FROM:")))
+        return step_refuse(s, 501, "5.5.4", "Syntax: MAIL FROM:<address>");
+    args = view_trim(args);
+    path = args;
+    if (!address_take_path(&args, false, &from) || (args.len > 0 && args.ptr[0] != ' ') ||
+        (from.domain.len == 0 && !address_is_null(&from)))
+        return step_refuse(s, 501, "5.1.7", "Bad sender address");
+    s->asked_sender = view_sub(path, 0, path.len - args.len);
+    if (s->rules->spool->trouble != SPOOL_FINE)
+        return step_trouble(s->state, s->rules->spool->trouble);
+    step = take_parameters(s, args);
+    if (step.code < 400 && !transaction_begin(s, &from))
+        return step_refuse(s, 452, "4.3.1", "Out of room for addresses");
+    return step;
+}

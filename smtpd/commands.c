@@ -1,0 +1,201 @@
+#include "smtpd/commands.h"
+
+#include <string.h>
+
+enum {
+    LAST_IN_GROUP = 1, /* RFC 2920, 3.1: nothing may follow before the answer */
+    NO_ARGS = 2,
+    OF_MAIL = 4, /* its refusal is one of mail */
+};
+
+#define IN(state) (1u << SESSION_##state)
+#define ANYWHERE  (IN(NEW) | IN(READY) | IN(MAIL) | IN(RCPT))
+
+struct command {
+    struct view verb;
+    struct step (*run)(struct session *s, struct view args);
+    unsigned allowed, flags;
+};
+
+static struct step run_ehlo(struct session *s, struct view args);
+static struct step run_helo(struct session *s, struct view args);
+static struct step run_rset(struct session *s, struct view args);
+static struct step run_noop(struct session *s, struct view args);
+static struct step run_vrfy(struct session *s, struct view args);
+static struct step run_expn(struct session *s, struct view args);
+static struct step run_help(struct session *s, struct view args);
+static struct step run_quit(struct session *s, struct view args);
+static struct step run_http(struct session *s, struct view args);
+
+/* clang-format off */
+static const struct command commands[] = {
+    /* verb                    handler       allowed in          flags                     RFC 5321 */
+    { VIEW_INIT("EHLO"),     run_ehlo,     ANYWHERE,           LAST_IN_GROUP },           /* 4.1.1.1 */
+    { VIEW_INIT("HELO"),     run_helo,     ANYWHERE,           LAST_IN_GROUP },           /* 4.1.1.1 */
+    { VIEW_INIT("MAIL"),     run_mail,     IN(READY),          OF_MAIL },                 /* 4.1.1.2 */
+    { VIEW_INIT("RCPT"),     run_rcpt,     IN(MAIL) | IN(RCPT), OF_MAIL },                /* 4.1.1.3 */
+    { VIEW_INIT("DATA"),     run_data,     IN(RCPT),           LAST_IN_GROUP | NO_ARGS | OF_MAIL }, /* 4.1.1.4 */
+    { VIEW_INIT("RSET"),     run_rset,     ANYWHERE,           NO_ARGS },                 /* 4.1.1.5 */
+    { VIEW_INIT("VRFY"),     run_vrfy,     ANYWHERE,           0 },                       /* 4.1.1.6 */
+    { VIEW_INIT("EXPN"),     run_expn,     ANYWHERE,           0 },                       /* 4.1.1.7 */
+    { VIEW_INIT("HELP"),     run_help,     ANYWHERE,           0 },                       /* 4.1.1.8 */
+    { VIEW_INIT("NOOP"),     run_noop,     ANYWHERE,           0 },                       /* 4.1.1.9 */
+    { VIEW_INIT("QUIT"),     run_quit,     ANYWHERE,           NO_ARGS },                 /* 4.1.1.10 */
+    { VIEW_INIT("STARTTLS"), run_starttls, IN(NEW) | IN(READY), LAST_IN_GROUP | NO_ARGS }, /* RFC 3207 */
+    /* A browser that was talked into posting here must not get further. */
+    { VIEW_INIT("GET"),      run_http,     ANYWHERE,           0 },
+    { VIEW_INIT("HEAD"),     run_http,     ANYWHERE,           0 },
+    { VIEW_INIT("POST"),     run_http,     ANYWHERE,           0 },
+    { VIEW_INIT("PUT"),      run_http,     ANYWHERE,           0 },
+    { VIEW_INIT("DELETE"),   run_http,     ANYWHERE,           0 },
+    { VIEW_INIT("CONNECT"),  run_http,     ANYWHERE,           0 },
+    { VIEW_INIT("OPTIONS"),  run_http,     ANYWHERE,           0 },
+    { VIEW_INIT("TRACE"),    run_http,     ANYWHERE,           0 },
+    { VIEW_INIT("PATCH"),    run_http,     ANYWHERE,           0 },
+    { VIEW_INIT("PRI"),      run_http,     ANYWHERE,           0 },
+};
+/* clang-format on */
+
+struct step step_accept(enum session_state next, unsigned code, const char *enhanced,
+                        const char *text)
+{
+    return (struct step){ next, WISH_NOTHING, code, enhanced, text };
+}
+
+struct step step_refuse(const struct session *s, unsigned code, const char *enhanced,
+                        const char *text)
+{
+    return (struct step){ s->state, WISH_NOTHING, code, enhanced, text };
+}
+
+struct step step_close(unsigned code, const char *enhanced, const char *text)
+{
+    return (struct step){ SESSION_CLOSED, WISH_CLOSE, code, enhanced, text };
+}
+
+struct step step_trouble(enum session_state next, enum spool_trouble t)
+{
+    switch (t) {
+    case SPOOL_FULL:
+        return step_accept(next, 452, "4.3.1", "Not enough room in the queue, try again later");
+    case SPOOL_SUSPENDED:
+        return step_close(421, "4.3.2", "The queue takes no mail now, try again later");
+    case SPOOL_INVALID:
+        return step_accept(next, 554, "5.6.0", "The message could not be understood");
+    case SPOOL_FINE:
+    case SPOOL_BROKEN:
+    case SPOOL_TROUBLES:
+        break;
+    }
+    return step_accept(next, 451, "4.3.0", "The message could not be stored, try again later");
+}
+
+static const struct command *find_command(struct view verb)
+{
+    for (size_t i = 0; i < COUNT_OF(commands); i++) {
+        if (view_equal_nocase(commands[i].verb, verb))
+            return &commands[i];
+    }
+    return NULL;
+}
+
+struct step command_run(struct session *s, struct view line, bool more_input, bool *of_mail)
+{
+    struct view args = line;
+    const struct command *c = find_command(view_take_word(&args));
+
+    args = view_trim(args);
+    if (c == NULL)
+        return step_refuse(s, 500, "5.5.1", "Command unrecognized");
+    *of_mail = (c->flags & OF_MAIL) != 0;
+    if ((c->allowed & 1u << s->state) == 0)
+        return step_refuse(s, 503, "5.5.1", "Bad sequence of commands");
+    if ((c->flags & NO_ARGS) && args.len > 0)
+        return step_refuse(s, 501, "5.5.4", "No parameters allowed");
+    if ((c->flags & LAST_IN_GROUP) && more_input)
+        return step_close(554, "5.5.0", "Command sent before the answer to the last one");
+    return c->run(s, args);
+}
+
+/* Names are not checked against anything, but they appear in the trace and in logs. */
+static bool keep_helo(struct session *s, struct view name)
+{
+    if (name.len == 0 || name.len > sizeof(s->helo))
+        return false;
+    for (size_t i = 0; i < name.len; i++) {
+        unsigned char c = (unsigned char)name.ptr[i];
+
+        if (c <= ' ' || c >= 127)
+            return false;
+    }
+    memcpy(s->helo, name.ptr, name.len);
+    s->helo_len = name.len;
+    return true;
+}
+
+/* ehlo = "EHLO" SP ( Domain / address-literal ) CRLF; also ends a transaction as RSET does */
+static struct step run_ehlo(struct session *s, struct view args)
+{
+    if (!keep_helo(s, args))
+        return step_refuse(s, 501, "5.5.4", "Syntax: EHLO hostname");
+    s->extended = true;
+    return step_accept(SESSION_READY, 250, NULL,
+                       s->tls[0] != '\0' ? s->rules->ehlo : s->rules->ehlo_starttls);
+}
+
+/* helo = "HELO" SP Domain CRLF */
+static struct step run_helo(struct session *s, struct view args)
+{
+    if (!keep_helo(s, args))
+        return step_refuse(s, 501, "5.5.4", "Syntax: HELO hostname");
+    s->extended = false;
+    return step_accept(SESSION_READY, 250, NULL, s->rules->hostname);
+}
+
+static struct step run_rset(struct session *s, struct view args)
+{
+    (void)args;
+    return step_accept(s->state == SESSION_NEW ? SESSION_NEW : SESSION_READY, 250, "2.0.0", "Ok");
+}
+
+/* noop = "NOOP" [ SP String ] CRLF */
+static struct step run_noop(struct session *s, struct view args)
+{
+    (void)args;
+    return step_accept(s->state, 250, "2.0.0", "Ok");
+}
+
+/* vrfy = "VRFY" SP String CRLF; says nothing about who is there (RFC 5321, 7.3) */
+static struct step run_vrfy(struct session *s, struct view args)
+{
+    if (args.len == 0)
+        return step_refuse(s, 501, "5.5.4", "Syntax: VRFY address");
+    return step_accept(s->state, 252, "2.0.0", "Not verified, but mail for it may be accepted");
+}
+
+static struct step run_expn(struct session *s, struct view args)
+{
+    (void)args;
+    return step_refuse(s, 502, "5.5.1", "Command not implemented");
+}
+
+static struct step run_help(struct session *s, struct view args)
+{
+    (void)args;
+    return step_accept(s->state, 214, "2.0.0",
+                       "Commands: EHLO HELO MAIL RCPT DATA RSET VRFY NOOP STARTTLS HELP QUIT");
+}
+
+static struct step run_quit(struct session *s, struct view args)
+{
+    (void)s;
+    (void)args;
+    return step_close(221, "2.0.0", "Bye");
+}
+
+static struct step run_http(struct session *s, struct view args)
+{
+    (void)s;
+    (void)args;
+    return step_close(421, "4.7.0", "This is a mail server, it does not speak HTTP");
+}

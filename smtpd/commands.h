@@ -1,0 +1,43 @@
+/* Between session.c and the files with the commands. */
+#ifndef SMTPD_COMMANDS_H
+#define SMTPD_COMMANDS_H
+
+#include "mail/address.h"
+#include "smtpd/session.h"
+
+/* What a handler decided. Every handler returns one, so no path can forget either the reply or
+ * the state that follows. States before SESSION_MAIL, and SESSION_CLOSED, empty the transaction. */
+struct step {
+    enum session_state next;
+    enum session_wish wish;
+    unsigned code; /* 0: no reply yet, the wish is pending */
+    const char *enhanced;
+    const char *text;
+};
+
+struct step step_accept(enum session_state next, unsigned code, const char *enhanced,
+                        const char *text);
+/* The state stays. */
+struct step step_refuse(const struct session *s, unsigned code, const char *enhanced,
+                        const char *text);
+struct step step_close(unsigned code, const char *enhanced, const char *text);
+/* For MAIL, and for a message. */
+struct step step_trouble(enum session_state next, enum spool_trouble t);
+
+/* One command line, without its CRLF. `more_input`: the client did not wait for the answer. */
+struct step command_run(struct session *s, struct view line, bool more_input, bool *of_mail);
+
+/* Keeps the sender; false: no room. */
+bool transaction_begin(struct session *s, const struct address *from) MUST_USE;
+
+struct step run_mail(struct session *s, struct view args);
+struct step run_rcpt(struct session *s, struct view args);
+struct step run_data(struct session *s, struct view args);
+struct step run_starttls(struct session *s, struct view args);
+
+/* Content from the front of *input, up to its end. False: a file is needed first (WISH_OPEN). */
+bool data_take(struct session *s, struct view *input) MUST_USE;
+/* The end was read: refused, or to be committed. */
+struct step data_finish(struct session *s);
+
+#endif

@@ -1,0 +1,631 @@
+#include "smtpd/conn.h"
+
+#include "common/memory.h"
+#include "io/clock.h"
+#include "io/log.h"
+#include "io/stream.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { READS_BEFORE_CLOSE = 8 };
+
+struct conn {
+    struct list link;
+    struct server *server;
+    struct stream stream;
+    struct watch watch;
+    struct timer timer; /* fires at `due_ms` or before, and looks then */
+    struct deferred free;
+    struct spool_request request;
+    int file; /* of the content; -1: none */
+    bool shaking_hands, closed;
+    bool asked; /* the queue, for what the session wishes */
+    uint64_t started_ms;
+    uint64_t due_ms;      /* something has to happen until then... */
+    uint64_t deadline_ms; /* ...and the message, or the wait for one, must end until then */
+    const char *reason;   /* why it is about to end; NULL: it is not, or the client wanted it */
+    /* What a turn left over: input that cannot be used yet, and output the socket did not take.
+     * Heap, and nothing while idle. */
+    char *input;
+    size_t input_len;
+    char *output;
+    size_t output_len, output_sent;
+    struct session session;
+};
+
+static void advance(struct conn *c, struct view input);
+static void go_on(struct conn *c);
+
+/* ---- the end ---- */
+
+static const char quit[] = "quit", lost[] = "lost";
+
+static void free_conn(struct deferred *d)
+{
+    free(container_of(d, struct conn, free));
+}
+
+/* Accepted mail has its own event; a session without trouble is nothing to report. */
+static void tell_close(const struct conn *c, const char *reason)
+{
+    const struct session *s = &c->session;
+    bool quiet = s->errors == 0 && (reason == quit || reason == lost);
+
+    LOG_AT(quiet ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "session_closed", LOG_ID("session", s->id),
+           LOG_STRING("client", s->client_text),
+           LOG_VIEW(s->helo_len > 0 ? "helo" : NULL, view_make(s->helo, s->helo_len)),
+           LOG_STRING("reason", reason), LOG_U64("messages", s->accepted_count),
+           LOG_U64("errors", s->errors),
+           LOG_U64("duration_ms", c->server->loop->now_ms - c->started_ms));
+}
+
+static void drop_file(struct conn *c)
+{
+    if (c->file >= 0)
+        close(c->file);
+    c->file = -1;
+}
+
+/* Unread input would turn the close into a reset, which may overtake what we said. */
+static void read_away(struct conn *c)
+{
+    struct server *s = c->server;
+
+    for (int i = 0; i < READS_BEFORE_CLOSE; i++) {
+        if (recv(c->stream.fd, s->input, sizeof(s->input), MSG_DONTWAIT) <= 0)
+            return;
+    }
+}
+
+static void close_conn(struct conn *c, const char *reason)
+{
+    struct server *s = c->server;
+
+    if (c->closed)
+        return;
+    c->closed = true;
+    tell_close(c, c->reason != NULL ? c->reason : reason);
+    spool_cancel(&s->spool, &c->request);
+    drop_file(c);
+    loop_unwatch(s->loop, &c->watch);
+    loop_stop_timer(s->loop, &c->timer);
+    read_away(c);
+    stream_close(&c->stream);
+    limits_give(&s->limits, &c->session.client);
+    session_release(&c->session);
+    free(c->input);
+    free(c->output);
+    list_remove(&c->link);
+    loop_defer(s->loop, &c->free);
+    if (s->draining && list_empty(&s->conns))
+        s->emptied(s);
+}
+
+/* ---- time ---- */
+
+static bool in_content(const struct conn *c)
+{
+    return c->session.state == SESSION_CONTENT;
+}
+
+static bool awaits_queue(const struct conn *c)
+{
+    return c->session.wish == WISH_OPEN || c->session.wish == WISH_COMMIT;
+}
+
+/* How long the next event may take, in ms. */
+static uint64_t patience_ms(const struct conn *c)
+{
+    const struct timeouts_settings *t = &c->server->settings->timeouts;
+
+    if (c->shaking_hands)
+        return t->handshake;
+    if (awaits_queue(c))
+        return t->commit;
+    return in_content(c) && c->output_len == 0 ? t->content : t->command;
+}
+
+/* Something happened: the patience begins anew. The timer is left alone when it fires before
+ * that: it looks at due_ms. So an exchange costs no work on the heap of timers. */
+static void renew(struct conn *c)
+{
+    uint64_t now_ms = c->server->loop->now_ms, due_ms = now_ms + patience_ms(c);
+
+    c->due_ms = awaits_queue(c) ? due_ms : MIN(due_ms, c->deadline_ms);
+    if (!timer_running(&c->timer) || c->timer.entry.key > c->due_ms)
+        loop_start_timer(c->server->loop, &c->timer, c->due_ms > now_ms ? c->due_ms - now_ms : 0);
+}
+
+static void set_deadline(struct conn *c)
+{
+    const struct timeouts_settings *t = &c->server->settings->timeouts;
+
+    c->deadline_ms = c->server->loop->now_ms + (in_content(c) ? t->message : t->session);
+}
+
+static void on_timer(struct timer *t)
+{
+    struct conn *c = container_of(t, struct conn, timer);
+    struct server *s = c->server;
+
+    if (s->loop->now_ms < c->due_ms) {
+        loop_start_timer(s->loop, t, c->due_ms - s->loop->now_ms);
+        return;
+    }
+    if (awaits_queue(c)) {
+        log_warn("queue_timed_out", LOG_ID("session", c->session.id));
+        spool_cancel(&s->spool, &c->request);
+        drop_file(c);
+        session_spool_failed(&c->session, SPOOL_BROKEN);
+        go_on(c);
+        return;
+    } else if (c->shaking_hands || c->output_len > 0) {
+        close_conn(c, c->shaking_hands ? "handshake timed out" : "client reads no replies");
+        return;
+    } else {
+        c->reason = in_content(c) ? "timed out within a message" : "timed out";
+        session_time_out(&c->session);
+    }
+    advance(c, VIEW_EMPTY);
+}
+
+/* ---- what the session says ---- */
+
+/* What to wait for after a stream's answer; 0: it is over. */
+static unsigned want_of(long answer)
+{
+    if (answer == STREAM_WANT_READ)
+        return WANT_READ;
+    return answer == STREAM_WANT_WRITE ? WANT_WRITE : 0;
+}
+
+static void lose(struct conn *c)
+{
+    enum session_state state = c->session.state;
+
+    if (state == SESSION_MAIL || state == SESSION_RCPT || state == SESSION_CONTENT)
+        close_conn(c, "lost within a transaction");
+    else
+        close_conn(c, lost);
+}
+
+static void watch(struct conn *c, unsigned wanted)
+{
+    if (loop_watch(c->server->loop, &c->watch, wanted) < 0)
+        close_conn(c, "out of resources");
+}
+
+/* Sends from *bytes; false: the rest waits, or the connection is closed. */
+static bool send_bytes(struct conn *c, struct view *bytes)
+{
+    while (bytes->len > 0) {
+        long n = stream_write(&c->stream, bytes->ptr, bytes->len);
+
+        if (n <= 0) {
+            unsigned wanted = want_of(n);
+
+            if (wanted == 0)
+                lose(c);
+            else
+                watch(c, wanted);
+            return false;
+        }
+        *bytes = view_from(*bytes, (size_t)n);
+    }
+    return true;
+}
+
+static void keep_output(struct conn *c, struct view bytes)
+{
+    if (bytes.len == 0)
+        return;
+    c->output = memory_grow(c->output, c->output_len + bytes.len, 1);
+    memcpy(c->output + c->output_len, bytes.ptr, bytes.len);
+    c->output_len += bytes.len;
+}
+
+/* Everything that was said so far; false: some of it waits, or the connection is closed. */
+static bool flush(struct conn *c)
+{
+    struct buf *out = &c->server->out;
+    struct view kept = view_make(c->output, c->output_len);
+    struct view rest = view_from(kept, c->output_sent), said = buf_view(out);
+    bool sent = send_bytes(c, &rest) && send_bytes(c, &said);
+
+    if (c->closed) {
+        buf_clear(out);
+        return false;
+    }
+    c->output_sent = c->output_len - rest.len;
+    keep_output(c, said);
+    buf_clear(out);
+    if (sent && c->output != NULL) {
+        free(c->output);
+        c->output = NULL;
+        c->output_len = c->output_sent = 0;
+    }
+    return sent;
+}
+
+/* ---- what the session wishes ---- */
+
+static void shake_hands(struct conn *c)
+{
+    struct error why = { "" };
+    int err = stream_handshake(&c->stream, &why);
+    unsigned wanted = want_of(err);
+    struct tls_facts facts;
+    bool implicit = c->session.rules->listener->tls == LISTENER_TLS_IMPLICIT;
+
+    if (wanted != 0) {
+        watch(c, wanted);
+        return;
+    }
+    if (err < 0) {
+        log_info("tls_failed", LOG_ID("session", c->session.id),
+                 LOG_STRING("client", c->session.client_text), LOG_STRING("reason", why.text));
+        close_conn(c, "handshake failed");
+        return;
+    }
+    c->shaking_hands = false;
+    tls_describe(c->stream.tls, &facts);
+    session_tls_ready(&c->session, facts.text);
+    if (implicit && c->session.wish == WISH_NOTHING)
+        session_greet(&c->session);
+    renew(c);
+    advance(c, VIEW_EMPTY);
+}
+
+/* Plain text that came along would be taken for a command under TLS: dropped. */
+static void start_tls(struct conn *c)
+{
+    free(c->input);
+    c->input = NULL;
+    c->input_len = 0;
+    if (stream_accept_tls(&c->stream, c->server->tls) < 0) {
+        close_conn(c, "out of resources");
+        return;
+    }
+    c->shaking_hands = true;
+    renew(c);
+    shake_hands(c);
+}
+
+/* 0 or a negative errno. */
+static int write_file(int file, struct view bytes)
+{
+    while (bytes.len > 0) {
+        ssize_t n = write(file, bytes.ptr, bytes.len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : -ENOSPC;
+        bytes = view_from(bytes, (size_t)n);
+    }
+    return 0;
+}
+
+/* Content that came goes to its file, if it has one. */
+static void spill(struct conn *c)
+{
+    struct content *content = session_content(&c->session);
+
+    int err;
+
+    if (c->file < 0 || !content->filed)
+        return;
+    err = write_file(c->file, content_in_memory(content));
+    if (err == 0) {
+        content_spilled(content);
+        return;
+    }
+    log_warn("content_not_written", LOG_ID("session", c->session.id), LOG_ERRNO("error", -err));
+    spool_cancel(&c->server->spool, &c->request);
+    drop_file(c);
+    session_spool_failed(&c->session, err == -ENOSPC || err == -EDQUOT ? SPOOL_FULL : SPOOL_BROKEN);
+}
+
+/* A client that has hung up would send the message again: better not to have it. With more input
+ * at hand it has only finished talking. */
+static bool has_hung_up(const struct conn *c)
+{
+    char byte;
+    ssize_t n;
+
+    if (c->input_len > 0)
+        return false;
+    n = recv(c->stream.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
+static void commit(struct conn *c)
+{
+    if (has_hung_up(c)) {
+        log_info("message_abandoned", LOG_ID("session", c->session.id),
+                 LOG_STRING("client", c->session.client_text),
+                 LOG_VIEW("sender", c->session.transaction.sender));
+        close_conn(c, "hung up before the answer");
+        return;
+    }
+    c->asked = true;
+    renew(c);
+    spool_commit(&c->server->spool, &c->request);
+}
+
+static void open_file(struct conn *c)
+{
+    c->asked = true;
+    renew(c);
+    spool_open(&c->server->spool, &c->request);
+}
+
+/* What is wished, when it is new. While output waits, its watch is set already. */
+static void fulfil(struct conn *c)
+{
+    bool sent = c->output_len == 0;
+
+    switch (session_wish(&c->session)) {
+    case WISH_TLS:
+        if (sent)
+            start_tls(c);
+        return;
+    case WISH_OPEN:
+        open_file(c);
+        return;
+    case WISH_COMMIT:
+        commit(c);
+        return;
+    case WISH_CLOSE:
+        if (sent)
+            close_conn(c, quit);
+        return;
+    case WISH_NOTHING:
+        if (sent)
+            watch(c, WANT_READ);
+        return;
+    }
+}
+
+/* The queue has answered, or will not. */
+static void go_on(struct conn *c)
+{
+    c->asked = false;
+    if (!in_content(c))
+        set_deadline(c);
+    renew(c);
+    advance(c, VIEW_EMPTY);
+}
+
+static void on_opened(struct spool_request *r, int fd)
+{
+    struct conn *c = container_of(r, struct conn, request);
+
+    c->file = fd;
+    session_opened(&c->session);
+    spill(c);
+    go_on(c);
+}
+
+static void on_describe(struct spool_request *r, struct envelope *e, struct message_spool_commit *m)
+{
+    struct conn *c = container_of(r, struct conn, request);
+    struct content *content = session_content(&c->session);
+
+    session_envelope(&c->session, e);
+    m->body_bytes = content_bytes(content);
+    m->body_crc = content_crc(content);
+    m->big = content->filed;
+    m->body = content_in_memory(content);
+}
+
+static void on_committed(struct spool_request *r, uint64_t message)
+{
+    struct conn *c = container_of(r, struct conn, request);
+
+    drop_file(c);
+    session_committed(&c->session, message);
+    go_on(c);
+}
+
+static void on_failed(struct spool_request *r, enum spool_trouble trouble)
+{
+    struct conn *c = container_of(r, struct conn, request);
+
+    drop_file(c);
+    session_spool_failed(&c->session, trouble);
+    go_on(c);
+}
+
+/* ---- what the client says ---- */
+
+/* `rest` may lie in c->input. */
+static void keep_input(struct conn *c, struct view rest)
+{
+    char *kept = NULL;
+
+    if (rest.len > 0) {
+        kept = memory_new(rest.len);
+        memcpy(kept, rest.ptr, rest.len);
+    }
+    free(c->input);
+    c->input = kept;
+    c->input_len = rest.len;
+}
+
+static bool can_feed(const struct conn *c)
+{
+    return !c->closed && !c->shaking_hands && c->output_len == 0 &&
+           session_wish(&c->session) == WISH_NOTHING;
+}
+
+/* One step of the engine. Time starts anew with each answer, and within a message with each
+ * piece: a command that drips in has to be whole in time. */
+static size_t feed(struct conn *c, struct view input)
+{
+    bool was_in_content = in_content(c);
+    size_t used = session_feed(&c->session, input);
+
+    spill(c);
+    if (in_content(c) != was_in_content)
+        set_deadline(c);
+    if (buf_len(&c->server->out) > 0 || (used > 0 && was_in_content))
+        renew(c);
+    return used;
+}
+
+/* Feeds what there is, sends what is said, and looks at the wish: after everything that happens to
+ * a connection. `input` came just now; with none, what was kept is used. */
+static void advance(struct conn *c, struct view input)
+{
+    struct view rest = input.len > 0 ? input : view_make(c->input, c->input_len);
+    size_t used;
+
+    if (c->asked && awaits_queue(c)) {
+        (void)flush(c);
+        return;
+    }
+    c->session.now_ms = clock_wall_ms();
+    do {
+        bool sent = flush(c);
+
+        used = 0;
+        if (sent && can_feed(c) && rest.len > 0)
+            used = feed(c, rest);
+        rest = view_from(rest, used);
+    } while (used > 0 || (!c->closed && buf_len(&c->server->out) > 0));
+    if (c->closed)
+        return;
+    keep_input(c, rest);
+    fulfil(c);
+}
+
+static void receive(struct conn *c)
+{
+    struct server *s = c->server;
+    long n;
+
+    assert(c->input_len <= SESSION_LINE_MAX); /* the engine takes whole lines, and all content */
+    if (c->input_len > 0)
+        memcpy(s->input, c->input, c->input_len);
+    n = stream_read(&c->stream, s->input + c->input_len, SERVER_READ_MAX);
+    if (n > 0)
+        advance(c, view_make(s->input, c->input_len + (size_t)n));
+    else if (want_of(n) == 0)
+        lose(c);
+    else
+        watch(c, want_of(n));
+}
+
+static void on_ready(struct watch *w, unsigned what)
+{
+    struct conn *c = container_of(w, struct conn, watch);
+
+    (void)what;
+    if (c->shaking_hands) {
+        shake_hands(c);
+    } else if (c->output_len > 0) {
+        advance(c, VIEW_EMPTY);
+    } else if (!can_feed(c)) {
+        /* More input, or a hang-up, while the queue works: later. */
+        loop_unwatch(c->server->loop, w);
+    } else {
+        receive(c);
+        while (can_feed(c) && stream_has_pending(&c->stream))
+            receive(c);
+    }
+}
+
+/* ---- beginning, and draining ---- */
+
+void conn_start(struct server *s, const struct session_rules *rules, int fd,
+                const struct net_address *client)
+{
+    struct conn *c = memory_new(sizeof(*c));
+
+    s->conn_count++;
+    *c = (struct conn){
+        .server = s,
+        .watch = { .fd = fd, .ready = on_ready },
+        .timer.fire = on_timer,
+        .free.run = free_conn,
+        .request = { .opened = on_opened,
+                     .describe = on_describe,
+                     .committed = on_committed,
+                     .failed = on_failed },
+        .file = -1,
+        .started_ms = s->loop->now_ms,
+    };
+    stream_init(&c->stream, fd);
+    session_init(&c->session, rules, client,
+                 hash_bytes(view_make(&s->conn_count, sizeof(s->conn_count))), &s->out);
+    list_append(&s->conns, &c->link);
+    log_debug("session_opened", LOG_ID("session", c->session.id),
+              LOG_STRING("client", c->session.client_text));
+    set_deadline(c);
+    if (rules->listener->tls == LISTENER_TLS_IMPLICIT) {
+        start_tls(c);
+        return;
+    }
+    session_greet(&c->session);
+    renew(c);
+    advance(c, VIEW_EMPTY);
+}
+
+static void drain_conn(struct conn *c, bool now)
+{
+    if (c->shaking_hands) {
+        close_conn(c, "draining");
+        return;
+    }
+    session_drain(&c->session, now);
+    if (c->session.state == SESSION_CLOSED)
+        c->reason = "draining";
+    advance(c, VIEW_EMPTY);
+}
+
+static void on_drain_timer(struct timer *t)
+{
+    struct server *s = container_of(t, struct server, drain_timer);
+
+    list_each_safe (link, &s->conns) {
+        struct conn *c = container_of(link, struct conn, link);
+
+        drain_conn(c, true);
+        close_conn(c, "draining");
+    }
+}
+
+void server_init(struct server *s, struct loop *l, const struct settings *settings)
+{
+    s->loop = l;
+    s->settings = settings;
+    s->budget = (struct content_budget){
+        .most = settings->limits.body_memory_bytes,
+        .each_most = settings->spool.big_body_bytes,
+    };
+    s->drain_timer.fire = on_drain_timer;
+    s->out = BUF_ON_ARRAY(s->output);
+    list_init(&s->conns);
+    spool_init(&s->spool, l);
+}
+
+void server_drain(struct server *s)
+{
+    if (s->draining)
+        return;
+    s->draining = true;
+    log_info("draining", LOG_U64("timeout_ms", s->settings->timeouts.drain));
+    if (list_empty(&s->conns)) {
+        s->emptied(s);
+        return;
+    }
+    loop_start_timer(s->loop, &s->drain_timer, s->settings->timeouts.drain);
+    list_each_safe (link, &s->conns)
+        drain_conn(container_of(link, struct conn, link), false);
+}

@@ -1,0 +1,47 @@
+/* Drives one session: socket and TLS, timers, the queue. The engine (session.h) says what it
+ * wishes; here the system calls are made. */
+#ifndef SMTPD_CONN_H
+#define SMTPD_CONN_H
+
+#include "common/list.h"
+#include "io/loop.h"
+#include "io/tls.h"
+#include "ipc/settings.h"
+#include "smtpd/content.h"
+#include "smtpd/limits.h"
+#include "smtpd/session.h"
+#include "smtpd/spool.h"
+
+enum {
+    SERVER_READ_MAX = 32768,                               /* bytes of one read */
+    SERVER_INPUT_MAX = SESSION_LINE_MAX + SERVER_READ_MAX, /* behind what a read left over */
+    SERVER_OUTPUT_MAX = 16384,                             /* bytes of replies at once */
+};
+
+/* What all connections of a process share. */
+struct server {
+    struct loop *loop;
+    const struct settings *settings;
+    struct tls_context *tls; /* NULL: no certificate is configured */
+    struct limits limits;
+    struct spool spool;
+    struct content_budget budget;
+    struct list conns;
+    uint64_t conn_count; /* so far; makes session ids */
+    bool draining;
+    struct timer drain_timer;
+    void (*emptied)(struct server *s); /* draining, and the last connection has ended */
+    struct buf out;                    /* on `output`; empty between the turns of a connection */
+    char input[SERVER_INPUT_MAX], output[SERVER_OUTPUT_MAX];
+};
+
+void server_init(struct server *s, struct loop *l, const struct settings *settings);
+/* Ends the sessions that are between messages, and the others after theirs, or when
+ * timeouts.drain has passed. `emptied` is called at the end, even at once. */
+void server_drain(struct server *s);
+
+/* Takes the socket, which was counted by limits_take. `rules` must outlive it. */
+void conn_start(struct server *s, const struct session_rules *rules, int fd,
+                const struct net_address *client);
+
+#endif

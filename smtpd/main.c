@@ -1,0 +1,158 @@
+/* tern-smtpd: receives mail over SMTP. Holds listening sockets, the certificate's key, and channels
+ * to master and queue; no paths, and no way to make a connection. */
+#include "common/memory.h"
+#include "io/log.h"
+#include "ipc/role.h"
+#include "smtpd/conn.h"
+#include "smtpd/limits.h"
+#include "smtpd/listener.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    PEM_MOST = 1 << 20,      /* bytes of a certificate chain, or a key */
+    DESCRIPTORS_APART = 256, /* beside those of connections and their files */
+};
+
+static struct role role;
+static struct server server;
+static struct list listeners;
+
+static NORETURN void give_up(const char *what, const struct error *err)
+{
+    log_error("start_failed", LOG_STRING("doing", what), LOG_STRING("reason", err->text));
+    exit(ROLE_EXIT_CONFIG);
+}
+
+/* The descriptor of what was granted once; -1: it was not. */
+static int find_grant(enum grant_kind kind, uint32_t *index)
+{
+    for (size_t i = 0; i < role.grant_count; i++) {
+        if (role.grants[i].what.kind != kind)
+            continue;
+        *index = role.grants[i].what.index;
+        return role.grants[i].fd;
+    }
+    return -1;
+}
+
+static struct view read_grant(enum grant_kind kind, const char *what)
+{
+    struct error err = { "" };
+    struct view bytes;
+    uint32_t index;
+    int fd = find_grant(kind, &index);
+
+    if (fd < 0)
+        return VIEW_EMPTY;
+    bytes = role_read_file(fd, PEM_MOST, &err);
+    if (bytes.ptr == NULL)
+        give_up(what, &err);
+    return bytes;
+}
+
+static void forget_bytes(struct view bytes)
+{
+    char *ptr = (char *)(uintptr_t)bytes.ptr;
+
+    if (ptr == NULL)
+        return;
+    explicit_bzero(ptr, bytes.len);
+    free(ptr);
+}
+
+static void load_tls(void)
+{
+    struct view certificate = read_grant(GRANT_CERTIFICATE, "reading the certificate");
+    struct view key = read_grant(GRANT_KEY, "reading the certificate's key");
+    struct error err = { "" };
+
+    if (certificate.ptr != NULL && key.ptr != NULL) {
+        server.tls = tls_server_new(certificate, key, &err);
+        if (server.tls == NULL)
+            give_up("loading the certificate and its key", &err);
+    }
+    forget_bytes(certificate);
+    forget_bytes(key);
+}
+
+static void load_limits(void)
+{
+    struct error err = { "" };
+    uint32_t index;
+    int fd = find_grant(GRANT_COUNTERS, &index);
+
+    if (fd < 0) {
+        error_set(&err, 0, "they were not granted");
+        give_up("mapping the shared counters", &err);
+    }
+    if (limits_open(&server.limits, fd, index, &role.settings, &err) < 0)
+        give_up("mapping the shared counters", &err);
+}
+
+static void take_listener(uint32_t index, int fd)
+{
+    const struct listener_settings *l = &role.settings.listeners[index];
+
+    if (l->tls == LISTENER_TLS_IMPLICIT && server.tls == NULL) {
+        log_error("listener_without_certificate", LOG_STRING("origin", l->origin));
+        close(fd);
+        return;
+    }
+    listener_open(&server, l, fd, &listeners);
+}
+
+static void take_queue(uint32_t index, int fd)
+{
+    int err = spool_connect(&server.spool, index, fd);
+
+    if (err < 0) {
+        log_error("queue_not_connected", LOG_ERRNO("error", -err));
+        close(fd);
+    }
+}
+
+static void on_granted(struct role *r, const struct message_grant *what, int fd)
+{
+    if (what->kind == GRANT_CERTIFICATE || what->kind == GRANT_KEY || what->kind == GRANT_COUNTERS)
+        return; /* used and closed before */
+    if (what->kind == GRANT_LISTENER && what->index < r->settings.listener_count &&
+        !server.draining)
+        take_listener(what->index, fd);
+    else if (what->kind == GRANT_PEER && what->peer == QUEUE)
+        take_queue(what->index, fd);
+    else
+        close(fd);
+}
+
+static void on_drain(struct role *r)
+{
+    (void)r;
+    list_each (link, &listeners)
+        listener_close(container_of(link, struct listener, link));
+    server_drain(&server);
+}
+
+static void on_emptied(struct server *s)
+{
+    loop_stop(s->loop);
+}
+
+int main(void)
+{
+    struct sandbox sandbox = { .role = "smtpd", .powers = SANDBOX_ACCEPT };
+
+    role_begin(&role, SMTPD);
+    server_init(&server, &role.loop, &role.settings);
+    server.emptied = on_emptied;
+    list_init(&listeners);
+    load_tls();
+    load_limits();
+    /* A connection may have a file for its message. */
+    sandbox.files_max = 2 * role.settings.limits.connections + DESCRIPTORS_APART;
+    role.granted = on_granted;
+    role.drain = on_drain;
+    return role_run(&role, &sandbox);
+}

@@ -1,0 +1,33 @@
+/* Who may relay, and which recipients there are. */
+#ifndef SMTPD_POLICY_H
+#define SMTPD_POLICY_H
+
+#include "common/attrs.h"
+#include "io/net.h"
+#include "ipc/settings.h"
+#include "mail/address.h"
+
+enum policy_verdict {
+    POLICY_LOCAL,           /* one of our mailboxes */
+    POLICY_RELAY_DOMAIN,    /* a domain that we pass mail on for */
+    POLICY_TRUSTED,         /* any domain, since the client is trusted */
+    POLICY_UNKNOWN_MAILBOX, /* our domain, but nobody of that name */
+    POLICY_LITERAL,         /* "user@[192.0.2.1]" from a stranger */
+    POLICY_DENIED,          /* a stranger, and not our domain */
+    POLICY_VERDICTS
+};
+
+/* May this client relay through this listener? */
+bool policy_trusts(const struct settings *s, const struct listener_settings *l,
+                   const struct net_address *client);
+/* The one decision about a recipient. */
+enum policy_verdict policy_rcpt(const struct settings *s, bool trusted, const struct address *rcpt);
+
+/* What the client is told. */
+struct policy_reply {
+    unsigned code;
+    const char *enhanced, *text;
+};
+const struct policy_reply *policy_reply(enum policy_verdict v);
+
+#endif

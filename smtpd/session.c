@@ -1,0 +1,295 @@
+#include "smtpd/session.h"
+
+#include "mail/reply.h"
+#include "smtpd/commands.h"
+#include "smtpd/policy.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { CONTENT_STEP = 16384 }; /* bytes that are looked at together, and need room in memory */
+
+static void print_ehlo(const struct session_rules *r, bool starttls, char *room, size_t size)
+{
+    snprintf(room, size, "%.*s\nPIPELINING\nSIZE %llu\n8BITMIME\n%sENHANCEDSTATUSCODES",
+             VIEW_ARG(r->settings->hostname), (unsigned long long)r->settings->limits.message_bytes,
+             starttls ? "STARTTLS\n" : "");
+}
+
+void session_rules_init(struct session_rules *r)
+{
+    snprintf(r->hostname, sizeof(r->hostname), "%.*s", VIEW_ARG(r->settings->hostname));
+    snprintf(r->greeting, sizeof(r->greeting), "%.*s ESMTP Tern", VIEW_ARG(r->settings->hostname));
+    print_ehlo(r, false, r->ehlo, sizeof(r->ehlo));
+    print_ehlo(r, r->starttls, r->ehlo_starttls, sizeof(r->ehlo_starttls));
+}
+
+static void reset_transaction(struct session *s)
+{
+    struct transaction *t = &s->transaction;
+
+    arena_reset(&t->arena);
+    content_clear(&t->content);
+    *t = (struct transaction){ .arena = t->arena, .content = t->content };
+}
+
+void session_init(struct session *s, const struct session_rules *rules,
+                  const struct net_address *client, uint64_t id, struct buf *out)
+{
+    struct buf text = buf_on(s->client_text, sizeof(s->client_text) - 1);
+
+    *s = (struct session){ .rules = rules, .out = out, .id = id, .client = *client };
+    (void)net_print_address(client, &text);
+    s->trusted = policy_trusts(rules->settings, rules->listener, client);
+    s->transaction.content.budget = rules->budget;
+    arena_init(&s->transaction.arena, SESSION_ARENA_MAX);
+}
+
+void session_release(struct session *s)
+{
+    reset_transaction(s);
+}
+
+static void say(struct session *s, unsigned code, const char *enhanced, const char *text)
+{
+    bool fits = reply_print(code, enhanced, view_of(text), s->out);
+
+    /* session_feed looks for room first; the other callers begin with an empty buffer. */
+    assert(fits);
+}
+
+static void tell_refusal(const struct session *s, const struct step *step, bool of_mail)
+{
+    struct session_refusal r = {
+        .code = step->code,
+        .enhanced = step->enhanced,
+        .text = step->text,
+        .of_mail = of_mail,
+        .sender = s->asked_sender.ptr != NULL ? s->asked_sender : s->transaction.sender,
+        .recipient = s->asked_rcpt,
+    };
+
+    if (s->rules->refused != NULL)
+        s->rules->refused(s, &r);
+}
+
+static bool in_transaction(enum session_state state)
+{
+    return state == SESSION_MAIL || state == SESSION_RCPT || state == SESSION_CONTENT;
+}
+
+static void close_session(struct session *s)
+{
+    s->state = SESSION_CLOSED;
+    s->wish = WISH_CLOSE;
+    reset_transaction(s);
+}
+
+/* What becomes of a decision; the only place where the state changes, errors are counted and a
+ * transaction ends. */
+static void take_step(struct session *s, struct step step, bool of_mail)
+{
+    if (step.code >= 400)
+        tell_refusal(s, &step, of_mail);
+    if (step.code >= 500 && ++s->errors > s->rules->settings->limits.errors)
+        step = step_close(421, "4.7.0", "Too many errors");
+    if (step.code != 0)
+        say(s, step.code, step.enhanced, step.text);
+    s->asked_sender = s->asked_rcpt = VIEW_EMPTY;
+    s->state = step.next;
+    s->wish = step.wish;
+    if (step.next == SESSION_CLOSED)
+        close_session(s);
+    else if (!in_transaction(step.next))
+        reset_transaction(s);
+    if (s->draining)
+        session_drain(s, false);
+}
+
+void session_greet(struct session *s)
+{
+    say(s, 220, NULL, s->rules->greeting);
+}
+
+/* The length of the first line with its CRLF; 0: it is not whole. Nothing but CRLF ends it. */
+static size_t line_length(struct view input)
+{
+    size_t at = 0;
+
+    for (;;) {
+        at += view_find(view_from(input, at), '\n');
+        if (at == input.len)
+            return 0;
+        if (at > 0 && input.ptr[at - 1] == '\r')
+            return at + 1;
+        at++;
+    }
+}
+
+/* The rest of a line that was too long. A CR at the end may be half of its CRLF. */
+static size_t skip_line(struct session *s, struct view input)
+{
+    size_t len = line_length(input);
+
+    if (len > 0) {
+        s->skipping = false;
+        return len;
+    }
+    return input.ptr[input.len - 1] == '\r' ? input.len - 1 : input.len;
+}
+
+static bool is_text(struct view line)
+{
+    return !view_has(line, '\r') && !view_has(line, '\n') && !view_has(line, '\0');
+}
+
+/* Returns what was used; 0: the line is not whole. */
+static size_t feed_line(struct session *s, struct view input)
+{
+    size_t len = line_length(input);
+    struct view line = view_sub(input, 0, len - 2);
+    bool of_mail = false;
+    struct step step;
+
+    if (len == 0 && input.len < SESSION_LINE_MAX)
+        return 0;
+    if (len == 0 || len > SESSION_LINE_MAX) {
+        s->skipping = true;
+        take_step(s, step_refuse(s, 500, "5.5.2", "Line too long"), false);
+        return 0;
+    }
+    if (is_text(line))
+        step = command_run(s, line, len < input.len, &of_mail);
+    else
+        step = step_refuse(s, 500, "5.5.2", "Bare CR or LF in a command: lines end in CRLF");
+    take_step(s, step, of_mail);
+    return len;
+}
+
+static size_t feed_content(struct session *s, struct view input)
+{
+    struct view rest = view_sub(input, 0, CONTENT_STEP);
+    size_t offered = rest.len;
+
+    if (!data_take(s, &rest))
+        s->wish = WISH_OPEN;
+    else if (s->transaction.receiver.done)
+        take_step(s, data_finish(s), true);
+    return offered - rest.len;
+}
+
+size_t session_feed(struct session *s, struct view input)
+{
+    size_t used = 0;
+
+    while (used < input.len && s->wish == WISH_NOTHING && buf_space(s->out) >= SESSION_REPLY_MAX) {
+        struct view rest = view_from(input, used);
+        bool skipping = s->skipping;
+        size_t step;
+
+        if (skipping)
+            step = skip_line(s, rest);
+        else
+            step = s->state == SESSION_CONTENT ? feed_content(s, rest) : feed_line(s, rest);
+        used += step;
+        if (step == 0 && s->skipping == skipping)
+            break;
+    }
+    return used;
+}
+
+enum session_wish session_wish(const struct session *s)
+{
+    return s->wish;
+}
+
+/* RFC 3207, 4.2: what was said in plain text is forgotten. */
+void session_tls_ready(struct session *s, const char *tls_facts)
+{
+    snprintf(s->tls, sizeof(s->tls), "%s", tls_facts);
+    s->helo_len = 0;
+    s->extended = false;
+    s->wish = WISH_NOTHING;
+    s->state = SESSION_NEW;
+    reset_transaction(s);
+    if (s->draining)
+        session_drain(s, false);
+}
+
+void session_opened(struct session *s)
+{
+    content_use_file(&s->transaction.content);
+    s->wish = WISH_NOTHING;
+}
+
+void session_committed(struct session *s, uint64_t message)
+{
+    snprintf(s->words, sizeof(s->words), "Ok: queued as %016llx", (unsigned long long)message);
+    s->errors = 0;
+    s->accepted_count++;
+    take_step(s, step_accept(SESSION_READY, 250, "2.0.0", s->words), true);
+}
+
+/* A message whose end is not read yet is read to it and answered there. */
+void session_spool_failed(struct session *s, enum spool_trouble trouble)
+{
+    bool committing = s->wish == WISH_COMMIT;
+
+    s->transaction.trouble = trouble;
+    content_clear(&s->transaction.content);
+    s->wish = WISH_NOTHING;
+    if (committing)
+        take_step(s, step_trouble(SESSION_READY, trouble), true);
+}
+
+static void leave(struct session *s, const char *enhanced, const char *text)
+{
+    if (s->state == SESSION_CLOSED)
+        return;
+    say(s, 421, enhanced, text);
+    close_session(s);
+}
+
+void session_time_out(struct session *s)
+{
+    leave(s, "4.4.2", "Nothing heard for too long, closing");
+}
+
+void session_drain(struct session *s, bool now)
+{
+    s->draining = true;
+    if (now || (!in_transaction(s->state) && s->wish == WISH_NOTHING))
+        leave(s, "4.3.2", "The server is shutting down, try again soon");
+}
+
+struct content *session_content(struct session *s)
+{
+    return &s->transaction.content;
+}
+
+/* RFC 3848 */
+static const char *protocol(const struct session *s)
+{
+    if (!s->extended)
+        return "SMTP";
+    return s->tls[0] != '\0' ? "ESMTPS" : "ESMTP";
+}
+
+void session_envelope(const struct session *s, struct envelope *e)
+{
+    const struct transaction *t = &s->transaction;
+
+    *e = (struct envelope){
+        .sender = t->sender,
+        .rcpts = t->rcpts,
+        .rcpt_count = t->rcpt_count,
+        .arrival_ms = t->arrival_ms,
+        .body_8bit = t->body_8bit || t->receiver.eight_bit,
+        .client = view_of(s->client_text),
+        .helo = view_make(s->helo, s->helo_len),
+        .protocol = view_of(protocol(s)),
+        .tls = view_of(s->tls),
+        .session = view_of(s->id_text),
+    };
+}

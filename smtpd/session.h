@@ -1,0 +1,134 @@
+/* The SMTP server's side of a session (RFC 5321): bytes in, replies and wishes out. It knows no
+ * sockets, no clock and no queue: a driver feeds it, sends what it says, and fulfils what it
+ * wishes. */
+#ifndef SMTPD_SESSION_H
+#define SMTPD_SESSION_H
+
+#include "common/arena.h"
+#include "common/buf.h"
+#include "common/view.h"
+#include "io/net.h"
+#include "ipc/messages.h"
+#include "ipc/settings.h"
+#include "mail/body.h"
+#include "mail/envelope.h"
+#include "smtpd/content.h"
+
+enum {
+    SESSION_LINE_MAX = 2048,         /* bytes, CRLF included; RFC 5321, 4.5.3.1.4 asks for 512 */
+    SESSION_HELO_MAX = 255,          /* bytes; a domain's limit */
+    SESSION_REPLY_MAX = 1024,        /* bytes; feeding stops when `out` has less room than that */
+    SESSION_ARENA_MAX = 131072,      /* bytes for the addresses of one message */
+    SESSION_RCPTS_BYTES_MAX = 49152, /* bytes of recipients in an encoded envelope, so that
+                                      * every envelope fits a packet */
+    SESSION_ID_TEXT_MAX = 32,        /* bytes */
+};
+
+enum session_state {
+    SESSION_NEW,     /* not greeted yet */
+    SESSION_READY,   /* for MAIL */
+    SESSION_MAIL,    /* has a sender */
+    SESSION_RCPT,    /* and at least one recipient */
+    SESSION_CONTENT, /* between 354 and the answer to the message */
+    SESSION_CLOSED,
+};
+
+/* While a wish is pending nothing is fed. */
+enum session_wish {
+    WISH_NOTHING,
+    WISH_TLS,    /* a handshake, once what was said has gone; plain text that came is dropped.
+                  * Then session_tls_ready, or close. */
+    WISH_OPEN,   /* a file for the content: session_opened or session_spool_failed */
+    WISH_COMMIT, /* make the message durable: session_committed or session_spool_failed */
+    WISH_CLOSE,  /* once what was said has gone */
+};
+
+struct session;
+
+struct session_refusal { /* a reply of 400 and above */
+    unsigned code;
+    const char *enhanced, *text;
+    bool of_mail;                  /* to MAIL, RCPT, DATA, or a message */
+    struct view sender, recipient; /* as far as they are known; borrowed */
+};
+
+/* What the sessions of a listener have in common. */
+struct session_rules {
+    const struct settings *settings;
+    const struct listener_settings *listener;
+    const struct message_spool_state *spool; /* what the queue said last */
+    struct content_budget *budget;
+    bool starttls;                                                             /* can be had */
+    void (*refused)(const struct session *s, const struct session_refusal *r); /* may be NULL */
+    char hostname[256], greeting[320], ehlo[480], ehlo_starttls[480];          /* private */
+};
+
+/* The other fields must be set before. */
+void session_rules_init(struct session_rules *r);
+
+/* One message on its way in; emptied as a whole, and only in one place. */
+struct transaction {
+    struct arena arena;
+    struct view sender;
+    struct envelope_rcpt *rcpts;
+    size_t rcpt_count, rcpt_room;
+    size_t rcpt_bytes; /* that the recipients take in the encoded envelope, at most */
+    bool body_8bit;
+    uint64_t arrival_ms;
+    struct body_receiver receiver;
+    struct header_scan header;
+    struct content content;
+    bool traced; /* the Received field is in the content */
+    bool too_large;
+    enum spool_trouble trouble; /* the spool cannot take it */
+};
+
+struct session {
+    const struct session_rules *rules;
+    struct buf *out;     /* the driver's; replies collect in it */
+    uint64_t id, now_ms; /* wall clock; the driver keeps it right */
+    enum session_state state;
+    enum session_wish wish;
+    bool trusted, extended, skipping, draining;
+    unsigned errors;        /* refused commands since the last message */
+    unsigned message_count; /* begun; makes ids */
+    unsigned accepted_count;
+    struct net_address client;
+    size_t helo_len;
+    struct view asked_sender, asked_rcpt; /* by the command that runs */
+    struct transaction transaction;
+    char client_text[NET_ADDRESS_TEXT_MAX], id_text[SESSION_ID_TEXT_MAX];
+    char tls[96];   /* tls_facts.text; empty: plain text */
+    char words[48]; /* of a reply that is made for the occasion */
+    char helo[SESSION_HELO_MAX];
+};
+
+void session_init(struct session *s, const struct session_rules *rules,
+                  const struct net_address *client, uint64_t id, struct buf *out);
+void session_release(struct session *s);
+
+void session_greet(struct session *s);
+/* Runs every complete command line, and all content, at the front of `input`. Returns how many
+ * bytes were used: a partial line, or what follows a command whose answer is awaited, stays with
+ * the caller, and so does everything when `out` is full. */
+size_t session_feed(struct session *s, struct view input);
+
+enum session_wish session_wish(const struct session *s);
+void session_tls_ready(struct session *s, const char *tls_facts);
+void session_opened(struct session *s);
+void session_committed(struct session *s, uint64_t message);
+/* Answers WISH_OPEN and WISH_COMMIT; without a wish: the file that was opened is lost. */
+void session_spool_failed(struct session *s, enum spool_trouble trouble);
+
+/* Nothing came for too long: says so and closes. */
+void session_time_out(struct session *s);
+/* The server ends: between messages it says so and closes, else after the message or, if
+ * `now`, in its middle. */
+void session_drain(struct session *s, bool now);
+
+/* Content that awaits the driver: to be written to its file, or committed. */
+struct content *session_content(struct session *s);
+/* The envelope of the message, at WISH_COMMIT. Borrows from the session. */
+void session_envelope(const struct session *s, struct envelope *e);
+
+#endif
