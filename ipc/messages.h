@@ -71,9 +71,6 @@ enum grant_kind {
     GRANT_KINDS
 };
 
-/* GRANT_COUNTERS is as large as this times the shares; smtpd/limits.c says what stands in it. */
-enum { COUNTERS_BYTES_PER_WORKER = 36864 };
-
 struct message_grant {
     enum grant_kind kind;
     uint32_t index;

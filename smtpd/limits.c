@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ROWS = 2, COLUMNS = 4096 };
+enum { ROWS = 2, COLUMNS = 8192 };
 
 struct limits_share {
     _Atomic uint64_t key; /* of the first share: for all; made by whoever comes first */

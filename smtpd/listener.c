@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
@@ -50,7 +49,7 @@ static void refuse(struct listener *l, int fd, const struct net_address *client,
     struct view words = verdict == LIMITS_CLIENT ? busy_client : busy;
 
     if (l->rules.listener->tls != LISTENER_TLS_IMPLICIT)
-        (void)!send(fd, words.ptr, words.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        (void)!write(fd, words.ptr, words.len);
     close(fd);
     l->refused_count++;
     if (!timer_running(&l->report))
