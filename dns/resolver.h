@@ -1,0 +1,33 @@
+/* Questions to the name servers: c-ares on our loop. The only file that knows it. */
+#ifndef DNS_RESOLVER_H
+#define DNS_RESOLVER_H
+
+#include "common/error.h"
+#include "dns/answer.h"
+#include "io/loop.h"
+#include "ipc/settings.h"
+
+struct resolver;
+
+/* One question under way; embed. Must stay where it is until it is answered. */
+struct resolver_query {
+    /* Called once, from the loop, never from inside resolver_ask. The packet is as it came and
+     * dies with the call; it is empty when there is none, and `failure` says why. */
+    void (*answered)(struct resolver_query *q, struct view packet, const char *failure);
+    struct resolver *resolver; /* private */
+    struct deferred deliver;   /* private */
+    char *packet;              /* private */
+    size_t packet_len;         /* private */
+    const char *failure;       /* private */
+};
+
+/* Before the sandbox: c-ares reads files. NULL and *err on failure. Lives as long as the process.
+ */
+struct resolver *resolver_new(struct loop *l, const struct dns_settings *s,
+                              struct error *err) MUST_USE;
+
+/* `name` as of answer_name_valid; q->answered is set. */
+void resolver_ask(struct resolver *r, struct resolver_query *q, struct view name,
+                  enum answer_type type);
+
+#endif
