@@ -1,8 +1,9 @@
 #include "mail/trace.h"
 
 enum {
-    HELO_SHOWN_MAX = 255, /* bytes; keeps the line below 998 (RFC 5322, 2.1.1) */
-    TLS_SHOWN_MAX = 120,  /* bytes */
+    /* Bytes; they keep the lines below 998 (RFC 5322, 2.1.1). */
+    NAME_SHOWN_MAX = 255,
+    FACT_SHOWN_MAX = 120,
 };
 
 struct date {
@@ -70,8 +71,9 @@ static size_t clean_run(struct view v)
     return len;
 }
 
-static bool put_clean(struct view v, struct buf *out)
+static bool put_clean(struct view v, size_t most, struct buf *out)
 {
+    v = view_sub(v, 0, most);
     for (;;) {
         size_t len = clean_run(v);
 
@@ -88,43 +90,41 @@ static bool put_clean(struct view v, struct buf *out)
 /* From-domain with TCP-info; RFC 5321, 4.4 */
 static bool put_from(const struct envelope *e, struct buf *out)
 {
-    struct view helo = view_sub(e->helo, 0, HELO_SHOWN_MAX);
+    struct view helo = e->helo.len > 0 ? e->helo : VIEW("unknown");
 
     if (e->client.len == 0)
         return true;
-    if (helo.len == 0)
-        helo = VIEW("unknown");
-    return buf_put(out, VIEW("from ")) && put_clean(helo, out) && buf_put(out, VIEW(" (")) &&
-           put_clean(helo, out) && buf_put(out, VIEW(" [")) &&
-           (!view_has(e->client, ':') || buf_put(out, VIEW("IPv6:"))) &&
-           put_clean(e->client, out) && buf_put(out, VIEW("])\r\n\t"));
+    return buf_put(out, VIEW("from ")) && put_clean(helo, NAME_SHOWN_MAX, out) &&
+           buf_put(out, VIEW(" (")) && put_clean(helo, NAME_SHOWN_MAX, out) &&
+           buf_put(out, VIEW(" [")) && (!view_has(e->client, ':') || buf_put(out, VIEW("IPv6:"))) &&
+           put_clean(e->client, FACT_SHOWN_MAX, out) && buf_put(out, VIEW("])\r\n\t"));
 }
 
 /* The spaces in "TLSv1.3 CIPHER 256" stay. */
 static bool put_tls(struct view tls, struct buf *out)
 {
-    bool first = true;
+    const char *before = " (";
 
-    tls = view_sub(tls, 0, TLS_SHOWN_MAX);
+    tls = view_sub(tls, 0, FACT_SHOWN_MAX);
     if (tls.len == 0)
         return true;
-    if (!buf_put(out, VIEW(" (")))
-        return false;
     while (tls.len > 0) {
-        if ((!first && !buf_put_byte(out, ' ')) || !put_clean(view_take_word(&tls), out))
+        if (!buf_put(out, view_of(before)) || !put_clean(view_take_word(&tls), FACT_SHOWN_MAX, out))
             return false;
-        first = false;
+        before = " ";
     }
     return buf_put_byte(out, ')');
 }
 
 static bool put_by(const struct envelope *e, struct view hostname, struct buf *out)
 {
-    return buf_put(out, VIEW("by ")) && put_clean(hostname, out) && buf_put(out, VIEW(" (Tern)")) &&
+    return buf_put(out, VIEW("by ")) && put_clean(hostname, NAME_SHOWN_MAX, out) &&
+           buf_put(out, VIEW(" (Tern)")) &&
            (e->protocol.len == 0 ||
-            (buf_put(out, VIEW(" with ")) && put_clean(e->protocol, out))) &&
+            (buf_put(out, VIEW(" with ")) && put_clean(e->protocol, FACT_SHOWN_MAX, out))) &&
            put_tls(e->tls, out) &&
-           (e->session.len == 0 || (buf_put(out, VIEW(" id ")) && put_clean(e->session, out)));
+           (e->session.len == 0 ||
+            (buf_put(out, VIEW(" id ")) && put_clean(e->session, FACT_SHOWN_MAX, out)));
 }
 
 static bool put_for(const struct envelope *e, struct buf *out)

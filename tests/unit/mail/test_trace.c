@@ -112,7 +112,7 @@ static void lines_stay_short(void **state)
 
     (void)state;
     memset(long_name, 'x', sizeof(long_name));
-    e.helo = e.tls = view_make(long_name, sizeof(long_name));
+    e.helo = e.tls = e.client = e.session = e.protocol = view_make(long_name, sizeof(long_name));
     assert_true(trace_received(&e, view_make(long_name, 255), &out));
     rest = buf_view(&out);
     while (view_take_line(&rest, &line))
