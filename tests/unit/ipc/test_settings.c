@@ -1,0 +1,461 @@
+#include "ipc/settings.h"
+
+#include "tests/unit/unit.h"
+
+#include "tests/unit/config_text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char room[1 << 18];
+
+static struct config *read_text(const char *text, struct settings *s)
+{
+    const char *const files[] = { "t.yaml", text, NULL };
+    struct config *c = config_from(room, sizeof(room), files);
+
+    settings_gather(c);
+    settings_read(s, c);
+    return c;
+}
+
+static void release(struct settings *s, struct config *c)
+{
+    settings_release(s);
+    config_free(&c);
+}
+
+static struct net_address address_of(const char *text)
+{
+    struct net_address a;
+
+    assert_true(net_parse_address(view_of(text), &a));
+    return a;
+}
+
+static void needs_only_a_host_name(void **state)
+{
+    struct settings s;
+    struct config *c = read_text("hostname: mx.test\n", &s);
+    struct net_address inside = address_of("127.0.0.2"), outside = address_of("192.0.2.1");
+
+    (void)state;
+    check_view("errors", config_errors(c), VIEW(""));
+    assert_int_equal(s.listener_count, 1);
+    assert_int_equal(s.listeners[0].address.port, 25);
+    assert_int_equal(s.listeners[0].tls, LISTENER_TLS_OFFERED);
+    assert_string_equal(s.listeners[0].origin, "default");
+    assert_true(network_list_has(&s.trust, &inside));
+    assert_false(network_list_has(&s.trust, &outside));
+    assert_int_equal(s.domain_count, 0);
+    assert_int_equal(s.route_count, 0);
+    assert_true(s.dns.server_count > 0);
+    check_view("spool", s.spool.path, VIEW(SPOOL_DEFAULT));
+    check_view("control", s.control, VIEW(CONTROL_DEFAULT));
+    check_view("user", s.users.local, VIEW("tern-local"));
+    assert_int_equal(s.log_level, LOG_LEVEL_INFO);
+    assert_int_equal(s.limits.message_bytes, 50 << 20);
+    assert_int_equal(s.limits.client_prefix6, 64);
+    assert_int_equal(s.timeouts.final, 600000);
+    assert_int_equal(s.retry.factor_milli, 2000);
+    assert_int_equal(s.retry.lifetime_ms, 432000000);
+    assert_int_equal(s.delivery.port, 25);
+    assert_false(s.delivery.loopback);
+    assert_int_equal(s.workers.delivery, 1);
+    release(&s, c);
+}
+
+static void reads_everything(void **state)
+{
+    struct settings s;
+    struct config *c = read_text("hostname: mx.test\n"
+                                 "listen:\n"
+                                 "  - address: \"[2001:db8::1]:2525\"\n"
+                                 "    tls: none\n"
+                                 "    trust: [192.0.2.0/24, \"2001:db8::5\"]\n"
+                                 "  - address: 127.0.0.1:465\n"
+                                 "    tls: implicit\n"
+                                 "trust: []\n"
+                                 "log: { format: json, level: debug }\n"
+                                 "tls: { certificate: /c.pem, key: /k.pem }\n"
+                                 "dns: { servers: [192.0.2.53, \"[::1]:5353\"], timeout: 1ms }\n"
+                                 "retry: { first: 1ms, longest: 2ms, factor: 1.5 }\n"
+                                 "spool: { segment: 1M, big-body: 4K, path: /s }\n"
+                                 "delivery: { loopback: yes }\n",
+                                 &s);
+    struct net_address host = address_of("2001:db8::5"), near = address_of("2001:db8::6");
+
+    (void)state;
+    check_view("errors", config_errors(c), VIEW(""));
+    assert_int_equal(s.listener_count, 2);
+    assert_int_equal(s.listeners[0].address.family, AF_INET6);
+    assert_int_equal(s.listeners[0].tls, LISTENER_TLS_NONE);
+    assert_string_equal(s.listeners[0].origin, "t.yaml:3");
+    assert_true(network_list_has(&s.listeners[0].trust, &host));
+    assert_false(network_list_has(&s.listeners[0].trust, &near));
+    assert_int_equal(s.listeners[1].tls, LISTENER_TLS_IMPLICIT);
+    assert_int_equal(s.trust.count, 0);
+    assert_int_equal(s.log_format, LOG_FORMAT_JSON);
+    assert_int_equal(s.log_level, LOG_LEVEL_DEBUG);
+    assert_int_equal(s.dns.server_count, 2);
+    assert_int_equal(s.dns.servers[0].port, 53);
+    assert_int_equal(s.dns.servers[1].port, 5353);
+    assert_int_equal(s.retry.first_ms, 1);
+    assert_int_equal(s.retry.factor_milli, 1500);
+    assert_int_equal(s.spool.segment_bytes, 1 << 20);
+    assert_true(s.delivery.loopback);
+    release(&s, c);
+}
+
+/* clang-format off */
+static const struct {
+    const char *name, *text; /* after the host name */
+    const char *wanted;      /* the first report's first line */
+} mistakes[] = {
+    { "everybody is trusted", "trust: [0.0.0.0/0]", "t.yaml:2:9: error: to trust 0.0.0.0/0 would make this server an open relay: name your own networks only" },
+    { "everybody, IPv6", "trust: [\"::/0\"]", "t.yaml:2:10: error: to trust ::/0 would make this server an open relay: name your own networks only" },
+    { "half of everybody", "trust: [0.0.0.0/1]", "t.yaml:2:9: error: to trust 0.0.0.0/1 would make this server an open relay: name your own networks only" },
+    { "everybody at a listener", "listen: [{address: \"*:25\", trust: [0.0.0.0/0]}]", "t.yaml:2:36: error: to trust 0.0.0.0/0 would make this server an open relay: name your own networks only" },
+    { "bits behind the prefix", "trust: [192.0.2.1/24]", "t.yaml:2:9: error: expected a network such as 192.0.2.0/24 or \"2001:db8::/32\", without bits behind its prefix" },
+    { "no list of networks", "trust: 192.0.2.1", "t.yaml:2:8: error: expected a list of networks, \"[192.0.2.0/24, 198.51.100.7]\"" },
+    { "no port", "listen: [{address: 192.0.2.1}]", "t.yaml:2:20: error: expected an address and a port: \"*:25\", 192.0.2.1:25 or \"[2001:db8::1]:25\"" },
+    { "no address", "listen: [{tls: none}]", "t.yaml:2:10: error: address is missing: address and port to listen on; \"*\" is every address" },
+    { "no listeners", "listen: []", "t.yaml:2:9: error: at least one listener is needed" },
+    { "listeners are no list", "listen: {address: \"*:25\"}", "t.yaml:2:9: error: expected a list: each element begins with \"- \"" },
+    { "two of a kind", "listen: [{address: 192.0.2.1:25}, {address: 192.0.2.1:25}]", "t.yaml:2:45: error: the listener at t.yaml:2 has this address and port already" },
+    { "one covers the other", "listen: [{address: 192.0.2.1:25}, {address: \"*:25\"}]", "t.yaml:2:46: error: the listener at t.yaml:2 has this address and port already" },
+    { "implicit without certificate", "listen: [{address: \"*:465\", tls: implicit}]", "t.yaml:2:34: error: implicit TLS needs tls.certificate and tls.key" },
+    { "a key alone", "tls: {key: /k}", "t.yaml:2:12: error: key is given without certificate" },
+    { "a certificate alone", "tls: {certificate: /c}", "t.yaml:2:20: error: certificate is given without key" },
+    { "mailboxes nowhere", "domains: {a.test: {deliver: maildir}}", "t.yaml:2:10: error: a.test is delivered to mailboxes, but maildir.root is not set" },
+    { "a domain without delivery", "domains: {a.test: }\nmaildir: {root: /m}", "t.yaml:2:11: error: deliver is missing: maildir: to mailboxes here; relay: accept it and send it on" },
+    { "no domain", "domains: {\"a b\": {deliver: relay}}", "t.yaml:2:12: error: expected the name of a domain" },
+    { "a domain twice", "domains: {a.test: {deliver: relay}, A.test: {deliver: relay}}", "t.yaml:2:37: error: A.test is given twice, first at t.yaml:2" },
+    { "a relay domain's mailboxes", "domains: {a.test: {deliver: relay, mailboxes: directory}}", "t.yaml:2:11: error: mailboxes are for domains with \"deliver: maildir\" only" },
+    { "domains are no mapping", "domains: [a.test]", "t.yaml:2:10: error: expected domains, \"example.org: { deliver: maildir }\"" },
+    { "a mailbox elsewhere", "mailboxes: {a@b.test: a}", "t.yaml:2:13: error: b.test is not a domain with \"deliver: maildir\"" },
+    { "a mailbox in a relay domain", "domains: {b.test: {deliver: relay}}\nmailboxes: {a@b.test: a}", "t.yaml:3:13: error: b.test is not a domain with \"deliver: maildir\"" },
+    { "no address of a mailbox", "mailboxes: {bob: a}", "t.yaml:2:13: error: expected an address, or a pattern such as /sales-.*@example\\.org/" },
+    { "a mailbox twice", "maildir: {root: /m}\ndomains: {b.test: {deliver: maildir}}\nmailboxes: {a@b.test: a, A@B.test: b}", "t.yaml:4:26: error: A@B.test is given twice, first at t.yaml:4" },
+    { "a bad pattern", "mailboxes: {/(/: a}", "t.yaml:2:13: error: missing closing parenthesis, at byte 2 of the pattern" },
+    { "a folder outside", "mailboxes: {postmaster: ../x}", "t.yaml:2:25: error: expected a folder such as bob or example.org/bob: one or two names of a-z 0-9 . _ - + @ that do not begin with a dot" },
+    { "an absolute folder", "mailboxes: {postmaster: /x}", "t.yaml:2:25: error: expected a folder such as bob or example.org/bob: one or two names of a-z 0-9 . _ - + @ that do not begin with a dot" },
+    { "three names", "mailboxes: {postmaster: a/b/c}", "t.yaml:2:25: error: expected a folder such as bob or example.org/bob: one or two names of a-z 0-9 . _ - + @ that do not begin with a dot" },
+    { "a route's bad host", "routes: [{domain: a.test, via: \"smtp://a b\"}]", "t.yaml:2:33: error: expected smtp://HOST[:PORT] or smtps://HOST[:PORT]" },
+    { "a route's bad scheme", "routes: [{domain: a.test, via: \"http://a\"}]", "t.yaml:2:33: error: expected smtp://HOST[:PORT] or smtps://HOST[:PORT]" },
+    { "a route's bad port", "routes: [{domain: a.test, via: \"smtp://a:0\"}]", "t.yaml:2:33: error: expected smtp://HOST[:PORT] or smtps://HOST[:PORT]" },
+    { "a route's path", "routes: [{domain: a.test, via: \"smtp://a/\"}]", "t.yaml:2:33: error: expected smtp://HOST[:PORT] or smtps://HOST[:PORT]" },
+    { "a route without a host", "routes: [{domain: a.test}]", "t.yaml:2:10: error: via is missing: smtp://HOST[:PORT], or smtps://HOST[:PORT] for TLS from the first byte" },
+    { "a route's bad domain", "routes: [{domain: \"*.a\", via: \"smtp://a\"}]", "t.yaml:2:20: error: expected a domain: example.net, .example.net or \"*\"" },
+    { "smtps without TLS", "routes: [{domain: a.test, via: \"smtps://a\", tls: none}]", "t.yaml:2:50: error: \"none\" contradicts smtps, which is TLS from the first byte" },
+    { "a route of a local domain", "maildir: {root: /m}\ndomains: {a.test: {deliver: maildir}}\nroutes: [{domain: a.test, via: \"smtp://h\"}]", "t.yaml:4:19: error: this route is never used: t.yaml:3 delivers the domain to mailboxes" },
+    { "a route behind all", "routes: [{domain: \"*\", via: \"smtp://h\"}, {domain: a.test, via: \"smtp://h\"}]", "t.yaml:2:51: error: this route is never used: the one at t.yaml:2 takes its mail" },
+    { "one host, two policies", "routes: [{domain: a.test, via: \"smtp://h\"}, {domain: b.test, via: \"smtp://h\", tls: required}]", "t.yaml:2:68: error: the route at t.yaml:2 has the same host and port, but other TLS" },
+    { "intervals shrink", "retry: {first: 2h, longest: 1h}", "t.yaml:2:29: error: longest is shorter than first" },
+    { "a segment of odd size", "spool: {segment: 3M}", "t.yaml:2:18: error: segment must be a power of two" },
+    { "bodies larger than segments", "spool: {segment: 1M, big-body: 600K}", "t.yaml:2:32: error: big-body must be at most half of segment" },
+    { "no name servers", "dns: {servers: []}", "t.yaml:2:16: error: expected a list of addresses, \"[192.0.2.53, 127.0.0.1:5353]\"" },
+    { "a name as name server", "dns: {servers: [ns.test]}", "t.yaml:2:17: error: expected an address, or an address and a port" },
+};
+/* clang-format on */
+
+static void reports_mistakes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(mistakes); i++) {
+        char text[512];
+        struct settings s;
+        struct config *c;
+        struct view errors, line = VIEW_EMPTY;
+
+        (void)snprintf(text, sizeof(text), "hostname: mx.test\n%s\n", mistakes[i].text);
+        c = read_text(text, &s);
+        errors = config_errors(c);
+        (void)view_take_line(&errors, &line);
+        check_view(mistakes[i].name, line, view_of(mistakes[i].wanted));
+        if (config_error_count(c) != 1)
+            fail_msg("%s: reports more: %.*s", mistakes[i].name, VIEW_ARG(config_errors(c)));
+        release(&s, c);
+    }
+}
+
+static void reports_several_mistakes(void **state)
+{
+    struct settings s;
+    struct config *c =
+        read_text("hostnme: mx.test\ntls: {key: /k}\nlimits: {hops: x, errors: 0}\n", &s);
+
+    (void)state;
+    assert_int_equal(config_error_count(c), 5);
+    release(&s, c);
+}
+
+/* Mailboxes */
+
+static const char mailbox_text[] = "hostname: mx.test\n"
+                                   "domains:\n"
+                                   "  one.test: { deliver: maildir }\n"
+                                   "  two.test: { deliver: maildir, mailboxes: directory }\n"
+                                   "  far.test: { deliver: relay }\n"
+                                   "mailboxes:\n"
+                                   "  /SALES-[0-9]+@one\\.test/: sales\n"
+                                   "  /.*@two\\.test\\.evil/: evil\n"
+                                   "  /any-.*/: any\n"
+                                   "  sales-7@one.test: seven\n"
+                                   "  Bob@One.Test: one.test/bob\n"
+                                   "  '\"odd name\"@one.test': odd\n"
+                                   "  postmaster@two.test: pm\n"
+                                   "maildir: { root: %s }\n";
+
+static const struct {
+    const char *address;
+    const char *folder; /* NULL: none */
+} mailboxes[] = {
+    { "bob@one.test", "one.test/bob" },
+    { "BOB@ONE.TEST", "one.test/bob" },
+    { "\"bob\"@one.test", "one.test/bob" },
+    { "\"odd name\"@one.test", "odd" },
+    { "sales-7@one.test", "seven" },
+    { "sales-8@one.test", "sales" },
+    { "sales-8@one.test.test", NULL },
+    { "my-sales-8@one.test", NULL },
+    { "any-thing@two.test", "any" },
+    { "any-thing@far.test", NULL },
+    { "ann@two.test", "two.test/ann" },
+    { "Ann@Two.Test", "two.test/ann" },
+    { "ann@one.test", NULL },
+    { "file@two.test", NULL },
+    { "upper@two.test", NULL },
+    { "..@two.test", NULL },
+    { "ann/../ann@two.test", NULL },
+    { "\"../ann\"@two.test", NULL },
+    { "nobody@one.test", NULL },
+    { "bob@elsewhere.test", NULL },
+    { "postmaster@two.test", "pm" },
+    { "PostMaster@one.test", "pm" },
+    { "postmaster@far.test", NULL },
+    { "postmaster", "pm" },
+};
+
+static void make_folder(char *root, const char *name)
+{
+    char path[256];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", root, name);
+    assert_int_equal(mkdir(path, 0700), 0);
+}
+
+static void remove_folder(char *root, const char *name)
+{
+    char path[256];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", root, name);
+    assert_int_equal(remove(path), 0);
+}
+
+static bool find(const struct settings *s, const char *text, struct buf *folder)
+{
+    struct address a = { .local = view_of(text) };
+
+    if (strchr(text, '@') != NULL && !address_parse(view_of(text), true, &a))
+        return false;
+    return settings_mailbox(s, &a, folder);
+}
+
+static void finds_mailboxes(void **state)
+{
+    static const char *const folders[] = { "two.test",         "two.test/ann", "two.test/Upper",
+                                           "two.test/.hidden", "one.test",     "one.test/ann" };
+    char root[] = "/tmp/tern-settings-XXXXXX";
+    char text[2048], path[256];
+    struct settings s;
+    struct config *c;
+    int fd;
+
+    (void)state;
+    assert_non_null(mkdtemp(root));
+    for (size_t i = 0; i < COUNT_OF(folders); i++)
+        make_folder(root, folders[i]);
+    (void)snprintf(path, sizeof(path), "%s/two.test/file", root);
+    fd = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    (void)snprintf(text, sizeof(text), mailbox_text, root);
+    c = read_text(text, &s);
+    remove_folder(root, "two.test/file");
+    for (size_t i = COUNT_OF(folders); i > 0; i--)
+        remove_folder(root, folders[i - 1]);
+    rmdir(root);
+    check_view("errors", config_errors(c), VIEW(""));
+    for (size_t i = 0; i < COUNT_OF(mailboxes); i++) {
+        char found[300];
+        struct buf folder = BUF_ON_ARRAY(found);
+
+        check(mailboxes[i].address,
+              find(&s, mailboxes[i].address, &folder) == (mailboxes[i].folder != NULL));
+        if (mailboxes[i].folder != NULL)
+            check_view(mailboxes[i].address, buf_view(&folder), view_of(mailboxes[i].folder));
+    }
+    release(&s, c);
+}
+
+static void finds_the_common_postmaster(void **state)
+{
+    char found[300];
+    struct buf folder = BUF_ON_ARRAY(found);
+    struct settings s;
+    struct config *c = read_text("hostname: mx.test\n"
+                                 "domains: { a.test: { deliver: maildir } }\n"
+                                 "mailboxes: { Postmaster: ann }\n"
+                                 "maildir: { root: /m }\n",
+                                 &s);
+
+    (void)state;
+    check_view("errors", config_errors(c), VIEW(""));
+    assert_true(find(&s, "postmaster@a.test", &folder));
+    check_view("folder", buf_view(&folder), VIEW("ann"));
+    assert_false(find(&s, "ann", &folder));
+    release(&s, c);
+}
+
+/* Next hops */
+
+static const char hop_text[] =
+    "hostname: mx.test\n"
+    "domains:\n"
+    "  here.test: { deliver: maildir }\n"
+    "  far.test: { deliver: relay }\n"
+    "maildir: { root: /m }\n"
+    "routes:\n"
+    "  - { domain: a.test, via: \"smtp://Host.test\" }\n"
+    "  - { domain: .a.test, via: \"smtp://192.0.2.1:2525\", tls: none }\n"
+    "  - { domain: far.test, via: \"smtps://[2001:db8::1]\" }\n";
+
+static const struct {
+    const char *address;
+    enum hop_kind kind; /* HOP_KINDS: none */
+    const char *name, *host;
+    unsigned port, tls;
+    bool implicit_tls;
+} hops[] = {
+    { "bob@here.test", HOP_LOCAL, "local", "", 0, ROUTE_TLS_OFFERED, false },
+    { "bob@HERE.test", HOP_LOCAL, "local", "", 0, ROUTE_TLS_OFFERED, false },
+    { "postmaster", HOP_LOCAL, "local", "", 0, ROUTE_TLS_OFFERED, false },
+    { "bob", HOP_KINDS, NULL, NULL, 0, 0, false },
+    { "x@a.test", HOP_HOST, "host.test:25", "Host.test", 25, ROUTE_TLS_OFFERED, false },
+    { "x@A.Test", HOP_HOST, "host.test:25", "Host.test", 25, ROUTE_TLS_OFFERED, false },
+    { "x@b.a.test", HOP_HOST, "192.0.2.1:2525", "192.0.2.1", 2525, ROUTE_TLS_NONE, false },
+    { "x@c.b.a.test", HOP_HOST, "192.0.2.1:2525", "192.0.2.1", 2525, ROUTE_TLS_NONE, false },
+    { "x@ba.test", HOP_MX, "ba.test", "ba.test", 25, ROUTE_TLS_OFFERED, false },
+    { "x@far.test", HOP_HOST, "[2001:db8::1]:465", "2001:db8::1", 465, ROUTE_TLS_OFFERED, true },
+    { "x@Other.Test", HOP_MX, "other.test", "other.test", 25, ROUTE_TLS_OFFERED, false },
+    { "x@[192.0.2.7]", HOP_HOST, "192.0.2.7:25", "192.0.2.7", 25, ROUTE_TLS_OFFERED, false },
+    { "x@[IPv6:2001:db8::7]", HOP_HOST, "[2001:db8::7]:25", "2001:db8::7", 25, ROUTE_TLS_OFFERED,
+      false },
+    { "x@[127.0.0.1]", HOP_KINDS, NULL, NULL, 0, 0, false },
+    { "x@[IPv6:::1]", HOP_KINDS, NULL, NULL, 0, 0, false },
+    { "x@[0.0.0.0]", HOP_KINDS, NULL, NULL, 0, 0, false },
+};
+
+static void finds_next_hops(void **state)
+{
+    struct settings s;
+    struct config *c = read_text(hop_text, &s);
+
+    (void)state;
+    check_view("errors", config_errors(c), VIEW(""));
+    for (size_t i = 0; i < COUNT_OF(hops); i++) {
+        const char *name = hops[i].address;
+        char bytes[300];
+        struct buf b = BUF_ON_ARRAY(bytes);
+        struct address a = { .local = view_of(name) };
+        struct hop hop;
+        bool found;
+
+        if (strchr(name, '@') != NULL)
+            check(name, address_parse(view_of(name), true, &a));
+        found = settings_hop(&s, &a, &b, &hop);
+        check(name, found == (hops[i].kind != HOP_KINDS));
+        if (!found)
+            continue;
+        check(name, hop.kind == hops[i].kind && hop.port == hops[i].port);
+        check(name, hop.tls == hops[i].tls && hop.implicit_tls == hops[i].implicit_tls);
+        check_view(name, hop.name, view_of(hops[i].name));
+        check_view(name, hop.kind == HOP_LOCAL ? VIEW("") : hop.host, view_of(hops[i].host));
+    }
+    release(&s, c);
+}
+
+static void sends_all_to_a_smarthost(void **state)
+{
+    char bytes[300];
+    struct buf b = BUF_ON_ARRAY(bytes);
+    struct address a;
+    struct hop hop;
+    struct settings s;
+    struct config *c =
+        read_text("hostname: mx.test\n"
+                  "routes: [{ domain: \"*\", via: \"smtp://h.test\", tls: required }]\n",
+                  &s);
+
+    (void)state;
+    check_view("errors", config_errors(c), VIEW(""));
+    assert_true(address_parse(VIEW("a@b.test"), false, &a));
+    assert_true(settings_hop(&s, &a, &b, &hop));
+    assert_int_equal(hop.kind, HOP_HOST);
+    assert_int_equal(hop.tls, ROUTE_TLS_REQUIRED);
+    /* Too little room is not a wrong name. */
+    b = buf_on(bytes, 4);
+    assert_false(settings_hop(&s, &a, &b, &hop));
+    release(&s, c);
+}
+
+/* The sample that is installed is valid, and so is every setting in it that is commented out. */
+static void sample_is_valid(void **state)
+{
+    static char text[1 << 16], bare[1 << 16];
+    struct buf b = BUF_ON_ARRAY(bare);
+    struct view rest, line;
+    struct settings s;
+    struct config *c;
+    FILE *f = fopen(getenv("TERN_SAMPLE"), "r");
+
+    (void)state;
+    assert_non_null(f);
+    rest = view_make(text, fread(text, 1, sizeof(text) - 1, f));
+    (void)fclose(f);
+    c = read_text(text, &s);
+    check_view("as it is", config_errors(c), VIEW(""));
+    release(&s, c);
+    while (view_take_line(&rest, &line)) {
+        bool prose = line.len > 2 && view_starts(line, VIEW("# ")) && line.ptr[2] != ' ';
+
+        if (!prose)
+            (void)view_take(&line, VIEW("#"));
+        buf_printf(&b, "%.*s\n", VIEW_ARG(line));
+    }
+    buf_put_byte(&b, '\0');
+    c = read_text(bare, &s);
+    check_view("uncommented", config_errors(c), VIEW(""));
+    assert_int_equal(s.listener_count, 3);
+    assert_int_equal(s.route_count, 3);
+    release(&s, c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(needs_only_a_host_name), cmocka_unit_test(reads_everything),
+        cmocka_unit_test(reports_mistakes),       cmocka_unit_test(reports_several_mistakes),
+        cmocka_unit_test(finds_mailboxes),        cmocka_unit_test(finds_the_common_postmaster),
+        cmocka_unit_test(finds_next_hops),        cmocka_unit_test(sends_all_to_a_smarthost),
+        cmocka_unit_test(sample_is_valid),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
