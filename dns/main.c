@@ -114,9 +114,7 @@ static void on_drain(struct role *r)
 
 int main(void)
 {
-    struct sandbox sandbox = { .role = "dns",
-                               .powers = SANDBOX_DATAGRAM | SANDBOX_CONNECT,
-                               .files_max = FILES_MAX };
+    struct sandbox sandbox = { .files_max = FILES_MAX };
     const struct dns_settings *settings = &dns.role.settings.dns;
     struct resolver *resolver;
     struct error err;

@@ -113,6 +113,29 @@ void role_begin(struct role *r, enum process kind)
         give_up("no event loop", -err);
 }
 
+unsigned role_powers(enum process kind)
+{
+    static const unsigned powers[PROCESS_KINDS] = {
+        [MASTER] = SANDBOX_SUPERVISE,
+        [SMTPD] = SANDBOX_ACCEPT,
+        [QUEUE] = SANDBOX_FILES | SANDBOX_THREADS | SANDBOX_ACCEPT | SANDBOX_PEERCRED,
+        [DELIVERY] = SANDBOX_CONNECT,
+        [DNS] = SANDBOX_CONNECT | SANDBOX_DATAGRAM,
+        [LOCAL] = SANDBOX_FILES,
+    };
+
+    return powers[kind];
+}
+
+void role_enter_folder(struct view path)
+{
+    char *name = memory_copy(path);
+
+    if (chdir(name) < 0)
+        give_up(name, errno);
+    free(name);
+}
+
 static bool on_master_said(struct peer *p, enum message type, struct view fields, int fd)
 {
     struct role *r = container_of(p, struct role, master);
@@ -151,6 +174,8 @@ int role_run(struct role *r, struct sandbox *sandbox)
     struct error why = { "" };
     int err;
 
+    sandbox->role = process_name(r->kind);
+    sandbox->powers = role_powers(r->kind);
     sandbox->uid = r->start.uid;
     sandbox->gid = r->start.gid;
     err = sandbox_enter(sandbox, &why);

@@ -45,7 +45,14 @@ void role_begin(struct role *r, enum process kind);
  * on failure. */
 struct view role_read_file(int fd, size_t most, struct error *err) MUST_USE;
 
-/* Enters the sandbox (ids from START), opens the master's channel, says READY, calls `granted` for
+/* What each kind of process may do, beside what every process may: enum sandbox_power. */
+unsigned role_powers(enum process kind);
+
+/* Goes to the folder that is the role's own before ids are dropped: "." stays in reach whatever the
+ * folders above it allow. Ends the process with a logged reason when that fails. */
+void role_enter_folder(struct view path);
+
+/* Enters the sandbox (powers by kind, ids from START; the caller gives paths and limits), opens the master's channel, says READY, calls `granted` for
  * each grant that role_begin collected, runs the loop. When master is gone the role drains.
  * Returns the exit status. */
 int role_run(struct role *r, struct sandbox *sandbox) MUST_USE;

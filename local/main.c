@@ -155,29 +155,14 @@ static void on_drain(struct role *r)
     loop_start_timer(&r->loop, &l->quiet, DRAIN_QUIET_MS);
 }
 
-static int open_root(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd < 0) {
-        log_error("start_failed",
-                  LOG_STRING("reason", "the root of the mailboxes cannot be opened"),
-                  LOG_STRING("path", path), LOG_ERRNO("error", errno));
-        exit(ROLE_EXIT_CONFIG);
-    }
-    return fd;
-}
-
 int main(void)
 {
-    struct sandbox sandbox = { .role = "local", .powers = SANDBOX_FILES };
-    char *root;
+    struct sandbox sandbox = { .writable = { "." } };
 
     umask(077);
     role_begin(&local.role, LOCAL);
-    root = memory_copy(local.role.settings.maildir.root);
-    sandbox.writable[0] = root;
-    deliver_init(&local.deliver, &local.role.settings, open_root(root));
+    role_enter_folder(local.role.settings.maildir.root);
+    deliver_init(&local.deliver, &local.role.settings, AT_FDCWD);
     local.deliver.report = on_report;
     local.finish.run = on_turn_over;
     loop_before_sleep(&local.role.loop, &local.finish);

@@ -7,9 +7,9 @@
 #include "common/view.h"
 
 enum {
-    ADDRESS_LOCAL_MAX = 64,   /* octets; RFC 5321, 4.5.3.1.1 */
+    ADDRESS_LOCAL_MAX = 255,  /* octets; RFC 5321, 4.5.3.1.1 asks for 64, VERP and SRS for more */
     ADDRESS_DOMAIN_MAX = 255, /* octets; RFC 5321, 4.5.3.1.2 */
-    ADDRESS_MAX = 320,        /* local + "@" + domain */
+    ADDRESS_MAX = 512,        /* local + "@" + domain */
 };
 
 /* All views borrow from what was parsed. */

@@ -396,7 +396,7 @@ static int watch_signals(struct master *m)
 
 static int lock_up(struct error *err)
 {
-    struct sandbox sandbox = { .role = "master", .powers = SANDBOX_SUPERVISE,
+    struct sandbox sandbox = { .role = process_name(MASTER), .powers = role_powers(MASTER),
                                .uid = UINT32_MAX, .gid = UINT32_MAX };
 
     return sandbox_enter(&sandbox, err);

@@ -142,7 +142,7 @@ static void on_emptied(struct server *s)
 
 int main(void)
 {
-    struct sandbox sandbox = { .role = "smtpd", .powers = SANDBOX_ACCEPT };
+    struct sandbox sandbox = { 0 };
 
     role_begin(&role, SMTPD);
     server_init(&server, &role.loop, &role.settings);
