@@ -118,16 +118,11 @@ static bool awaits_queue(const struct conn *c)
     return c->session.wish == WISH_OPEN || c->session.wish == WISH_COMMIT;
 }
 
-/* How long the next event may take, in ms. */
 static uint64_t patience_ms(const struct conn *c)
 {
-    const struct timeouts_settings *t = &c->server->settings->timeouts;
-
-    if (c->shaking_hands)
-        return t->handshake;
-    if (awaits_queue(c))
-        return t->commit;
-    return in_content(c) && c->output_len == 0 ? t->content : t->command;
+    if (c->output_len > 0 && !awaits_queue(c))
+        return c->server->settings->timeouts.command;
+    return session_patience_ms(&c->session);
 }
 
 /* Something happened: the patience begins anew. The timer is left alone when it fires before
@@ -260,7 +255,6 @@ static void shake_hands(struct conn *c)
     int err = stream_handshake(&c->stream, &why);
     unsigned wanted = want_of(err);
     struct tls_facts facts;
-    bool implicit = c->session.rules->listener->tls == LISTENER_TLS_IMPLICIT;
 
     if (wanted != 0) {
         watch(c, wanted);
@@ -275,8 +269,6 @@ static void shake_hands(struct conn *c)
     c->shaking_hands = false;
     tls_describe(c->stream.tls, &facts);
     session_tls_ready(&c->session, facts.text);
-    if (implicit && c->session.wish == WISH_NOTHING)
-        session_greet(&c->session);
     renew(c);
     advance(c, VIEW_EMPTY);
 }
@@ -568,10 +560,6 @@ void conn_start(struct server *s, const struct session_rules *rules, int fd,
     log_debug("session_opened", LOG_ID("session", c->session.id),
               LOG_STRING("client", c->session.client_text));
     set_deadline(c);
-    if (rules->listener->tls == LISTENER_TLS_IMPLICIT) {
-        start_tls(c);
-        return;
-    }
     session_greet(&c->session);
     renew(c);
     advance(c, VIEW_EMPTY);

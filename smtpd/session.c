@@ -109,6 +109,10 @@ static void take_step(struct session *s, struct step step, bool of_mail)
 
 void session_greet(struct session *s)
 {
+    if (s->rules->listener->tls == LISTENER_TLS_IMPLICIT && s->tls[0] == '\0') {
+        s->wish = WISH_TLS;
+        return;
+    }
     say(s, 220, NULL, s->rules->greeting);
 }
 
@@ -215,6 +219,8 @@ void session_tls_ready(struct session *s, const char *tls_facts)
     reset_transaction(s);
     if (s->draining)
         session_drain(s, false);
+    else if (s->rules->listener->tls == LISTENER_TLS_IMPLICIT)
+        session_greet(s);
 }
 
 void session_opened(struct session *s)
@@ -249,6 +255,23 @@ static void leave(struct session *s, const char *enhanced, const char *text)
         return;
     say(s, 421, enhanced, text);
     close_session(s);
+}
+
+uint64_t session_patience_ms(const struct session *s)
+{
+    const struct timeouts_settings *t = &s->rules->settings->timeouts;
+
+    switch (s->wish) {
+    case WISH_TLS:
+        return t->handshake;
+    case WISH_OPEN:
+    case WISH_COMMIT:
+        return t->commit;
+    case WISH_NOTHING:
+    case WISH_CLOSE:
+        break;
+    }
+    return s->state == SESSION_CONTENT ? t->content : t->command;
 }
 
 void session_time_out(struct session *s)

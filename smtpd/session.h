@@ -107,6 +107,7 @@ void session_init(struct session *s, const struct session_rules *rules,
                   const struct net_address *client, uint64_t id, struct buf *out);
 void session_release(struct session *s);
 
+/* With implicit TLS it wishes that first, and greets afterwards. */
 void session_greet(struct session *s);
 /* Runs every complete command line, and all content, at the front of `input`. Returns how many
  * bytes were used: a partial line, or what follows a command whose answer is awaited, stays with
@@ -120,6 +121,9 @@ void session_committed(struct session *s, uint64_t message);
 /* Answers WISH_OPEN and WISH_COMMIT; without a wish: the file that was opened is lost. */
 void session_spool_failed(struct session *s, enum spool_trouble trouble);
 
+/* How long the driver shall wait for the next thing to happen, in ms: a command, more of a
+ * message, or what is wished. */
+uint64_t session_patience_ms(const struct session *s);
 /* Nothing came for too long: says so and closes. */
 void session_time_out(struct session *s);
 /* The server ends: between messages it says so and closes, else after the message or, if

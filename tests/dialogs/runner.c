@@ -1,0 +1,619 @@
+/* Runs dialogues against the server's engine: runner SETTINGS DIALOGUE. Each is run with what the
+ * client says in one piece, byte by byte, and cut at random. What stands in a dialogue:
+ *
+ *   # a comment; empty lines too
+ *   client 192.0.2.7         where the client is (this is the default)        | these
+ *   listener none            its TLS: none, offered (the default), implicit   | come
+ *   set limits.errors 3      another setting, in its smallest unit            | first
+ *   spool full               the queue's state: fine, full, broken, suspended
+ *   room 100                 its room, in bytes
+ *   whole                    runs in one piece only: it depends on what arrives together
+ *
+ *   C: MAIL FROM:<a@b.test>  the client's line, CRLF is added
+ *   C+ QUIT\r\n              its bytes, with \r \n \t \0 \\ \xHH, and nothing added
+ *   C* 3000 x                bytes that many times
+ *   S: 250 2.1.0 Sender ok   the server's whole line
+ *   S~ 250-                  how its line begins
+ *   wish commit              what the engine waits for: nothing, tls, open, commit, close
+ *   give committed           what it gets: tls, opened, committed, or why not (as for spool)
+ *   M: Subject: x            a line of the message that is to be committed, behind Received
+ *   M* 3000 x                a line made of that
+ *   M.                       its end
+ *   trace with ESMTP         words in its Received field
+ *   envelope from=a@b.test   a line of its envelope
+ *   after 300s               silence
+ *   drain                    the server wants to end; "drain now": it ends
+ *
+ * The server must say what stands there, and nothing else. */
+#include "common/memory.h"
+#include "common/text.h"
+#include "io/config.h"
+#include "smtpd/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ROOM = 1 << 20, /* bytes for what each side says at once, and for a message */
+    RANDOM_RUNS = 20,
+};
+
+enum cut { CUT_WHOLE, CUT_BYTES, CUT_RANDOM };
+
+static const char *const cut_names[] = { "whole", "byte by byte", "cut at random" };
+
+struct dialog {
+    const char *path;
+    unsigned line; /* number */
+    enum cut cut;
+    uint64_t random;
+    struct settings settings;
+    struct listener_settings listener;
+    struct message_spool_state spool;
+    struct content_budget budget;
+    struct session_rules rules;
+    struct net_address client;
+    struct session session;
+    bool begun, whole_only, failed;
+    struct buf said;    /* by the client, since the server was last listened to */
+    struct buf pending; /* arrived, not used by the engine yet */
+    struct buf out;
+    struct buf message; /* spilled or about to be committed */
+    struct view message_rest, trace;
+    bool message_read;
+};
+
+static void fail(struct dialog *d, const char *what, struct view wanted, struct view got)
+{
+    char room[1024];
+    struct buf text = BUF_ON_ARRAY(room);
+
+    (void)json_quote(view_sub(got, 0, 120), &text);
+    fprintf(stderr, "%s:%u: (%s) %s: \"%.*s\", but it is %.*s\n", d->path, d->line,
+            cut_names[d->cut], what, VIEW_ARG(wanted), VIEW_ARG(buf_view(&text)));
+    d->failed = true;
+}
+
+static uint64_t random_below(struct dialog *d, uint64_t count)
+{
+    d->random = d->random * 6364136223846793005u + 1442695040888963407u;
+    return (d->random >> 33) % count;
+}
+
+/* ---- what stands in for the driver ---- */
+
+static void spill(struct dialog *d)
+{
+    struct content *content = session_content(&d->session);
+
+    if (!content->filed)
+        return;
+    (void)buf_put(&d->message, content_in_memory(content));
+    content_spilled(content);
+}
+
+static void pump(struct dialog *d)
+{
+    size_t used;
+
+    do {
+        /* The engine must not look beyond what it is given: it gets a copy of exactly that. */
+        struct view input = buf_view(&d->pending);
+        char *copy = memory_copy(input);
+
+        used = session_feed(&d->session, view_make(copy, input.len));
+        free(copy);
+        buf_consume(&d->pending, used);
+        spill(d);
+    } while (used > 0);
+}
+
+static void arrive(struct dialog *d, struct view bytes)
+{
+    if (d->session.wish == WISH_CLOSE)
+        return;
+    (void)buf_put(&d->pending, bytes);
+    pump(d);
+}
+
+static void begin(struct dialog *d)
+{
+    if (d->begun)
+        return;
+    d->begun = true;
+    d->rules = (struct session_rules){
+        .settings = &d->settings,
+        .listener = &d->listener,
+        .spool = &d->spool,
+        .budget = &d->budget,
+        .starttls = d->listener.tls == LISTENER_TLS_OFFERED,
+    };
+    d->budget.most = d->settings.limits.body_memory_bytes;
+    d->budget.each_most = d->settings.spool.big_body_bytes;
+    session_rules_init(&d->rules);
+    session_init(&d->session, &d->rules, &d->client, 0x5f2a, &d->out);
+    d->session.now_ms = 1785758400000;
+    session_greet(&d->session);
+}
+
+/* 1 to `most`, and small ones often. */
+static size_t random_count(struct dialog *d, size_t most)
+{
+    size_t limit = 1 + random_below(d, 4000);
+
+    return 1 + random_below(d, MIN(most, limit));
+}
+
+/* Sends what the client said, in pieces. */
+static void flush_client(struct dialog *d)
+{
+    begin(d);
+    while (buf_len(&d->said) > 0) {
+        size_t left = buf_len(&d->said), count = left;
+
+        if (d->cut == CUT_BYTES)
+            count = 1;
+        else if (d->cut == CUT_RANDOM)
+            count = random_count(d, left);
+        arrive(d, view_sub(buf_view(&d->said), 0, count));
+        buf_consume(&d->said, count);
+    }
+}
+
+static void expect_silence(struct dialog *d)
+{
+    flush_client(d);
+    if (buf_len(&d->out) > 0)
+        fail(d, "silence was expected", VIEW_EMPTY, buf_view(&d->out));
+    buf_clear(&d->out);
+}
+
+/* ---- the words of a dialogue ---- */
+
+static bool put_escape(struct view *text, struct buf *out)
+{
+    static const char names[] = "rnt0\\", bytes[] = "\r\n\t\0\\";
+    const char *name;
+    uint64_t number;
+
+    if (view_take_byte(text, 'x')) {
+        if (!view_hex_to_u64(view_sub(*text, 0, 2), &number))
+            return false;
+        *text = view_from(*text, 2);
+        return buf_put_byte(out, (char)(uint8_t)number);
+    }
+    name = text->len > 0 ? memchr(names, text->ptr[0], sizeof(names) - 1) : NULL;
+    if (name == NULL)
+        return false;
+    *text = view_from(*text, 1);
+    return buf_put_byte(out, bytes[name - names]);
+}
+
+static bool put_escaped(struct view text, struct buf *out)
+{
+    while (text.len > 0) {
+        char c = text.ptr[0];
+
+        text = view_from(text, 1);
+        if (c != '\\' ? !buf_put_byte(out, c) : !put_escape(&text, out))
+            return false;
+    }
+    return true;
+}
+
+static bool put_repeated(struct view args, struct buf *out)
+{
+    uint64_t count;
+
+    if (!view_to_u64(view_take_until(&args, ' '), ROOM, &count))
+        return false;
+    while (count-- > 0) {
+        if (!put_escaped(args, out))
+            return false;
+    }
+    return true;
+}
+
+static void before_client(struct dialog *d)
+{
+    begin(d);
+    if (buf_len(&d->said) == 0)
+        expect_silence(d);
+}
+
+static bool run_say(struct dialog *d, struct view args)
+{
+    before_client(d);
+    return buf_put(&d->said, args) && buf_put(&d->said, VIEW("\r\n"));
+}
+
+static bool run_say_bytes(struct dialog *d, struct view args)
+{
+    before_client(d);
+    return put_escaped(args, &d->said);
+}
+
+static bool run_say_repeated(struct dialog *d, struct view args)
+{
+    before_client(d);
+    return put_repeated(args, &d->said);
+}
+
+static struct view take_reply(struct dialog *d)
+{
+    struct view out, line;
+
+    flush_client(d);
+    out = buf_view(&d->out);
+    line = view_sub(out, 0, view_find_view(out, VIEW("\r\n")));
+    buf_consume(&d->out, MIN(out.len, line.len + 2));
+    return line;
+}
+
+static bool run_hear(struct dialog *d, struct view args)
+{
+    struct view line = take_reply(d);
+
+    if (!view_equal(line, args))
+        fail(d, "the server should say", args, line);
+    return true;
+}
+
+static bool run_hear_start(struct dialog *d, struct view args)
+{
+    struct view line = take_reply(d);
+
+    if (!view_starts(line, args))
+        fail(d, "the server's line should begin with", args, line);
+    return true;
+}
+
+static const char *const wishes[] = {
+    [WISH_NOTHING] = "nothing", [WISH_TLS] = "tls",     [WISH_OPEN] = "open",
+    [WISH_COMMIT] = "commit",   [WISH_CLOSE] = "close",
+};
+static const char *const troubles[] = {
+    [SPOOL_FINE] = "fine",           [SPOOL_FULL] = "full",       [SPOOL_BROKEN] = "broken",
+    [SPOOL_SUSPENDED] = "suspended", [SPOOL_INVALID] = "invalid",
+};
+
+static bool find_word(const char *const *words, size_t count, struct view word, unsigned *out)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (view_equal(view_of(words[i]), word)) {
+            *out = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is to be committed, and its Received field apart. */
+static void take_message(struct dialog *d)
+{
+    struct view all, rest, line;
+
+    (void)buf_put(&d->message, content_in_memory(session_content(&d->session)));
+    all = rest = buf_view(&d->message);
+    if (view_starts(rest, VIEW("Received: "))) {
+        do
+            (void)view_take_line(&rest, &line);
+        while (view_starts(rest, VIEW("\t")));
+    }
+    d->trace = view_sub(all, 0, all.len - rest.len);
+    d->message_rest = rest;
+    d->message_read = false;
+}
+
+static bool run_wish(struct dialog *d, struct view args)
+{
+    struct view wish;
+
+    flush_client(d);
+    wish = view_of(wishes[d->session.wish]);
+    if (!view_equal(wish, args))
+        fail(d, "the engine should wish", args, wish);
+    if (d->session.wish == WISH_COMMIT)
+        take_message(d);
+    return true;
+}
+
+static void end_message(struct dialog *d)
+{
+    if (d->message_read && d->message_rest.len > 0)
+        fail(d, "the message should end here", VIEW_EMPTY, d->message_rest);
+    buf_clear(&d->message);
+    d->message_rest = d->trace = VIEW_EMPTY;
+    d->message_read = false;
+}
+
+static bool run_give(struct dialog *d, struct view args)
+{
+    unsigned trouble;
+
+    expect_silence(d);
+    if (view_equal(args, VIEW("tls"))) {
+        buf_clear(&d->pending);
+        session_tls_ready(&d->session, "TLSv1.3 TLS_AES_256_GCM_SHA384 256");
+    } else if (view_equal(args, VIEW("opened"))) {
+        session_opened(&d->session);
+        spill(d);
+    } else if (view_equal(args, VIEW("committed"))) {
+        end_message(d);
+        session_committed(&d->session, 0x19a2c);
+    } else if (find_word(troubles, COUNT_OF(troubles), args, &trouble)) {
+        end_message(d);
+        session_spool_failed(&d->session, (enum spool_trouble)trouble);
+    } else {
+        return false;
+    }
+    pump(d);
+    return true;
+}
+
+static void expect_line(struct dialog *d, struct view wanted)
+{
+    struct view line = view_sub(d->message_rest, 0, view_find_view(d->message_rest, VIEW("\r\n")));
+
+    d->message_read = true;
+    d->message_rest = view_from(d->message_rest, line.len + 2);
+    if (!view_equal(line, wanted))
+        fail(d, "the message's line should be", wanted, line);
+}
+
+static bool run_message_line(struct dialog *d, struct view args)
+{
+    expect_line(d, args);
+    return true;
+}
+
+static bool run_message_repeated(struct dialog *d, struct view args)
+{
+    struct buf line;
+    bool good;
+
+    buf_new(&line, ROOM);
+    good = put_repeated(args, &line);
+    expect_line(d, buf_view(&line));
+    buf_free(&line);
+    return good;
+}
+
+static bool run_message_end(struct dialog *d, struct view args)
+{
+    d->message_read = true;
+    if (d->message_rest.len > 0)
+        fail(d, "the message should end here", VIEW_EMPTY, d->message_rest);
+    return args.len == 0;
+}
+
+static bool run_trace(struct dialog *d, struct view args)
+{
+    if (view_find_view(d->trace, args) == d->trace.len)
+        fail(d, "Received should have", args, d->trace);
+    return true;
+}
+
+static bool run_envelope(struct dialog *d, struct view args)
+{
+    static char room[65536];
+    struct buf text = BUF_ON_ARRAY(room);
+    struct envelope e;
+    struct view rest, line;
+
+    session_envelope(&d->session, &e);
+    if (!envelope_encode(&e, &text))
+        return false;
+    rest = buf_view(&text);
+    while (view_take_line(&rest, &line)) {
+        if (view_equal(line, args))
+            return true;
+    }
+    fail(d, "the envelope should have", args, buf_view(&text));
+    return true;
+}
+
+static bool run_after(struct dialog *d, struct view args)
+{
+    uint64_t seconds;
+
+    if (!view_ends_nocase(args, VIEW("s")) ||
+        !view_to_u64(view_sub(args, 0, args.len - 1), 1000000, &seconds))
+        return false;
+    expect_silence(d);
+    if (seconds * 1000 < session_patience_ms(&d->session))
+        return true;
+    if (d->session.wish == WISH_OPEN || d->session.wish == WISH_COMMIT)
+        session_spool_failed(&d->session, SPOOL_BROKEN);
+    else
+        session_time_out(&d->session);
+    pump(d);
+    return true;
+}
+
+static bool run_drain(struct dialog *d, struct view args)
+{
+    expect_silence(d);
+    session_drain(&d->session, args.len > 0);
+    return args.len == 0 || view_equal(args, VIEW("now"));
+}
+
+static bool run_client(struct dialog *d, struct view args)
+{
+    return !d->begun && net_parse_address(args, &d->client);
+}
+
+static bool run_listener(struct dialog *d, struct view args)
+{
+    static const char *const kinds[] = { [LISTENER_TLS_OFFERED] = "offered",
+                                         [LISTENER_TLS_NONE] = "none",
+                                         [LISTENER_TLS_IMPLICIT] = "implicit" };
+
+    return !d->begun && find_word(kinds, COUNT_OF(kinds), args, &d->listener.tls);
+}
+
+static bool run_set(struct dialog *d, struct view args)
+{
+    const struct {
+        struct view name;
+        uint64_t *field;
+    } fields[] = {
+        { VIEW("limits.message-bytes"), &d->settings.limits.message_bytes },
+        { VIEW("limits.recipients"), &d->settings.limits.recipients },
+        { VIEW("limits.hops"), &d->settings.limits.hops },
+        { VIEW("limits.errors"), &d->settings.limits.errors },
+        { VIEW("limits.body-memory"), &d->settings.limits.body_memory_bytes },
+        { VIEW("spool.big-body"), &d->settings.spool.big_body_bytes },
+    };
+    struct view name = view_take_word(&args);
+
+    for (size_t i = 0; i < COUNT_OF(fields); i++) {
+        if (view_equal(fields[i].name, name))
+            return !d->begun && view_to_u64(args, UINT64_MAX, fields[i].field);
+    }
+    return false;
+}
+
+static bool run_spool(struct dialog *d, struct view args)
+{
+    unsigned trouble;
+
+    flush_client(d);
+    if (!find_word(troubles, COUNT_OF(troubles), args, &trouble))
+        return false;
+    d->spool.trouble = (enum spool_trouble)trouble;
+    return true;
+}
+
+static bool run_room(struct dialog *d, struct view args)
+{
+    flush_client(d);
+    return view_to_u64(args, UINT64_MAX, &d->spool.room_bytes);
+}
+
+static bool run_whole(struct dialog *d, struct view args)
+{
+    d->whole_only = true;
+    return args.len == 0;
+}
+
+static const struct {
+    struct view word;
+    bool (*run)(struct dialog *d, struct view args);
+} words[] = {
+    { VIEW_INIT("C:"), run_say },
+    { VIEW_INIT("C+"), run_say_bytes },
+    { VIEW_INIT("C*"), run_say_repeated },
+    { VIEW_INIT("S:"), run_hear },
+    { VIEW_INIT("S~"), run_hear_start },
+    { VIEW_INIT("wish"), run_wish },
+    { VIEW_INIT("give"), run_give },
+    { VIEW_INIT("M:"), run_message_line },
+    { VIEW_INIT("M*"), run_message_repeated },
+    { VIEW_INIT("M."), run_message_end },
+    { VIEW_INIT("trace"), run_trace },
+    { VIEW_INIT("envelope"), run_envelope },
+    { VIEW_INIT("after"), run_after },
+    { VIEW_INIT("drain"), run_drain },
+    { VIEW_INIT("client"), run_client },
+    { VIEW_INIT("listener"), run_listener },
+    { VIEW_INIT("set"), run_set },
+    { VIEW_INIT("spool"), run_spool },
+    { VIEW_INIT("room"), run_room },
+    { VIEW_INIT("whole"), run_whole },
+};
+
+static bool run_line(struct dialog *d, struct view line)
+{
+    struct view word = view_take_until(&line, ' '); /* one blank: more of them belong to the text */
+
+    for (size_t i = 0; i < COUNT_OF(words); i++) {
+        if (view_equal(words[i].word, word))
+            return words[i].run(d, line);
+    }
+    return false;
+}
+
+/* ---- runs ---- */
+
+static void run(struct dialog *d, struct view text)
+{
+    struct view line;
+
+    buf_new(&d->said, ROOM);
+    buf_new(&d->pending, ROOM);
+    buf_new(&d->out, ROOM);
+    buf_new(&d->message, 2 * ROOM);
+    while (!d->failed && view_take_line(&text, &line)) {
+        d->line++;
+        if (line.len > 0 && line.ptr[0] != '#' && !run_line(d, line)) {
+            fprintf(stderr, "%s:%u: not understood: %.*s\n", d->path, d->line, VIEW_ARG(line));
+            d->failed = true;
+        }
+    }
+    if (!d->failed)
+        expect_silence(d);
+    session_release(&d->session);
+    if (!d->failed && d->budget.used != 0) {
+        fprintf(stderr, "%s: memory of messages is still counted\n", d->path);
+        d->failed = true;
+    }
+    buf_free(&d->said);
+    buf_free(&d->pending);
+    buf_free(&d->out);
+    buf_free(&d->message);
+}
+
+static struct view read_file(const char *path)
+{
+    char *room = memory_new(ROOM);
+    FILE *f = fopen(path, "rb");
+    size_t len;
+
+    if (f == NULL) {
+        perror(path);
+        exit(EXIT_FAILURE);
+    }
+    len = fread(room, 1, ROOM, f);
+    fclose(f);
+    return view_make(room, len);
+}
+
+int main(int argc, char **argv)
+{
+    struct dialog fresh = {
+        .client = { .family = AF_INET, .bytes = { 192, 0, 2, 7 } },
+        .spool = { SPOOL_FINE, UINT64_MAX },
+    };
+    struct config *config;
+    struct view text;
+    bool failed = false, whole_only = false;
+
+    if (argc != 3) {
+        fprintf(stderr, "usage: %s SETTINGS DIALOGUE\n", argv[0]);
+        return EXIT_FAILURE;
+    }
+    config = config_read(argv[1]);
+    settings_read(&fresh.settings, config);
+    if (config_error_count(config) > 0) {
+        fprintf(stderr, "%.*s", VIEW_ARG(config_errors(config)));
+        return EXIT_FAILURE;
+    }
+    fresh.path = argv[2];
+    fresh.listener = fresh.settings.listeners[0];
+    text = read_file(argv[2]);
+    for (unsigned i = 0; i < 2 + RANDOM_RUNS && !failed && !(whole_only && i > 0); i++) {
+        struct dialog d = fresh;
+
+        d.cut = i < CUT_RANDOM ? (enum cut)i : CUT_RANDOM;
+        d.random = i;
+        run(&d, text);
+        failed = d.failed;
+        whole_only = d.whole_only;
+    }
+    settings_release(&fresh.settings);
+    config_free(&config);
+    free((char *)(uintptr_t)text.ptr);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
