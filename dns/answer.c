@@ -134,13 +134,15 @@ static void get_name(struct cursor *c, struct name *name)
     name->odd = false;
     skip_name(c);
     while (!c->failed) {
-        if (!take_label(c->packet, &at, &run, &label) ||
-            name->len + 1 + label.len > ANSWER_NAME_MAX + (name->len == 0))
+        if (!take_label(c->packet, &at, &run, &label)) {
             c->failed = true;
-        else if (label.len == 0)
+        } else if (label.len == 0) {
             break;
-        else
+        } else if (name->len + (name->len > 0) + label.len > ANSWER_NAME_MAX) {
+            c->failed = true;
+        } else {
             add_label(name, label);
+        }
     }
 }
 

@@ -148,6 +148,10 @@ struct resolver *resolver_new(struct loop *l, const struct dns_settings *s, stru
     };
     int result = ares_library_init(ARES_LIB_INIT_ALL);
 
+    /* With a server to turn to, a SERVFAIL makes c-ares do so; it does not say then that there was
+     * one. */
+    if (s->server_count <= 1)
+        options.flags |= ARES_FLAG_NOCHECKRESP;
     r->loop = l;
     r->timer.fire = on_timer;
     list_init(&r->sockets);
@@ -177,11 +181,11 @@ static const char *explain(int status)
     case ARES_ETIMEOUT:
         return "no name server answered in time";
     case ARES_ECONNREFUSED:
-        return "no name server can be reached";
+        return "the name servers fail or cannot be reached";
     case ARES_ESERVFAIL:
         return "SERVFAIL";
     case ARES_EREFUSED:
-        return "the name server refused";
+        return "the name server refused to answer";
     case ARES_ENOTIMP:
     case ARES_EFORMERR:
         return "the name server did not understand";

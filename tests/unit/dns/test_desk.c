@@ -1,0 +1,291 @@
+#include "dns/desk.h"
+
+#include "dns/answer.h"
+#include "tests/unit/dns/packet.h"
+#include "tests/unit/unit.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { CACHE_ENTRIES = 100, TIMEOUT_MS = 100, NO_ANSWER = -1 };
+
+static const struct view v4 = VIEW_INIT("\xc0\x00\x02\x01");
+static const struct view v6 = VIEW_INIT("\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1");
+
+/* A name server in the same loop. */
+static struct server {
+    struct watch watch;
+    unsigned asked; /* questions that came */
+} server;
+
+static struct loop loop;
+static struct resolver *resolver;
+static struct net_address address;
+static struct dns_settings settings;
+static struct desk desk;
+
+static struct client {
+    struct asker asker;
+    unsigned answered;
+    uint64_t id;
+    enum dns_result result;
+    bool implicit;
+    size_t count;
+    char words[400], host[256];
+} client;
+
+/* What the server has: the return value is the rcode. */
+static int answer_query(const char *name, unsigned type, struct packet *p)
+{
+    if (strncmp(name, "silent", 6) == 0)
+        return NO_ANSWER;
+    if (strncmp(name, "broken", 6) == 0)
+        return 2;
+    if (strncmp(name, "missing", 7) == 0) {
+        add_soa(p, 60, 60);
+        return 3;
+    }
+    if (strcmp(name, "hosts.test") == 0 && type == ANSWER_MX) {
+        add_mx(p, "@", 60, 20, "mx2.test");
+        add_mx(p, "@", 60, 10, "mx1.test");
+    } else if (strcmp(name, "null.test") == 0 && type == ANSWER_MX) {
+        add_mx(p, "@", 60, 0, "");
+    } else if (strncmp(name, "host", 4) == 0 && type == ANSWER_A) {
+        add_address(p, "@", 60, v4);
+    } else if (strncmp(name, "host", 4) == 0 && type == ANSWER_AAAA) {
+        add_address(p, "@", 60, v6);
+    } else if (strcmp(name, "loop.test") == 0) {
+        add_cname(p, "@", 60, "loop.test");
+    } else {
+        add_soa(p, 60, 60);
+    }
+    return 0;
+}
+
+static const char *read_name(const unsigned char *query, size_t len, size_t *at)
+{
+    static char name[256];
+    size_t used = 0;
+
+    while (*at < len && query[*at] != 0) {
+        size_t label = query[*at];
+
+        memcpy(name + used, query + *at + 1, label);
+        used += label;
+        name[used++] = '.';
+        *at += label + 1;
+    }
+    (*at)++;
+    name[used > 0 ? used - 1 : 0] = '\0';
+    return name;
+}
+
+static void on_query(struct watch *w, unsigned what)
+{
+    static struct packet p;
+    unsigned char query[512];
+    struct sockaddr_storage from;
+    socklen_t from_len = sizeof(from);
+    ssize_t len = recvfrom(w->fd, query, sizeof(query), 0, (struct sockaddr *)&from, &from_len);
+    size_t at = PACKET_NAME_AT;
+    const char *name;
+    unsigned type;
+    int rcode;
+
+    (void)what;
+    assert_true(len > PACKET_NAME_AT);
+    server.asked++;
+    name = read_name(query, (size_t)len, &at);
+    type = (unsigned)query[at] << 8 | query[at + 1];
+    begin_packet(&p, PACKET_ANSWER, name, type);
+    memcpy(p.room, query, 2); /* the id */
+    rcode = answer_query(name, type, &p);
+    if (rcode == NO_ANSWER)
+        return;
+    p.room[3] = (char)(p.room[3] | rcode);
+    sendto(w->fd, p.room, buf_len(&p.buf), 0, (struct sockaddr *)&from, from_len);
+}
+
+static void on_answer(struct asker *a, uint64_t id, const struct finding *f)
+{
+    struct client *c = container_of(a, struct client, asker);
+
+    c->answered++;
+    c->id = id;
+    c->result = f->result;
+    c->implicit = f->implicit;
+    c->count = f->count;
+    assert_true(f->words.len < sizeof(c->words));
+    memcpy(c->words, f->words.ptr != NULL ? f->words.ptr : "", f->words.len);
+    c->words[f->words.len] = '\0';
+    c->host[0] = '\0';
+    if (f->count > 0 && f->items[0].host.len > 0) {
+        memcpy(c->host, f->items[0].host.ptr, f->items[0].host.len);
+        c->host[f->items[0].host.len] = '\0';
+    }
+}
+
+static int open_all(void **state)
+{
+    struct sockaddr_in in = { .sin_family = AF_INET };
+    socklen_t len = sizeof(in);
+    struct error err;
+
+    (void)state;
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(loop_init(&loop), 0);
+    server.watch.fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    server.watch.ready = on_query;
+    assert_int_equal(bind(server.watch.fd, (struct sockaddr *)&in, sizeof(in)), 0);
+    assert_int_equal(getsockname(server.watch.fd, (struct sockaddr *)&in, &len), 0);
+    assert_int_equal(loop_watch(&loop, &server.watch, WANT_READ), 0);
+    assert_true(net_parse_address(VIEW("127.0.0.1"), &address));
+    address.port = ntohs(in.sin_port);
+    settings = (struct dns_settings){ .servers = &address,
+                                      .server_count = 1,
+                                      .timeout_ms = TIMEOUT_MS,
+                                      .tries = 1,
+                                      .cache_entries = CACHE_ENTRIES,
+                                      .ttl_most_ms = 86400000,
+                                      .negative_ttl_ms = 86400000 };
+    resolver = resolver_new(&loop, &settings, &err);
+    assert_non_null(resolver);
+    asker_init(&client.asker);
+    client.asker.answer = on_answer;
+    return 0;
+}
+
+static int open_desk(void **state)
+{
+    (void)state;
+    desk_init(&desk, &loop, resolver, &settings);
+    client.answered = server.asked = 0;
+    return 0;
+}
+
+static int close_desk(void **state)
+{
+    (void)state;
+    assert_int_equal(desk.questions.count, 0);
+    cache_release(&desk.cache);
+    table_release(&desk.questions);
+    return 0;
+}
+
+static void turn_until(unsigned answered)
+{
+    for (int i = 0; i < 1000 && client.answered < answered; i++)
+        assert_int_equal(loop_turn(&loop, 1000), 0);
+    assert_int_equal(client.answered, answered);
+}
+
+/* clang-format off */
+static const struct {
+    const char *name;
+    enum dns_question kind;
+    enum dns_result result;
+    size_t count;
+    const char *host;
+    bool implicit;
+    const char *words; /* within what is said */
+} cases[] = {
+    { "hosts.test",     DNS_ROUTE,     DNS_OK, 2, "mx1.test", false, "" },
+    { "HOSTS.test",     DNS_ROUTE,     DNS_OK, 2, "mx1.test", false, "" },
+    { "host3.test",     DNS_ROUTE,     DNS_OK, 1, "host3.test", true, "" },
+    { "null.test",      DNS_ROUTE,     DNS_NULL_MX, 0, "", false, "null MX" },
+    { "empty.test",     DNS_ROUTE,     DNS_NO_HOSTS, 0, "", false, "empty.test has neither" },
+    { "missing.test",   DNS_ROUTE,     DNS_NO_DOMAIN, 0, "", false, "missing.test does not exist" },
+    { "broken.test",    DNS_ROUTE,     DNS_TEMPORARY, 0, "", false, "SERVFAIL" },
+    { "silent.test",    DNS_ROUTE,     DNS_TEMPORARY, 0, "", false, "in time" },
+    { "loop.test",      DNS_ROUTE,     DNS_MALFORMED, 0, "", false, "malformed" },
+    { "a b",            DNS_ROUTE,     DNS_NO_DOMAIN, 0, "", false, "not a domain name" },
+    { "[192.0.2.1]",    DNS_ROUTE,     DNS_OK, 1, "[192.0.2.1]", true, "" },
+    { "host.test",      DNS_ADDRESSES, DNS_OK, 2, "", false, "" },
+    { "empty.test",     DNS_ADDRESSES, DNS_NO_HOSTS, 0, "", false, "empty.test has no address" },
+    { "missing2.test",  DNS_ADDRESSES, DNS_NO_DOMAIN, 0, "", false, "does not exist" },
+    { "broken2.test",   DNS_ADDRESSES, DNS_TEMPORARY, 0, "", false, "SERVFAIL, looking up the addr" },
+    { "loop.test",      DNS_ADDRESSES, DNS_MALFORMED, 0, "", false, "malformed" },
+    { "192.0.2.1",      DNS_ADDRESSES, DNS_OK, 1, "", false, "" },
+    { "2001:db8::1",    DNS_ADDRESSES, DNS_OK, 1, "", false, "" },
+};
+/* clang-format on */
+
+/* The second time, everything comes from the cache. */
+static void test_questions(void **state)
+{
+    (void)state;
+    for (int time = 0; time < 2; time++) {
+        unsigned asked = server.asked;
+
+        for (size_t i = 0; i < COUNT_OF(cases); i++) {
+            client.answered = 0;
+            desk_ask(&desk, &client.asker, i, cases[i].kind, view_of(cases[i].name));
+            turn_until(1);
+            check(cases[i].name, client.id == i);
+            check(cases[i].name, client.result == cases[i].result);
+            check(cases[i].name, client.count == cases[i].count);
+            check(cases[i].name, client.implicit == cases[i].implicit);
+            check(cases[i].name, strcmp(client.host, cases[i].host) == 0);
+            if (strstr(client.words, cases[i].words) == NULL)
+                fail_msg("%s: said [%s]", cases[i].name, client.words);
+        }
+        if (time == 1)
+            assert_int_equal(server.asked, asked);
+    }
+}
+
+static void test_equal_questions_are_asked_once(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < 5; i++)
+        desk_ask(&desk, &client.asker, i, DNS_ROUTE,
+                 i % 2 ? VIEW("hosts.test") : VIEW("Hosts.Test"));
+    turn_until(5);
+    assert_int_equal(server.asked, 1);
+}
+
+/* Who asks for a domain's hosts and who asks for its addresses hear the same, each in their words.
+ */
+static void test_a_route_waits_for_addresses(void **state)
+{
+    (void)state;
+    desk_ask(&desk, &client.asker, 1, DNS_ROUTE, VIEW("empty.test"));
+    desk_ask(&desk, &client.asker, 2, DNS_ADDRESSES, VIEW("empty.test"));
+    desk_ask(&desk, &client.asker, 3, DNS_ADDRESSES, VIEW("empty.test"));
+    turn_until(3);
+    assert_int_equal(server.asked, 3);
+    if (client.id == 1)
+        assert_non_null(strstr(client.words, "neither"));
+    else
+        assert_non_null(strstr(client.words, "no address"));
+}
+
+static void test_who_is_gone_hears_nothing(void **state)
+{
+    struct asker other;
+
+    (void)state;
+    asker_init(&other);
+    other.answer = NULL;
+    desk_ask(&desk, &other, 1, DNS_ROUTE, VIEW("hosts.test"));
+    desk_ask(&desk, &other, 2, DNS_ADDRESSES, VIEW("host.test"));
+    desk_ask(&desk, &client.asker, 3, DNS_ROUTE, VIEW("hosts.test"));
+    desk_ask(&desk, &client.asker, 4, DNS_ADDRESSES, VIEW("host.test"));
+    desk_forget(&other);
+    turn_until(2);
+}
+
+int main(void)
+{
+#define DESK_TEST(test) cmocka_unit_test_setup_teardown(test, open_desk, close_desk)
+    const struct CMUnitTest tests[] = {
+        DESK_TEST(test_questions),
+        DESK_TEST(test_equal_questions_are_asked_once),
+        DESK_TEST(test_a_route_waits_for_addresses),
+        DESK_TEST(test_who_is_gone_hears_nothing),
+    };
+
+    return cmocka_run_group_tests_name("desk", tests, open_all, NULL);
+}
