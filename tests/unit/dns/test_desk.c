@@ -205,7 +205,7 @@ static const struct {
     { "host.test",      DNS_ADDRESSES, DNS_OK, 2, "", false, "" },
     { "empty.test",     DNS_ADDRESSES, DNS_NO_HOSTS, 0, "", false, "empty.test has no address" },
     { "missing2.test",  DNS_ADDRESSES, DNS_NO_DOMAIN, 0, "", false, "does not exist" },
-    { "broken2.test",   DNS_ADDRESSES, DNS_TEMPORARY, 0, "", false, "SERVFAIL, looking up the addr" },
+    { "broken2.test",   DNS_ADDRESSES, DNS_TEMPORARY, 0, "", false, "SERVFAIL, looking up" },
     { "loop.test",      DNS_ADDRESSES, DNS_MALFORMED, 0, "", false, "malformed" },
     { "192.0.2.1",      DNS_ADDRESSES, DNS_OK, 1, "", false, "" },
     { "2001:db8::1",    DNS_ADDRESSES, DNS_OK, 1, "", false, "" },
