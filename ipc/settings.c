@@ -1,6 +1,7 @@
 #include "ipc/settings.h"
 
 #include "common/attrs.h"
+#include "ipc/settings_check.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -712,14 +713,10 @@ static void read_dns_servers(struct config *c, struct config_node *n, void *sect
     }
 }
 
-/* Without a setting: those of the system, else the one on this host (resolv.conf(5)). */
-static void read_system_servers(struct config *c, struct dns_settings *dns)
+static void read_server_lines(struct config *c, struct dns_settings *dns, struct view list)
 {
-    struct view list = VIEW_EMPTY;
     struct view text;
 
-    if (!config_attachment(c, "resolvers", &list))
-        list = VIEW("127.0.0.1");
     dns->servers = config_alloc(c, list.len / 2 + 1, sizeof(*dns->servers));
     while (view_take_line(&list, &text)) {
         if (parse_server(text, &dns->servers[dns->server_count]))
@@ -727,142 +724,15 @@ static void read_system_servers(struct config *c, struct dns_settings *dns)
     }
 }
 
-/* What must fit together across sections */
-
-static struct config_node *find_item(struct config *c, const char *section, const char *name)
+/* Without a setting: those of the system, else the one on this host (resolv.conf(5)). */
+static void read_system_servers(struct config *c, struct dns_settings *dns)
 {
-    struct config_node *n = config_find(config_root(c), section);
-    struct config_node *item = name == NULL ? NULL : config_find(n, name);
+    struct view list;
 
-    return item != NULL ? item : n != NULL ? n : config_root(c);
-}
-
-static bool is_given(struct config *c, const char *section, const char *name)
-{
-    return config_find(config_find(config_root(c), section), name) != NULL;
-}
-
-/* The i-th element of a list at the top level, or an item of it; for defaults the root. */
-static struct config_node *find_element(struct config *c, const char *section, size_t i,
-                                        const char *name)
-{
-    struct config_node *list = config_find(config_root(c), section);
-    struct config_node *item;
-
-    if (!config_is_list(list) || i >= config_count(list))
-        return config_root(c);
-    item = config_find(config_at(list, i), name);
-    return item != NULL ? item : config_at(list, i);
-}
-
-static void check_tls(struct config *c, const struct settings *s)
-{
-    bool certificate = is_given(c, "tls", "certificate");
-    bool key = is_given(c, "tls", "key");
-
-    if (certificate != key)
-        config_report(c, find_item(c, "tls", certificate ? "certificate" : "key"),
-                      "%s is given without %s", certificate ? "certificate" : "key",
-                      certificate ? "key" : "certificate");
-    for (size_t i = 0; i < s->listener_count && !certificate; i++) {
-        if (s->listeners[i].tls == LISTENER_TLS_IMPLICIT)
-            config_report(c, find_element(c, "listen", i, "tls"),
-                          "implicit TLS needs tls.certificate and tls.key");
-    }
-}
-
-static bool is_wildcard(const struct net_address *a)
-{
-    static const struct net_address any;
-
-    return memcmp(a->bytes, any.bytes, sizeof(a->bytes)) == 0;
-}
-
-static bool listeners_clash(const struct net_address *a, const struct net_address *b)
-{
-    if (a->port != b->port || a->port == 0 || a->family == 0 || b->family == 0)
-        return false;
-    return net_equal(a, b) || is_wildcard(a) || is_wildcard(b);
-}
-
-static void check_listeners(struct config *c, const struct settings *s)
-{
-    for (size_t i = 0; i < s->listener_count; i++) {
-        for (size_t j = 0; j < i; j++) {
-            if (!listeners_clash(&s->listeners[i].address, &s->listeners[j].address))
-                continue;
-            config_report(c, find_element(c, "listen", i, "address"),
-                          "the listener at %s has this address and port already",
-                          s->listeners[j].origin);
-            break;
-        }
-    }
-}
-
-static void check_domains(struct config *c, const struct settings *s)
-{
-    for (size_t i = 0; i < s->domain_count; i++) {
-        if (s->domain_list[i]->deliver != DOMAIN_LOCAL || is_given(c, "maildir", "root"))
-            continue;
-        config_report(c, find_item(c, "domains", NULL),
-                      "%.*s is delivered to mailboxes, but maildir.root is not set",
-                      VIEW_ARG(s->domain_list[i]->name));
-        return;
-    }
-}
-
-/* A route that no mail can reach, or that would share a connection with another policy. */
-static void check_route(struct config *c, const struct settings *s, size_t i)
-{
-    const struct route_settings *r = &s->routes[i];
-    const struct domain_settings *d = settings_domain(s, r->domain);
-
-    if (r->implicit_tls && r->tls == ROUTE_TLS_NONE)
-        config_report(c, find_element(c, "routes", i, "tls"),
-                      "\"none\" contradicts smtps, which is TLS from the first byte");
-    if (d != NULL && d->deliver == DOMAIN_LOCAL)
-        config_report(c, find_element(c, "routes", i, "domain"),
-                      "this route is never used: %s delivers the domain to mailboxes", d->origin);
-    for (size_t j = 0; j < i; j++) {
-        const struct route_settings *e = &s->routes[j];
-        bool same_host = e->port == r->port && view_equal_nocase(e->host, r->host);
-
-        if (settings_route_matches(e, r->domain)) {
-            config_report(c, find_element(c, "routes", i, "domain"),
-                          "this route is never used: the one at %s takes its mail", e->origin);
-            return;
-        }
-        if (same_host && (e->tls != r->tls || e->implicit_tls != r->implicit_tls)) {
-            config_report(c, find_element(c, "routes", i, "via"),
-                          "the route at %s has the same host and port, but other TLS", e->origin);
-            return;
-        }
-    }
-}
-
-static void check_numbers(struct config *c, const struct settings *s)
-{
-    const struct spool_settings *spool = &s->spool;
-
-    if (s->retry.longest_ms < s->retry.first_ms)
-        config_report(c, find_item(c, "retry", "longest"), "longest is shorter than first");
-    if ((spool->segment_bytes & (spool->segment_bytes - 1)) != 0)
-        config_report(c, find_item(c, "spool", "segment"), "segment must be a power of two");
-    if (spool->big_body_bytes > spool->segment_bytes / 2)
-        config_report(c, find_item(c, "spool", "big-body"),
-                      "big-body must be at most half of segment");
-}
-
-static void check_all(struct config *c, const struct settings *s)
-{
-    check_tls(c, s);
-    check_listeners(c, s);
-    check_domains(c, s);
-    check_numbers(c, s);
-    for (size_t i = 0; i < s->route_count; i++) {
-        if (s->routes[i].domain.len > 0 && s->routes[i].host.len > 0)
-            check_route(c, s, i);
-    }
+    if (config_attachment(c, "resolvers", &list))
+        read_server_lines(c, dns, list);
+    if (dns->server_count == 0)
+        read_server_lines(c, dns, VIEW("127.0.0.1"));
 }
 
 void settings_read(struct settings *s, struct config *c)
@@ -882,7 +752,7 @@ void settings_read(struct settings *s, struct config *c)
         read_system_servers(c, &s->dns);
     /* After a file that could not be read, what it says would be missed. */
     if (errors == 0)
-        check_all(c, s);
+        settings_check(c, s);
 }
 
 void settings_release(struct settings *s)
