@@ -1,0 +1,23 @@
+/* The control socket of the admin tool. A request is one line of words, `verb key=value ...`, where a
+ * value has %XX for '%', blanks and control bytes. An answer is JSON, one object a line; the last one is
+ * {"end":true,"matched":N} or {"error":"..."}.
+ *
+ *   status
+ *   list | show | retry | hold | release | delete   and which messages: all, id=, sender=,
+ *                                                   recipient=, domain= (of a recipient), state=
+ *
+ * Several conditions must all hold; several id= are any of them. Only root, the queue's own user and
+ * the user that started it may change anything. */
+#ifndef QUEUE_CONTROL_H
+#define QUEUE_CONTROL_H
+
+#include "queue/queue.h"
+
+struct control *control_new(struct queue *q) MUST_USE;
+void control_free(struct control **c);
+/* The listening socket; taken. */
+void control_listen(struct control *c, int fd);
+/* One connected socket, for offline use: read verbs only. The loop stops when it ends. */
+int control_serve(struct control *c, int fd) MUST_USE;
+
+#endif

@@ -1,0 +1,172 @@
+/* What the queue knows in memory of every message: where its record lies, which of its recipients are
+ * open, grouped into units (one message x one destination), and where those wait. Pure bookkeeping:
+ * no clock, no disk, no decision. About 100 bytes for a message with one recipient.
+ *
+ *   mail 1 -> unit a -> destination example.org      unit: in the wheel, or in the list of its
+ *          -> unit b -> destination example.net      destination's due units, or with a job, ...
+ */
+#ifndef QUEUE_INDEX_H
+#define QUEUE_INDEX_H
+
+#include "common/list.h"
+#include "common/table.h"
+#include "io/loop.h"
+#include "ipc/settings.h"
+#include "queue/pool.h"
+#include "queue/rcpts.h"
+#include "queue/store.h"
+#include "queue/wheel.h"
+
+enum unit_state {
+    UNIT_PARKED,  /* nowhere: its message is held */
+    UNIT_TIMED,   /* in the wheel */
+    UNIT_DUE,     /* in its destination's list */
+    UNIT_RUNNING, /* a worker has it */
+    UNIT_FAILING, /* given up; the notice to the sender is not durable yet */
+    UNIT_STATES
+};
+
+struct unit {
+    struct wheel_link link; /* UNIT_TIMED: the wheel's; UNIT_DUE: of the destination's list */
+    uint32_t mail;
+    uint32_t destination;
+    uint32_t sibling;       /* the next unit of the message */
+    struct rcpts rcpts;     /* never empty */
+    uint64_t last_place;    /* of the newest outcome's record */
+    uint16_t last_bytes;
+    uint16_t attempts;
+    uint16_t routing;       /* the settings that chose the destination */
+    uint8_t state;          /* enum unit_state; set by the index alone */
+};
+
+enum { /* struct mail, flags */
+    MAIL_HELD = 1,
+    MAIL_NOTICED = 2,     /* its sender knows of the delay */
+    MAIL_NULL_SENDER = 4, /* nobody to tell */
+    MAIL_OVERDUE = 8,     /* its lifetime is over: the next deferral is the last */
+    MAIL_DELETED = 16,    /* goes when its last unit comes back */
+    MAIL_RESTORED = 32,   /* from before the start */
+    MAIL_DAMAGED = 64,    /* cannot be read back: held */
+};
+
+/* Messages by deadline. Each list is in order of arrival, so its first one is the next to act on. */
+enum deadline {
+    DEADLINE_NONE,
+    DEADLINE_NOTICE,  /* then DEADLINE_NOTICED */
+    DEADLINE_NOTICED, /* expiry */
+    DEADLINE_EXPIRY,  /* expiry; never a notice of delay */
+    DEADLINES
+};
+
+struct mail {
+    uint32_t units;          /* the first; POOL_NONE only while it is made or taken apart */
+    uint32_t hash_next;
+    uint64_t id;
+    uint64_t place;
+    uint32_t record_bytes;
+    uint32_t body_bytes;
+    uint32_t arrival_s;      /* of the queue's clock, rounded up; begins the lifetime */
+    uint32_t older, newer;   /* in its list of deadlines */
+    uint16_t rcpt_count;     /* in the envelope */
+    uint8_t flags;
+    uint8_t deadline;        /* enum deadline */
+};
+
+/* A next hop, and how it fares. */
+struct destination {
+    struct table_entry entry; /* by everything that makes the hop */
+    struct hop hop;           /* views into `memory` */
+    char *memory;
+    uint32_t self;
+    uint32_t units;           /* that name it, whatever their state */
+    uint32_t first, last;     /* due units, oldest first */
+    uint32_t due_count;
+    uint32_t running;         /* jobs */
+    uint32_t recent;          /* private: the unit that index_add made last */
+    /* Back-off (queue/backoff.h). */
+    bool backed_off;
+    bool probing;             /* its time has come: one job may go */
+    bool probe_out;           /* and went */
+    uint16_t failures;        /* in a row */
+    uint64_t since_ms, until_ms; /* the queue's clock */
+    struct view cause;        /* mail/outcome.h fields; heap */
+    struct list turn;         /* in its worker's round (queue/dispatch.c) */
+    struct list trouble;      /* in the list of those that are backed off */
+    struct timer timer;
+    void *owner;              /* for the timer */
+};
+
+struct index {
+    struct pool mails, units, destinations;
+    uint32_t *buckets;        /* of mails by id */
+    uint32_t bucket_count;
+    struct table by_hop;
+    struct wheel wheel;
+    struct {
+        uint32_t oldest, newest;
+    } deadlines[DEADLINES];
+    struct list troubled;     /* destinations that are backed off */
+    uint64_t unit_counts[UNIT_STATES];
+    uint64_t held_count;
+};
+
+void index_init(struct index *x);
+void index_release(struct index *x);
+
+struct mail *index_mail(const struct index *x, uint32_t mail);
+struct unit *index_unit(const struct index *x, uint32_t unit);
+struct destination *index_destination(const struct index *x, uint32_t destination);
+
+/* A message without units. */
+uint32_t index_add_mail(struct index *x, uint64_t id, unsigned rcpt_count) MUST_USE;
+uint32_t index_find(const struct index *x, uint64_t id) MUST_USE; /* POOL_NONE: not there */
+/* It must have no units any more. */
+void index_remove_mail(struct index *x, uint32_t mail);
+
+/* The destination of a hop; made when it is new (then without owner). Free ones go by
+ * index_drop_destination. */
+struct destination *index_destination_for(struct index *x, const struct hop *hop);
+/* Forgets it if nothing needs it: no units, no jobs, no back-off. */
+void index_drop_destination(struct index *x, struct destination *d);
+
+/* Puts a recipient of a new message into its parked unit for `d`, which is made when there is none. */
+void index_add_rcpt(struct index *x, uint32_t mail, struct destination *d, unsigned rcpt,
+                    uint16_t routing);
+
+/* States; each may be entered from any other. */
+void index_park(struct index *x, uint32_t unit);
+void index_time(struct index *x, uint32_t unit, uint32_t due_tick);
+/* The next timed unit whose tick has come, parked (queue/wheel.h, wheel_take). */
+uint32_t index_take_timed(struct index *x, uint32_t now_tick, unsigned *steps) MUST_USE;
+void index_make_due(struct index *x, uint32_t unit, bool in_front);
+void index_run(struct index *x, uint32_t unit);
+void index_fail(struct index *x, uint32_t unit);
+
+/* A new parked unit with those of `rcpts` that are in the unit, which loses them; the unit itself if
+ * those are all it has; POOL_NONE if they are none. */
+uint32_t index_split(struct index *x, uint32_t unit, const struct rcpts *rcpts) MUST_USE;
+/* `unit` takes the recipients of `other`, a unit of the same message, which goes. */
+void index_merge(struct index *x, uint32_t unit, uint32_t other);
+/* To another destination; the unit must be parked. */
+void index_move(struct index *x, uint32_t unit, uint32_t destination);
+void index_remove_unit(struct index *x, uint32_t unit);
+
+#define index_each_unit(u, x, mail_index)                                                          \
+    for (uint32_t u = index_mail((x), (mail_index))->units, u##_next = index_next_unit((x), u);     \
+         u != POOL_NONE; u = u##_next, u##_next = index_next_unit((x), u))
+uint32_t index_next_unit(const struct index *x, uint32_t unit); /* POOL_NONE after POOL_NONE */
+
+/* At the end of the list, which it leaves if it was in another. */
+void index_set_deadline(struct index *x, uint32_t mail, enum deadline list);
+/* Back to the front of DEADLINE_NOTICE. */
+void index_defer_notice(struct index *x, uint32_t mail);
+uint32_t index_first_deadline(const struct index *x, enum deadline list);
+
+void index_set_held(struct index *x, uint32_t mail, bool held);
+
+struct store_ref index_place(const struct mail *m);
+void index_set_place(struct mail *m, struct store_ref where);
+struct store_ref index_last(const struct unit *u);
+void index_set_last(struct unit *u, struct store_ref where);
+
+#endif

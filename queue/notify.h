@@ -1,0 +1,29 @@
+/* Notices to senders: of failure and of delay. A notice is a message of its own, and becomes durable
+ * together with what it says of the recipients: exactly one for each, whatever crashes. */
+#ifndef QUEUE_NOTIFY_H
+#define QUEUE_NOTIFY_H
+
+#include "mail/outcome.h"
+#include "queue/queue.h"
+
+struct notify_rcpt {
+    uint32_t rcpt; /* index in the envelope */
+    uint32_t unit;
+    struct view address;
+    const struct outcome *outcome;
+    uint64_t attempted_ms; /* wall clock; 0: never */
+    bool expired;
+};
+
+/* Gives these recipients up: `units` are theirs, wholly, and go when the notice is durable. When
+ * it cannot be made durable they are due again. Nobody is told of a message with a null
+ * reverse-path: then it is only recorded. The message may be gone afterwards. */
+void notify_failure(struct queue *q, uint32_t mail, const uint32_t *units, size_t unit_count,
+                    const struct notify_rcpt *rcpts, size_t rcpt_count);
+/* The message's lifetime is over: gives up all of its recipients that wait (a running job, and what
+ * is about to be tried, comes first). The message may be gone afterwards. */
+void notify_expiry(struct queue *q, uint32_t mail);
+/* Tells the sender that the message waits. */
+void notify_delay(struct queue *q, uint32_t mail);
+
+#endif

@@ -1,0 +1,631 @@
+#include "queue/queue.h"
+
+#include "common/memory.h"
+#include "io/clock.h"
+#include "io/log.h"
+#include "queue/backoff.h"
+#include "queue/control.h"
+#include "queue/dispatch.h"
+#include "queue/intake.h"
+#include "queue/notify.h"
+#include "queue/schedule.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    DEADLINES_PER_TURN = 100,   /* notices and expiries: each reads and writes */
+    READ_RETRY_MS = 60 * 1000,  /* after the spool could not be read */
+    DEADLINE_MOST_MS = 1 << 30, /* one timer's reach; then it looks again */
+};
+
+/* ---- the clock ---- */
+
+uint64_t queue_now_ms(const struct queue *q)
+{
+    return q->wall_base_ms + (q->loop->now_ms - q->monotonic_base_ms);
+}
+
+uint64_t queue_wall_ms(const struct queue *q, uint64_t at_ms)
+{
+    uint64_t now_ms = queue_now_ms(q), wall_ms = clock_wall_ms();
+
+    if (at_ms >= now_ms)
+        return wall_ms + (at_ms - now_ms);
+    return wall_ms - MIN(wall_ms, now_ms - at_ms);
+}
+
+uint32_t queue_tick(const struct queue *q, uint64_t at_ms)
+{
+    uint64_t after_ms = at_ms > q->wall_base_ms ? at_ms - q->wall_base_ms : 0;
+
+    return (uint32_t)MIN((after_ms + QUEUE_TICK_MS - 1) / QUEUE_TICK_MS, (uint64_t)UINT32_MAX);
+}
+
+uint64_t queue_tick_ms(const struct queue *q, uint32_t tick)
+{
+    return q->wall_base_ms + (uint64_t)tick * QUEUE_TICK_MS;
+}
+
+static void start_clock(struct queue *q)
+{
+    q->wall_base_ms = clock_wall_ms();
+    q->monotonic_base_ms = q->loop->now_ms = clock_monotonic_ms();
+}
+
+/* ---- due units ---- */
+
+static uint64_t until(const struct queue *q, uint64_t at_ms)
+{
+    uint64_t now_ms = queue_now_ms(q);
+
+    return at_ms > now_ms ? at_ms - now_ms : 0;
+}
+
+void queue_arm_wheel(struct queue *q)
+{
+    uint32_t tick;
+
+    if (q->dispatch != NULL && wheel_next(&q->index.wheel, &tick))
+        loop_start_timer(q->loop, &q->wheel_timer, until(q, queue_tick_ms(q, tick)));
+}
+
+static void on_wheel(struct timer *t)
+{
+    struct queue *q = container_of(t, struct queue, wheel_timer);
+    uint32_t now = (uint32_t)((queue_now_ms(q) - q->wall_base_ms) / QUEUE_TICK_MS);
+    unsigned steps = QUEUE_STEPS_PER_TURN;
+    uint32_t unit;
+
+    while ((unit = index_take_timed(&q->index, now, &steps)) != POOL_NONE)
+        dispatch_unit(q->dispatch, unit);
+    queue_arm_wheel(q);
+}
+
+/* ---- deadlines ---- */
+
+static uint64_t arrival_ms(const struct mail *m)
+{
+    return (uint64_t)m->arrival_s * 1000;
+}
+
+uint64_t queue_expiry_ms(const struct queue *q, const struct mail *m)
+{
+    return schedule_expiry_ms(&q->settings->retry, arrival_ms(m), (m->flags & MAIL_RESTORED) != 0,
+                              q->wall_base_ms);
+}
+
+static uint64_t notice_ms(const struct queue *q, const struct mail *m)
+{
+    uint64_t at_ms = schedule_notice_ms(&q->settings->retry, arrival_ms(m),
+                                        (m->flags & MAIL_RESTORED) != 0, q->wall_base_ms);
+
+    return MAX(at_ms, q->notice_pause_ms);
+}
+
+/* What is to be done with the first of a list, at this time of the queue's clock. */
+static uint64_t deadline_ms(const struct queue *q, enum deadline list)
+{
+    uint32_t mail = index_first_deadline(&q->index, list);
+    const struct mail *m;
+
+    if (mail == POOL_NONE)
+        return UINT64_MAX;
+    m = index_mail(&q->index, mail);
+    return list == DEADLINE_NOTICE ? MIN(notice_ms(q, m), queue_expiry_ms(q, m))
+                                   : queue_expiry_ms(q, m);
+}
+
+void queue_arm_deadlines(struct queue *q)
+{
+    uint64_t first_ms = UINT64_MAX;
+
+    for (unsigned list = DEADLINE_NOTICE; list < DEADLINES; list++)
+        first_ms = MIN(first_ms, deadline_ms(q, (enum deadline)list));
+    if (first_ms != UINT64_MAX)
+        loop_start_timer(q->loop, &q->deadline_timer,
+                         MIN(until(q, first_ms), (uint64_t)DEADLINE_MOST_MS));
+}
+
+/* Held mail neither expires nor is its sender told that it waits: an administrator knows. */
+static void meet_deadline(struct queue *q, uint32_t mail)
+{
+    struct mail *m = index_mail(&q->index, mail);
+    bool over = queue_expiry_ms(q, m) <= queue_now_ms(q);
+
+    if (m->flags & MAIL_HELD) {
+        m->flags |= over ? MAIL_OVERDUE : 0;
+        index_set_deadline(&q->index, mail, over ? DEADLINE_NONE : DEADLINE_NOTICED);
+    } else if (over) {
+        notify_expiry(q, mail);
+    } else {
+        notify_delay(q, mail);
+    }
+}
+
+static void on_deadline(struct timer *t)
+{
+    struct queue *q = container_of(t, struct queue, deadline_timer);
+
+    for (unsigned list = DEADLINE_NOTICE; list < DEADLINES; list++) {
+        for (unsigned left = DEADLINES_PER_TURN; left > 0; left--) {
+            if (deadline_ms(q, (enum deadline)list) > queue_now_ms(q))
+                break;
+            meet_deadline(q, index_first_deadline(&q->index, (enum deadline)list));
+        }
+    }
+    queue_arm_deadlines(q);
+}
+
+static void list_deadline(struct queue *q, uint32_t mail)
+{
+    const struct mail *m = index_mail(&q->index, mail);
+    bool never = (m->flags & (MAIL_NULL_SENDER | MAIL_NOTICED)) != 0;
+
+    index_set_deadline(&q->index, mail, never ? DEADLINE_EXPIRY : DEADLINE_NOTICE);
+    if (!timer_running(&q->deadline_timer))
+        queue_arm_deadlines(q);
+}
+
+/* ---- the life of a message ---- */
+
+/* Without settings: the domain. */
+static void hop_by_domain(const struct address *a, struct buf *room, struct hop *out)
+{
+    for (size_t i = 0; i < a->domain.len; i++)
+        buf_put_byte(room, byte_lower(a->domain.ptr[i]));
+    *out = (struct hop){ .kind = HOP_MX, .name = buf_view(room), .host = buf_view(room) };
+}
+
+/* An address that no rule fits goes where the domain does not exist (RFC 2606, 2), and comes back. */
+static const struct hop nowhere = {
+    .kind = HOP_MX, .name = VIEW_INIT("invalid"), .host = VIEW_INIT("invalid"),
+};
+
+struct destination *queue_destination(struct queue *q, struct view rcpt)
+{
+    char text[2 * ADDRESS_DOMAIN_MAX];
+    struct buf room = BUF_ON_ARRAY(text);
+    struct hop hop = nowhere;
+    struct address a;
+
+    if (address_parse(rcpt, true, &a)) {
+        if (q->settings == NULL)
+            hop_by_domain(&a, &room, &hop);
+        else if (!settings_hop(q->settings, &a, &room, &hop))
+            hop = nowhere;
+    }
+    return index_destination_for(&q->index, &hop);
+}
+
+static uint32_t add_mail(struct queue *q, uint64_t id, struct store_ref where,
+                         const struct envelope *e, uint64_t body_bytes, uint64_t arrived_ms)
+{
+    uint32_t mail = index_add_mail(&q->index, id, (unsigned)e->rcpt_count);
+    struct mail *m = index_mail(&q->index, mail);
+
+    index_set_place(m, where);
+    m->body_bytes = (uint32_t)MIN(body_bytes, (uint64_t)UINT32_MAX);
+    m->arrival_s = (uint32_t)((arrived_ms + 999) / 1000);
+    m->flags = e->sender.len == 0 ? MAIL_NULL_SENDER : 0;
+    for (size_t i = 0; i < e->rcpt_count; i++)
+        index_add_rcpt(&q->index, mail, queue_destination(q, e->rcpts[i].address), (unsigned)i,
+                       q->routing);
+    return mail;
+}
+
+void queue_take_in(struct queue *q, const struct store_commit *c, const struct envelope *e,
+                   struct letter *letter)
+{
+    uint32_t mail = add_mail(q, c->id, c->where, e, c->body_bytes, queue_now_ms(q));
+
+    list_deadline(q, mail);
+    index_each_unit (u, &q->index, mail)
+        dispatch_unit(q->dispatch, u);
+    if (letter != NULL)
+        cache_keep(&q->cache, c->id, letter);
+}
+
+void queue_remove_unit(struct queue *q, uint32_t unit)
+{
+    struct destination *d =
+        index_destination(&q->index, index_unit(&q->index, unit)->destination);
+
+    index_remove_unit(&q->index, unit);
+    index_drop_destination(&q->index, d);
+}
+
+bool queue_finish_if_done(struct queue *q, uint32_t mail)
+{
+    const struct mail *m = index_mail(&q->index, mail);
+
+    if (m->units != POOL_NONE)
+        return false;
+    store_finish(q->store, m->id, index_place(m));
+    cache_drop(&q->cache, m->id);
+    index_remove_mail(&q->index, mail);
+    return true;
+}
+
+void queue_set_aside(struct queue *q, uint32_t mail, int err)
+{
+    struct mail *m = index_mail(&q->index, mail);
+    uint32_t due = queue_tick(q, queue_now_ms(q) + READ_RETRY_MS);
+
+    if (err == -EBADMSG) {
+        log_error("message_damaged", LOG_ID("message", m->id));
+        m->flags |= MAIL_DAMAGED;
+        queue_hold(q, mail, VIEW("damaged"));
+        return;
+    }
+    log_error("message_unreadable", LOG_ID("message", m->id), LOG_ERRNO("error", -err));
+    index_each_unit (u, &q->index, mail) {
+        if (index_unit(&q->index, u)->state == UNIT_DUE)
+            index_time(&q->index, u, due);
+    }
+    queue_arm_wheel(q);
+}
+
+/* ---- administrators ---- */
+
+static void record_change(struct queue *q, uint64_t id, enum store_change_kind kind,
+                          struct view who)
+{
+    const struct store_change c = { id, kind, clock_wall_ms(), who };
+
+    store_change(q->store, &c);
+}
+
+void queue_hold(struct queue *q, uint32_t mail, struct view who)
+{
+    struct mail *m = index_mail(&q->index, mail);
+
+    if (m->flags & (MAIL_HELD | MAIL_DELETED))
+        return;
+    index_set_held(&q->index, mail, true);
+    record_change(q, m->id, STORE_HOLD, who);
+    log_info("held", LOG_ID("message", m->id), LOG_VIEW("by", who));
+    index_each_unit (u, &q->index, mail) {
+        unsigned state = index_unit(&q->index, u)->state;
+
+        if (state == UNIT_TIMED || state == UNIT_DUE)
+            index_park(&q->index, u);
+        else if (state == UNIT_RUNNING)
+            dispatch_cancel(q->dispatch, u);
+    }
+}
+
+static void try_now(struct queue *q, uint32_t unit)
+{
+    dispatch_unit(q->dispatch, unit);
+    backoff_override(q, index_destination(&q->index, index_unit(&q->index, unit)->destination));
+}
+
+/* The time that a message was held is not counted: if its lifetime is over, it begins again. */
+void queue_release(struct queue *q, uint32_t mail, struct view who)
+{
+    struct mail *m = index_mail(&q->index, mail);
+
+    if ((m->flags & MAIL_HELD) == 0 || (m->flags & MAIL_DELETED) != 0)
+        return;
+    index_set_held(&q->index, mail, false);
+    record_change(q, m->id, STORE_RELEASE, who);
+    log_info("released", LOG_ID("message", m->id), LOG_VIEW("by", who));
+    m->flags &= (uint8_t)~MAIL_DAMAGED;
+    if (m->deadline == DEADLINE_NONE) {
+        m->flags &= (uint8_t) ~(MAIL_OVERDUE | MAIL_RESTORED);
+        m->arrival_s = (uint32_t)((queue_now_ms(q) + 999) / 1000);
+        list_deadline(q, mail);
+    }
+    index_each_unit (u, &q->index, mail) {
+        if (index_unit(&q->index, u)->state == UNIT_PARKED)
+            try_now(q, u);
+    }
+}
+
+void queue_retry(struct queue *q, uint32_t mail)
+{
+    if (index_mail(&q->index, mail)->flags & (MAIL_HELD | MAIL_DELETED))
+        return;
+    index_each_unit (u, &q->index, mail) {
+        unsigned state = index_unit(&q->index, u)->state;
+
+        if (state == UNIT_TIMED || state == UNIT_DUE)
+            try_now(q, u);
+    }
+}
+
+void queue_delete(struct queue *q, uint32_t mail, struct view who)
+{
+    struct mail *m = index_mail(&q->index, mail);
+
+    if (m->flags & MAIL_DELETED)
+        return;
+    m->flags |= MAIL_DELETED;
+    record_change(q, m->id, STORE_DELETED, who);
+    log_info("deleted", LOG_ID("message", m->id), LOG_VIEW("by", who));
+    q->totals.deleted++;
+    index_set_deadline(&q->index, mail, DEADLINE_NONE);
+    index_each_unit (u, &q->index, mail) {
+        unsigned state = index_unit(&q->index, u)->state;
+
+        if (state == UNIT_RUNNING)
+            dispatch_cancel(q->dispatch, u);
+        else if (state != UNIT_FAILING)
+            queue_remove_unit(q, u);
+    }
+    queue_finish_if_done(q, mail);
+}
+
+/* ---- replay ---- */
+
+static void on_message(struct store_replay *r, uint64_t id, struct store_ref where,
+                       struct view encoded, uint64_t body_bytes)
+{
+    struct queue *q = container_of(r, struct queue, replay);
+    struct arena arena;
+    struct envelope e;
+    uint32_t mail;
+
+    arena_init(&arena, LETTER_ARENA_MAX);
+    if (envelope_decode(encoded, &arena, &e)) {
+        mail = add_mail(q, id, where, &e, body_bytes, MIN(e.arrival_ms, q->wall_base_ms));
+        index_mail(&q->index, mail)->flags |= MAIL_RESTORED;
+    } else {
+        log_error("envelope_unreadable", LOG_ID("message", id));
+    }
+    arena_reset(&arena);
+}
+
+/* Parked until the replay is over; the tick waits in the link. */
+static void restore_deferred(struct queue *q, uint32_t unit, const struct store_outcome *o,
+                             struct store_ref where)
+{
+    struct unit *u = index_unit(&q->index, unit);
+    uint64_t wait_ms = o->next_ms > q->wall_base_ms ? o->next_ms - q->wall_base_ms : 0;
+
+    if (q->settings != NULL)
+        wait_ms = schedule_restored_ms(&q->settings->retry, o->next_ms, q->wall_base_ms);
+    u->attempts = (uint16_t)MIN(o->attempts, (uint32_t)UINT16_MAX);
+    u->link.due = queue_tick(q, q->wall_base_ms + wait_ms);
+    index_set_last(u, where);
+}
+
+static void on_outcome(struct store_replay *r, const struct store_outcome *o,
+                       struct store_ref where)
+{
+    struct queue *q = container_of(r, struct queue, replay);
+    uint32_t mail = index_find(&q->index, o->message);
+    struct rcpts set;
+    unsigned total;
+
+    if (mail == POOL_NONE)
+        return;
+    total = index_mail(&q->index, mail)->rcpt_count;
+    rcpts_init(&set, total);
+    for (size_t i = 0; i < o->rcpt_count; i++) {
+        if (o->rcpts[i] < total)
+            rcpts_add(&set, total, o->rcpts[i]);
+    }
+    index_each_unit (u, &q->index, mail) {
+        uint32_t part = index_split(&q->index, u, &set);
+
+        if (part != POOL_NONE && o->state == STORE_DEFERRED)
+            restore_deferred(q, part, o, where);
+        else if (part != POOL_NONE)
+            queue_remove_unit(q, part);
+    }
+    rcpts_release(&set, total);
+}
+
+static void on_change(struct store_replay *r, const struct store_change *c)
+{
+    struct queue *q = container_of(r, struct queue, replay);
+    uint32_t mail = index_find(&q->index, c->message);
+    struct mail *m;
+
+    if (mail == POOL_NONE)
+        return;
+    m = index_mail(&q->index, mail);
+    switch (c->kind) {
+    case STORE_HOLD:
+        index_set_held(&q->index, mail, true);
+        break;
+    case STORE_RELEASE:
+        index_set_held(&q->index, mail, false);
+        m->arrival_s = (uint32_t)(MIN(c->at_ms, q->wall_base_ms) / 1000);
+        break;
+    case STORE_NOTICED:
+        m->flags |= MAIL_NOTICED;
+        break;
+    case STORE_DELETED:
+        m->flags |= MAIL_DELETED;
+        break;
+    case STORE_CHANGES:
+        break;
+    }
+}
+
+struct restored {
+    uint32_t mail, arrival_s;
+};
+
+static int compare_arrival(const void *a, const void *b)
+{
+    const struct restored *x = a, *y = b;
+
+    return (x->arrival_s > y->arrival_s) - (x->arrival_s < y->arrival_s);
+}
+
+/* Messages that a former run was about to forget. */
+static void finish_restored(struct queue *q, uint32_t mail)
+{
+    index_each_unit (u, &q->index, mail)
+        queue_remove_unit(q, u);
+    queue_finish_if_done(q, mail);
+}
+
+static void schedule_restored(struct queue *q, uint32_t mail)
+{
+    list_deadline(q, mail);
+    if (index_mail(&q->index, mail)->flags & MAIL_HELD)
+        return;
+    index_each_unit (u, &q->index, mail)
+        index_time(&q->index, u, index_unit(&q->index, u)->link.due);
+}
+
+/* Everything that was replayed gets its time, the deadlines in order of arrival. */
+static void schedule_all(struct queue *q)
+{
+    struct index *x = &q->index;
+    struct restored *all = memory_new_array(x->mails.count, sizeof(*all));
+    uint32_t count = 0;
+
+    for (uint32_t i = 1; i < x->mails.end; i++) {
+        const struct mail *m = index_mail(x, i);
+
+        if (m->id == 0)
+            continue;
+        if (m->units == POOL_NONE || (m->flags & MAIL_DELETED))
+            finish_restored(q, i);
+        else
+            all[count++] = (struct restored){ i, m->arrival_s };
+    }
+    qsort(all, count, sizeof(*all), compare_arrival);
+    for (uint32_t i = 0; i < count; i++)
+        schedule_restored(q, all[i].mail);
+    free(all);
+}
+
+/* ---- start, reload, end ---- */
+
+static void on_state(struct store_watcher *w, enum spool_trouble trouble, uint64_t room_bytes)
+{
+    static const char *const names[] = { "fine", "full", "broken", "suspended", "invalid" };
+    struct queue *q = container_of(w, struct queue, watcher);
+
+    if (trouble != q->trouble)
+        log_warn("spool_state_changed", LOG_STRING("state", names[trouble]),
+                 LOG_U64("room_bytes", room_bytes));
+    q->trouble = trouble;
+    q->room_bytes = room_bytes;
+    if (q->intake != NULL)
+        intake_tell_state(q->intake);
+}
+
+int queue_open(struct queue *q, struct loop *l, const struct settings *settings, const char *path,
+               struct error *err)
+{
+    struct store_options o = { .path = path, .read_only = settings == NULL };
+
+    *q = (struct queue){ .loop = l, .settings = settings };
+    start_clock(q);
+    index_init(&q->index);
+    cache_init(&q->cache, settings != NULL ? settings->spool.cache_bytes : 0);
+    q->replay = (struct store_replay){ on_message, on_outcome, on_change };
+    q->watcher.state = on_state;
+    q->wheel_timer.fire = on_wheel;
+    q->deadline_timer.fire = on_deadline;
+    if (settings != NULL) {
+        o.segment_bytes = settings->spool.segment_bytes;
+        o.big_body_bytes = settings->spool.big_body_bytes;
+        o.reserve_bytes = settings->spool.reserve_bytes;
+    }
+    return store_open(&q->store, &o, l, &q->replay, &q->watcher, err);
+}
+
+static bool drained(const struct queue *q)
+{
+    bool over = queue_now_ms(q) >= q->drain_ends_ms;
+
+    return store_idle(q->store) && (over || (intake_idle(q->intake) && q->notices_pending == 0 &&
+                                             dispatch_running(q->dispatch) == 0));
+}
+
+/* Read everything, make it durable once, answer everyone. */
+static void on_turn(struct hook *h)
+{
+    struct queue *q = container_of(h, struct queue, hook);
+
+    dispatch_run(q->dispatch);
+    store_flush(q->store);
+    if (q->draining && drained(q))
+        loop_stop(q->loop);
+}
+
+int queue_start(struct queue *q, struct error *err)
+{
+    int result = store_start(q->store, err);
+
+    if (result < 0)
+        return result;
+    q->intake = intake_new(q);
+    q->dispatch = dispatch_new(q);
+    schedule_all(q);
+    q->hook.run = on_turn;
+    loop_before_sleep(q->loop, &q->hook);
+    queue_arm_wheel(q);
+    queue_arm_deadlines(q);
+    log_info("queue_restored", LOG_U64("messages", q->index.mails.count),
+             LOG_U64("held", q->index.held_count));
+    return 0;
+}
+
+static void free_settings(struct queue_settings *s)
+{
+    if (s == NULL)
+        return;
+    settings_release(&s->settings);
+    config_free(&s->config);
+    free(s->bundle);
+    free(s);
+}
+
+void queue_reload(struct queue *q, struct queue_settings *next)
+{
+    const struct spool_settings *now = &q->settings->spool, *new = &next->settings.spool;
+
+    if (!view_equal(now->path, new->path) || now->segment_bytes != new->segment_bytes ||
+        now->big_body_bytes != new->big_body_bytes || now->reserve_bytes != new->reserve_bytes)
+        log_warn("restart_needed", LOG_STRING("setting", "spool"),
+                 LOG_STRING("reason", "path, segment, big-body and reserve change with a restart"));
+    q->settings = &next->settings;
+    free_settings(q->replaced);
+    q->replaced = next;
+    q->routing++;
+    log_open("queue", (enum log_format)next->settings.log_format,
+             (enum log_level)next->settings.log_level);
+    cache_limit(&q->cache, next->settings.spool.cache_bytes);
+    dispatch_reload(q->dispatch);
+    queue_arm_deadlines(q);
+}
+
+static void on_drain_over(struct timer *t)
+{
+    (void)t; /* the turn that it makes happen is what was wanted */
+}
+
+void queue_drain(struct queue *q)
+{
+    if (q->draining)
+        return;
+    q->draining = true;
+    q->drain_ends_ms = queue_now_ms(q) + q->settings->timeouts.drain;
+    q->drain_timer.fire = on_drain_over;
+    loop_start_timer(q->loop, &q->drain_timer, q->settings->timeouts.drain);
+    log_info("drain_started", LOG_U64("running", dispatch_running(q->dispatch)));
+}
+
+void queue_close(struct queue *q)
+{
+    control_free(&q->control);
+    intake_free(&q->intake);
+    dispatch_free(&q->dispatch);
+    if (q->store != NULL)
+        store_close(&q->store);
+    cache_release(&q->cache);
+    index_release(&q->index);
+    free_settings(q->replaced);
+    q->replaced = NULL;
+}

@@ -1,0 +1,119 @@
+/* The queue as a whole: what its parts share, the clock, the life of a message between them.
+ *
+ *   intake -> store (durable) -> queue_take_in -> dispatch -> worker -> result -> store
+ *                                    ^               |                   |
+ *                                    '---- wheel <---'---- back-off <----'-> notify -> store
+ */
+#ifndef QUEUE_QUEUE_H
+#define QUEUE_QUEUE_H
+
+#include "io/loop.h"
+#include "ipc/messages.h"
+#include "ipc/settings.h"
+#include "queue/cache.h"
+#include "queue/index.h"
+#include "queue/store.h"
+
+enum {
+    QUEUE_TICK_MS = 100,        /* of the wheel */
+    QUEUE_STEPS_PER_TURN = 20000, /* of the wheel */
+};
+
+struct dispatch;
+struct intake;
+struct control;
+
+/* Settings and what they borrow from. */
+struct queue_settings {
+    struct settings settings;
+    struct config *config;
+    char *bundle;
+};
+
+struct queue_totals { /* since the start */
+    uint64_t accepted, delivered, deferred, bounced, failed, expired, deleted;
+};
+
+struct queue {
+    struct loop *loop;
+    /* NULL offline: then every domain is its own destination, and nothing is ever dispatched. */
+    const struct settings *settings;
+    struct queue_settings *replaced; /* owns `settings` after the first reload */
+    uint16_t routing;                /* changes with the settings; see struct unit */
+    uint32_t generation;             /* of the settings, for people */
+    struct {
+        uint64_t at_ms;
+        bool ok;
+        char words[256];
+    } reload; /* the last one; at_ms 0: none */
+
+    struct store *store;
+    struct store_replay replay;
+    struct store_watcher watcher;
+    enum spool_trouble trouble;
+    uint64_t room_bytes;
+
+    struct index index;
+    struct cache cache;
+    struct intake *intake;
+    struct dispatch *dispatch;
+    struct control *control;
+    struct queue_totals totals;
+    uint64_t notices_pending; /* notices that are not durable yet */
+    uint64_t notices_made;
+
+    uint64_t wall_base_ms, monotonic_base_ms;
+    struct timer wheel_timer;    /* the next unit that becomes due */
+    struct timer deadline_timer; /* the next delay notice or expiry */
+    uint64_t notice_pause_ms;    /* no delay notices before this time of the queue's clock */
+    struct hook hook;
+
+    bool draining;
+    uint64_t drain_ends_ms; /* the queue's clock */
+    struct timer drain_timer;
+};
+
+/* Opens the spool and replays it. `settings` NULL: offline, read-only. */
+int queue_open(struct queue *q, struct loop *l, const struct settings *settings, const char *path,
+               struct error *err) MUST_USE;
+/* After the sandbox: from now on things happen by themselves. */
+int queue_start(struct queue *q, struct error *err) MUST_USE;
+void queue_close(struct queue *q);
+/* Takes `next`, and frees what it replaces. */
+void queue_reload(struct queue *q, struct queue_settings *next);
+void queue_drain(struct queue *q);
+
+/* The queue's clock: the wall clock's time at the start, then monotonic. Deadlines and attempts follow it,
+ * so that no jump of the wall clock makes mail expire or wait. */
+uint64_t queue_now_ms(const struct queue *q);
+/* A time of the queue's clock as the wall clock has it now. */
+uint64_t queue_wall_ms(const struct queue *q, uint64_t at_ms);
+/* The tick that is over when `at_ms` has come. */
+uint32_t queue_tick(const struct queue *q, uint64_t at_ms);
+uint64_t queue_tick_ms(const struct queue *q, uint32_t tick);
+
+/* A message that has become durable: into the index, and due at once. `letter` (NULL: none) is taken. */
+void queue_take_in(struct queue *q, const struct store_commit *c, const struct envelope *e,
+                   struct letter *letter);
+/* Where the settings send a recipient now. */
+struct destination *queue_destination(struct queue *q, struct view rcpt);
+/* The message cannot be read back: `err` from content_open. Held when it is damaged, else tried again
+ * later. */
+void queue_set_aside(struct queue *q, uint32_t mail, int err);
+/* Forgets the message if nothing of it is open. True: it is gone. */
+bool queue_finish_if_done(struct queue *q, uint32_t mail);
+/* Removes the unit, and its destination if nothing else needs that. */
+void queue_remove_unit(struct queue *q, uint32_t unit);
+/* When the message is given up; the queue's clock. */
+uint64_t queue_expiry_ms(const struct queue *q, const struct mail *m);
+/* Starts the timers for what is next. */
+void queue_arm_wheel(struct queue *q);
+void queue_arm_deadlines(struct queue *q);
+
+/* What an administrator does. `who` is for the record. */
+void queue_hold(struct queue *q, uint32_t mail, struct view who);
+void queue_release(struct queue *q, uint32_t mail, struct view who);
+void queue_delete(struct queue *q, uint32_t mail, struct view who);
+void queue_retry(struct queue *q, uint32_t mail);
+
+#endif

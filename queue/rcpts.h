@@ -1,0 +1,34 @@
+/* A set of recipients of one message, by their index in the envelope: 64 fit into the struct itself. The
+ * owner knows how many recipients the message has and says it in every call. */
+#ifndef QUEUE_RCPTS_H
+#define QUEUE_RCPTS_H
+
+#include "common/attrs.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct rcpts {
+    union {
+        uint64_t bits;   /* up to RCPTS_INLINE */
+        uint64_t *words; /* beyond: heap */
+    };
+};
+
+enum { RCPTS_INLINE = 64 };
+
+void rcpts_init(struct rcpts *s, unsigned total); /* empty */
+void rcpts_release(struct rcpts *s, unsigned total);
+void rcpts_add(struct rcpts *s, unsigned total, unsigned i);
+void rcpts_remove(struct rcpts *s, unsigned total, unsigned i);
+bool rcpts_has(const struct rcpts *s, unsigned total, unsigned i);
+unsigned rcpts_count(const struct rcpts *s, unsigned total);
+bool rcpts_empty(const struct rcpts *s, unsigned total);
+/* The first that is in the set, from `i` on; `total` when there is none. */
+unsigned rcpts_next(const struct rcpts *s, unsigned total, unsigned i);
+void rcpts_add_all(struct rcpts *s, unsigned total, const struct rcpts *others);
+
+#define rcpts_each(i, s, total)                                                                    \
+    for (unsigned i = rcpts_next((s), (total), 0); i < (total); i = rcpts_next((s), (total), i + 1))
+
+#endif

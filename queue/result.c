@@ -1,0 +1,365 @@
+#include "queue/result.h"
+
+#include "common/memory.h"
+#include "io/clock.h"
+#include "io/log.h"
+#include "queue/backoff.h"
+#include "queue/notify.h"
+#include "queue/schedule.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A line that a settled group has taken. */
+static const struct verdict settled = { .duration_ms = 0 };
+
+/* ---- hearing ---- */
+
+static void log_delivered(const struct job *job, const struct job_line *line)
+{
+    const struct outcome *o = &line->verdict->outcome;
+    uint64_t now_ms = clock_wall_ms();
+
+    log_info("delivered", LOG_ID("message", job->message), LOG_VIEW("recipient", line->address),
+             LOG_VIEW("destination", job->destination->hop.name), LOG_VIEW("host", o->host),
+             LOG_VIEW(o->tls.len > 0 ? "tls" : NULL, o->tls), LOG_U64("code", o->code),
+             LOG_VIEW("reply", o->text), LOG_U64("attempts", job->attempt),
+             LOG_U64("delay_ms", now_ms > job->arrival_ms ? now_ms - job->arrival_ms : 0),
+             LOG_U64("duration_ms", line->verdict->duration_ms));
+}
+
+static bool take_line(struct queue *q, struct job *job, struct job_line *line,
+                      const struct verdict *v)
+{
+    if (line->verdict != NULL)
+        return false;
+    line->verdict = v;
+    job->open--;
+    if (v->outcome.class == OUTCOME_DELIVERED) {
+        q->totals.delivered++;
+        log_delivered(job, line);
+    }
+    return true;
+}
+
+static bool take_all(struct queue *q, struct job *job, const struct verdict *v)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < job->line_count; i++) {
+        if (job->lines[i].verdict == NULL)
+            any = take_line(q, job, &job->lines[i], v);
+    }
+    return any;
+}
+
+/* Results mostly come in the order of the recipients. */
+static struct job_line *find_line(struct job *job, uint32_t rcpt)
+{
+    uint32_t start = job->line_count - job->open;
+
+    for (uint32_t i = 0; i < job->line_count; i++) {
+        struct job_line *line = &job->lines[(start + i) % job->line_count];
+
+        if (line->rcpt == rcpt)
+            return line;
+    }
+    return NULL;
+}
+
+bool result_hear(struct queue *q, struct job *job, const struct message_rcpt_result *r)
+{
+    struct verdict *v = arena_alloc(&job->arena, sizeof(*v));
+    struct job_line *line;
+
+    if (v == NULL || !arena_copy(&job->arena, r->outcome, &v->encoded) ||
+        !outcome_decode(v->encoded, &job->arena, &v->outcome))
+        return false;
+    v->duration_ms = r->duration_ms;
+    if (r->rcpt == JOB_ALL_RCPTS)
+        return take_all(q, job, v);
+    line = find_line(job, r->rcpt);
+    return line != NULL && take_line(q, job, line, v);
+}
+
+/* ---- settling ---- */
+
+/* Recipients of a job that share a fate. */
+struct group {
+    struct rcpts set;
+    uint32_t *rcpts;
+    size_t count;
+    const struct verdict *verdict;
+};
+
+/* What is given up, of all groups. */
+struct losses {
+    uint32_t *units;
+    size_t unit_count;
+    struct notify_rcpt *rcpts;
+    size_t rcpt_count;
+};
+
+static bool same_verdict(const struct verdict *a, const struct verdict *b)
+{
+    return a == b || (a != NULL && b != NULL && view_equal(a->encoded, b->encoded));
+}
+
+static void begin_group(struct group *g, const struct job *job, unsigned total)
+{
+    rcpts_init(&g->set, total);
+    g->rcpts = memory_new_array(job->line_count, sizeof(*g->rcpts));
+    g->count = 0;
+}
+
+static void end_group(struct group *g, unsigned total)
+{
+    rcpts_release(&g->set, total);
+    free(g->rcpts);
+}
+
+static void add_line(struct group *g, struct job_line *line, unsigned total)
+{
+    rcpts_add(&g->set, total, line->rcpt);
+    g->rcpts[g->count++] = line->rcpt;
+}
+
+static void record(struct queue *q, const struct job *job, const struct group *g,
+                   enum store_state state, uint64_t next_ms, struct store_ref *where)
+{
+    const struct store_outcome o = {
+        .message = job->message,
+        .rcpts = g->rcpts,
+        .rcpt_count = g->count,
+        .state = state,
+        .attempts = job->attempt,
+        .next_ms = next_ms,
+        .at_ms = clock_wall_ms(),
+        .text = state == STORE_DELIVERED ? VIEW_EMPTY : g->verdict->encoded,
+    };
+
+    store_settle(q->store, &o, where);
+}
+
+static void log_deferred(const struct job *job, const struct group *g, uint64_t wait_ms)
+{
+    char room[1024];
+    struct buf words = BUF_ON_ARRAY(room);
+    const struct outcome *o = &g->verdict->outcome;
+
+    outcome_print(o, &words);
+    for (uint32_t i = 0; i < job->line_count; i++) {
+        const struct job_line *line = &job->lines[i];
+
+        if (line->verdict != &settled && same_verdict(line->verdict, g->verdict))
+            log_info("deferred", LOG_ID("message", job->message),
+                     LOG_VIEW("recipient", line->address),
+                     LOG_VIEW("destination", job->destination->hop.name),
+                     LOG_VIEW("host", o->host), LOG_U64("code", o->code),
+                     LOG_VIEW("reason", buf_view(&words)), LOG_U64("attempts", job->attempt),
+                     LOG_U64("duration_ms", g->verdict->duration_ms),
+                     LOG_U64("next_s", wait_ms / 1000));
+    }
+}
+
+/* Into the wheel, or behind the others of a destination that is backed off. Returns the time until
+ * then. */
+static uint64_t wait_for_next(struct queue *q, const struct job *job, uint32_t unit)
+{
+    struct destination *d = job->destination;
+    const struct mail *m = index_mail(&q->index, job->mail);
+    uint64_t now_ms = queue_now_ms(q);
+    uint64_t wait_ms = schedule_retry_ms(&q->settings->retry, job->attempt, m->id + job->attempt);
+
+    if (m->flags & MAIL_HELD) {
+        index_park(&q->index, unit);
+        return wait_ms;
+    }
+    if (d->backed_off) {
+        index_make_due(&q->index, unit, false);
+        return d->until_ms > now_ms ? d->until_ms - now_ms : 0;
+    }
+    index_time(&q->index, unit, queue_tick(q, now_ms + wait_ms));
+    queue_arm_wheel(q);
+    return wait_ms;
+}
+
+static void defer(struct queue *q, const struct job *job, const struct group *g, uint32_t unit)
+{
+    struct unit *u = index_unit(&q->index, unit);
+    struct store_ref where = { 0 };
+    uint64_t wait_ms;
+
+    u->attempts = (uint16_t)MIN(job->attempt, (uint32_t)UINT16_MAX);
+    wait_ms = wait_for_next(q, job, unit);
+    record(q, job, g, STORE_DEFERRED, clock_wall_ms() + wait_ms, &where);
+    index_set_last(u, where);
+    q->totals.deferred += g->count;
+    log_deferred(job, g, wait_ms);
+}
+
+static void lose(const struct job *job, const struct group *g, uint32_t unit, struct losses *l)
+{
+    bool expired = g->verdict->outcome.class == OUTCOME_DEFERRED;
+
+    l->units[l->unit_count++] = unit;
+    for (uint32_t i = 0; i < job->line_count; i++) {
+        const struct job_line *line = &job->lines[i];
+
+        if (line->verdict != &settled && same_verdict(line->verdict, g->verdict))
+            l->rcpts[l->rcpt_count++] = (struct notify_rcpt){
+                line->rcpt, unit, line->address, &g->verdict->outcome, clock_wall_ms(), expired,
+            };
+    }
+}
+
+/* The lines without a verdict: as if the job had never been. */
+static void put_back(struct queue *q, uint32_t unit)
+{
+    const struct mail *m = index_mail(&q->index, index_unit(&q->index, unit)->mail);
+
+    if (m->flags & MAIL_HELD)
+        index_park(&q->index, unit);
+    else
+        dispatch_unit(q->dispatch, unit);
+}
+
+static void settle_group(struct queue *q, const struct job *job, const struct group *g,
+                         struct losses *l, struct group *delivered)
+{
+    bool overdue = (index_mail(&q->index, job->mail)->flags & (MAIL_OVERDUE | MAIL_HELD)) ==
+                   MAIL_OVERDUE;
+    uint32_t unit = index_split(&q->index, job->unit, &g->set);
+
+    if (g->verdict == NULL) {
+        put_back(q, unit);
+        return;
+    }
+    switch (g->verdict->outcome.class) {
+    case OUTCOME_DELIVERED:
+        for (size_t i = 0; i < g->count; i++)
+            delivered->rcpts[delivered->count++] = g->rcpts[i];
+        queue_remove_unit(q, unit);
+        break;
+    case OUTCOME_DEFERRED:
+        if (overdue)
+            lose(job, g, unit, l);
+        else
+            defer(q, job, g, unit);
+        break;
+    case OUTCOME_FAILED:
+        lose(job, g, unit, l);
+        break;
+    case OUTCOME_CLASSES:
+        break;
+    }
+}
+
+/* Every line once, those with the same verdict together. */
+static void settle_groups(struct queue *q, struct job *job, unsigned total, struct losses *l,
+                          struct group *delivered)
+{
+    for (uint32_t i = 0; i < job->line_count; i++) {
+        struct group g = { .verdict = job->lines[i].verdict };
+
+        if (g.verdict == &settled)
+            continue;
+        begin_group(&g, job, total);
+        for (uint32_t k = i; k < job->line_count; k++) {
+            if (job->lines[k].verdict != &settled &&
+                same_verdict(job->lines[k].verdict, g.verdict))
+                add_line(&g, &job->lines[k], total);
+        }
+        settle_group(q, job, &g, l, delivered);
+        for (uint32_t k = i; k < job->line_count; k++) {
+            if (k != i && same_verdict(job->lines[k].verdict, g.verdict))
+                job->lines[k].verdict = &settled;
+        }
+        job->lines[i].verdict = &settled;
+        end_group(&g, total);
+    }
+}
+
+/* What the job says of its destination. */
+static void judge_destination(struct queue *q, const struct job *job)
+{
+    const struct verdict *fault = NULL;
+    bool reached = false;
+
+    for (uint32_t i = 0; i < job->line_count; i++) {
+        const struct verdict *v = job->lines[i].verdict;
+
+        if (v != NULL && v->outcome.class == OUTCOME_DEFERRED &&
+            v->outcome.scope == SCOPE_DESTINATION)
+            fault = v;
+        else if (v != NULL)
+            reached = true;
+    }
+    if (reached)
+        backoff_recovered(q, job->destination);
+    else if (fault != NULL)
+        backoff_failed(q, job->destination, job->probe, fault->encoded);
+    else if (job->probe)
+        backoff_untried(q, job->destination);
+}
+
+/* The message was deleted while a worker had it. */
+static void drop_unit(struct queue *q, const struct job *job)
+{
+    queue_remove_unit(q, job->unit);
+    queue_finish_if_done(q, job->mail);
+}
+
+/* One message with one recipient that was delivered is nearly all there ever is. */
+static bool settle_single(struct queue *q, const struct job *job)
+{
+    const struct mail *m = index_mail(&q->index, job->mail);
+    const struct verdict *v = job->lines[0].verdict;
+
+    if (m->rcpt_count != 1 || v == NULL || v->outcome.class != OUTCOME_DELIVERED)
+        return false;
+    drop_unit(q, job);
+    return true;
+}
+
+/* What waits for hours need not stay in memory. */
+static void forget_letter(struct queue *q, uint32_t mail)
+{
+    index_each_unit (u, &q->index, mail) {
+        unsigned state = index_unit(&q->index, u)->state;
+
+        if (state == UNIT_RUNNING || state == UNIT_DUE)
+            return;
+    }
+    cache_drop(&q->cache, index_mail(&q->index, mail)->id);
+}
+
+static void settle_lines(struct queue *q, struct job *job)
+{
+    unsigned total = index_mail(&q->index, job->mail)->rcpt_count;
+    struct group delivered = { .count = 0 };
+    struct losses l = { .unit_count = 0 };
+
+    begin_group(&delivered, job, total);
+    l.units = memory_new_array(job->line_count, sizeof(*l.units));
+    l.rcpts = memory_new_array(job->line_count, sizeof(*l.rcpts));
+    settle_groups(q, job, total, &l, &delivered);
+    if (delivered.count > 0 && index_mail(&q->index, job->mail)->units != POOL_NONE)
+        record(q, job, &delivered, STORE_DELIVERED, 0, NULL);
+    if (l.unit_count > 0)
+        notify_failure(q, job->mail, l.units, l.unit_count, l.rcpts, l.rcpt_count);
+    else if (!queue_finish_if_done(q, job->mail))
+        forget_letter(q, job->mail);
+    end_group(&delivered, total);
+    free(l.units);
+    free(l.rcpts);
+}
+
+void result_settle(struct queue *q, struct job *job)
+{
+    judge_destination(q, job);
+    if (index_mail(&q->index, job->mail)->flags & MAIL_DELETED)
+        drop_unit(q, job);
+    else if (!settle_single(q, job))
+        settle_lines(q, job);
+}

@@ -1,0 +1,78 @@
+#include "queue/schedule.h"
+
+/* first, first * factor, first * factor^2 ..., at most longest. */
+static uint64_t interval_ms(uint64_t first_ms, uint64_t factor_milli, uint64_t longest_ms,
+                            unsigned count)
+{
+    uint64_t interval = MIN(first_ms, longest_ms);
+
+    for (; count > 1 && interval < longest_ms; count--) {
+        if (factor_milli <= 1000)
+            break;
+        if (interval > UINT64_MAX / factor_milli)
+            return longest_ms;
+        interval = MIN(interval * factor_milli / 1000, longest_ms);
+    }
+    return interval;
+}
+
+/* SplitMix64: every bit of the seed matters. */
+static uint64_t mix(uint64_t seed)
+{
+    uint64_t z = seed + 0x9e3779b97f4a7c15;
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+}
+
+static uint64_t add_jitter(uint64_t interval, uint64_t percent, uint64_t seed)
+{
+    uint64_t spread = interval / 100 * percent + interval % 100 * percent / 100;
+
+    return spread == 0 ? interval : interval - spread + mix(seed) % (2 * spread + 1);
+}
+
+uint64_t schedule_retry_ms(const struct retry_settings *r, unsigned attempts, uint64_t seed)
+{
+    return add_jitter(interval_ms(r->first_ms, r->factor_milli, r->longest_ms, attempts),
+                      r->jitter_percent, seed);
+}
+
+uint64_t schedule_backoff_ms(const struct retry_settings *r, unsigned failures, uint64_t seed)
+{
+    uint64_t first_ms = MAX(r->first_ms / SCHEDULE_BACKOFF_PART, 1);
+
+    return add_jitter(interval_ms(first_ms, r->factor_milli, r->longest_ms, failures),
+                      r->jitter_percent, seed);
+}
+
+static uint64_t deadline_ms(uint64_t arrival_ms, uint64_t span_ms, bool restored,
+                            uint64_t started_ms)
+{
+    if (!restored)
+        return arrival_ms + span_ms;
+    return MAX(arrival_ms + span_ms, started_ms + MIN(span_ms, (uint64_t)SCHEDULE_GRACE_MS));
+}
+
+uint64_t schedule_expiry_ms(const struct retry_settings *r, uint64_t arrival_ms, bool restored,
+                            uint64_t started_ms)
+{
+    return deadline_ms(arrival_ms, r->lifetime_ms, restored, started_ms);
+}
+
+uint64_t schedule_notice_ms(const struct retry_settings *r, uint64_t arrival_ms, bool restored,
+                            uint64_t started_ms)
+{
+    if (r->notice_ms == 0 || r->notice_ms >= r->lifetime_ms)
+        return UINT64_MAX;
+    return deadline_ms(arrival_ms, r->notice_ms, restored, started_ms);
+}
+
+uint64_t schedule_restored_ms(const struct retry_settings *r, uint64_t next_wall_ms,
+                              uint64_t wall_ms)
+{
+    uint64_t longest_ms = r->longest_ms + r->longest_ms / 2; /* with jitter */
+
+    return next_wall_ms <= wall_ms ? 0 : MIN(next_wall_ms - wall_ms, longest_ms);
+}
