@@ -179,6 +179,8 @@ int role_run(struct role *r, struct sandbox *sandbox)
     sandbox->uid = r->start.uid;
     sandbox->gid = r->start.gid;
     err = sandbox_enter(sandbox, &why);
+    if (err == 0 && r->prepare != NULL)
+        err = r->prepare(r, &why);
     if (err < 0)
         give_up(why.text, -err);
     r->master.heard = on_master_said;

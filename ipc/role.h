@@ -31,6 +31,9 @@ struct role {
     struct loop loop;
     struct peer master;
     /* Set by the role before role_run. */
+    /* May be NULL: opens what has to be opened with the role's own rights, after the sandbox and before
+     * the first `granted`. A negative errno with words ends the process. */
+    int (*prepare)(struct role *r, struct error *err);
     void (*granted)(struct role *r, const struct message_grant *what, int fd); /* later grants */
     void (*drain)(struct role *r);                                              /* DRAIN came */
     void (*reloaded)(struct role *r, const struct message_reloaded *m);         /* queue only */
