@@ -466,13 +466,20 @@ static void finish_restored(struct queue *q, uint32_t mail)
     queue_finish_if_done(q, mail);
 }
 
-static void schedule_restored(struct queue *q, uint32_t mail)
+static void time_units(struct queue *q, uint32_t mail)
 {
-    list_deadline(q, mail);
     if (index_mail(&q->index, mail)->flags & MAIL_HELD)
         return;
     index_each_unit (u, &q->index, mail)
         index_time(&q->index, u, index_unit(&q->index, u)->link.due);
+}
+
+void queue_show(struct queue *q)
+{
+    for (uint32_t i = 1; i < q->index.mails.end; i++) {
+        if (index_mail(&q->index, i)->id != 0)
+            time_units(q, i);
+    }
 }
 
 /* Everything that was replayed gets its time, the deadlines in order of arrival. */
@@ -493,8 +500,10 @@ static void schedule_all(struct queue *q)
             all[count++] = (struct restored){ i, m->arrival_s };
     }
     qsort(all, count, sizeof(*all), compare_arrival);
-    for (uint32_t i = 0; i < count; i++)
-        schedule_restored(q, all[i].mail);
+    for (uint32_t i = 0; i < count; i++) {
+        list_deadline(q, all[i].mail);
+        time_units(q, all[i].mail);
+    }
     free(all);
 }
 

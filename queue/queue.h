@@ -78,6 +78,8 @@ int queue_open(struct queue *q, struct loop *l, const struct settings *settings,
                struct error *err) MUST_USE;
 /* After the sandbox: from now on things happen by themselves. */
 int queue_start(struct queue *q, struct error *err) MUST_USE;
+/* Offline, instead of queue_start: everything where it waited. */
+void queue_show(struct queue *q);
 void queue_close(struct queue *q);
 /* Takes `next`, and frees what it replaces. */
 void queue_reload(struct queue *q, struct queue_settings *next);

@@ -1,0 +1,552 @@
+#include "queue/control.h"
+
+#include "common/memory.h"
+#include "io/log.h"
+#include "queue/row.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    CLIENTS_MAX = 32,
+    REQUEST_MAX = 128 * 1024,  /* bytes of a line: some thousand ids */
+    OUTPUT_MARK = 65536,       /* bytes that wait: no further row is made */
+    MESSAGES_PER_TURN = 200,   /* looked at for one client; each may be a read */
+    ACCEPT_PAUSE_MS = 1000,    /* when there are no descriptors left */
+};
+
+enum verb { VERB_STATUS, VERB_LIST, VERB_SHOW, VERB_RETRY, VERB_HOLD, VERB_RELEASE, VERB_DELETE };
+
+static const struct {
+    const char *name;
+    bool changes;       /* needs the right to, and a running queue */
+    bool needs_filter;
+} verbs[] = {
+    [VERB_STATUS] = { "status", false, false },   [VERB_LIST] = { "list", false, false },
+    [VERB_SHOW] = { "show", false, true },        [VERB_RETRY] = { "retry", true, true },
+    [VERB_HOLD] = { "hold", true, true },         [VERB_RELEASE] = { "release", true, true },
+    [VERB_DELETE] = { "delete", true, true },
+};
+
+/* Which messages; empty views and zero counts ask for nothing. */
+struct filter {
+    uint64_t *ids;
+    size_t id_count;
+    bool by_sender, by_rcpt, by_domain, by_state, any;
+    struct view sender, rcpt, domain;
+    enum mail_state state;
+};
+
+struct control {
+    struct queue *queue;
+    struct watch listener;
+    struct timer pause;
+    struct list clients;
+    size_t client_count;
+    bool offline; /* one client, and the loop ends with it */
+};
+
+struct client {
+    struct watch watch;
+    struct list link;
+    struct control *control;
+    bool may_change;
+    bool busy;    /* a request is being answered */
+    bool ended;   /* the other side will say no more */
+    char who[32]; /* for the record: "uid 0" */
+    struct buf input, output;
+    char *request; /* the values of `filter` point into it */
+    enum verb verb;
+    struct filter filter;
+    uint64_t cursor, matched;
+    struct deferred step, free_later;
+};
+
+struct control *control_new(struct queue *q)
+{
+    struct control *c = memory_new(sizeof(*c));
+
+    c->queue = q;
+    c->listener.fd = -1;
+    list_init(&c->clients);
+    return c;
+}
+
+/* ---- clients ---- */
+
+static void forget_request(struct client *c)
+{
+    free(c->filter.ids);
+    free(c->request);
+    c->filter = (struct filter){ .id_count = 0 };
+    c->request = NULL;
+    c->busy = false;
+}
+
+static void on_free(struct deferred *d)
+{
+    struct client *c = container_of(d, struct client, free_later);
+
+    forget_request(c);
+    buf_free(&c->input);
+    buf_free(&c->output);
+    free(c);
+}
+
+static void close_client(struct client *c)
+{
+    struct loop *l = c->control->queue->loop;
+
+    if (c->watch.fd < 0)
+        return;
+    loop_unwatch(l, &c->watch);
+    close(c->watch.fd);
+    c->watch.fd = -1;
+    list_remove(&c->link);
+    c->control->client_count--;
+    if (c->control->offline)
+        loop_stop(l);
+    if (!c->step.queued) /* else the step frees it */
+        loop_defer(l, &c->free_later);
+}
+
+static void set_watch(struct client *c)
+{
+    unsigned wanted = 0;
+
+    if (buf_len(&c->output) > 0)
+        wanted |= WANT_WRITE;
+    if (!c->busy && !c->ended)
+        wanted |= WANT_READ;
+    if (loop_watch(c->control->queue->loop, &c->watch, wanted) < 0)
+        close_client(c);
+}
+
+static void flush(struct client *c)
+{
+    struct view bytes = buf_view(&c->output);
+    ssize_t n;
+
+    if (bytes.len == 0)
+        return;
+    n = send(c->watch.fd, bytes.ptr, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        close_client(c);
+        return;
+    }
+    if (n > 0)
+        buf_consume(&c->output, (size_t)n);
+}
+
+/* ---- requests ---- */
+
+/* %XX in place: the result is never longer. False: a wrong escape. */
+static bool unescape(char *text, size_t len, struct view *out)
+{
+    size_t to = 0;
+    uint64_t byte;
+
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] != '%') {
+            text[to++] = text[i];
+            continue;
+        }
+        if (len - i < 3 || !view_hex_to_u64(view_make(text + i + 1, 2), &byte))
+            return false;
+        text[to++] = (char)byte;
+        i += 2;
+    }
+    *out = view_make(text, to);
+    return true;
+}
+
+static bool add_id(struct filter *f, struct view value)
+{
+    uint64_t id;
+
+    if (!view_hex_to_u64(value, &id))
+        return false;
+    f->ids = memory_grow(f->ids, f->id_count + 1, sizeof(*f->ids));
+    f->ids[f->id_count++] = id;
+    return true;
+}
+
+static bool set_state(struct filter *f, struct view value)
+{
+    for (unsigned s = 0; s < MAIL_STATES; s++) {
+        if (view_equal(value, view_of(row_state_name((enum mail_state)s)))) {
+            f->state = (enum mail_state)s;
+            f->by_state = true;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool set_view(bool *by, struct view *field, struct view value)
+{
+    *by = true;
+    *field = value;
+    return true;
+}
+
+static bool add_condition(struct filter *f, struct view key, struct view value)
+{
+    f->any = true;
+    if (view_equal(key, VIEW("all")))
+        return true;
+    if (view_equal(key, VIEW("id")))
+        return add_id(f, value);
+    if (view_equal(key, VIEW("sender")))
+        return set_view(&f->by_sender, &f->sender,
+                        view_equal(value, VIEW("<>")) ? VIEW_EMPTY : value);
+    if (view_equal(key, VIEW("recipient")))
+        return set_view(&f->by_rcpt, &f->rcpt, value);
+    if (view_equal(key, VIEW("domain")))
+        return set_view(&f->by_domain, &f->domain, value);
+    return view_equal(key, VIEW("state")) && set_state(f, value);
+}
+
+static bool find_verb(struct view word, enum verb *verb)
+{
+    for (unsigned i = 0; i < COUNT_OF(verbs); i++) {
+        if (view_equal(word, view_of(verbs[i].name))) {
+            *verb = (enum verb)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* NULL: the request is understood and allowed; else what is wrong with it. */
+static const char *read_request(struct client *c)
+{
+    struct view line = view_of(c->request);
+    struct view word = view_take_word(&line);
+
+    if (!find_verb(word, &c->verb))
+        return "no such request";
+    if (verbs[c->verb].changes && c->control->offline)
+        return "nothing runs: start Tern first";
+    if (verbs[c->verb].changes && !c->may_change)
+        return "not permitted: only root and Tern's own user may change the queue";
+    while ((word = view_take_word(&line)).len > 0) {
+        struct view key = view_take_until(&word, '=');
+        struct view value;
+
+        if (!unescape(c->request + (word.ptr - c->request), word.len, &value) ||
+            !add_condition(&c->filter, key, value))
+            return "a condition that is not understood: all, id, sender, recipient, domain, state";
+    }
+    if (verbs[c->verb].needs_filter && !c->filter.any)
+        return "which messages?";
+    return NULL;
+}
+
+/* ---- answers ---- */
+
+static bool has_rcpt(const struct queue *q, const struct mail *m, const struct envelope *e,
+                     const struct filter *f)
+{
+    for (uint32_t u = m->units; u != POOL_NONE; u = index_next_unit(&q->index, u)) {
+        rcpts_each (i, &index_unit(&q->index, u)->rcpts, m->rcpt_count) {
+            struct view address = e->rcpts[i].address;
+            struct view domain = view_from(address, view_find_last(address, '@') + 1);
+
+            if ((!f->by_rcpt || view_equal_nocase(address, f->rcpt)) &&
+                (!f->by_domain || view_equal_nocase(domain, f->domain)))
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool fits_envelope(const struct queue *q, const struct mail *m, const struct envelope *e,
+                          const struct filter *f)
+{
+    if (f->by_sender && !view_equal_nocase(e->sender, f->sender))
+        return false;
+    return (!f->by_rcpt && !f->by_domain) || has_rcpt(q, m, e, f);
+}
+
+static void act(struct client *c, uint32_t mail, const struct envelope *e)
+{
+    struct queue *q = c->control->queue;
+    struct view who = view_of(c->who);
+
+    switch (c->verb) {
+    case VERB_LIST:
+    case VERB_SHOW:
+        row_write(q, mail, e, c->verb == VERB_SHOW, &c->output);
+        break;
+    case VERB_RETRY:
+        queue_retry(q, mail);
+        break;
+    case VERB_HOLD:
+        queue_hold(q, mail, who);
+        break;
+    case VERB_RELEASE:
+        queue_release(q, mail, who);
+        break;
+    case VERB_DELETE:
+        queue_delete(q, mail, who);
+        break;
+    case VERB_STATUS:
+        break;
+    }
+}
+
+/* What cannot be read back can still be named by its id and deleted; it has no addresses to show. */
+static void answer_unread(struct client *c, uint32_t mail)
+{
+    const struct envelope unknown = { .rcpt_count = 0 };
+    struct queue *q = c->control->queue;
+    const struct mail *m = index_mail(&q->index, mail);
+
+    if (c->filter.by_sender || c->filter.by_rcpt || c->filter.by_domain)
+        return;
+    c->matched++;
+    if (verbs[c->verb].changes)
+        act(c, mail, &unknown);
+    else
+        buf_printf(&c->output,
+                   "{\"v\":1,\"id\":\"%016" PRIx64 "\",\"state\":\"%s\",\"size\":%u,"
+                   "\"reason\":\"cannot be read from the spool\",\"rcpts\":[]}\n",
+                   m->id, row_state_name(row_state(q, m)), m->body_bytes);
+}
+
+static void consider(struct client *c, uint32_t mail)
+{
+    struct queue *q = c->control->queue;
+    const struct mail *m = index_mail(&q->index, mail);
+    struct content content;
+
+    if (m->id == 0 || m->units == POOL_NONE || (m->flags & MAIL_DELETED) != 0 ||
+        (c->filter.by_state && row_state(q, m) != c->filter.state))
+        return;
+    if (content_open(q, m, false, &content) < 0) {
+        answer_unread(c, mail);
+        return;
+    }
+    if (fits_envelope(q, m, &content.envelope, &c->filter)) {
+        c->matched++;
+        act(c, mail, &content.envelope);
+    }
+    content_close(&content);
+}
+
+/* The next message that may be meant; false: there is none. */
+static bool next_mail(struct client *c, uint32_t *mail)
+{
+    const struct index *x = &c->control->queue->index;
+
+    if (c->filter.id_count > 0) {
+        while (c->cursor < c->filter.id_count) {
+            *mail = index_find(x, c->filter.ids[c->cursor++]);
+            if (*mail != POOL_NONE)
+                return true;
+        }
+        return false;
+    }
+    *mail = (uint32_t)++c->cursor;
+    return c->cursor < x->mails.end;
+}
+
+static void end_answer(struct client *c)
+{
+    buf_printf(&c->output, "{\"end\":true,\"matched\":%" PRIu64 "}\n", c->matched);
+    forget_request(c);
+}
+
+static void answer_some(struct client *c)
+{
+    uint32_t mail;
+
+    for (unsigned left = MESSAGES_PER_TURN; left > 0; left--) {
+        if (buf_len(&c->output) > OUTPUT_MARK)
+            return;
+        if (!next_mail(c, &mail)) {
+            end_answer(c);
+            return;
+        }
+        consider(c, mail);
+    }
+}
+
+static void begin_answer(struct client *c, struct view line)
+{
+    const char *wrong;
+
+    c->busy = true;
+    c->cursor = c->matched = 0;
+    c->request = memory_copy(line);
+    if (c->output.capacity == 0)
+        buf_new(&c->output, ROW_MAX);
+    wrong = read_request(c);
+    if (wrong != NULL) {
+        buf_printf(&c->output, "{\"error\":\"%s\"}\n", wrong);
+        forget_request(c);
+    } else if (c->verb == VERB_STATUS) {
+        row_write_status(c->control->queue, &c->output);
+        c->matched = 1;
+        end_answer(c);
+    }
+}
+
+/* Answers a slice, or begins the next request, or sees that all is said. */
+static void on_step(struct deferred *d)
+{
+    struct client *c = container_of(d, struct client, step);
+    struct view input = buf_view(&c->input);
+    size_t end = view_find(input, '\n');
+
+    if (c->watch.fd < 0) {
+        on_free(&c->free_later);
+        return;
+    }
+    if (!c->busy && end < input.len) {
+        begin_answer(c, view_sub(input, 0, end));
+        buf_consume(&c->input, end + 1);
+    }
+    if (c->busy && buf_len(&c->output) <= OUTPUT_MARK)
+        answer_some(c);
+    flush(c);
+    if (c->watch.fd < 0)
+        return;
+    if ((c->busy && buf_len(&c->output) <= OUTPUT_MARK) ||
+        (!c->busy && view_has(buf_view(&c->input), '\n')))
+        loop_defer(c->control->queue->loop, &c->step);
+    else if (c->ended && !c->busy && buf_len(&c->output) == 0)
+        close_client(c);
+    if (c->watch.fd >= 0)
+        set_watch(c);
+}
+
+static void hear(struct client *c)
+{
+    size_t room;
+    char *tail = buf_tail(&c->input, &room);
+    ssize_t n = room > 0 ? recv(c->watch.fd, tail, room, MSG_DONTWAIT) : 0;
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0)
+        c->ended = true; /* or a line that is too long */
+    else
+        buf_extend(&c->input, (size_t)n);
+    loop_defer(c->control->queue->loop, &c->step);
+}
+
+static void on_ready(struct watch *w, unsigned what)
+{
+    struct client *c = container_of(w, struct client, watch);
+
+    if (what & WANT_WRITE)
+        loop_defer(c->control->queue->loop, &c->step);
+    if ((what & WANT_READ) && !c->busy && !c->ended)
+        hear(c);
+}
+
+/* ---- connections ---- */
+
+static int add_client(struct control *control, int fd, bool may_change, uint64_t uid)
+{
+    struct client *c = memory_new(sizeof(*c));
+    struct buf who = BUF_ON_ARRAY(c->who);
+    int err;
+
+    buf_printf(&who, "uid %" PRIu64 "%c", uid, '\0');
+    c->control = control;
+    c->may_change = may_change;
+    c->watch = (struct watch){ .fd = fd, .ready = on_ready };
+    c->step.run = on_step;
+    c->free_later.run = on_free;
+    buf_new(&c->input, REQUEST_MAX);
+    err = loop_watch(control->queue->loop, &c->watch, WANT_READ);
+    if (err < 0) {
+        on_free(&c->free_later);
+        return err;
+    }
+    list_append(&control->clients, &c->link);
+    control->client_count++;
+    return 0;
+}
+
+static void greet(struct control *control, int fd)
+{
+    struct ucred peer = { .uid = UINT32_MAX };
+    socklen_t len = sizeof(peer);
+    bool known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0;
+
+    if (control->client_count >= CLIENTS_MAX ||
+        add_client(control, fd, known && (peer.uid == 0 || peer.uid == geteuid()), peer.uid) < 0)
+        close(fd);
+}
+
+static void on_connection(struct watch *w, unsigned what)
+{
+    struct control *c = container_of(w, struct control, listener);
+    int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    (void)what;
+    if (fd >= 0) {
+        greet(c, fd);
+        return;
+    }
+    if (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS)
+        return;
+    loop_unwatch(c->queue->loop, w);
+    loop_start_timer(c->queue->loop, &c->pause, ACCEPT_PAUSE_MS);
+}
+
+static void on_pause_over(struct timer *t)
+{
+    struct control *c = container_of(t, struct control, pause);
+    int err = loop_watch(c->queue->loop, &c->listener, WANT_READ);
+
+    if (err < 0)
+        loop_start_timer(c->queue->loop, t, ACCEPT_PAUSE_MS);
+}
+
+void control_listen(struct control *c, int fd)
+{
+    if (c->listener.fd >= 0) {
+        loop_unwatch(c->queue->loop, &c->listener);
+        close(c->listener.fd);
+    }
+    c->listener = (struct watch){ .fd = fd, .ready = on_connection };
+    c->pause.fire = on_pause_over;
+    on_pause_over(&c->pause);
+}
+
+int control_serve(struct control *c, int fd)
+{
+    c->offline = true;
+    return add_client(c, fd, false, geteuid());
+}
+
+void control_free(struct control **c)
+{
+    struct list *it;
+
+    if (*c == NULL)
+        return;
+    while ((it = list_take_first(&(*c)->clients)) != NULL) {
+        struct client *client = container_of(it, struct client, link);
+
+        loop_unwatch((*c)->queue->loop, &client->watch);
+        close(client->watch.fd);
+        on_free(&client->free_later);
+    }
+    if ((*c)->listener.fd >= 0) {
+        loop_unwatch((*c)->queue->loop, &(*c)->listener);
+        close((*c)->listener.fd);
+    }
+    free(*c);
+    *c = NULL;
+}

@@ -1,0 +1,478 @@
+#include "queue/row.h"
+
+#include "common/text.h"
+#include "io/clock.h"
+#include "mail/outcome.h"
+#include "mail/trace.h"
+#include "queue/dispatch.h"
+
+#include <inttypes.h>
+
+enum {
+    RCPT_ROOM = 16384,      /* bytes of one recipient's object at most, with every byte escaped */
+    TROUBLED_MAX = 100,     /* destinations in back-off that the status names */
+    LAST_ARENA_MAX = 65536, /* of one outcome */
+};
+
+static const char *const state_names[MAIL_STATES] = {
+    [MAIL_READY] = "ready",     [MAIL_ACTIVE] = "active", [MAIL_DEFERRED] = "deferred",
+    [MAIL_WAITING] = "waiting", [MAIL_IS_HELD] = "held",
+};
+
+const char *row_state_name(enum mail_state s)
+{
+    return state_names[s];
+}
+
+/* ---- pieces of JSON ---- */
+
+static void put_key(struct buf *out, const char *key)
+{
+    struct view have = buf_view(out);
+    char last = have.len > 0 ? have.ptr[have.len - 1] : '{';
+
+    buf_printf(out, "%s\"%s\":", last == '{' ? "" : ",", key);
+}
+
+static void put_view(struct buf *out, const char *key, struct view value)
+{
+    put_key(out, key);
+    json_quote(value, out);
+}
+
+static void put_some(struct buf *out, const char *key, struct view value)
+{
+    if (value.len > 0)
+        put_view(out, key, value);
+}
+
+static void put_number(struct buf *out, const char *key, uint64_t value)
+{
+    put_key(out, key);
+    buf_put_u64(out, value);
+}
+
+static void put_bool(struct buf *out, const char *key, bool value)
+{
+    put_key(out, key);
+    buf_put(out, value ? VIEW("true") : VIEW("false"));
+}
+
+static void put_time(struct buf *out, const char *key, uint64_t wall_ms)
+{
+    char room[40];
+    struct buf text = BUF_ON_ARRAY(room);
+
+    if (wall_ms > 0 && trace_timestamp(wall_ms, &text))
+        put_view(out, key, buf_view(&text));
+}
+
+static void begin_object(struct buf *out, const char *key)
+{
+    put_key(out, key);
+    buf_put_byte(out, '{');
+}
+
+/* An element of a list. */
+static void begin_element(struct buf *out)
+{
+    struct view have = buf_view(out);
+
+    buf_put(out, have.ptr[have.len - 1] == '[' ? VIEW("{") : VIEW(",{"));
+}
+
+/* ---- states ---- */
+
+static enum mail_state unit_state(const struct queue *q, const struct unit *u)
+{
+    switch ((enum unit_state)u->state) {
+    case UNIT_PARKED:
+        return MAIL_IS_HELD;
+    case UNIT_TIMED: /* offline, what was never tried has no other place to wait */
+        return u->attempts == 0 ? MAIL_READY : MAIL_DEFERRED;
+    case UNIT_DUE:
+        return index_destination(&q->index, u->destination)->backed_off ? MAIL_WAITING
+                                                                         : MAIL_READY;
+    case UNIT_RUNNING:
+    case UNIT_FAILING:
+    case UNIT_STATES:
+        break;
+    }
+    return MAIL_ACTIVE;
+}
+
+/* Of its units, the state in which most is happening. */
+enum mail_state row_state(const struct queue *q, const struct mail *m)
+{
+    static const enum mail_state order[] = { MAIL_ACTIVE, MAIL_READY, MAIL_DEFERRED };
+    unsigned seen = 0;
+
+    if (m->flags & MAIL_HELD)
+        return MAIL_IS_HELD;
+    for (uint32_t u = m->units; u != POOL_NONE; u = index_next_unit(&q->index, u))
+        seen |= 1u << unit_state(q, index_unit(&q->index, u));
+    for (size_t i = 0; i < COUNT_OF(order); i++) {
+        if (seen & 1u << order[i])
+            return order[i];
+    }
+    return MAIL_WAITING;
+}
+
+/* When the unit is tried next, by the wall clock; 0: not known, or now. */
+static uint64_t next_at(const struct queue *q, const struct unit *u)
+{
+    const struct destination *d = index_destination(&q->index, u->destination);
+
+    if (u->state == UNIT_TIMED)
+        return queue_wall_ms(q, queue_tick_ms(q, u->link.due));
+    if (u->state == UNIT_DUE && d->backed_off)
+        return queue_wall_ms(q, d->until_ms);
+    return 0;
+}
+
+/* ---- the last reply ---- */
+
+struct last {
+    struct outcome outcome;
+    uint64_t at_ms;
+    struct arena arena;
+};
+
+static bool read_last(struct queue *q, const struct unit *u, struct last *last)
+{
+    struct store_outcome record;
+
+    arena_init(&last->arena, LAST_ARENA_MAX);
+    if (u->last_place == 0 ||
+        store_read_outcome(q->store, index_last(u), &last->arena, &record) < 0 ||
+        !outcome_decode(record.text, &last->arena, &last->outcome)) {
+        arena_reset(&last->arena);
+        return false;
+    }
+    last->at_ms = record.at_ms;
+    return true;
+}
+
+static void put_last(struct buf *out, const struct last *last)
+{
+    char room[16];
+    struct buf enhanced = BUF_ON_ARRAY(room);
+    const struct outcome *o = &last->outcome;
+
+    begin_object(out, "last");
+    put_time(out, "at", last->at_ms);
+    put_view(out, "class", view_of(outcome_class_name(o->class)));
+    put_some(out, "host", o->host);
+    if (o->code > 0)
+        put_number(out, "code", o->code);
+    enhanced_print(o->enhanced, &enhanced);
+    put_some(out, "enhanced", buf_view(&enhanced));
+    put_some(out, "text", o->text);
+    put_some(out, "stage", o->doing);
+    put_some(out, "tls", o->tls);
+    buf_put_byte(out, '}');
+}
+
+static bool print_cause(const struct destination *d, struct buf *words)
+{
+    struct arena arena;
+    struct outcome o;
+    bool there;
+
+    arena_init(&arena, LAST_ARENA_MAX);
+    there = outcome_decode(d->cause, &arena, &o) && outcome_print(&o, words);
+    arena_reset(&arena);
+    return there;
+}
+
+/* Why the unit still waits, in one line. */
+static void print_reason(struct queue *q, const struct unit *u, struct buf *words)
+{
+    const struct mail *m = index_mail(&q->index, u->mail);
+    const struct destination *d = index_destination(&q->index, u->destination);
+    struct last last;
+
+    if (m->flags & MAIL_DAMAGED) {
+        buf_put(words, VIEW("held: it is damaged in the spool"));
+        return;
+    }
+    if (m->flags & MAIL_HELD) {
+        buf_put(words, VIEW("held by an administrator"));
+        return;
+    }
+    if (d->backed_off && print_cause(d, words))
+        return;
+    if (read_last(q, u, &last)) {
+        outcome_print(&last.outcome, words);
+        arena_reset(&last.arena);
+    }
+}
+
+/* ---- recipients ---- */
+
+static void put_rcpt(struct queue *q, const struct unit *u, struct view address,
+                     const struct last *last, struct buf *out)
+{
+    begin_element(out);
+    put_view(out, "addr", address);
+    put_view(out, "state", view_of(state_names[unit_state(q, u)]));
+    put_view(out, "destination", index_destination(&q->index, u->destination)->hop.name);
+    put_number(out, "attempts", u->attempts);
+    put_time(out, "next_at", next_at(q, u));
+    if (last != NULL)
+        put_last(out, last);
+    buf_put_byte(out, '}');
+}
+
+static unsigned put_unit(struct queue *q, const struct unit *u, const struct envelope *e,
+                         struct buf *out)
+{
+    unsigned total = index_mail(&q->index, u->mail)->rcpt_count;
+    unsigned left_out = 0;
+    struct last last;
+    bool tried = read_last(q, u, &last);
+
+    rcpts_each (i, &u->rcpts, total) {
+        if (buf_space(out) < RCPT_ROOM)
+            left_out++;
+        else
+            put_rcpt(q, u, e->rcpts[i].address, tried ? &last : NULL, out);
+    }
+    if (tried)
+        arena_reset(&last.arena);
+    return left_out;
+}
+
+static bool is_open(const struct queue *q, const struct mail *m, unsigned rcpt)
+{
+    for (uint32_t u = m->units; u != POOL_NONE; u = index_next_unit(&q->index, u)) {
+        if (rcpts_has(&index_unit(&q->index, u)->rcpts, m->rcpt_count, rcpt))
+            return true;
+    }
+    return false;
+}
+
+static unsigned put_done(const struct queue *q, const struct mail *m, const struct envelope *e,
+                         struct buf *out)
+{
+    unsigned left_out = 0;
+
+    for (unsigned i = 0; i < m->rcpt_count; i++) {
+        if (is_open(q, m, i))
+            continue;
+        if (buf_space(out) < RCPT_ROOM) {
+            left_out++;
+            continue;
+        }
+        begin_element(out);
+        put_view(out, "addr", e->rcpts[i].address);
+        put_view(out, "state", VIEW("done"));
+        buf_put_byte(out, '}');
+    }
+    return left_out;
+}
+
+/* ---- messages ---- */
+
+static void put_facts(const struct envelope *e, struct buf *out)
+{
+    put_some(out, "client", e->client);
+    put_some(out, "helo", e->helo);
+    put_some(out, "protocol", e->protocol);
+    put_some(out, "tls", e->tls);
+    put_some(out, "session", e->session);
+    put_bool(out, "notice", e->notice);
+    put_bool(out, "8bit", e->body_8bit);
+}
+
+static void put_head(const struct queue *q, const struct mail *m, const struct envelope *e,
+                     struct buf *out)
+{
+    uint64_t wall_ms = clock_wall_ms();
+
+    buf_printf(out, "{\"v\":1,\"id\":\"%016" PRIx64 "\"", m->id);
+    put_view(out, "state", view_of(state_names[row_state(q, m)]));
+    put_time(out, "arrived", e->arrival_ms);
+    put_number(out, "age_s", wall_ms > e->arrival_ms ? (wall_ms - e->arrival_ms) / 1000 : 0);
+    put_number(out, "size", m->body_bytes);
+    put_view(out, "sender", e->sender);
+}
+
+/* What holds for the message as a whole, from its units: the most attempts, the first of the next ones, a
+ * reason. */
+static void put_summary(struct queue *q, const struct mail *m, struct buf *out)
+{
+    char room[1024];
+    struct buf words = BUF_ON_ARRAY(room);
+    uint64_t first_ms = 0;
+    unsigned attempts = 0;
+
+    for (uint32_t u = m->units; u != POOL_NONE; u = index_next_unit(&q->index, u)) {
+        const struct unit *unit = index_unit(&q->index, u);
+        uint64_t at_ms = next_at(q, unit);
+
+        attempts = MAX(attempts, unit->attempts);
+        if (at_ms > 0 && (first_ms == 0 || at_ms < first_ms))
+            first_ms = at_ms;
+        if (buf_len(&words) == 0)
+            print_reason(q, unit, &words);
+    }
+    put_number(out, "attempts", attempts);
+    put_time(out, "next_at", first_ms);
+    if (q->settings != NULL && (m->flags & MAIL_HELD) == 0)
+        put_time(out, "expires_at", queue_wall_ms(q, queue_expiry_ms(q, m)));
+    put_view(out, "reason", buf_view(&words));
+}
+
+void row_write(struct queue *q, uint32_t mail, const struct envelope *e, bool whole,
+               struct buf *out)
+{
+    const struct mail *m = index_mail(&q->index, mail);
+    unsigned left_out = 0;
+
+    put_head(q, m, e, out);
+    put_summary(q, m, out);
+    if (whole)
+        put_facts(e, out);
+    put_key(out, "rcpts");
+    buf_put_byte(out, '[');
+    for (uint32_t u = m->units; u != POOL_NONE; u = index_next_unit(&q->index, u))
+        left_out += put_unit(q, index_unit(&q->index, u), e, out);
+    if (whole)
+        left_out += put_done(q, m, e, out);
+    buf_put_byte(out, ']');
+    if (left_out > 0)
+        put_number(out, "rcpts_left_out", left_out);
+    buf_put(out, VIEW("}\n"));
+}
+
+/* ---- the status ---- */
+
+static void put_counts(const struct queue *q, struct buf *out)
+{
+    const struct index *x = &q->index;
+    uint64_t waiting = 0;
+
+    list_each (it, &x->troubled)
+        waiting += container_of(it, struct destination, trouble)->due_count;
+    put_number(out, "messages", x->mails.count);
+    put_number(out, "held", x->held_count);
+    begin_object(out, "deliveries"); /* a delivery: a message x a destination */
+    put_number(out, "ready", x->unit_counts[UNIT_DUE] - waiting);
+    put_number(out, "active", x->unit_counts[UNIT_RUNNING] + x->unit_counts[UNIT_FAILING]);
+    put_number(out, "deferred", x->unit_counts[UNIT_TIMED]);
+    put_number(out, "waiting", waiting);
+    put_number(out, "held", x->unit_counts[UNIT_PARKED]);
+    buf_put_byte(out, '}');
+}
+
+static void put_totals(const struct queue_totals *t, struct buf *out)
+{
+    begin_object(out, "since_start");
+    put_number(out, "accepted", t->accepted);
+    put_number(out, "delivered", t->delivered);
+    put_number(out, "deferred", t->deferred);
+    put_number(out, "bounced", t->bounced);
+    put_number(out, "failed", t->failed);
+    put_number(out, "expired", t->expired);
+    put_number(out, "deleted", t->deleted);
+    buf_put_byte(out, '}');
+}
+
+static void put_spool(const struct queue *q, struct buf *out)
+{
+    static const char *const troubles[] = { "none", "full", "broken", "suspended", "invalid" };
+    struct store_numbers n;
+
+    store_count(q->store, &n);
+    begin_object(out, "spool");
+    put_view(out, "trouble", view_of(troubles[n.trouble]));
+    put_number(out, "segments", n.segments);
+    put_number(out, "live_messages", n.live_messages);
+    put_number(out, "live_bytes", n.live_bytes);
+    put_number(out, "disk_bytes", n.disk_bytes);
+    put_number(out, "free_bytes", n.free_bytes);
+    put_number(out, "batches", n.batches);
+    put_number(out, "records", n.records);
+    put_number(out, "syncs_failed", n.syncs_failed);
+    put_number(out, "damaged", n.damaged);
+    put_number(out, "cache_bytes", q->cache.bytes);
+    buf_put_byte(out, '}');
+}
+
+static void put_worker(void *context, const struct worker_numbers *w)
+{
+    struct buf *out = context;
+
+    if (buf_space(out) < RCPT_ROOM)
+        return;
+    begin_element(out);
+    put_view(out, "process", view_of(process_name(w->kind)));
+    put_number(out, "index", w->index);
+    put_number(out, "running", w->running);
+    put_number(out, "most", w->credits);
+    put_bool(out, "draining", w->draining);
+    buf_put_byte(out, '}');
+}
+
+static void put_troubled(const struct queue *q, struct buf *out)
+{
+    unsigned left = TROUBLED_MAX;
+
+    put_key(out, "backed_off");
+    buf_put_byte(out, '[');
+    list_each (it, &q->index.troubled) {
+        const struct destination *d = container_of(it, struct destination, trouble);
+        char room[1024];
+        struct buf words = BUF_ON_ARRAY(room);
+
+        if (left-- == 0 || buf_space(out) < RCPT_ROOM)
+            break;
+        print_cause(d, &words);
+        begin_element(out);
+        put_view(out, "destination", d->hop.name);
+        put_number(out, "waiting", d->due_count);
+        put_number(out, "failures", d->failures);
+        put_time(out, "since", queue_wall_ms(q, d->since_ms));
+        put_time(out, "next_at", queue_wall_ms(q, d->until_ms));
+        put_view(out, "cause", buf_view(&words));
+        buf_put_byte(out, '}');
+    }
+    buf_put_byte(out, ']');
+}
+
+static void put_reload(const struct queue *q, struct buf *out)
+{
+    begin_object(out, "settings");
+    put_number(out, "generation", q->generation);
+    if (q->reload.at_ms > 0) {
+        put_time(out, "reloaded_at", q->reload.at_ms);
+        put_bool(out, "reload_ok", q->reload.ok);
+        put_some(out, "reload_error", view_of(q->reload.words));
+    }
+    buf_put_byte(out, '}');
+}
+
+void row_write_status(struct queue *q, struct buf *out)
+{
+    bool running = q->dispatch != NULL;
+
+    buf_put(out, VIEW("{\"v\":1"));
+    put_bool(out, "running", running);
+    if (running) {
+        put_number(out, "uptime_s", (queue_now_ms(q) - q->wall_base_ms) / 1000);
+        put_bool(out, "draining", q->draining);
+    }
+    put_counts(q, out);
+    if (running) {
+        put_totals(&q->totals, out);
+        put_key(out, "workers");
+        buf_put_byte(out, '[');
+        dispatch_each_worker(q->dispatch, put_worker, out);
+        buf_put_byte(out, ']');
+        put_reload(q, out);
+    }
+    put_spool(q, out);
+    put_troubled(q, out);
+    buf_put(out, VIEW("}\n"));
+}

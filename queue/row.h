@@ -1,0 +1,19 @@
+/* Messages and the queue's state as JSON, for the admin tool (queue/control.h). */
+#ifndef QUEUE_ROW_H
+#define QUEUE_ROW_H
+
+#include "queue/content.h"
+
+enum mail_state { MAIL_READY, MAIL_ACTIVE, MAIL_DEFERRED, MAIL_WAITING, MAIL_IS_HELD, MAIL_STATES };
+
+enum { ROW_MAX = 1000000 }; /* bytes of a row; recipients that do not fit are only counted */
+
+const char *row_state_name(enum mail_state s);
+enum mail_state row_state(const struct queue *q, const struct mail *m);
+/* {"v":1,"id":...}, a line: open recipients with their last reply. `whole`: also the facts of reception, and
+ * the recipients that are done. */
+void row_write(struct queue *q, uint32_t mail, const struct envelope *e, bool whole,
+               struct buf *out);
+void row_write_status(struct queue *q, struct buf *out);
+
+#endif
