@@ -12,7 +12,7 @@
 
 struct deliver {
     const struct settings *settings;
-    int root_fd;         /* of maildir.root */
+    int root_fd;         /* maildir.root, open */
     struct list boxes;   /* private: mailboxes opened since the last deliver_finish */
     struct list results; /* private: what waits for their sync */
     /* Called by deliver_finish for each recipient; `last` ends the job. */

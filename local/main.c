@@ -155,6 +155,19 @@ static void on_drain(struct role *r)
     loop_start_timer(&r->loop, &l->quiet, DRAIN_QUIET_MS);
 }
 
+/* The working folder, as something that can be synced. */
+static int open_root(void)
+{
+    int fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0) {
+        log_error("start_failed", LOG_STRING("reason", "the mailboxes' folder cannot be read"),
+                  LOG_ERRNO("error", errno));
+        exit(ROLE_EXIT_CONFIG);
+    }
+    return fd;
+}
+
 int main(void)
 {
     struct sandbox sandbox = { .writable = { "." } };
@@ -162,7 +175,7 @@ int main(void)
     umask(077);
     role_begin(&local.role, LOCAL);
     role_enter_folder(local.role.settings.maildir.root);
-    deliver_init(&local.deliver, &local.role.settings, AT_FDCWD);
+    deliver_init(&local.deliver, &local.role.settings, open_root());
     local.deliver.report = on_report;
     local.finish.run = on_turn_over;
     loop_before_sleep(&local.role.loop, &local.finish);
