@@ -1,0 +1,551 @@
+#include "delivery/client.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+static enum client_phase say_ehlo(struct client *c);
+static enum client_phase say_helo(struct client *c);
+static enum client_phase say_starttls(struct client *c);
+static enum client_phase say_mail(struct client *c);
+static enum client_phase say_rcpt(struct client *c);
+static enum client_phase say_data(struct client *c);
+static enum client_phase say_lone_dot(struct client *c);
+static enum client_phase say_rset(struct client *c);
+static enum client_phase say_quit(struct client *c);
+
+static enum client_phase hear_greeting(struct client *c, const struct reply *r);
+static enum client_phase hear_ehlo(struct client *c, const struct reply *r);
+static enum client_phase hear_helo(struct client *c, const struct reply *r);
+static enum client_phase hear_starttls(struct client *c, const struct reply *r);
+static enum client_phase hear_unasked(struct client *c, const struct reply *r);
+static enum client_phase hear_mail(struct client *c, const struct reply *r);
+static enum client_phase hear_rcpt(struct client *c, const struct reply *r);
+static enum client_phase hear_data(struct client *c, const struct reply *r);
+static enum client_phase hear_early(struct client *c, const struct reply *r);
+static enum client_phase hear_dot(struct client *c, const struct reply *r);
+static enum client_phase hear_lone_dot(struct client *c, const struct reply *r);
+static enum client_phase hear_rset(struct client *c, const struct reply *r);
+static enum client_phase hear_quit(struct client *c, const struct reply *r);
+
+#define TIMEOUT(name) offsetof(struct timeouts_settings, name)
+
+static const struct phase {
+    const char *doing; /* completes "timed out while ..." in logs and bounces */
+    enum client_phase (*say)(struct client *c); /* returns what may follow unanswered */
+    enum client_phase (*hear)(struct client *c, const struct reply *r); /* what to say next */
+    size_t timeout;           /* in struct timeouts_settings; RFC 5321, 4.5.3.2 */
+    enum outcome_scope scope; /* what a connection that is lost here speaks of */
+} phases[CLIENT_PHASES] = {
+    /* clang-format off */
+    [CLIENT_GREETING]  = { "waiting for the greeting", NULL, hear_greeting, TIMEOUT(greeting), SCOPE_DESTINATION },
+    [CLIENT_EHLO]      = { "sending EHLO",      say_ehlo,     hear_ehlo,     TIMEOUT(ehlo),  SCOPE_DESTINATION },
+    [CLIENT_HELO]      = { "sending HELO",      say_helo,     hear_helo,     TIMEOUT(ehlo),  SCOPE_DESTINATION },
+    [CLIENT_STARTTLS]  = { "sending STARTTLS",  say_starttls, hear_starttls, TIMEOUT(ehlo),  SCOPE_DESTINATION },
+    [CLIENT_HANDSHAKE] = { "starting TLS",      NULL,         hear_unasked,  TIMEOUT(handshake), SCOPE_DESTINATION },
+    [CLIENT_READY]     = { "waiting for a message", NULL,     hear_unasked,  TIMEOUT(idle_connection), SCOPE_DESTINATION },
+    [CLIENT_MAIL]      = { "sending MAIL FROM", say_mail,     hear_mail,     TIMEOUT(mail),  SCOPE_DESTINATION },
+    [CLIENT_RCPT]      = { "sending RCPT TO",   say_rcpt,     hear_rcpt,     TIMEOUT(rcpt),  SCOPE_DESTINATION },
+    [CLIENT_DATA]      = { "sending DATA",      say_data,     hear_data,     TIMEOUT(data),  SCOPE_DESTINATION },
+    [CLIENT_BODY]      = { "sending the message", NULL,       hear_early,    TIMEOUT(block), SCOPE_MESSAGE },
+    [CLIENT_DOT]       = { "waiting for the reply to the message", NULL, hear_dot, TIMEOUT(final), SCOPE_MESSAGE },
+    [CLIENT_LONE_DOT]  = { "sending an empty message", say_lone_dot, hear_lone_dot, TIMEOUT(final), SCOPE_MESSAGE },
+    [CLIENT_RSET]      = { "sending RSET",      say_rset,     hear_rset,     TIMEOUT(rset),  SCOPE_DESTINATION },
+    [CLIENT_QUIT]      = { "sending QUIT",      say_quit,     hear_quit,     TIMEOUT(idle_connection), SCOPE_DESTINATION },
+    [CLIENT_LISTEN]    = { "waiting for a reply", NULL,       hear_unasked,  TIMEOUT(ehlo),  SCOPE_DESTINATION },
+    [CLIENT_OVER]      = { "closing",           NULL,         hear_unasked,  TIMEOUT(rset),  SCOPE_DESTINATION },
+    /* clang-format on */
+};
+
+/* ---- saying ---- */
+
+static void remember(struct client *c, enum client_phase p)
+{
+    c->sent[(c->sent_first + c->sent_count++) % CLIENT_WINDOW] = (uint8_t)p;
+}
+
+/* Says as much as the window and the protocol allow (RFC 2920, 3.1). */
+static void speak(struct client *c)
+{
+    while (phases[c->saying].say != NULL && c->sent_count < c->window &&
+           buf_space(&c->out) >= CLIENT_COMMAND_MAX) {
+        remember(c, c->saying);
+        c->saying = phases[c->saying].say(c);
+    }
+}
+
+PRINTF_LIKE(2, 3)
+static void say(struct client *c, const char *format, ...)
+{
+    va_list args;
+    bool fits;
+
+    va_start(args, format);
+    fits = buf_vprintf(&c->out, format, args);
+    va_end(args);
+    assert(fits);
+}
+
+static enum client_phase say_ehlo(struct client *c)
+{
+    say(c, "EHLO %.*s\r\n", VIEW_ARG(c->hostname));
+    return CLIENT_LISTEN;
+}
+
+static enum client_phase say_helo(struct client *c)
+{
+    say(c, "HELO %.*s\r\n", VIEW_ARG(c->hostname));
+    return CLIENT_LISTEN;
+}
+
+static enum client_phase say_starttls(struct client *c)
+{
+    say(c, "STARTTLS\r\n");
+    return CLIENT_LISTEN;
+}
+
+static enum client_phase say_mail(struct client *c)
+{
+    say(c, "MAIL FROM:<%.*s>", VIEW_ARG(c->message.sender));
+    if (c->ext.size)
+        say(c, " SIZE=%" PRIu64, c->message.bytes);
+    if (c->ext.eight_bit && c->message.eight_bit)
+        say(c, " BODY=8BITMIME");
+    say(c, "\r\n");
+    return CLIENT_RCPT;
+}
+
+static enum client_phase say_rcpt(struct client *c)
+{
+    struct view to = c->message.rcpts[c->said_rcpts++].address;
+
+    say(c, "RCPT TO:<%.*s>\r\n", VIEW_ARG(to));
+    return c->said_rcpts < c->message.rcpt_count ? CLIENT_RCPT : CLIENT_DATA;
+}
+
+static enum client_phase say_data(struct client *c)
+{
+    say(c, "DATA\r\n");
+    return CLIENT_LISTEN;
+}
+
+static enum client_phase say_lone_dot(struct client *c)
+{
+    say(c, ".\r\n");
+    return CLIENT_LISTEN;
+}
+
+static enum client_phase say_rset(struct client *c)
+{
+    say(c, "RSET\r\n");
+    return CLIENT_LISTEN;
+}
+
+static enum client_phase say_quit(struct client *c)
+{
+    say(c, "QUIT\r\n");
+    return CLIENT_LISTEN;
+}
+
+/* ---- outcomes ---- */
+
+static struct outcome make_outcome(const struct client *c, enum outcome_class class,
+                                   enum outcome_scope scope)
+{
+    static const uint8_t digits[OUTCOME_CLASSES] = {
+        [OUTCOME_DELIVERED] = 2, [OUTCOME_DEFERRED] = 4, [OUTCOME_FAILED] = 5
+    };
+
+    return (struct outcome){ .class = class,
+                             .scope = scope,
+                             .enhanced = { digits[class], 0, 0 },
+                             .doing = view_of(phases[c->hearing].doing) };
+}
+
+/* RFC 5321, 4.5.3.1.10: 552 to RCPT once meant "too many recipients", and still may. */
+static bool means_too_many(const struct client *c, const struct reply *r)
+{
+    return r->code == 552 && c->hearing == CLIENT_RCPT &&
+           (r->enhanced.class == 0 || (r->enhanced.subject == 5 && r->enhanced.detail == 3));
+}
+
+static enum outcome_class class_of(const struct client *c, const struct reply *r)
+{
+    if (r->code / 100 == 2)
+        return OUTCOME_DELIVERED;
+    return r->code / 100 == 5 && !means_too_many(c, r) ? OUTCOME_FAILED : OUTCOME_DEFERRED;
+}
+
+static struct outcome outcome_of(const struct client *c, const struct reply *r,
+                                 enum outcome_class class, enum outcome_scope scope)
+{
+    struct outcome o = make_outcome(c, class, scope);
+
+    o.code = r->code;
+    o.text = r->text;
+    if (r->enhanced.class != 0) {
+        o.enhanced.subject = r->enhanced.subject;
+        o.enhanced.detail = r->enhanced.detail;
+    }
+    return o;
+}
+
+static void decide_rest(struct client *c, const struct reply *r)
+{
+    c->decided = true;
+    c->verdict =
+        (struct client_verdict){ .rest = true,
+                                 .outcome = outcome_of(c, r, class_of(c, r), SCOPE_MESSAGE) };
+}
+
+static void decide_one(struct client *c, const struct reply *r, size_t rcpt)
+{
+    c->decided = true;
+    c->verdict = (struct client_verdict){ .rcpt = rcpt,
+                                          .outcome = outcome_of(c, r, class_of(c, r), SCOPE_RCPT) };
+}
+
+/* ---- ends ---- */
+
+/* The server refuses to go on. What it meant for good is temporary here: connections are refused by
+ * mistake more often than recipients are. */
+static enum client_phase end_by(struct client *c, const struct reply *r)
+{
+    c->why = outcome_of(c, r, OUTCOME_DEFERRED, SCOPE_DESTINATION);
+    if (r->code != 421)
+        say(c, "QUIT\r\n");
+    return CLIENT_OVER;
+}
+
+static enum client_phase break_off(struct client *c, struct view words)
+{
+    c->why = make_outcome(c, OUTCOME_DEFERRED, phases[c->hearing].scope);
+    c->why.enhanced.subject = 5; /* RFC 3463, 3.6: protocol */
+    c->why.text = words;
+    return CLIENT_OVER;
+}
+
+static enum client_phase miss_tls(struct client *c)
+{
+    c->why = make_outcome(c, OUTCOME_DEFERRED, SCOPE_DESTINATION);
+    c->why.enhanced = (struct enhanced){ 4, 7, 10 };
+    c->why.text = VIEW("TLS is required, and the host does not offer it");
+    say(c, "QUIT\r\n");
+    return CLIENT_OVER;
+}
+
+/* ---- hearing ---- */
+
+static enum client_phase hear_greeting(struct client *c, const struct reply *r)
+{
+    if (r->code / 100 != 2)
+        return end_by(c, r);
+    c->greeted = true;
+    return CLIENT_EHLO;
+}
+
+/* Where a session goes whose host has introduced itself. */
+static enum client_phase go_on(struct client *c)
+{
+    if (c->encrypted || c->tls == ROUTE_TLS_NONE)
+        return CLIENT_READY;
+    if (c->ext.starttls)
+        return CLIENT_STARTTLS;
+    return c->tls == ROUTE_TLS_REQUIRED ? miss_tls(c) : CLIENT_READY;
+}
+
+static enum client_phase hear_ehlo(struct client *c, const struct reply *r)
+{
+    if (r->code / 100 == 5) /* RFC 5321, 3.2 */
+        return CLIENT_HELO;
+    if (r->code / 100 != 2)
+        return end_by(c, r);
+    ext_read(r->text, &c->ext);
+    c->window = c->ext.pipelining ? CLIENT_WINDOW : 1;
+    return go_on(c);
+}
+
+static enum client_phase hear_helo(struct client *c, const struct reply *r)
+{
+    return r->code / 100 == 2 ? go_on(c) : end_by(c, r);
+}
+
+static enum client_phase hear_starttls(struct client *c, const struct reply *r)
+{
+    if (r->code == 220)
+        return CLIENT_HANDSHAKE;
+    return c->tls == ROUTE_TLS_REQUIRED ? end_by(c, r) : CLIENT_READY;
+}
+
+static enum client_phase hear_unasked(struct client *c, const struct reply *r)
+{
+    return r->code == 421 ? end_by(c, r) : break_off(c, VIEW("a reply that nobody asked for"));
+}
+
+/* Where a transaction goes once a reply is booked. */
+static enum client_phase carry_on(const struct client *c)
+{
+    if (!c->refused)
+        return c->saying;
+    return c->sent_count > 0 ? CLIENT_LISTEN : CLIENT_RSET;
+}
+
+static enum client_phase hear_mail(struct client *c, const struct reply *r)
+{
+    if (r->code / 100 != 2) {
+        decide_rest(c, r);
+        c->refused = true;
+    }
+    return carry_on(c);
+}
+
+static enum client_phase hear_rcpt(struct client *c, const struct reply *r)
+{
+    size_t rcpt = c->heard_rcpts++;
+
+    if (c->refused)
+        return carry_on(c);
+    if (r->code / 100 == 2)
+        c->accepted++;
+    else
+        decide_one(c, r, rcpt);
+    c->refused = c->accepted == 0 && c->heard_rcpts == c->message.rcpt_count;
+    return carry_on(c);
+}
+
+/* RFC 2920, 3.1: a server may say 354 although it took no recipient. */
+static enum client_phase hear_data(struct client *c, const struct reply *r)
+{
+    if (r->code == 354)
+        return c->refused ? CLIENT_LONE_DOT : CLIENT_BODY;
+    if (r->code / 100 == 2)
+        return break_off(c, VIEW("DATA was answered like another command"));
+    if (!c->refused)
+        decide_rest(c, r);
+    c->refused = true;
+    return carry_on(c);
+}
+
+/* A reply before the final dot is a refusal, or is none: the message was not heard. */
+static enum client_phase hear_early(struct client *c, const struct reply *r)
+{
+    if (r->code / 100 != 4 && r->code / 100 != 5)
+        return break_off(c, VIEW("a reply before the end of the message"));
+    decide_rest(c, r);
+    c->why = c->verdict.outcome;
+    return CLIENT_OVER;
+}
+
+static enum client_phase hear_dot(struct client *c, const struct reply *r)
+{
+    decide_rest(c, r);
+    if (r->code == 421)
+        return end_by(c, r);
+    return r->code / 100 == 2 ? CLIENT_READY : CLIENT_RSET;
+}
+
+static enum client_phase hear_lone_dot(struct client *c, const struct reply *r)
+{
+    (void)c;
+    (void)r;
+    return CLIENT_RSET;
+}
+
+static enum client_phase hear_rset(struct client *c, const struct reply *r)
+{
+    return r->code / 100 == 2 ? CLIENT_READY : end_by(c, r);
+}
+
+static enum client_phase hear_quit(struct client *c, const struct reply *r)
+{
+    c->why = outcome_of(c, r, OUTCOME_DEFERRED, SCOPE_DESTINATION);
+    return CLIENT_OVER;
+}
+
+static enum client_phase forget_first(struct client *c)
+{
+    enum client_phase p = (enum client_phase)c->sent[c->sent_first];
+
+    c->sent_first = (c->sent_first + 1) % CLIENT_WINDOW;
+    c->sent_count--;
+    return p;
+}
+
+static enum client_phase hear_reply(struct client *c, const struct reply *r)
+{
+    c->heard++;
+    c->hearing = c->sent_count > 0 ? forget_first(c) : c->saying;
+    if (r->code == 421 && c->hearing != CLIENT_DOT && c->hearing != CLIENT_BODY)
+        return end_by(c, r);
+    if (r->code / 100 == 3 && c->hearing != CLIENT_DATA)
+        return break_off(c, VIEW("a reply that fits no command"));
+    if (r->code / 100 == 3 && r->code != 354)
+        return break_off(c, VIEW("a reply that does not fit DATA"));
+    return phases[c->hearing].hear(c, r);
+}
+
+/* Nothing was asked: whatever comes now was said before its time, and would be taken for the reply
+ * to the next command. Behind STARTTLS it would be taken for protected (RFC 3207, 6). */
+static bool expects_silence(const struct client *c)
+{
+    return c->sent_count == 0 && c->saying != CLIENT_BODY && c->saying != CLIENT_OVER;
+}
+
+static enum client_phase awaited(const struct client *c)
+{
+    return c->sent_count > 0 ? (enum client_phase)c->sent[c->sent_first] : c->saying;
+}
+
+static void hear(struct client *c, struct view *input)
+{
+    struct reply r;
+
+    switch (reply_feed(&c->parser, input, &r)) {
+    case REPLY_MORE:
+        return;
+    case REPLY_MALFORMED:
+        c->hearing = awaited(c);
+        c->saying = break_off(c, VIEW("a malformed reply"));
+        return;
+    case REPLY_READY:
+        c->saying = hear_reply(c, &r);
+        if (expects_silence(c) && input->len > 0)
+            c->saying = break_off(c, VIEW("more was said than had been asked"));
+        speak(c);
+        return;
+    }
+}
+
+bool client_hear(struct client *c, struct view *input, struct client_verdict *v)
+{
+    c->decided = false;
+    while (input->len > 0 && c->saying != CLIENT_OVER && !c->decided)
+        hear(c, input);
+    if (c->decided)
+        *v = c->verdict;
+    return c->decided;
+}
+
+void client_speak(struct client *c)
+{
+    speak(c);
+}
+
+/* ---- the life of a session ---- */
+
+void client_init(struct client *c, struct view hostname, enum route_tls tls, bool implicit)
+{
+    *c = (struct client){ .hostname = hostname,
+                          .tls = tls,
+                          .window = 1,
+                          .saying = implicit ? CLIENT_HANDSHAKE : CLIENT_LISTEN };
+    buf_new(&c->out, CLIENT_OUT_BYTES);
+    reply_start(&c->parser);
+    if (!implicit)
+        remember(c, CLIENT_GREETING);
+}
+
+void client_release(struct client *c)
+{
+    buf_free(&c->out);
+}
+
+enum client_wish client_wish(const struct client *c)
+{
+    if (c->saying == CLIENT_OVER)
+        return CLIENT_WISH_CLOSE;
+    if (c->sent_count > 0)
+        return CLIENT_WISH_NOTHING;
+    if (c->saying == CLIENT_HANDSHAKE)
+        return CLIENT_WISH_TLS;
+    if (c->saying == CLIENT_BODY)
+        return CLIENT_WISH_BODY;
+    return c->saying == CLIENT_READY ? CLIENT_WISH_MESSAGE : CLIENT_WISH_NOTHING;
+}
+
+/* Whatever was learned in plain text is forgotten (RFC 3207, 4.2). */
+void client_tls_ready(struct client *c)
+{
+    assert(c->saying == CLIENT_HANDSHAKE);
+    c->encrypted = true;
+    c->ext = (struct ext){ .pipelining = false };
+    c->window = 1;
+    reply_start(&c->parser);
+    if (c->greeted) {
+        c->saying = CLIENT_EHLO;
+    } else {
+        remember(c, CLIENT_GREETING);
+        c->saying = CLIENT_LISTEN;
+    }
+    speak(c);
+}
+
+void client_body_sent(struct client *c)
+{
+    assert(c->saying == CLIENT_BODY);
+    remember(c, CLIENT_DOT);
+    c->saying = CLIENT_LISTEN;
+}
+
+static void refuse_size(struct client *c, struct client_verdict *v)
+{
+    struct buf words = BUF_ON_ARRAY(c->words);
+
+    buf_printf(&words, "the message has %" PRIu64 " bytes, the host takes %" PRIu64,
+               c->message.bytes, c->ext.size_most);
+    c->hearing = CLIENT_MAIL;
+    *v = (struct client_verdict){ .rest = true,
+                                  .outcome = make_outcome(c, OUTCOME_FAILED, SCOPE_MESSAGE) };
+    v->outcome.enhanced = (struct enhanced){ 5, 3, 4 };
+    v->outcome.text = buf_view(&words);
+}
+
+bool client_start(struct client *c, const struct client_message *m, struct client_verdict *v)
+{
+    assert(client_wish(c) == CLIENT_WISH_MESSAGE);
+    c->message = *m;
+    c->said_rcpts = c->heard_rcpts = c->accepted = 0;
+    c->refused = false;
+    if (c->ext.size_most > 0 && m->bytes > c->ext.size_most) {
+        refuse_size(c, v);
+        return true;
+    }
+    c->saying = CLIENT_MAIL;
+    speak(c);
+    return false;
+}
+
+void client_quit(struct client *c)
+{
+    assert(client_wish(c) == CLIENT_WISH_MESSAGE);
+    c->saying = CLIENT_QUIT;
+    speak(c);
+}
+
+void client_lost(struct client *c, struct view words)
+{
+    c->hearing = awaited(c);
+    c->why = make_outcome(c, OUTCOME_DEFERRED, phases[c->hearing].scope);
+    c->why.enhanced = c->hearing == CLIENT_HANDSHAKE ? (struct enhanced){ 4, 7, 5 }
+                                                     : (struct enhanced){ 4, 4, 2 };
+    c->why.text = words;
+    c->saying = CLIENT_OVER;
+}
+
+const struct outcome *client_why(const struct client *c)
+{
+    return &c->why;
+}
+
+bool client_is_past_dot(const struct client *c)
+{
+    return (c->saying == CLIENT_OVER ? c->hearing : awaited(c)) == CLIENT_DOT;
+}
+
+uint64_t client_timeout_ms(const struct client *c, const struct timeouts_settings *t)
+{
+    uint64_t ms;
+
+    memcpy(&ms, (const char *)t + phases[awaited(c)].timeout, sizeof(ms));
+    return ms;
+}

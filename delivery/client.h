@@ -1,0 +1,126 @@
+/* The RFC 5321 client engine: hears replies, says commands, decides about recipients. It knows no
+ * sockets and no clock: the driver writes what is in `out`, feeds what it reads, and fulfils
+ * wishes.
+ *
+ * Deviations and decisions
+ * - A reply that breaks the grammar, or that nobody asked for, ends the connection: what follows
+ *   could be taken for the answer to something else. It is a temporary failure, never a success.
+ * - Content with octets above 127 goes to a host without 8BITMIME as it is, without BODY=: such
+ *   hosts pass it on in practice, and a conversion would break signatures (against RFC 6152, 3).
+ * - QUIT never travels with other commands: its reply must not be taken for the message's. */
+#ifndef DELIVERY_CLIENT_H
+#define DELIVERY_CLIENT_H
+
+#include "common/buf.h"
+#include "delivery/ext.h"
+#include "ipc/settings.h"
+#include "mail/envelope.h"
+#include "mail/outcome.h"
+#include "mail/reply.h"
+
+enum {
+    CLIENT_OUT_BYTES = 16384,  /* of `out`; as large as a record of TLS */
+    CLIENT_COMMAND_MAX = 1024, /* bytes of a command: two keywords, a path and parameters */
+    CLIENT_WINDOW = 100,       /* commands that may wait for their replies (RFC 2920) */
+};
+
+enum client_phase {
+    CLIENT_GREETING,
+    CLIENT_EHLO,
+    CLIENT_HELO,
+    CLIENT_STARTTLS,
+    CLIENT_HANDSHAKE,
+    CLIENT_READY,
+    CLIENT_MAIL,
+    CLIENT_RCPT,
+    CLIENT_DATA,
+    CLIENT_BODY,
+    CLIENT_DOT,
+    CLIENT_LONE_DOT,
+    CLIENT_RSET,
+    CLIENT_QUIT,
+    CLIENT_LISTEN, /* nothing may be said before replies came */
+    CLIENT_OVER,
+    CLIENT_PHASES
+};
+
+enum client_wish {
+    CLIENT_WISH_NOTHING, /* waits for replies */
+    CLIENT_WISH_TLS,     /* a handshake, then client_tls_ready */
+    CLIENT_WISH_BODY,    /* the content and the final dot, then client_body_sent */
+    CLIENT_WISH_MESSAGE, /* client_start or client_quit */
+    CLIENT_WISH_CLOSE,   /* over; client_why tells why */
+};
+
+/* A transaction. Everything is borrowed until all recipients are decided. */
+struct client_message {
+    struct view sender;
+    const struct envelope_rcpt *rcpts;
+    size_t rcpt_count; /* at least 1 */
+    uint64_t bytes;    /* of the content, without dots stuffed */
+    bool eight_bit;
+};
+
+/* What was decided. The outcome's host and tls are the driver's to fill in; its text dies with the
+ * next call. */
+struct client_verdict {
+    bool rest;   /* about every recipient that has no verdict yet; else about one: */
+    size_t rcpt; /* its number in the message */
+    struct outcome outcome;
+};
+
+struct client {
+    struct buf out; /* to be written; the driver appends the content */
+    struct view hostname;
+    enum route_tls tls;
+    bool encrypted, greeted;
+    struct ext ext;
+    enum client_phase saying;    /* what is said next */
+    enum client_phase hearing;   /* what the reply at hand answers */
+    uint8_t sent[CLIENT_WINDOW]; /* ring of phases: what the replies to come will answer */
+    unsigned sent_first, sent_count, window;
+    unsigned heard; /* replies so far: a deadline holds for one reply */
+    struct client_message message;
+    size_t said_rcpts, heard_rcpts, accepted;
+    bool refused; /* of the transaction nothing but replies is left */
+    bool decided; /* there is a verdict to hand out */
+    struct client_verdict verdict;
+    struct outcome why;
+    char words[128];
+    struct reply_parser parser;
+};
+
+/* `hostname` is borrowed. With `implicit` the connection begins with a wish for TLS. */
+void client_init(struct client *c, struct view hostname, enum route_tls tls, bool implicit);
+void client_release(struct client *c);
+
+enum client_wish client_wish(const struct client *c);
+
+/* Uses up the front of *input until something is decided about recipients (true, call again), or
+ * all of it is used (false). Stops also when the connection is over. */
+bool client_hear(struct client *c, struct view *input, struct client_verdict *v) MUST_USE;
+/* There is room in `out` again. */
+void client_speak(struct client *c);
+
+/* Fulfilled wishes. */
+void client_tls_ready(struct client *c);
+void client_body_sent(struct client *c);
+/* True: it is decided at once (too large for the host), and the wish stays. */
+bool client_start(struct client *c, const struct client_message *m,
+                  struct client_verdict *v) MUST_USE;
+void client_quit(struct client *c);
+
+/* The connection ended from outside: closed, broken, timed out. `words` must live as long as `c`,
+ * or until client_why was read. */
+void client_lost(struct client *c, struct view words);
+
+/* For CLIENT_WISH_CLOSE: what became of all that is undecided. Always temporary: another host, or
+ * another time, may do. Its text dies with the next call. */
+const struct outcome *client_why(const struct client *c);
+
+/* The final dot was said, and no proper answer heard: the message may have been accepted. */
+bool client_is_past_dot(const struct client *c);
+/* How long the reply that is awaited, or the wish, may take. */
+uint64_t client_timeout_ms(const struct client *c, const struct timeouts_settings *t);
+
+#endif

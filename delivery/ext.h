@@ -1,0 +1,19 @@
+/* What a server announced in its reply to EHLO (RFC 5321, 4.1.1.1). */
+#ifndef DELIVERY_EXT_H
+#define DELIVERY_EXT_H
+
+#include "common/view.h"
+
+struct ext {
+    bool pipelining;    /* RFC 2920 */
+    bool eight_bit;     /* RFC 6152 */
+    bool starttls;      /* RFC 3207 */
+    bool size;          /* RFC 1870 */
+    uint64_t size_most; /* bytes of a message; 0: no limit was said */
+};
+
+/* `text` as struct reply has it: lines joined by '\n', the first is the server's name. What is
+ * unknown, or known but malformed, is passed over. */
+void ext_read(struct view text, struct ext *out);
+
+#endif
