@@ -1,0 +1,276 @@
+#include "delivery/route.h"
+
+#include <string.h>
+
+/* ---- ends ---- */
+
+static const char *doing(const struct route *r)
+{
+    return r->kind == HOP_MX && !r->routed ? "looking up the mail hosts" : "looking up the address";
+}
+
+/* "words (detail)", kept with the route. */
+static struct view join(struct route *r, const char *words, struct view detail)
+{
+    char room[256];
+    struct buf text = BUF_ON_ARRAY(room);
+    struct view kept;
+
+    if (detail.len == 0 || !buf_printf(&text, "%s (%.*s)", words, VIEW_ARG(detail)) ||
+        !arena_copy(&r->memory, buf_view(&text), &kept))
+        return view_of(words);
+    return kept;
+}
+
+static void end(struct route *r, struct enhanced code, const char *words, struct view detail)
+{
+    r->end = (struct outcome){ .class = code.class == 5 ? OUTCOME_FAILED : OUTCOME_DEFERRED,
+                               .scope = SCOPE_DESTINATION,
+                               .enhanced = code,
+                               .text = join(r, words, detail),
+                               .doing = view_of(doing(r)) };
+}
+
+/* Nothing was tried, for no fault of the domain's answer itself. */
+static void end_without_address(struct route *r)
+{
+    if (r->end.text.len > 0)
+        return; /* a look-up has said why */
+    if (r->kind == HOP_HOST)
+        end(r, (struct enhanced){ 4, 4, 4 }, "the configured host has no address that can be used",
+            r->target);
+    else if (r->ends_here)
+        end(r, (struct enhanced){ 5, 4, 6 }, "mail for this domain comes back to this host",
+            r->target);
+    else
+        end(r, (struct enhanced){ 5, 4, 4 }, "no mail host has an address that can be used",
+            r->target);
+}
+
+/* ---- hosts ---- */
+
+/* By name, so that no address of ours has to be looked up. */
+static bool names_us(const struct route *r, struct view host)
+{
+    return view_equal_nocase(host, r->settings->hostname);
+}
+
+/* Hosts that are not better than this machine would give the mail back to it (RFC 5321, 5.1). */
+static void drop_from(struct route *r, uint16_t preference)
+{
+    size_t kept = 0;
+
+    r->ends_here = true;
+    while (kept < r->host_count && r->hosts[kept].preference < preference)
+        kept++;
+    r->host_count = kept;
+}
+
+static bool add_host(struct route *r, struct view name, uint16_t preference)
+{
+    struct route_host *h = &r->hosts[r->host_count];
+
+    h->preference = preference;
+    if (!arena_copy(&r->memory, name, &h->name))
+        return false;
+    r->host_count++;
+    return true;
+}
+
+static void take_hosts(struct route *r, const struct message_dns_answer *a)
+{
+    struct view rest = a->items;
+    struct dns_item item;
+
+    r->hosts = arena_alloc(&r->memory, ROUTE_HOSTS_MAX * sizeof(*r->hosts));
+    while (r->hosts != NULL && rest.len > 0 && dns_items_take(&rest, DNS_ROUTE, &item)) {
+        if (names_us(r, item.host)) {
+            drop_from(r, item.preference);
+            return;
+        }
+        if (r->host_count == ROUTE_HOSTS_MAX || !add_host(r, item.host, item.preference))
+            return;
+    }
+}
+
+static void answer_route(struct route *r, const struct message_dns_answer *a)
+{
+    switch (a->result) {
+    case DNS_OK:
+        take_hosts(r, a);
+        break;
+    case DNS_NO_DOMAIN:
+        end(r, (struct enhanced){ 5, 1, 2 }, "the domain does not exist", r->target);
+        break;
+    case DNS_NO_HOSTS:
+        end(r, (struct enhanced){ 5, 4, 4 }, "the domain has no mail host and no address",
+            r->target);
+        break;
+    case DNS_NULL_MX: /* RFC 7505, 4.1 */
+        end(r, (struct enhanced){ 5, 1, 10 }, "the domain takes no mail (null MX)", r->target);
+        break;
+    case DNS_TEMPORARY:
+    case DNS_MALFORMED:
+        end(r, (struct enhanced){ 4, 4, 3 }, "the mail hosts cannot be looked up", a->words);
+        break;
+    case DNS_RESULTS:
+        break;
+    }
+    r->routed = true;
+}
+
+/* ---- addresses ---- */
+
+static bool listens_at(const struct settings *s, const struct net_address *a)
+{
+    static const uint8_t any[16];
+
+    for (size_t i = 0; i < s->listener_count; i++) {
+        const struct net_address *l = &s->listeners[i].address;
+
+        if (l->port == a->port &&
+            (net_equal(l, a) || (memcmp(l->bytes, any, sizeof(any)) == 0 &&
+                                 (l->family == AF_INET6 || l->family == a->family))))
+            return true;
+    }
+    return false;
+}
+
+/* Loopback addresses, where they are allowed, are other hosts unless this one listens there. */
+static bool is_us(const struct route *r, const struct net_address *a)
+{
+    if (net_is_loopback(a))
+        return r->settings->delivery.loopback && listens_at(r->settings, a);
+    return net_is_own(a);
+}
+
+static bool is_usable(const struct route *r, const struct net_address *a)
+{
+    if (net_is_unusable(a))
+        return false;
+    return r->kind == HOP_HOST || r->settings->delivery.loopback || !net_is_loopback(a);
+}
+
+static void take_addresses(struct route *r, const struct message_dns_answer *a)
+{
+    uint16_t preference = r->hosts[r->host_at].preference;
+    struct view rest = a->items;
+    struct dns_item item;
+
+    while (rest.len > 0 && r->address_count < ROUTE_ADDRESSES_MAX &&
+           dns_items_take(&rest, DNS_ADDRESSES, &item)) {
+        struct net_address address = { .family = item.family, .port = r->port };
+
+        memcpy(address.bytes, item.address, sizeof(address.bytes));
+        if (r->kind == HOP_MX && is_us(r, &address)) {
+            r->address_count = 0;
+            drop_from(r, preference);
+            return;
+        }
+        if (is_usable(r, &address))
+            r->addresses[r->address_count++] = address;
+    }
+}
+
+static void miss_addresses(struct route *r, const struct message_dns_answer *a)
+{
+    if (r->kind == HOP_HOST)
+        end(r, (struct enhanced){ 4, 4, 4 }, "the configured host is not found", r->target);
+    else if (a->result == DNS_TEMPORARY || a->result == DNS_MALFORMED)
+        end(r, (struct enhanced){ 4, 4, 3 }, "a mail host cannot be looked up", a->words);
+}
+
+static void answer_addresses(struct route *r, const struct message_dns_answer *a)
+{
+    r->address_count = r->address_at = 0;
+    if (a->result == DNS_OK)
+        take_addresses(r, a);
+    else
+        miss_addresses(r, a);
+    r->hosts_tried += r->address_count > 0;
+    r->host_at++;
+}
+
+/* ---- what comes next ---- */
+
+void route_init(struct route *r, const struct settings *s, enum hop_kind kind, struct view target,
+                uint16_t port)
+{
+    *r = (struct route){ .settings = s, .kind = kind, .target = target, .port = port };
+    arena_init(&r->memory, ROUTE_MEMORY_BYTES);
+}
+
+void route_release(struct route *r)
+{
+    arena_reset(&r->memory);
+}
+
+static enum route_need ask(struct route *r, enum dns_question question, struct view name)
+{
+    r->question = question;
+    r->name = name;
+    return ROUTE_ASK;
+}
+
+static enum route_need try_address(struct route *r)
+{
+    r->address = r->addresses[r->address_at++];
+    r->host = r->hosts[r->host_at - 1].name;
+    r->tried++;
+    return ROUTE_TRY;
+}
+
+/* An address needs no look-up. */
+static bool is_address(struct route *r, struct view host)
+{
+    struct net_address a;
+
+    if (r->kind != HOP_HOST || !net_parse_address(host, &a))
+        return false;
+    a.port = r->port;
+    r->addresses[0] = a;
+    r->address_count = 1;
+    r->address_at = 0;
+    r->host_at++;
+    return true;
+}
+
+/* A configured host stands for the list. */
+static bool prepare(struct route *r)
+{
+    if (r->addresses == NULL)
+        r->addresses = arena_alloc(&r->memory, ROUTE_ADDRESSES_MAX * sizeof(*r->addresses));
+    if (r->kind == HOP_HOST && !r->routed) {
+        r->hosts = arena_alloc(&r->memory, sizeof(*r->hosts));
+        r->routed = r->hosts != NULL && add_host(r, r->target, 0);
+    }
+    return r->addresses != NULL;
+}
+
+enum route_need route_next(struct route *r)
+{
+    const struct delivery_settings *limits = &r->settings->delivery;
+
+    if (!prepare(r))
+        return ROUTE_END;
+    if (!r->routed)
+        return ask(r, DNS_ROUTE, r->target);
+    if (r->tried < limits->addresses && r->address_at < r->address_count)
+        return try_address(r);
+    if (r->tried < limits->addresses && r->hosts_tried < limits->hosts &&
+        r->host_at < r->host_count) {
+        struct view host = r->hosts[r->host_at].name;
+
+        return is_address(r, host) ? try_address(r) : ask(r, DNS_ADDRESSES, host);
+    }
+    end_without_address(r);
+    return ROUTE_END;
+}
+
+void route_answer(struct route *r, const struct message_dns_answer *a)
+{
+    if (r->question == DNS_ROUTE)
+        answer_route(r, a);
+    else
+        answer_addresses(r, a);
+}

@@ -1,0 +1,60 @@
+/* Where to connect for a next hop: hosts and their addresses, in order, each looked up when its
+ * turn comes (RFC 5321, 5.1). An engine: it says what it needs, and is told answers. */
+#ifndef DELIVERY_ROUTE_H
+#define DELIVERY_ROUTE_H
+
+#include "common/arena.h"
+#include "io/net.h"
+#include "ipc/messages.h"
+#include "ipc/settings.h"
+#include "mail/outcome.h"
+
+enum {
+    ROUTE_HOSTS_MAX = 50,         /* that are kept of an answer, the most preferred first */
+    ROUTE_ADDRESSES_MAX = 50,     /* of a host */
+    ROUTE_MEMORY_BYTES = 1 << 16, /* more than that many names and addresses need */
+};
+
+enum route_need {
+    ROUTE_ASK, /* `question` and `name`; then route_answer */
+    ROUTE_TRY, /* `host` at `address`; then route_next again, if that fails */
+    ROUTE_END, /* nothing is left; if nothing was tried either, `end` tells why */
+};
+
+struct route_host {
+    struct view name;
+    uint16_t preference;
+};
+
+struct route {
+    const struct settings *settings;
+    enum hop_kind kind;
+    struct view target; /* borrowed: HOP_MX: the domain, HOP_HOST: the host */
+    uint16_t port;
+    struct arena memory;
+    struct route_host *hosts;
+    size_t host_count, host_at;
+    bool routed; /* hosts are known */
+    struct net_address *addresses;
+    size_t address_count, address_at;
+    size_t hosts_tried, tried;
+    bool ends_here; /* this machine is one of the hosts */
+    /* What route_next leaves. */
+    enum dns_question question;
+    struct view name;
+    struct view host;
+    struct net_address address; /* with port */
+    struct outcome end;
+};
+
+/* Borrows the settings and `target`. A configured host (HOP_HOST) is taken at its word: it may be
+ * this machine, and a name that is not found is a mistake to be mended, never a reason to fail. */
+void route_init(struct route *r, const struct settings *s, enum hop_kind kind, struct view target,
+                uint16_t port);
+void route_release(struct route *r);
+
+enum route_need route_next(struct route *r) MUST_USE;
+/* To the question that route_next left. Borrows nothing. */
+void route_answer(struct route *r, const struct message_dns_answer *a);
+
+#endif
