@@ -1,0 +1,80 @@
+#include "delivery/ask.h"
+
+#include "io/log.h"
+
+#include <unistd.h>
+
+static bool on_heard(struct peer *p, enum message type, struct view fields, int fd)
+{
+    struct asker *a = container_of(p, struct asker, dns);
+    struct message_dns_answer m;
+    struct table_entry *e;
+    struct question *q;
+
+    if (fd >= 0)
+        close(fd);
+    if (fd >= 0 || type != MESSAGE_DNS_ANSWER || !message_dns_answer_decode(fields, &m))
+        return false;
+    e = table_find_number(&a->questions, m.question);
+    if (e == NULL)
+        return m.question < a->next; /* forgotten meanwhile */
+    q = container_of(e, struct question, entry);
+    asker_forget(a, q);
+    q->answered(q, &m);
+    return true;
+}
+
+/* Master will send another; until then the questions wait. */
+static void on_gone(struct peer *p)
+{
+    (void)p;
+    log_warn("dns_gone", LOG_STRING("doing", "waiting for another"));
+}
+
+void asker_init(struct asker *a, struct loop *l)
+{
+    *a = (struct asker){ .loop = l, .next = 1 };
+    table_init(&a->questions, false);
+    a->dns.heard = on_heard;
+    a->dns.gone = on_gone;
+}
+
+static void send_question(struct asker *a, const struct question *q)
+{
+    const struct message_dns_ask m = { q->entry.number, q->kind, q->name };
+
+    if (peer_is_open(&a->dns))
+        peer_send_dns_ask(&a->dns, &m, -1);
+}
+
+void asker_connect(struct asker *a, uint32_t index, int fd)
+{
+    int err;
+
+    peer_close(&a->dns);
+    err = peer_open(&a->dns, a->loop, DELIVERY, DNS, index, fd);
+    if (err < 0) {
+        log_error("channel_failed", LOG_STRING("process", "dns"), LOG_ERRNO("error", -err));
+        close(fd);
+        return;
+    }
+    for (struct table_entry *e = NULL; (e = table_next(&a->questions, e)) != NULL;)
+        send_question(a, container_of(e, struct question, entry));
+}
+
+void asker_ask(struct asker *a, struct question *q, enum dns_question kind, struct view name)
+{
+    asker_forget(a, q);
+    q->asked = true;
+    q->kind = kind;
+    q->name = name;
+    table_add_number(&a->questions, &q->entry, a->next++);
+    send_question(a, q);
+}
+
+void asker_forget(struct asker *a, struct question *q)
+{
+    if (q->asked)
+        table_remove(&a->questions, &q->entry);
+    q->asked = false;
+}

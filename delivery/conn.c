@@ -1,0 +1,682 @@
+#include "delivery/conn.h"
+
+#include "common/memory.h"
+#include "io/log.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    INPUT_BYTES = 65536,        /* read at once; replies are used up at once */
+    RESOLVE_MS = 2 * 60 * 1000, /* for an answer of the dns process, which has its own time-outs */
+};
+
+static void seek(struct conn *c);
+static void pump(struct conn *c);
+
+static struct worker *worker_of(const struct conn *c)
+{
+    return c->destination->worker;
+}
+
+static const struct settings *settings_of(const struct conn *c)
+{
+    return worker_of(c)->settings;
+}
+
+static struct loop *loop_of(const struct conn *c)
+{
+    return worker_of(c)->loop;
+}
+
+static struct view host_of(const struct conn *c)
+{
+    return view_make(c->host, c->host_len);
+}
+
+/* ---- ends ---- */
+
+/* From now on the connection takes no jobs, and another may take its place. */
+static void uncount(struct conn *c)
+{
+    list_remove(&c->link);
+    list_remove(&c->idle_link);
+    if (!c->counted)
+        return;
+    c->counted = false;
+    c->destination->conn_count--;
+    worker_of(c)->conn_count--;
+}
+
+static void close_stream(struct conn *c)
+{
+    if (c->stream.fd < 0)
+        return;
+    loop_unwatch(loop_of(c), &c->watch);
+    stream_close(&c->stream);
+    client_release(&c->client);
+    log_debug("connection_closed", LOG_VIEW("destination", c->destination->name),
+              LOG_VIEW("host", host_of(c)), LOG_U64("messages", c->messages));
+}
+
+static void end(struct conn *c)
+{
+    close_stream(c);
+    loop_stop_timer(loop_of(c), &c->timer);
+    asker_forget(&worker_of(c)->asker, &c->question);
+    route_release(&c->route);
+    c->state = CONN_CLOSED;
+    uncount(c);
+    loop_defer(loop_of(c), &c->deferred);
+    c->destination->conn_total--;
+    destination_lose_conn(c->destination);
+}
+
+/* What the engine and the route cannot know. */
+static struct outcome complete(const struct conn *c, const struct outcome *o)
+{
+    struct outcome whole = *o;
+
+    whole.host = host_of(c);
+    whole.tls = view_of(c->facts.text);
+    return whole;
+}
+
+static void end_job(struct conn *c)
+{
+    struct job *j = c->job;
+
+    c->job = NULL;
+    worker_end_job(worker_of(c), j);
+}
+
+static void decide(struct conn *c, const struct client_verdict *v)
+{
+    struct outcome o = complete(c, &v->outcome);
+
+    if (v->rest)
+        job_decide_rest(c->job, &o, loop_of(c)->now_ms);
+    else
+        job_decide(c->job, v->rcpt, &o, loop_of(c)->now_ms);
+    if (c->job->undecided == 0)
+        end_job(c);
+}
+
+static void decide_rest(struct conn *c, const struct outcome *o)
+{
+    job_decide_rest(c->job, o, loop_of(c)->now_ms);
+    end_job(c);
+}
+
+/* ---- failures before anything is decided ---- */
+
+static struct view copy_text(char *room, size_t size, struct view text)
+{
+    text = view_sub(text, 0, size);
+    if (text.len > 0)
+        memcpy(room, text.ptr, text.len);
+    return view_make(room, text.len);
+}
+
+static void keep_failure(struct conn *c, const struct outcome *o)
+{
+    struct conn_failure *f = &c->failure;
+
+    f->outcome = *o;
+    f->outcome.text = copy_text(f->text, sizeof(f->text), o->text);
+    f->outcome.host = copy_text(f->host, sizeof(f->host), host_of(c));
+    f->tls = c->facts;
+    f->outcome.tls = view_of(f->tls.text);
+}
+
+static void start_over(struct conn *c)
+{
+    route_release(&c->route);
+    route_init(&c->route, settings_of(c), c->destination->kind, c->destination->host,
+               c->destination->port);
+    c->messages = 0;
+    seek(c);
+}
+
+/* The connection is of no use any more. A host that had been of use before may have closed it for
+ * no fault of the message's; otherwise the next host may be better. */
+static void fail(struct conn *c, const struct outcome *why)
+{
+    struct outcome o = complete(c, why);
+    bool again = c->job != NULL && job_is_untouched(c->job) && !client_is_past_dot(&c->client);
+
+    if (again) {
+        keep_failure(c, &o);
+        close_stream(c);
+        if (c->messages > 1)
+            start_over(c);
+        else
+            seek(c);
+        return;
+    }
+    if (c->job != NULL)
+        decide_rest(c, &o);
+    end(c);
+}
+
+static void give_up(struct conn *c)
+{
+    struct outcome o = c->route.tried > 0 ? c->failure.outcome : c->route.end;
+
+    c->host_len = 0;
+    destination_give_up(c->destination, &o);
+    decide_rest(c, &o);
+    end(c);
+}
+
+/* ---- finding a host ---- */
+
+/* "Connection refused" in the middle of a sentence. */
+static struct view words_for(int err)
+{
+    static char room[128];
+    struct view words = copy_text(room, sizeof(room), view_of(strerror(-err)));
+
+    room[0] = byte_lower(room[0]);
+    return words;
+}
+
+static struct outcome connect_outcome(struct view words)
+{
+    return (struct outcome){ .class = OUTCOME_DEFERRED,
+                             .scope = SCOPE_DESTINATION,
+                             .enhanced = { 4, 4, 1 },
+                             .text = words,
+                             .doing = VIEW_INIT("connecting") };
+}
+
+static void note_host(struct conn *c)
+{
+    struct buf text = BUF_ON_ARRAY(c->host);
+    const struct net_address *a = &c->route.address;
+
+    (void)(buf_put(&text, c->route.host) && buf_put_byte(&text, '[') &&
+           net_print_address(a, &text) && buf_printf(&text, "]:%u", a->port));
+    c->host_len = buf_len(&text);
+    c->facts.text[0] = '\0';
+}
+
+static int start_connecting(struct conn *c)
+{
+    int fd = net_connect(&c->route.address, NULL);
+    int err;
+
+    if (fd < 0)
+        return fd;
+    c->watch.fd = fd;
+    err = loop_watch(loop_of(c), &c->watch, WANT_WRITE);
+    stream_init(&c->stream, fd);
+    if (err < 0) {
+        stream_close(&c->stream);
+        return err;
+    }
+    c->state = CONN_CONNECTING;
+    c->started = false;
+    c->messages = 0;
+    c->policy = tlspolicy_choose(c->destination->tls, c->destination->implicit_tls,
+                                 &c->destination->memory, loop_of(c)->now_ms);
+    client_init(&c->client, settings_of(c)->hostname, c->policy.level,
+                c->destination->implicit_tls);
+    loop_start_timer(loop_of(c), &c->timer, settings_of(c)->timeouts.connect);
+    return 0;
+}
+
+/* True: under way. */
+static bool try_address(struct conn *c)
+{
+    struct outcome o;
+    int err;
+
+    note_host(c);
+    err = start_connecting(c);
+    if (err == 0)
+        return true;
+    o = connect_outcome(words_for(err));
+    keep_failure(c, &o);
+    return false;
+}
+
+static void on_answered(struct question *q, const struct message_dns_answer *a)
+{
+    struct conn *c = container_of(q, struct conn, question);
+
+    route_answer(&c->route, a);
+    seek(c);
+}
+
+static void resolve(struct conn *c)
+{
+    c->state = CONN_RESOLVING;
+    loop_start_timer(loop_of(c), &c->timer, RESOLVE_MS);
+    c->question.answered = on_answered;
+    asker_ask(&worker_of(c)->asker, &c->question, c->route.question, c->route.name);
+}
+
+static void seek(struct conn *c)
+{
+    for (;;) {
+        switch (route_next(&c->route)) {
+        case ROUTE_ASK:
+            resolve(c);
+            return;
+        case ROUTE_TRY:
+            if (try_address(c))
+                return;
+            break;
+        case ROUTE_END:
+            give_up(c);
+            return;
+        }
+    }
+}
+
+/* ---- talking ---- */
+
+static void lose(struct conn *c, struct view words)
+{
+    client_lost(&c->client, words);
+    fail(c, client_why(&c->client));
+}
+
+/* Reads what is there. False: the connection is not what it was. */
+static bool listen_to(struct conn *c)
+{
+    static char room[INPUT_BYTES];
+    struct client_verdict v;
+    struct view input;
+    long n;
+
+    do {
+        n = stream_read(&c->stream, room, sizeof(room));
+        if (n == STREAM_WANT_READ || n == STREAM_WANT_WRITE)
+            return true;
+        if (n <= 0) {
+            lose(c, n == 0 ? VIEW("the connection was closed") : words_for((int)n));
+            return false;
+        }
+        input = view_make(room, (size_t)n);
+        while (client_hear(&c->client, &input, &v))
+            decide(c, &v);
+    } while ((size_t)n == sizeof(room) || stream_has_pending(&c->stream));
+    return true;
+}
+
+/* A server that gives up says why, and does not read any more. */
+static void fail_to_write(struct conn *c, int err)
+{
+    if (!listen_to(c))
+        return;
+    if (client_wish(&c->client) == CLIENT_WISH_CLOSE)
+        fail(c, client_why(&c->client));
+    else
+        lose(c, words_for(err));
+}
+
+/* Writes `out`. False: the rest must wait, or the connection is not what it was. */
+static bool flush(struct conn *c)
+{
+    struct buf *out = &c->client.out;
+
+    c->write_blocked = false;
+    while (buf_len(out) > 0) {
+        struct view bytes = buf_view(out);
+        long n = stream_write(&c->stream, bytes.ptr, bytes.len);
+
+        if (n == STREAM_WANT_READ || n == STREAM_WANT_WRITE) {
+            c->write_blocked = n == STREAM_WANT_WRITE;
+            return false;
+        }
+        if (n < 0) {
+            fail_to_write(c, (int)n);
+            return false;
+        }
+        buf_consume(out, (size_t)n);
+        c->wrote = true;
+    }
+    return true;
+}
+
+/* The last words, if they can be said without waiting. */
+static void say_goodbye(struct conn *c)
+{
+    struct view bytes = buf_view(&c->client.out);
+
+    if (bytes.len > 0 && stream_write(&c->stream, bytes.ptr, bytes.len) < 0)
+        buf_clear(&c->client.out);
+}
+
+static void close_engine(struct conn *c)
+{
+    say_goodbye(c);
+    fail(c, client_why(&c->client));
+}
+
+static void spoil(struct conn *c)
+{
+    static const struct outcome damaged = {
+        .class = OUTCOME_DEFERRED,
+        .scope = SCOPE_MESSAGE,
+        .enhanced = { 4, 3, 0 },
+        .text = VIEW_INIT("the message is damaged in the spool, or cannot be read"),
+    };
+
+    log_error("message_damaged", LOG_ID("message", c->job->start.message));
+    decide_rest(c, &damaged);
+    end(c);
+}
+
+/* False: the connection is gone. */
+static bool put_content(struct conn *c)
+{
+    switch (job_put_content(c->job, &c->client.out)) {
+    case JOB_CONTENT_MORE:
+        break;
+    case JOB_CONTENT_DONE:
+        client_body_sent(&c->client);
+        break;
+    case JOB_CONTENT_DAMAGED:
+        spoil(c);
+        return false;
+    }
+    return true;
+}
+
+static void start_job(struct conn *c, struct job *j)
+{
+    struct client_verdict v;
+
+    c->job = j;
+    c->started = true;
+    c->messages++;
+    j->conn = c;
+    job_rewind(j);
+    if (client_start(&c->client, &j->message, &v))
+        decide(c, &v);
+}
+
+static void become_idle(struct conn *c)
+{
+    list_insert_after(&c->destination->idle, &c->link);
+    list_append(&worker_of(c)->idle, &c->idle_link);
+}
+
+static void say_quit(struct conn *c)
+{
+    uncount(c);
+    client_quit(&c->client);
+    destination_lose_conn(c->destination);
+}
+
+static bool is_worn(const struct conn *c)
+{
+    return c->messages >= settings_of(c)->delivery.messages_per_connection;
+}
+
+/* The job that the connection was made for, or one that waits. */
+static struct job *pick_job(struct conn *c)
+{
+    if (c->job != NULL && !c->started)
+        return c->job;
+    assert(c->job == NULL);
+    return is_worn(c) ? NULL : destination_next_job(c->destination);
+}
+
+/* The engine is ready for a message. */
+static void next_message(struct conn *c)
+{
+    struct job *j;
+
+    while ((j = pick_job(c)) != NULL) {
+        start_job(c, j);
+        if (c->job != NULL) /* else it was decided at once */
+            return;
+    }
+    if (is_worn(c) || worker_of(c)->draining)
+        say_quit(c);
+    else if (list_empty(&c->link))
+        become_idle(c);
+}
+
+/* ---- TLS ---- */
+
+static void fail_handshake(struct conn *c, struct view words)
+{
+    struct destination *d = c->destination;
+    bool again = tlspolicy_fall_back(c->policy, d->implicit_tls, &d->memory, loop_of(c)->now_ms);
+
+    log_warn("tls_failed", LOG_VIEW("destination", d->name), LOG_VIEW("host", host_of(c)),
+             LOG_VIEW("reason", words));
+    if (!again) {
+        lose(c, words);
+        return;
+    }
+    close_stream(c);
+    if (!try_address(c))
+        seek(c);
+}
+
+static void handshake(struct conn *c)
+{
+    struct error err = { "" };
+    int result = stream_handshake(&c->stream, &err);
+    unsigned wanted = result == STREAM_WANT_WRITE ? WANT_WRITE : WANT_READ;
+
+    if (result != 0 && result != STREAM_WANT_READ && result != STREAM_WANT_WRITE) {
+        fail_handshake(c, view_of(err.text));
+        return;
+    }
+    if (result != 0) {
+        if (loop_watch(loop_of(c), &c->watch, wanted) < 0)
+            fail_handshake(c, VIEW("out of resources"));
+        return;
+    }
+    tls_describe(c->stream.tls, &c->facts);
+    c->state = CONN_TALKING;
+    client_tls_ready(&c->client);
+    pump(c);
+}
+
+static void start_tls(struct conn *c)
+{
+    int err = stream_connect_tls(&c->stream, worker_of(c)->tls, c->route.host, c->policy.verify);
+
+    if (err < 0) {
+        fail_handshake(c, words_for(err));
+        return;
+    }
+    c->state = CONN_HANDSHAKING;
+    loop_start_timer(loop_of(c), &c->timer, settings_of(c)->timeouts.handshake);
+    handshake(c);
+}
+
+/* ---- driving ---- */
+
+/* Watches for what comes next. The deadline moves with replies and with what was written, not with
+ * single bytes of a reply. */
+static void rest(struct conn *c)
+{
+    unsigned wanted = WANT_READ | (c->write_blocked ? WANT_WRITE : 0u);
+
+    if (loop_watch(loop_of(c), &c->watch, wanted) < 0) {
+        lose(c, VIEW("out of resources"));
+        return;
+    }
+    if (!c->wrote && c->heard == c->client.heard && timer_running(&c->timer))
+        return;
+    c->wrote = false;
+    c->heard = c->client.heard;
+    loop_start_timer(loop_of(c), &c->timer,
+                     client_timeout_ms(&c->client, &settings_of(c)->timeouts));
+}
+
+/* Fulfils the engine's wish as far as it goes now. False: the connection is not what it was. */
+static bool fulfil(struct conn *c)
+{
+    switch (client_wish(&c->client)) {
+    case CLIENT_WISH_NOTHING:
+        client_speak(&c->client);
+        return true;
+    case CLIENT_WISH_TLS:
+        start_tls(c);
+        return false;
+    case CLIENT_WISH_BODY:
+        return put_content(c);
+    case CLIENT_WISH_MESSAGE:
+        next_message(c);
+        return true;
+    case CLIENT_WISH_CLOSE:
+        close_engine(c);
+        return false;
+    }
+    return false;
+}
+
+/* Does all that can be done without waiting. */
+static void pump(struct conn *c)
+{
+    bool more;
+
+    do {
+        if (!fulfil(c))
+            return;
+        more = buf_len(&c->client.out) > 0 && flush(c);
+    } while (more);
+    if (c->state == CONN_TALKING)
+        rest(c);
+}
+
+static void finish_connecting(struct conn *c)
+{
+    int err = net_connect_result(c->stream.fd);
+    struct outcome o;
+
+    if (err < 0) {
+        o = connect_outcome(words_for(err));
+        fail(c, &o);
+        return;
+    }
+    log_debug("connection_opened", LOG_VIEW("destination", c->destination->name),
+              LOG_VIEW("host", host_of(c)));
+    loop_stop_timer(loop_of(c), &c->timer);
+    c->state = CONN_TALKING;
+    pump(c);
+}
+
+static void on_ready(struct watch *w, unsigned what)
+{
+    struct conn *c = container_of(w, struct conn, watch);
+
+    switch (c->state) {
+    case CONN_CONNECTING:
+        finish_connecting(c);
+        break;
+    case CONN_HANDSHAKING:
+        handshake(c);
+        break;
+    case CONN_TALKING:
+        if (!(what & WANT_READ) || listen_to(c))
+            pump(c);
+        break;
+    case CONN_RESOLVING:
+    case CONN_CLOSED:
+        break;
+    }
+}
+
+static void give_up_resolving(struct conn *c)
+{
+    static const struct message_dns_answer late = { .result = DNS_TEMPORARY,
+                                                    .words = VIEW_INIT("no answer in time") };
+
+    asker_forget(&worker_of(c)->asker, &c->question);
+    route_answer(&c->route, &late);
+    seek(c);
+}
+
+static void on_timer(struct timer *t)
+{
+    struct conn *c = container_of(t, struct conn, timer);
+    struct outcome o;
+
+    switch (c->state) {
+    case CONN_RESOLVING:
+        give_up_resolving(c);
+        break;
+    case CONN_CONNECTING:
+        o = connect_outcome(VIEW("timed out"));
+        fail(c, &o);
+        break;
+    case CONN_HANDSHAKING:
+        fail_handshake(c, VIEW("timed out"));
+        break;
+    case CONN_TALKING:
+        if (c->counted && c->job == NULL && client_wish(&c->client) == CLIENT_WISH_MESSAGE)
+            conn_quit(c);
+        else
+            lose(c, VIEW("timed out"));
+        break;
+    case CONN_CLOSED:
+        break;
+    }
+}
+
+/* ---- beginning ---- */
+
+static void on_deferred(struct deferred *d)
+{
+    struct conn *c = container_of(d, struct conn, deferred);
+
+    if (c->state == CONN_CLOSED)
+        free(c);
+    else
+        start_over(c);
+}
+
+void conn_open(struct destination *d, struct job *j)
+{
+    struct conn *c = memory_new(sizeof(*c));
+
+    list_init(&c->link);
+    list_init(&c->idle_link);
+    c->destination = d;
+    c->job = j;
+    j->conn = c;
+    c->counted = true;
+    d->conn_count++;
+    d->conn_total++;
+    d->worker->conn_count++;
+    c->stream.fd = -1;
+    c->watch.ready = on_ready;
+    c->timer.fire = on_timer;
+    c->deferred.run = on_deferred;
+    loop_defer(d->worker->loop, &c->deferred);
+}
+
+void conn_give(struct conn *c, struct job *j)
+{
+    list_remove(&c->link);
+    list_remove(&c->idle_link);
+    start_job(c, j);
+    pump(c);
+}
+
+void conn_quit(struct conn *c)
+{
+    say_quit(c);
+    pump(c);
+}
+
+bool conn_abandon(struct conn *c)
+{
+    if (c->state == CONN_TALKING && client_is_past_dot(&c->client))
+        return true;
+    end_job(c);
+    end(c);
+    return false;
+}

@@ -1,0 +1,41 @@
+/* All that is known of one next hop: its connections, the jobs that wait for one, and what
+ * experience says about its TLS. */
+#ifndef DELIVERY_DESTINATION_H
+#define DELIVERY_DESTINATION_H
+
+#include "common/list.h"
+#include "delivery/tlspolicy.h"
+#include "delivery/worker.h"
+#include "mail/outcome.h"
+
+struct conn;
+
+struct destination {
+    struct table_entry entry; /* by `key` */
+    struct worker *worker;
+    char *key; /* the name and the wanted TLS; the views below borrow from it */
+    struct view name, host;
+    enum hop_kind kind;
+    uint16_t port;
+    enum route_tls tls;
+    bool implicit_tls;
+    struct list waiting; /* jobs */
+    struct list idle;    /* connections, the last used first */
+    size_t conn_count;   /* connections that take jobs */
+    size_t conn_total;   /* with those that say goodbye */
+    struct tls_memory memory;
+    struct timer forget; /* when nothing else keeps it */
+    struct deferred release;
+};
+
+/* The job goes to a connection, or waits for one. */
+void destination_take_job(struct worker *w, struct job *j);
+
+/* For connections: the next job that waits; NULL: none. */
+struct job *destination_next_job(struct destination *d);
+/* A connection is gone, or will take no more jobs. */
+void destination_lose_conn(struct destination *d);
+/* No host can be reached, or there is none: what waits is decided too, if it has no other hope. */
+void destination_give_up(struct destination *d, const struct outcome *o);
+
+#endif

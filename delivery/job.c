@@ -1,0 +1,231 @@
+#include "delivery/job.h"
+
+#include "common/crc32c.h"
+#include "common/memory.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    OUTCOME_ROOM = 4096, /* bytes of an encoded outcome, all of it escaped */
+    END_BYTES = 5,       /* CRLF, ".", CRLF */
+};
+
+/* ---- beginning ---- */
+
+static bool take_rcpts(struct job *j)
+{
+    size_t count = j->start.rcpt_count;
+    struct envelope_rcpt *rcpts;
+    struct view rest = j->start.rcpts;
+
+    if (count == 0 || count > ENVELOPE_RCPTS_MAX)
+        return false;
+    rcpts = memory_new_array(count, sizeof(*rcpts));
+    j->message.rcpts = rcpts;
+    j->indexes = memory_new_array(count, sizeof(*j->indexes));
+    j->decided = memory_new_array(count, sizeof(*j->decided));
+    for (size_t i = 0; i < count; i++) {
+        struct job_rcpt rcpt;
+
+        if (!job_rcpts_take(&rest, &rcpt))
+            return false;
+        rcpts[i].address = rcpt.address;
+        j->indexes[i] = rcpt.index;
+    }
+    return rest.len == 0;
+}
+
+static bool read_start(struct job *j, struct view fields)
+{
+    j->packet = memory_copy(fields);
+    if (!message_job_start_decode(view_make(j->packet, fields.len), &j->start))
+        return false;
+    if (j->start.hop_kind == HOP_LOCAL || j->start.big != (j->fd >= 0) || !take_rcpts(j))
+        return false;
+    j->message.sender = j->start.sender;
+    j->message.rcpt_count = j->undecided = j->start.rcpt_count;
+    j->message.bytes = j->start.body_bytes;
+    j->message.eight_bit = j->start.body_8bit;
+    return j->start.big || j->front_len + j->start.body.len == j->start.body_bytes;
+}
+
+struct job *job_new(struct view fields, struct job_body *parts, int fd)
+{
+    struct job *j = memory_new(sizeof(*j));
+
+    list_init(&j->link);
+    j->fd = fd;
+    if (parts != NULL) {
+        j->front = parts->bytes;
+        j->front_len = parts->len;
+        parts->bytes = NULL;
+        job_body_free(&parts);
+    }
+    if (read_start(j, fields))
+        job_rewind(j);
+    else
+        job_free(&j);
+    return j;
+}
+
+void job_free(struct job **j)
+{
+    struct job *job = *j;
+
+    if (job == NULL)
+        return;
+    if (job->fd >= 0)
+        close(job->fd);
+    free((void *)(uintptr_t)job->message.rcpts);
+    free(job->indexes);
+    free(job->decided);
+    free(job->packet);
+    free(job->front);
+    free(job->room);
+    free(job);
+    *j = NULL;
+}
+
+void job_body_free(struct job_body **b)
+{
+    if (*b != NULL)
+        free((*b)->bytes);
+    free(*b);
+    *b = NULL;
+}
+
+/* ---- content ---- */
+
+void job_rewind(struct job *j)
+{
+    j->read_bytes = 0;
+    j->crc = 0;
+    j->line_open = false;
+    j->sender = (struct body_sender){ .middle = false };
+    j->unread = j->unsent = VIEW_EMPTY;
+}
+
+/* A piece of the file; empty at its end, and when it cannot be read. */
+static struct view read_file(struct job *j)
+{
+    ssize_t n;
+
+    if (j->room == NULL)
+        j->room = memory_new(JOB_PIECE_BYTES);
+    do
+        n = pread(j->fd, j->room, JOB_PIECE_BYTES, (off_t)j->read_bytes);
+    while (n < 0 && errno == EINTR);
+    return view_make(j->room, n > 0 ? (size_t)n : 0);
+}
+
+static struct view next_piece(const struct job *j)
+{
+    if (j->read_bytes < j->front_len)
+        return view_make(j->front, j->front_len);
+    return view_from(j->start.body, (size_t)(j->read_bytes - j->front_len));
+}
+
+static bool read_more(struct job *j)
+{
+    struct view piece = j->fd >= 0 ? read_file(j) : next_piece(j);
+
+    if (piece.len == 0)
+        return false;
+    j->crc = crc32c(j->crc, piece);
+    j->read_bytes += piece.len;
+    j->line_open = piece.ptr[piece.len - 1] != '\n';
+    j->unread = piece;
+    return true;
+}
+
+/* Something to send is at hand, or nothing is left. */
+static bool prepare(struct job *j)
+{
+    while (j->unsent.len == 0) {
+        if (!body_send(&j->sender, &j->unread, &j->unsent) && !read_more(j))
+            return false;
+    }
+    return true;
+}
+
+static enum job_content put_end(struct job *j, struct buf *out)
+{
+    if (j->crc != j->start.body_crc || j->read_bytes != j->start.body_bytes)
+        return JOB_CONTENT_DAMAGED;
+    if (buf_space(out) < END_BYTES)
+        return JOB_CONTENT_MORE;
+    if (j->line_open)
+        buf_put(out, VIEW("\r\n"));
+    buf_put(out, VIEW(".\r\n"));
+    return JOB_CONTENT_DONE;
+}
+
+enum job_content job_put_content(struct job *j, struct buf *out)
+{
+    while (prepare(j)) {
+        struct view piece = view_sub(j->unsent, 0, buf_space(out));
+
+        if (piece.len == 0)
+            return JOB_CONTENT_MORE;
+        buf_put(out, piece);
+        j->unsent = view_from(j->unsent, piece.len);
+    }
+    return put_end(j, out);
+}
+
+/* ---- results ---- */
+
+static void tell(const struct job *j, uint32_t index, const struct outcome *o, uint64_t now_ms)
+{
+    static char room[OUTCOME_ROOM];
+    struct buf encoded = BUF_ON_ARRAY(room);
+    uint64_t duration_ms = now_ms - j->started_ms;
+    struct message_rcpt_result m = { .job = j->start.job, .rcpt = index };
+    bool fits;
+
+    if (j->queue == NULL)
+        return;
+    fits = outcome_encode(o, &encoded);
+    assert(fits);
+    m.duration_ms = (uint32_t)MIN(duration_ms, UINT32_MAX);
+    m.outcome = buf_view(&encoded);
+    peer_send_rcpt_result(j->queue, &m, -1);
+}
+
+bool job_is_untouched(const struct job *j)
+{
+    return j->undecided == j->message.rcpt_count;
+}
+
+void job_decide(struct job *j, size_t rcpt, const struct outcome *o, uint64_t now_ms)
+{
+    assert(rcpt < j->message.rcpt_count && !j->decided[rcpt]);
+    j->decided[rcpt] = true;
+    j->undecided--;
+    tell(j, j->indexes[rcpt], o, now_ms);
+}
+
+void job_decide_rest(struct job *j, const struct outcome *o, uint64_t now_ms)
+{
+    if (job_is_untouched(j)) {
+        j->undecided = 0;
+        tell(j, JOB_ALL_RCPTS, o, now_ms);
+        return;
+    }
+    for (size_t i = 0; i < j->message.rcpt_count && j->undecided > 0; i++) {
+        if (!j->decided[i])
+            job_decide(j, i, o, now_ms);
+    }
+}
+
+void job_end(struct job *j)
+{
+    const struct message_job_end m = { j->start.job };
+
+    if (j->queue != NULL)
+        peer_send_job_end(j->queue, &m, -1);
+}

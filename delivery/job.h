@@ -1,0 +1,67 @@
+/* A job: one message for recipients of one next hop, one transaction. What became of each goes to
+ * the queue as soon as it is known; the end of the job follows the last. */
+#ifndef DELIVERY_JOB_H
+#define DELIVERY_JOB_H
+
+#include "common/list.h"
+#include "common/table.h"
+#include "delivery/client.h"
+#include "ipc/peer.h"
+#include "mail/body.h"
+
+struct conn;
+
+enum { JOB_PIECE_BYTES = 65536 }; /* of a large body, read at once */
+
+/* Where the front parts of a body wait for the JOB_START that brings the rest. */
+struct job_body {
+    struct table_entry entry; /* by job id */
+    char *bytes;
+    size_t len;
+};
+
+struct job {
+    struct table_entry entry;       /* by id */
+    struct list link;               /* of those that wait for a connection */
+    struct conn *conn;              /* that works on it; NULL: it waits */
+    struct peer *queue;             /* NULL: nobody wants to hear of it any more */
+    uint64_t started_ms;            /* monotonic */
+    struct message_job_start start; /* views borrow from `packet` */
+    struct client_message message;  /* the same for the engine */
+    uint32_t *indexes;              /* of the recipients, in the envelope */
+    bool *decided;
+    size_t undecided;
+    char *packet;
+    /* Reading the content. */
+    char *front; /* of a body that came in parts */
+    size_t front_len;
+    int fd;     /* -1: the body is in memory */
+    char *room; /* JOB_PIECE_BYTES, while a file is read */
+    uint64_t read_bytes;
+    uint32_t crc;
+    bool line_open; /* the content so far ends within a line */
+    struct body_sender sender;
+    struct view unread, unsent;
+};
+
+/* From the fields of a JOB_START, which are copied, and the parts that came before (NULL: none;
+ * taken over and freed). `fd` is -1 or becomes the job's. NULL: nonsense; `fd` and parts are gone
+ * all the same. */
+struct job *job_new(struct view fields, struct job_body *parts, int fd) MUST_USE;
+void job_free(struct job **j);
+void job_body_free(struct job_body **b);
+
+enum job_content { JOB_CONTENT_MORE, JOB_CONTENT_DONE, JOB_CONTENT_DAMAGED };
+
+void job_rewind(struct job *j); /* to the beginning of the content */
+/* Puts as much of the content as fits, with dots stuffed, and at its end the final dot. DAMAGED:
+ * it is not what the queue took in; the dot is not there and must never be sent. */
+enum job_content job_put_content(struct job *j, struct buf *out) MUST_USE;
+
+/* Tells the queue; the job is over when none is undecided. `rcpt` is a number in j->message. */
+void job_decide(struct job *j, size_t rcpt, const struct outcome *o, uint64_t now_ms);
+void job_decide_rest(struct job *j, const struct outcome *o, uint64_t now_ms);
+bool job_is_untouched(const struct job *j); /* nothing is decided yet */
+void job_end(struct job *j);                /* JOB_END */
+
+#endif

@@ -1,0 +1,84 @@
+/* tern-delivery: takes mail to other hosts. */
+#include "delivery/worker.h"
+#include "io/log.h"
+#include "io/net.h"
+#include "ipc/role.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    TRUST_ANCHORS_MAX = 8 << 20, /* bytes of a CA bundle */
+    SPARE_FILES = 64,            /* descriptors beside connections and the bodies of jobs */
+};
+
+static struct role role;
+static struct worker worker;
+
+static NORETURN void give_up(const char *doing, const char *why)
+{
+    log_error("start_failed", LOG_STRING("doing", doing), LOG_STRING("reason", why));
+    exit(ROLE_EXIT_CONFIG);
+}
+
+/* Without a bundle nothing can be verified: fine, as long as no route asks for it. */
+static struct view read_anchors(void)
+{
+    struct error err = { "" };
+    struct view pem = VIEW_EMPTY;
+
+    for (size_t i = 0; i < role.grant_count; i++) {
+        if (role.grants[i].what.kind != GRANT_TRUST_ANCHORS)
+            continue;
+        pem = role_read_file(role.grants[i].fd, TRUST_ANCHORS_MAX, &err);
+        if (err.text[0] != '\0')
+            give_up("reading the trust anchors", err.text);
+    }
+    return pem;
+}
+
+static struct tls_context *make_tls(void)
+{
+    struct error err = { "" };
+    struct view pem = read_anchors();
+    struct tls_context *tls = tls_client_new(pem, &err);
+
+    if (tls == NULL)
+        give_up("reading the trust anchors", err.text);
+    free((void *)(uintptr_t)pem.ptr);
+    return tls;
+}
+
+static void on_granted(struct role *r, const struct message_grant *what, int fd)
+{
+    (void)r;
+    if (what->kind == GRANT_PEER && what->peer == QUEUE)
+        worker_connect_queue(&worker, what->index, fd);
+    else if (what->kind == GRANT_PEER && what->peer == DNS)
+        asker_connect(&worker.asker, what->index, fd);
+    else if (what->kind != GRANT_TRUST_ANCHORS) /* those were read */
+        close(fd);
+}
+
+static void on_drain(struct role *r)
+{
+    (void)r;
+    worker_drain(&worker);
+}
+
+int main(void)
+{
+    struct sandbox sandbox = { .role = "delivery", .powers = SANDBOX_CONNECT };
+    int err;
+
+    role_begin(&role, DELIVERY);
+    err = net_load_own();
+    if (err < 0)
+        log_warn("own_addresses_unknown", LOG_ERRNO("error", -err));
+    worker_init(&worker, &role.settings, &role.loop, make_tls());
+    /* A connection and the file of a large body for each job. */
+    sandbox.files_max = 2 * role.settings.delivery.connections + SPARE_FILES;
+    role.granted = on_granted;
+    role.drain = on_drain;
+    return role_run(&role, &sandbox);
+}

@@ -1,0 +1,40 @@
+/* The process: jobs from the queue go to destinations, results go back. */
+#ifndef DELIVERY_WORKER_H
+#define DELIVERY_WORKER_H
+
+#include "delivery/ask.h"
+#include "delivery/job.h"
+#include "io/tls.h"
+#include "ipc/peer.h"
+#include "ipc/settings.h"
+
+struct worker {
+    const struct settings *settings;
+    struct loop *loop;
+    struct tls_context *tls;
+    struct asker asker;
+    struct peer queue;
+    struct table jobs;         /* struct job, by id */
+    struct table bodies;       /* struct job_body, by job id */
+    struct table destinations; /* struct destination, by key */
+    struct list idle;          /* connections without a job, the longest unused first */
+    size_t conn_count;         /* connections of all destinations */
+    bool draining;
+    struct timer patience; /* of a drain */
+};
+
+/* Everything is borrowed. */
+void worker_init(struct worker *w, const struct settings *s, struct loop *l,
+                 struct tls_context *tls);
+
+/* Takes the descriptor of a channel to (another) queue. Jobs of an earlier one are dropped, unless
+ * the message may be accepted already. */
+void worker_connect_queue(struct worker *w, uint32_t index, int fd);
+
+/* Ends what runs, then stops the loop; after timeouts.drain in any case. */
+void worker_drain(struct worker *w);
+
+/* Everything about the job is decided, or nobody cares: tells the queue and frees it. */
+void worker_end_job(struct worker *w, struct job *j);
+
+#endif
