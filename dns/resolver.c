@@ -1,6 +1,5 @@
 #include "dns/resolver.h"
 
-#include "common/list.h"
 #include "common/memory.h"
 #include "io/log.h"
 
@@ -12,6 +11,7 @@
 enum {
     CLASS_IN = 1,
     UDP_ANSWER_MAX = 1232, /* bytes, announced by EDNS: what passes every network unfragmented */
+    IN_FLIGHT_MAX = 200,   /* questions: more at once overrun the buffers of name servers */
 };
 
 struct resolver {
@@ -19,6 +19,8 @@ struct resolver {
     ares_channel channel;
     struct timer timer;
     struct list sockets;
+    struct list waiting; /* queries for which there is no room in flight */
+    unsigned in_flight;
 };
 
 struct resolver_socket {
@@ -155,6 +157,7 @@ struct resolver *resolver_new(struct loop *l, const struct dns_settings *s, stru
     r->loop = l;
     r->timer.fire = on_timer;
     list_init(&r->sockets);
+    list_init(&r->waiting);
     if (result == ARES_SUCCESS)
         result =
             ares_init_options(&r->channel, &options,
@@ -194,14 +197,19 @@ static const char *explain(int status)
     }
 }
 
+static void launch(struct resolver *r);
+
 static void on_deliver(struct deferred *d)
 {
     struct resolver_query *q = container_of(d, struct resolver_query, deliver);
+    struct resolver *r = q->resolver;
     struct view packet = view_make(q->packet, q->packet_len);
     char *room = q->packet;
 
     q->answered(q, packet, q->failure); /* q may be gone */
     free(room);
+    r->in_flight--;
+    launch(r);
 }
 
 /* Comes from inside c-ares, perhaps while the question is being asked: the asker hears later. */
@@ -222,14 +230,28 @@ static void on_answer(void *of, int status, int timeouts, unsigned char *packet,
     loop_defer(q->resolver->loop, &q->deliver);
 }
 
+/* Asks as many of those that wait as there is room for. */
+static void launch(struct resolver *r)
+{
+    while (r->in_flight < IN_FLIGHT_MAX && !list_empty(&r->waiting)) {
+        struct resolver_query *q =
+            container_of(list_take_first(&r->waiting), struct resolver_query, link);
+        char *name = memory_copy(q->name);
+
+        r->in_flight++;
+        ares_query(r->channel, name, CLASS_IN, (int)q->type, on_answer, q);
+        free(name);
+    }
+    set_timer(r);
+}
+
 void resolver_ask(struct resolver *r, struct resolver_query *q, struct view name,
                   enum answer_type type)
 {
-    char *text = memory_copy(name);
-
     q->resolver = r;
+    q->name = name;
+    q->type = type;
     q->deliver = (struct deferred){ .run = on_deliver };
-    ares_query(r->channel, text, CLASS_IN, (int)type, on_answer, q);
-    free(text);
-    set_timer(r);
+    list_append(&r->waiting, &q->link);
+    launch(r);
 }

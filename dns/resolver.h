@@ -3,6 +3,7 @@
 #define DNS_RESOLVER_H
 
 #include "common/error.h"
+#include "common/list.h"
 #include "dns/answer.h"
 #include "io/loop.h"
 #include "ipc/settings.h"
@@ -14,11 +15,15 @@ struct resolver_query {
     /* Called once, from the loop, never from inside resolver_ask. The packet is as it came and
      * dies with the call; it is empty when there is none, and `failure` says why. */
     void (*answered)(struct resolver_query *q, struct view packet, const char *failure);
-    struct resolver *resolver; /* private */
-    struct deferred deliver;   /* private */
-    char *packet;              /* private */
-    size_t packet_len;         /* private */
-    const char *failure;       /* private */
+    /* The rest is private. */
+    struct resolver *resolver;
+    struct list link; /* while it waits for its turn */
+    struct view name;
+    enum answer_type type;
+    struct deferred deliver;
+    char *packet;
+    size_t packet_len;
+    const char *failure;
 };
 
 /* Before the sandbox: c-ares reads files. NULL and *err on failure. Lives as long as the process.
@@ -26,7 +31,7 @@ struct resolver_query {
 struct resolver *resolver_new(struct loop *l, const struct dns_settings *s,
                               struct error *err) MUST_USE;
 
-/* `name` as of answer_name_valid; q->answered is set. */
+/* `name` as of answer_name_valid, must live until the answer; q->answered is set. */
 void resolver_ask(struct resolver *r, struct resolver_query *q, struct view name,
                   enum answer_type type);
 
