@@ -103,6 +103,7 @@ void cache_put(struct cache *c, enum dns_question kind, struct view name, const 
     char room[CACHE_KEY_MAX];
     struct buf key = BUF_ON_ARRAY(room);
     struct cached *old, *fresh = NULL;
+    uint64_t until_ms = now_ms + f->ttl_ms;
 
     if (!cache_make_key(kind, name, &key))
         return;
@@ -115,7 +116,7 @@ void cache_put(struct cache *c, enum dns_question kind, struct view name, const 
         return;
     if (c->entries.count >= c->most)
         drop(c, container_of(c->used.prev, struct cached, link));
-    fresh->until_ms = now_ms + f->ttl_ms;
+    fresh->until_ms = until_ms;
     table_add(&c->entries, &fresh->entry, fresh->entry.key);
     list_insert_after(&c->used, &fresh->link);
 }

@@ -112,7 +112,7 @@ static int read_piece(const struct content *c, uint64_t at, struct view *piece)
 
 static int check_content(const struct content *c, uint32_t expected)
 {
-    struct view piece;
+    struct view piece = VIEW_EMPTY;
     uint32_t crc = 0;
     int err = 0;
 
@@ -190,7 +190,7 @@ static int write_top(struct maildir_file *f, struct view sender, struct view rec
 
 static int write_content(struct maildir_file *f, const struct content *c)
 {
-    struct view piece;
+    struct view piece = VIEW_EMPTY;
     int err = 0;
 
     for (uint64_t at = 0; at < c->len && err == 0; at += piece.len) {
