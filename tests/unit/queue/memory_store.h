@@ -1,0 +1,22 @@
+/* A store in memory, so that everything above queue/store.h is tested without files. It outlives
+ * store_close: the next store_open replays it, as a restart would. */
+#ifndef TESTS_UNIT_QUEUE_MEMORY_STORE_H
+#define TESTS_UNIT_QUEUE_MEMORY_STORE_H
+
+#include "queue/store.h"
+
+struct memory_store_facts {
+    enum spool_trouble trouble; /* what the next commits are answered with */
+    bool damaged;               /* store_read finds damage */
+    unsigned settled[STORE_STATES]; /* recipients, by store_settle */
+    unsigned settled_by_notice;
+    unsigned accepted, finished, changes[STORE_CHANGES];
+    unsigned live;              /* messages that are not finished */
+    uint64_t next_ms;           /* of the last deferral */
+};
+
+extern struct memory_store_facts memory_store;
+
+void memory_store_forget(void); /* everything, for the next test */
+
+#endif

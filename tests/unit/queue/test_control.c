@@ -1,0 +1,390 @@
+#include "queue/control.h"
+
+#include "tests/unit/unit.h"
+
+#include "io/json.h"
+#include "tests/unit/queue/world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { SECOND = 1000, MINUTE = 60 * SECOND };
+
+static const struct view body = VIEW_INIT("Subject: lunch\r\n\r\nAt noon?\r\n");
+
+static char answer[4 << 20];
+static size_t answer_len;
+static int admin = -1;
+
+/* The administrator's end of a connection. */
+static void connect_admin(void)
+{
+    char folder[] = "/tmp/tern-control-XXXXXX";
+    struct sockaddr_un where = { .sun_family = AF_UNIX };
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(where.sun_path, sizeof(where.sun_path), "%s/control", folder);
+    assert_int_equal(bind(listener, (const struct sockaddr *)&where, sizeof(where)), 0);
+    assert_int_equal(listen(listener, 5), 0);
+    control_listen(world.queue.control, listener);
+    admin = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(admin, (const struct sockaddr *)&where, sizeof(where)), 0);
+    unlink(where.sun_path);
+    rmdir(folder);
+    world_run();
+}
+
+static int set_up(void **state)
+{
+    world_open(state);
+    connect_admin();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    if (admin >= 0)
+        close(admin);
+    admin = -1;
+    return world_close(state);
+}
+
+static void send_text(struct view text)
+{
+    assert_int_equal(send(admin, text.ptr, text.len, MSG_NOSIGNAL), text.len);
+}
+
+static bool answer_ended(void)
+{
+    struct view all = view_make(answer, answer_len);
+    size_t last = all.len == 0 ? 0 : view_find_last(view_sub(all, 0, all.len - 1), '\n');
+    struct view line = view_from(all, last + 1 < all.len ? last + 1 : 0);
+
+    return view_starts(line, VIEW("{\"end\":")) || view_starts(line, VIEW("{\"error\":"));
+}
+
+/* Reads slowly, so that the queue has to wait for its reader. */
+static void hear(void)
+{
+    answer_len = 0;
+    for (int i = 0; i < 20000 && !answer_ended(); i++) {
+        ssize_t n;
+
+        world_run();
+        n = recv(admin, answer + answer_len, MIN(sizeof(answer) - 1 - answer_len, 20000u), 0);
+        if (n > 0)
+            answer_len += (size_t)n;
+    }
+    assert_true(answer_ended());
+    answer[answer_len] = '\0';
+}
+
+static void ask(const char *request)
+{
+    send_text(view_of(request));
+    send_text(VIEW("\n"));
+    hear();
+}
+
+static bool answered(const char *text)
+{
+    return strstr(answer, text) != NULL;
+}
+
+static uint64_t matched(void)
+{
+    const char *end = strstr(answer, "{\"end\":true,\"matched\":");
+
+    if (end == NULL)
+        fail_msg("no end: %s", answer);
+    return strtoull(strstr(end, "matched\":") + strlen("matched\":"), NULL, 10);
+}
+
+/* Every line of the answer has to be JSON. */
+static void check_lines(void)
+{
+    struct view rest = view_make(answer, answer_len), line;
+
+    while (view_take_line(&rest, &line)) {
+        struct json *j = json_parse(line);
+
+        if (j == NULL || !json_is_object(json_root(j)))
+            fail_msg("not an object: %.*s", VIEW_ARG(line));
+        json_free(&j);
+    }
+}
+
+static void tells_why_each_message_waits(void **state)
+{
+    static const struct {
+        const char *name, *text;
+    } parts[] = {
+        { "state", "\"state\":\"deferred\"" },
+        { "sender", "\"sender\":\"a@here.test\"" },
+        { "size", "\"size\":28" },
+        { "attempts", "\"attempts\":1" },
+        { "next", "\"next_at\":\"2026-11-23T08:16:00.000Z\"" },
+        { "arrived", "\"arrived\":\"2026-11-23T08:15:00.000Z\"" },
+        { "expires", "\"expires_at\":\"2026-11-24T08:15:00.000Z\"" },
+        { "reason", "\"reason\":\"451 4.1.1 come \\\"later\\\" (mx.there.test[192.0.2.1]:25, while "
+                    "sending RCPT TO)\"" },
+        { "recipient", "\"addr\":\"b@there.test\"" },
+        { "destination", "\"destination\":\"there.test\"" },
+        { "code", "\"code\":451" },
+        { "stage", "\"stage\":\"sending RCPT TO\"" },
+    };
+
+    (void)state;
+    world_accept("a@here.test", "b@there.test", body);
+    world_answer(world_job(0), OUTCOME_DEFERRED, SCOPE_RCPT, 451, "come \"later\"");
+    ask("list");
+    assert_int_equal(matched(), 1);
+    check_lines();
+    for (size_t i = 0; i < COUNT_OF(parts); i++)
+        check(parts[i].name, answered(parts[i].text));
+}
+
+static void names_the_states(void **state)
+{
+    uint64_t held;
+    char request[64];
+
+    (void)state;
+    world_accept("a@here.test", "b@active.test", body);
+    world_accept("a@here.test", "b@deferred.test", body);
+    world_answer(world_job(1), OUTCOME_DEFERRED, SCOPE_RCPT, 451, "later");
+    world_accept("a@here.test", "b@waiting.test", body);
+    world_answer(world_job(2), OUTCOME_DEFERRED, SCOPE_DESTINATION, 0, "connection refused");
+    held = world_accept("a@here.test", "b@held.test", body);
+    world_answer(world_job(3), OUTCOME_DEFERRED, SCOPE_RCPT, 451, "later");
+    snprintf(request, sizeof(request), "hold id=%016llx", (unsigned long long)held);
+    ask(request);
+    assert_int_equal(matched(), 1);
+    world_lose_worker(&world.workers[0]);
+    world_accept("a@here.test", "b@ready.test", body);
+    ask("list state=active");
+    assert_int_equal(matched(), 0);
+    ask("list state=ready");
+    assert_int_equal(matched(), 2); /* the lost job, too */
+    ask("list state=deferred");
+    assert_true(matched() == 1 && answered("b@deferred.test"));
+    ask("list state=waiting");
+    assert_true(matched() == 1 && answered("b@waiting.test") && answered("connection refused"));
+    ask("list state=held");
+    assert_true(matched() == 1 && answered("b@held.test") && answered("held by"));
+    ask("status");
+    check_lines();
+    assert_true(answered("\"ready\":2") && answered("\"deferred\":1") && answered("\"waiting\":1"));
+    assert_true(answered("\"destination\":\"waiting.test\""));
+}
+
+static void finds_by_what_is_asked(void **state)
+{
+    static const struct {
+        const char *request;
+        uint64_t count;
+    } cases[] = {
+        { "list", 4 },
+        { "list all=1", 4 },
+        { "list sender=a@here.test", 2 },
+        { "list sender=A@HERE.test", 2 },
+        { "list sender=<>", 1 },
+        { "list sender=", 1 },
+        { "list recipient=b@x.test", 2 },
+        { "list domain=x.test", 3 },
+        { "list domain=X.TEST sender=a@here.test", 2 },
+        { "list domain=y.test recipient=b@x.test", 0 },
+        { "list domain=test", 0 },
+        { "list sender=o%20dd%25@here.test", 0 },
+        { "list id=77", 0 },
+        { "list sender=a%40here.test", 2 },
+    };
+
+    (void)state;
+    world_accept("a@here.test", "b@x.test", body);
+    world_accept("a@here.test", "c@x.test d@y.test", body);
+    world_accept("", "b@x.test", body);
+    world_accept("z@here.test", "d@y.test", body);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        ask(cases[i].request);
+        check_lines();
+        check(cases[i].request, matched() == cases[i].count);
+    }
+}
+
+static void refuses_what_it_does_not_understand(void **state)
+{
+    static const struct {
+        const char *request, *words;
+    } cases[] = {
+        { "", "no such request" },
+        { "dance", "no such request" },
+        { "list colour=red", "a condition" },
+        { "list id=xyz", "a condition" },
+        { "list state=lost", "a condition" },
+        { "list sender=%4", "a condition" },
+        { "delete", "which messages?" },
+        { "hold", "which messages?" },
+        { "show", "which messages?" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        ask(cases[i].request);
+        check_lines();
+        check(cases[i].request, answered(cases[i].words));
+    }
+}
+
+static void shows_what_is_done_besides(void **state)
+{
+    struct world_job *j;
+
+    (void)state;
+    world_accept("a@here.test", "b@x.test c@x.test", body);
+    j = world_job(0);
+    world_result(j, 0, OUTCOME_DELIVERED, SCOPE_RCPT, 250, "Ok");
+    world_result(j, 1, OUTCOME_DEFERRED, SCOPE_RCPT, 451, "later");
+    world_end(j);
+    ask("list");
+    assert_false(answered("b@x.test"));
+    ask("show all=1");
+    check_lines();
+    assert_true(answered("{\"addr\":\"b@x.test\",\"state\":\"done\"}"));
+    assert_true(answered("c@x.test"));
+}
+
+static void acts_on_many(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++)
+        world_accept("a@here.test", i % 2 == 0 ? "b@x.test" : "b@y.test", body);
+    for (unsigned i = 0; i < world.job_count; i++)
+        world_answer(world_job(i), OUTCOME_DEFERRED, SCOPE_RCPT, 451, "later");
+    ask("hold domain=x.test");
+    assert_int_equal(matched(), 10);
+    assert_int_equal(world.queue.index.held_count, 10);
+    ask("delete domain=y.test");
+    assert_int_equal(matched(), 10);
+    assert_int_equal(memory_store.live, 10);
+    ask("release all=1");
+    assert_int_equal(matched(), 10);
+    assert_int_equal(world.queue.index.held_count, 0);
+    ask("delete all=1");
+    assert_int_equal(memory_store.live, 4); /* a worker has them */
+    for (unsigned i = 20; i < 24; i++)
+        world_end(world_job(i));
+    assert_int_equal(memory_store.live, 0);
+    assert_int_equal(memory_store.changes[STORE_RELEASE], 10);
+}
+
+static void tells_of_a_destination_that_is_tried_at_once(void **state)
+{
+    (void)state;
+    world_accept("a@here.test", "b@x.test", body);
+    world_answer(world_job(0), OUTCOME_DEFERRED, SCOPE_DESTINATION, 0, "no route");
+    ask("retry domain=x.test");
+    assert_int_equal(matched(), 1);
+    assert_int_equal(world.job_count, 2);
+}
+
+static void streams_long_lists(void **state)
+{
+    enum { MANY = 3000 };
+    unsigned lines = 0;
+
+    (void)state;
+    world_lose_worker(&world.workers[0]);
+    for (int i = 0; i < MANY; i++)
+        world_accept("a@here.test", "somebody@far-away.test", body);
+    ask("list");
+    assert_int_equal(matched(), MANY);
+    for (size_t i = 0; i < answer_len; i++)
+        lines += answer[i] == '\n';
+    assert_int_equal(lines, MANY + 1);
+}
+
+static void answers_one_request_after_the_other(void **state)
+{
+    (void)state;
+    world_accept("a@here.test", "b@x.test", body);
+    send_text(VIEW("status\nlist\nli"));
+    hear();
+    while (!answered("b@x.test")) /* of the second */
+        hear();
+    send_text(VIEW("st\n"));
+    hear();
+    assert_true(answered("b@x.test"));
+}
+
+static void ends_with_its_client(void **state)
+{
+    char byte;
+
+    (void)state;
+    send_text(VIEW("status\n"));
+    shutdown(admin, SHUT_WR);
+    hear();
+    world_run();
+    assert_int_equal(recv(admin, &byte, 1, 0), 0);
+    close(admin);
+    connect_admin();
+    send_text(VIEW("list\n"));
+    close(admin); /* before the answer */
+    admin = -1;
+    world_run();
+    connect_admin();
+    ask("list");
+    assert_int_equal(matched(), 0);
+}
+
+static void survives_garbage(void **state)
+{
+    char junk[70000];
+    uint64_t chance = 3;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(junk); i++)
+        junk[i] = (char)random_below(&chance, 256);
+    (void)!send(admin, junk, sizeof(junk), MSG_NOSIGNAL);
+    for (int i = 0; i < 50; i++) {
+        world_run();
+        (void)!recv(admin, answer, sizeof(answer), 0);
+    }
+    memset(junk, 'x', sizeof(junk)); /* a line without an end */
+    for (int i = 0; i < 10; i++) {
+        (void)!send(admin, junk, sizeof(junk), MSG_NOSIGNAL);
+        world_run();
+    }
+    close(admin);
+    world_run();
+    connect_admin();
+    ask("status");
+    assert_int_equal(matched(), 1);
+}
+
+#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_WORLD(tells_why_each_message_waits),
+        IN_WORLD(names_the_states),
+        IN_WORLD(finds_by_what_is_asked),
+        IN_WORLD(refuses_what_it_does_not_understand),
+        IN_WORLD(shows_what_is_done_besides),
+        IN_WORLD(acts_on_many),
+        IN_WORLD(tells_of_a_destination_that_is_tried_at_once),
+        IN_WORLD(streams_long_lists),
+        IN_WORLD(answers_one_request_after_the_other),
+        IN_WORLD(ends_with_its_client),
+        IN_WORLD(survives_garbage),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,76 @@
+/* A queue with fakes around it: a store in memory, an smtpd, workers, an administrator, and a clock that
+ * stands still. */
+#ifndef TESTS_UNIT_QUEUE_WORLD_H
+#define TESTS_UNIT_QUEUE_WORLD_H
+
+#include "mail/outcome.h"
+#include "ipc/peer.h"
+#include "queue/queue.h"
+#include "tests/unit/queue/memory_store.h"
+
+enum { WORLD_JOBS_MAX = 64, WORLD_RCPTS_MAX = 1000 };
+
+/* A job as a worker got it. */
+struct world_job {
+    struct world_worker *worker;
+    struct message_job_start start;
+    char *memory;      /* what the views of `start` point into */
+    char *body;
+    size_t body_len;
+    int big_fd;
+    struct job_rcpt rcpts[WORLD_RCPTS_MAX];
+    bool cancelled, ended;
+};
+
+struct world_worker {
+    struct peer peer;
+    bool gone;
+    char *parts;
+    size_t parts_len;
+};
+
+struct world {
+    struct loop loop;
+    struct queue queue;
+    struct config *config;
+    struct settings settings;
+    struct peer smtpd;
+    bool smtpd_gone;
+    struct world_worker workers[8];
+    unsigned worker_count;
+    /* Answers to smtpd, newest. */
+    uint64_t committed, committed_transaction;
+    uint64_t failed_transaction;
+    enum spool_trouble failed_with;
+    struct message_spool_state state;
+    int opened_fd;
+    /* In order of arrival. */
+    struct world_job jobs[WORLD_JOBS_MAX];
+    unsigned job_count;
+};
+
+extern struct world world;
+
+int world_open(void **state);  /* set-up: one smtpd, worker 0 of delivery, worker 0 of local */
+int world_close(void **state); /* tear-down; forgets the store */
+void world_restart(void);      /* the queue alone ends and begins again; new peers */
+void world_reload(const char *more); /* settings with these lines besides */
+void world_run(void);          /* until nothing happens any more at this time */
+void world_pass(uint64_t ms);  /* time */
+
+/* Lines of recipients, blank-separated; the body is stored as it is. The id. */
+uint64_t world_accept(const char *sender, const char *recipients, struct view body);
+struct world_worker *world_add_worker(enum process kind, uint32_t index);
+void world_lose_worker(struct world_worker *w);
+
+/* The job number `n` of all; fails the test when there is none. */
+struct world_job *world_job(unsigned n);
+/* One recipient's result, by its place in the job, or all with UINT32_MAX. */
+void world_result(struct world_job *j, uint32_t n, enum outcome_class class,
+                  enum outcome_scope scope, unsigned code, const char *text);
+void world_end(struct world_job *j);
+/* All recipients, and the end. */
+void world_answer(struct world_job *j, enum outcome_class class, enum outcome_scope scope,
+                  unsigned code, const char *text);
+
+#endif
