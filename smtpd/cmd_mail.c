@@ -70,17 +70,15 @@ static struct step take_parameters(struct session *s, struct view args)
 struct step run_mail(struct session *s, struct view args)
 {
     struct address from;
-    struct view path;
     struct step step;
 
     if (!view_take_nocase(&args, VIEW("FROM:")))
         return step_refuse(s, 501, "5.5.4", "Syntax: MAIL FROM:<address>");
     args = view_trim(args);
-    path = args;
     if (!address_take_path(&args, false, &from) || (args.len > 0 && args.ptr[0] != ' ') ||
         (from.domain.len == 0 && !address_is_null(&from)))
         return step_refuse(s, 501, "5.1.7", "Bad sender address");
-    s->asked_sender = view_sub(path, 0, path.len - args.len);
+    s->asked_sender = address_said(&from);
     if (s->rules->spool->trouble != SPOOL_FINE)
         return step_trouble(s->state, s->rules->spool->trouble);
     step = take_parameters(s, args);

@@ -5,18 +5,16 @@
 
 enum { FIRST_RCPTS = 4 };
 
-/* "local@domain", kept for the message. */
-static bool keep_address(struct session *s, const struct address *a, struct view *copy)
+struct view address_said(const struct address *a)
 {
-    char room[ADDRESS_MAX + 1];
-    struct buf text = BUF_ON_ARRAY(room);
+    size_t domain_len = a->domain.len > 0 ? a->domain.len + 1 : 0;
 
-    return address_print(a, &text) && arena_copy(&s->transaction.arena, buf_view(&text), copy);
+    return view_make(a->local.ptr, a->local.len + domain_len);
 }
 
 bool transaction_begin(struct session *s, const struct address *from)
 {
-    return keep_address(s, from, &s->transaction.sender);
+    return arena_copy(&s->transaction.arena, address_said(from), &s->transaction.sender);
 }
 
 /* What "rcpt=local@domain" takes in an envelope; what is escaped there takes three bytes. */
@@ -55,7 +53,7 @@ static bool add_rcpt(struct session *s, const struct address *to)
     struct view copy;
 
     if (t->rcpt_count >= s->rules->settings->limits.recipients || !has_room(t) ||
-        !keep_address(s, to, &copy) ||
+        !arena_copy(&t->arena, address_said(to), &copy) ||
         t->rcpt_bytes + encoded_bytes(copy) > SESSION_RCPTS_BYTES_MAX)
         return false;
     t->rcpts[t->rcpt_count++].address = copy;
@@ -69,16 +67,14 @@ struct step run_rcpt(struct session *s, struct view args)
     const struct policy_reply *reply;
     struct address to;
     struct param p;
-    struct view path;
 
     if (!view_take_nocase(&args, VIEW("TO:")))
         return step_refuse(s, 501, "5.5.4", "Syntax: RCPT TO:<address>");
     args = view_trim(args);
-    path = args;
     if (!address_take_path(&args, false, &to) || (args.len > 0 && args.ptr[0] != ' ') ||
         address_is_null(&to))
         return step_refuse(s, 501, "5.1.3", "Bad recipient address");
-    s->asked_rcpt = view_sub(path, 0, path.len - args.len);
+    s->asked_rcpt = address_said(&to);
     switch (params_take(&args, &p)) {
     case PARAMS_END:
         break;

@@ -27,6 +27,8 @@ struct step step_trouble(enum session_state next, enum spool_trouble t);
 /* One command line, without its CRLF. `more_input`: the client did not wait for the answer. */
 struct step command_run(struct session *s, struct view line, bool more_input, bool *of_mail);
 
+/* "local@domain" as it was said; what was parsed lies together. */
+struct view address_said(const struct address *a);
 /* Keeps the sender; false: no room. */
 bool transaction_begin(struct session *s, const struct address *from) MUST_USE;
 

@@ -13,6 +13,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -737,6 +738,43 @@ static void drains_the_idle_at_once(void **state)
     assert_int_equal(emptied, 1);
 }
 
+static struct {
+    unsigned code;
+    char sender[64], recipient[64];
+} refusal;
+
+static void note_refusal(const struct session *s, const struct session_refusal *r)
+{
+    (void)s;
+    refusal.code = r->code;
+    snprintf(refusal.sender, sizeof(refusal.sender), "%.*s", VIEW_ARG(r->sender));
+    snprintf(refusal.recipient, sizeof(refusal.recipient), "%.*s", VIEW_ARG(r->recipient));
+}
+
+static void tells_who_was_refused(void **state)
+{
+    (void)state;
+    rules.refused = note_refusal;
+    connect_client();
+    say("HELO x\r\n");
+    say("MAIL FROM:<@a.test:a@there.test> SIZE=99999999999\r\n");
+    assert_int_equal(refusal.code, 552);
+    assert_string_equal(refusal.sender, "a@there.test");
+    assert_string_equal(refusal.recipient, "");
+    say("MAIL FROM:<b@there.test>\r\n");
+    say("RCPT TO:<\"c d\"@there.test>\r\n");
+    assert_int_equal(refusal.code, 554);
+    assert_string_equal(refusal.sender, "b@there.test");
+    assert_string_equal(refusal.recipient, "\"c d\"@there.test");
+    say("RCPT TO:<postmaster> X=1\r\n");
+    assert_int_equal(refusal.code, 555);
+    assert_string_equal(refusal.recipient, "postmaster");
+    say("RSET\r\nMAIL FROM:<> X\r\n");
+    assert_int_equal(refusal.code, 555);
+    assert_string_equal(refusal.sender, "");
+    pass_over();
+}
+
 /* ---- TLS ---- */
 
 static struct view print(BIO *bio, char *room, size_t size)
@@ -969,6 +1007,7 @@ int main(int argc, char **argv)
         TEST(drains),
         TEST(drains_in_time),
         TEST(drains_the_idle_at_once),
+        TEST(tells_who_was_refused),
         TEST(starts_tls),
         TEST(greets_under_tls),
         TEST(waits_for_a_handshake_not_for_ever),
