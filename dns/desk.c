@@ -82,7 +82,8 @@ static struct view explain(struct question *q, enum dns_result result, const cha
         buf_printf(&words, "%.*s takes no mail (null MX)", VIEW_ARG(name));
         break;
     case DNS_TEMPORARY:
-        buf_printf(&words, "%s, looking up the %s of %.*s", failure, what, VIEW_ARG(name));
+        buf_printf(&words, "%s, looking up the %s of %.*s", failure != NULL ? failure : "no answer",
+                   what, VIEW_ARG(name));
         break;
     case DNS_MALFORMED:
         buf_printf(&words, "malformed answer, looking up the %s of %.*s", what, VIEW_ARG(name));
