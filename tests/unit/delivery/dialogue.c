@@ -1,0 +1,173 @@
+#include "tests/unit/delivery/dialogue.h"
+
+#include "tests/unit/unit.h"
+
+enum { RCPTS_MAX = 200 };
+
+struct stage {
+    const struct dialogue *d;
+    struct client client;
+    struct client_message message;
+    unsigned started;
+    struct buf *said;
+};
+
+static const char *const scopes[] = { "rcpt", "message", "destination" };
+
+static void note_output(struct stage *s)
+{
+    struct view out = buf_view(&s->client.out);
+    struct view line;
+
+    while (view_take_line(&out, &line))
+        buf_printf(s->said, "%.*s\n", VIEW_ARG(line));
+    buf_clear(&s->client.out);
+}
+
+static void note_outcome(struct stage *s, const struct outcome *o)
+{
+    buf_printf(s->said, "%s ", outcome_class_name(o->class));
+    if (o->code != 0)
+        buf_printf(s->said, "%u ", o->code);
+    enhanced_print(o->enhanced, s->said);
+}
+
+static void note_verdict(struct stage *s, const struct client_verdict *v)
+{
+    if (v->rest)
+        buf_put(s->said, VIEW("[rest "));
+    else
+        buf_printf(s->said, "[%zu ", v->rcpt);
+    note_outcome(s, &v->outcome);
+    check(s->d->name, v->outcome.scope == (v->rest ? SCOPE_MESSAGE : SCOPE_RCPT));
+    buf_put(s->said, VIEW("]\n"));
+}
+
+static void note_end(struct stage *s)
+{
+    const struct outcome *o = client_why(&s->client);
+
+    buf_put(s->said, VIEW("[over "));
+    note_outcome(s, o);
+    buf_printf(s->said, " %s: %.*s while %.*s]\n", scopes[o->scope], VIEW_ARG(o->text),
+               VIEW_ARG(o->doing));
+}
+
+static void start_message(struct stage *s)
+{
+    struct client_verdict v;
+
+    if (s->started++ == MAX(s->d->messages, 1)) {
+        buf_put(s->said, VIEW("[quit]\n"));
+        client_quit(&s->client);
+        return;
+    }
+    buf_put(s->said, VIEW("[start]\n"));
+    if (client_start(&s->client, &s->message, &v))
+        note_verdict(s, &v);
+}
+
+/* False: nothing to do before the server speaks. */
+static bool fulfil(struct stage *s)
+{
+    note_output(s);
+    switch (client_wish(&s->client)) {
+    case CLIENT_WISH_NOTHING:
+        client_speak(&s->client);
+        return buf_len(&s->client.out) > 0;
+    case CLIENT_WISH_TLS:
+        buf_put(s->said, VIEW("[tls]\n"));
+        client_tls_ready(&s->client);
+        return true;
+    case CLIENT_WISH_BODY:
+        return false; /* at the end of the turn */
+    case CLIENT_WISH_MESSAGE:
+        start_message(s);
+        return true;
+    case CLIENT_WISH_CLOSE:
+        return false;
+    }
+    return false;
+}
+
+static void hear(struct stage *s, struct view input)
+{
+    struct client_verdict v;
+
+    while (client_hear(&s->client, &input, &v))
+        note_verdict(s, &v);
+    check(s->d->name, input.len == 0 || client_wish(&s->client) == CLIENT_WISH_CLOSE);
+    while (fulfil(s))
+        ;
+}
+
+static void take_turn(struct stage *s, struct view turn, struct cutter how)
+{
+    static char room[65536];
+    struct buf bytes = BUF_ON_ARRAY(room);
+    struct view rest, line;
+
+    while (view_take_line(&turn, &line))
+        buf_printf(&bytes, "%.*s\r\n", VIEW_ARG(line));
+    rest = buf_view(&bytes);
+    while (rest.len > 0 && client_wish(&s->client) != CLIENT_WISH_CLOSE) {
+        size_t len = how.seed == NULL ? how.most : 1 + (size_t)random_below(how.seed, how.most);
+
+        hear(s, view_sub(rest, 0, len));
+        rest = view_from(rest, len);
+    }
+}
+
+/* A server that is silent gets the content. */
+static void send_body(struct stage *s)
+{
+    if (client_wish(&s->client) != CLIENT_WISH_BODY)
+        return;
+    buf_put(s->said, VIEW("[body]\n"));
+    client_body_sent(&s->client);
+}
+
+static void run_turns(struct stage *s, struct cutter how)
+{
+    struct view turns = view_of(s->d->server);
+
+    while (turns.len > 0 && client_wish(&s->client) != CLIENT_WISH_CLOSE) {
+        struct view turn = view_take_until(&turns, '|');
+
+        if (view_equal(turn, VIEW("EOF")))
+            client_lost(&s->client, VIEW("closed"));
+        else if (view_equal(turn, VIEW("BODY")))
+            send_body(s);
+        else
+            take_turn(s, turn, how);
+    }
+}
+
+void dialogue_run(const struct dialogue *d, struct cutter how, struct buf *transcript)
+{
+    static char names[RCPTS_MAX][16];
+    static struct envelope_rcpt rcpts[RCPTS_MAX];
+    static struct stage stage;
+    struct stage *s = &stage;
+
+    *s = (struct stage){ .d = d, .said = transcript };
+    s->message.sender = VIEW("s@a.test");
+    s->message.rcpts = rcpts;
+    s->message.rcpt_count = d->rcpts > 0 ? d->rcpts : 2;
+    s->message.bytes = d->bytes > 0 ? d->bytes : 7;
+    s->message.eight_bit = d->eight_bit;
+    for (size_t i = 0; i < s->message.rcpt_count; i++) {
+        struct buf name = BUF_ON_ARRAY(names[i]);
+
+        buf_printf(&name, "r%zu@b.test", i);
+        rcpts[i].address = buf_view(&name);
+    }
+    client_init(&s->client, VIEW("me.test"), d->tls, d->implicit);
+    while (fulfil(s))
+        ;
+    run_turns(s, how);
+    note_output(s);
+    if (client_wish(&s->client) == CLIENT_WISH_CLOSE)
+        note_end(s);
+    client_release(&s->client);
+}

@@ -1,0 +1,35 @@
+/* A dialogue with the client engine: what the server says in turns, and a transcript of what the
+ * client said, decided and wished. */
+#ifndef TESTS_UNIT_DELIVERY_DIALOGUE_H
+#define TESTS_UNIT_DELIVERY_DIALOGUE_H
+
+#include "delivery/client.h"
+
+struct dialogue {
+    const char *name;
+    /* Turns, with '|' between them; each is heard when the client has said all it can. A line ends
+     * in "\n", sent as CRLF. A turn "EOF" is the end of the connection. */
+    const char *server;
+    /* What the client said, line by line as "...\n", and between it:
+     *   [tls] [body] [start] [quit]   wishes, as they are fulfilled
+     *   [1 failed 550 5.1.1]          a verdict on a recipient, by number, or on the "rest"
+     *   [over deferred 4.4.2 destination: text while doing] */
+    const char *transcript;
+    enum route_tls tls;
+    bool implicit;
+    unsigned rcpts;    /* default 2 */
+    unsigned messages; /* default 1 */
+    uint64_t bytes;    /* default 7 */
+    bool eight_bit;
+    bool whole_only; /* what is cut comes out another way, rightly */
+};
+
+/* How a turn is cut into pieces. */
+struct cutter {
+    size_t most;    /* bytes of a piece */
+    uint64_t *seed; /* NULL: always as long as possible */
+};
+
+void dialogue_run(const struct dialogue *d, struct cutter how, struct buf *transcript);
+
+#endif

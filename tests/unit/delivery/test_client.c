@@ -1,0 +1,395 @@
+#include "tests/unit/delivery/dialogue.h"
+
+#include "tests/unit/unit.h"
+
+#define HELLO      "220 mx.test ESMTP|250-mx.test\n250-SIZE 1000\n250-8BITMIME\n250 PIPELINING|"
+#define HELLO_SLOW "220 mx.test ESMTP|250 mx.test|"
+#define HELLO_TLS  "220 mx.test ESMTP|250-mx.test\n250-STARTTLS\n250 PIPELINING|"
+#define EHLO       "EHLO me.test\n"
+#define RCPTS      "RCPT TO:<r0@b.test>\nRCPT TO:<r1@b.test>\n"
+#define GROUP      "[start]\nMAIL FROM:<s@a.test> SIZE=7\n" RCPTS "DATA\n"
+#define GREETED    EHLO GROUP
+#define MAIL       "[start]\nMAIL FROM:<s@a.test>\n"
+#define RCPT0      "RCPT TO:<r0@b.test>\n"
+#define RCPT1      "RCPT TO:<r1@b.test>\n"
+#define QUIT       "[quit]\nQUIT\n"
+#define BYE        "[over deferred 221 4.0.0 destination: bye while sending QUIT]\n"
+#define GROUP_PLAIN "[start]\nMAIL FROM:<s@a.test>\n" RCPTS "DATA\n"
+
+static const struct dialogue cases[] = {
+    /* ---- a message ---- */
+    { .name = "pipelined",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|BODY|250 2.0.0 taken|221 bye",
+      .transcript = GREETED "[body]\n[rest delivered 250 2.0.0]\n" QUIT BYE },
+    { .name = "one by one",
+      .server = HELLO_SLOW "250 ok|250 ok|250 ok|354 go|BODY|250 taken|221 bye",
+      .transcript = EHLO MAIL RCPT0 RCPT1 "DATA\n[body]\n[rest delivered 250 2.0.0]\n" QUIT BYE },
+    { .name = "replies come in several groups",
+      .server = HELLO "250 ok\n250 ok|250 ok|354 go|BODY|250 taken",
+      .transcript = GREETED "[body]\n[rest delivered 250 2.0.0]\n" QUIT },
+    { .name = "replies of several lines",
+      .server = "220-mx.test\n220 hello|250-mx.test\n250 PIPELINING|"
+                "250-2.1.0 fine\n250 2.1.0 really\n250 ok\n251 ok\n354-go\n354 on|BODY|250-a\n250 b",
+      .transcript = EHLO GROUP_PLAIN "[body]\n[rest delivered 250 2.0.0]\n" QUIT },
+    { .name = "two messages",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|BODY|250 taken|"
+                      "250 ok\n250 ok\n250 ok\n354 go|BODY|250 taken|221 bye",
+      .messages = 2,
+      .transcript = GREETED "[body]\n[rest delivered 250 2.0.0]\n" GROUP
+                            "[body]\n[rest delivered 250 2.0.0]\n" QUIT BYE },
+    { .name = "8-bit content, offered",
+      .server = HELLO "250 ok",
+      .eight_bit = true,
+      .rcpts = 1,
+      .transcript = EHLO "[start]\nMAIL FROM:<s@a.test> SIZE=7 BODY=8BITMIME\n" RCPT0 "DATA\n" },
+    { .name = "8-bit content, not offered",
+      .server = HELLO_SLOW,
+      .eight_bit = true,
+      .transcript = EHLO MAIL },
+    { .name = "HELO",
+      .server = "220 mx|502 what|250 mx|250 ok|250 ok|250 ok|354 go|BODY|250 taken",
+      .transcript = EHLO "HELO me.test\n" MAIL RCPT0 RCPT1
+                         "DATA\n[body]\n[rest delivered 250 2.0.0]\n" QUIT },
+
+    /* ---- size ---- */
+    { .name = "too large",
+      .server = HELLO "221 bye",
+      .bytes = 1001,
+      .transcript = EHLO "[start]\n[rest failed 5.3.4]\n" QUIT BYE },
+    { .name = "just not too large",
+      .server = HELLO,
+      .bytes = 1000,
+      .rcpts = 1,
+      .transcript = EHLO "[start]\nMAIL FROM:<s@a.test> SIZE=1000\n" RCPT0 "DATA\n" },
+    { .name = "size without a limit",
+      .server = "220 mx|250-mx\n250 SIZE|",
+      .bytes = 2000,
+      .transcript = EHLO "[start]\nMAIL FROM:<s@a.test> SIZE=2000\n" },
+    { .name = "size zero is no limit",
+      .server = "220 mx|250-mx\n250 SIZE 0|",
+      .bytes = 2000,
+      .transcript = EHLO "[start]\nMAIL FROM:<s@a.test> SIZE=2000\n" },
+
+    /* ---- recipients ---- */
+    { .name = "one recipient refused",
+      .server = HELLO "250 ok\n550 5.1.1 who\n250 ok\n354 go|BODY|250 taken",
+      .transcript = GREETED "[0 failed 550 5.1.1]\n[body]\n[rest delivered 250 2.0.0]\n" QUIT },
+    { .name = "one recipient put off",
+      .server = HELLO "250 ok\n250 ok\n450 4.2.1 later\n354 go|BODY|250 taken",
+      .transcript = GREETED "[1 deferred 450 4.2.1]\n[body]\n[rest delivered 250 2.0.0]\n" QUIT },
+    { .name = "one refused, one put off, then 503",
+      .server = HELLO "250 ok\n550 who\n450 later\n503 no recipients|250 reset|221 bye",
+      .transcript = GREETED "[0 failed 550 5.0.0]\n[1 deferred 450 4.0.0]\nRSET\n" QUIT BYE },
+    { .name = "all refused, but 354",
+      .server = HELLO "250 ok\n550 who\n550 who\n354 go|554 no recipients|250 reset|221 bye",
+      .transcript = GREETED "[0 failed 550 5.0.0]\n[1 failed 550 5.0.0]\n.\nRSET\n" QUIT BYE },
+    { .name = "all refused, but 354 and 250",
+      .server = HELLO "250 ok\n550 who\n550 who\n354 go|250 taken|250 reset|221 bye",
+      .transcript = GREETED "[0 failed 550 5.0.0]\n[1 failed 550 5.0.0]\n.\nRSET\n" QUIT BYE },
+    { .name = "all refused one by one: no DATA",
+      .server = HELLO_SLOW "250 ok|550 who|553 who|250 reset|221 bye",
+      .transcript = EHLO MAIL RCPT0 "[0 failed 550 5.0.0]\n" RCPT1
+                                    "[1 failed 553 5.0.0]\nRSET\n" QUIT BYE },
+    { .name = "552 is too many recipients",
+      .server = HELLO "250 ok\n250 ok\n552 too many\n354 go|BODY|250 taken",
+      .transcript = GREETED "[1 deferred 552 4.0.0]\n[body]\n[rest delivered 250 2.0.0]\n" QUIT },
+    { .name = "552 5.5.3 is too many recipients",
+      .server = HELLO "250 ok\n250 ok\n552 5.5.3 too many\n354 go",
+      .transcript = GREETED "[1 deferred 552 4.5.3]\n" },
+    { .name = "552 5.2.2 is a full mailbox",
+      .server = HELLO "250 ok\n250 ok\n552 5.2.2 full\n354 go",
+      .transcript = GREETED "[1 failed 552 5.2.2]\n" },
+    { .name = "421 to a recipient decides nothing",
+      .server = HELLO "250 ok\n421 4.3.2 closing",
+      .transcript =
+          GREETED "[over deferred 421 4.3.2 destination: closing while sending RCPT TO]\n" },
+
+    /* ---- the message refused ---- */
+    { .name = "sender refused",
+      .server = HELLO "550 5.7.1 no\n503 no\n503 no\n503 no|250 reset|221 bye",
+      .transcript = GREETED "[rest failed 550 5.7.1]\nRSET\n" QUIT BYE },
+    { .name = "sender put off one by one: nothing follows",
+      .server = HELLO_SLOW "451 later|250 reset|221 bye",
+      .transcript = EHLO MAIL "[rest deferred 451 4.0.0]\nRSET\n" QUIT BYE },
+    { .name = "sender refused, everything else taken",
+      .server = HELLO "550 no\n250 ok\n250 ok\n354 go|250 taken|250 reset|221 bye",
+      .transcript = GREETED "[rest failed 550 5.0.0]\n.\nRSET\n" QUIT BYE },
+    { .name = "421 to MAIL",
+      .server = HELLO "421 later",
+      .transcript =
+          GREETED "[over deferred 421 4.0.0 destination: later while sending MAIL FROM]\n" },
+    { .name = "DATA refused",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n554 5.5.1 no|250 reset",
+      .transcript = GREETED "[rest failed 554 5.5.1]\nRSET\n" QUIT },
+    { .name = "DATA put off",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n451 no|250 reset",
+      .transcript = GREETED "[rest deferred 451 4.0.0]\nRSET\n" QUIT },
+    { .name = "421 to DATA",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n421 no",
+      .transcript =
+          GREETED "[over deferred 421 4.0.0 destination: no while sending DATA]\n" },
+    { .name = "refused after the dot",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|BODY|554 5.6.0 spam|250 reset",
+      .transcript = GREETED "[body]\n[rest failed 554 5.6.0]\nRSET\n" QUIT },
+    { .name = "put off after the dot",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|BODY|452 4.3.1 full|250 reset",
+      .transcript = GREETED "[body]\n[rest deferred 452 4.3.1]\nRSET\n" QUIT },
+    { .name = "421 after the dot",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|BODY|421 4.3.0 bye",
+      .transcript = GREETED "[body]\n[rest deferred 421 4.3.0]\n[over deferred 421 4.3.0 "
+                            "destination: bye while waiting for the reply to the message]\n" },
+    { .name = "refused before the dot",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|552 5.3.4 too big",
+      .transcript = GREETED "[rest failed 552 5.3.4]\n[over failed 552 5.3.4 message: too big "
+                            "while sending the message]\n" },
+    { .name = "taken before the dot is not taken",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|250 taken",
+      .transcript = GREETED "[over deferred 4.5.0 message: a reply before the end of the message "
+                            "while sending the message]\n" },
+    { .name = "RSET refused",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n554 no|500 what",
+      .transcript = GREETED "[rest failed 554 5.0.0]\nRSET\nQUIT\n[over deferred 500 4.0.0 "
+                            "destination: what while sending RSET]\n" },
+
+    /* ---- the host refused ---- */
+    { .name = "greeting 554",
+      .server = "554 5.7.1 go away",
+      .transcript = "QUIT\n[over deferred 554 4.7.1 destination: go away while waiting for the "
+                    "greeting]\n" },
+    { .name = "greeting 450",
+      .server = "450 busy",
+      .transcript =
+          "QUIT\n[over deferred 450 4.0.0 destination: busy while waiting for the greeting]\n" },
+    { .name = "greeting 421",
+      .server = "421 busy",
+      .transcript =
+          "[over deferred 421 4.0.0 destination: busy while waiting for the greeting]\n" },
+    { .name = "EHLO put off",
+      .server = "220 mx|450 later",
+      .transcript = EHLO "QUIT\n[over deferred 450 4.0.0 destination: later while sending EHLO]\n" },
+    { .name = "EHLO and HELO refused",
+      .server = "220 mx|502 what|504 who",
+      .transcript = EHLO "HELO me.test\nQUIT\n[over deferred 504 4.0.0 destination: who while "
+                         "sending HELO]\n" },
+    { .name = "421 to EHLO",
+      .server = "220 mx|421 later",
+      .transcript = EHLO "[over deferred 421 4.0.0 destination: later while sending EHLO]\n" },
+
+    /* ---- TLS ---- */
+    { .name = "TLS offered, taken",
+      .server = HELLO_TLS "220 go|250-mx\n250 SIZE|250 ok|",
+      .transcript = EHLO "STARTTLS\n[tls]\n" EHLO "[start]\nMAIL FROM:<s@a.test> SIZE=7\n" RCPT0 },
+    { .name = "TLS offered, not wanted",
+      .server = HELLO_TLS,
+      .tls = ROUTE_TLS_NONE,
+      .transcript = EHLO GROUP_PLAIN },
+    { .name = "TLS offered, refused: plain text",
+      .server = HELLO_TLS "454 not now|",
+      .transcript = EHLO "STARTTLS\n" GROUP_PLAIN },
+    { .name = "TLS required, refused",
+      .server = HELLO_TLS "454 4.7.0 not now|",
+      .tls = ROUTE_TLS_REQUIRED,
+      .transcript = EHLO "STARTTLS\nQUIT\n[over deferred 454 4.7.0 destination: not now while "
+                         "sending STARTTLS]\n" },
+    { .name = "TLS required, not offered",
+      .server = HELLO,
+      .tls = ROUTE_TLS_REQUIRED,
+      .transcript = EHLO "QUIT\n[over deferred 4.7.10 destination: TLS is required, and the host "
+                         "does not offer it while sending EHLO]\n" },
+    { .name = "TLS required, only HELO",
+      .server = "220 mx|502 what|250 mx",
+      .tls = ROUTE_TLS_REQUIRED,
+      .transcript = EHLO "HELO me.test\nQUIT\n[over deferred 4.7.10 destination: TLS is required, "
+                         "and the host does not offer it while sending HELO]\n" },
+    { .name = "TLS required, taken",
+      .server = HELLO_TLS "220 go|250-mx\n250-STARTTLS\n250 PIPELINING|",
+      .tls = ROUTE_TLS_REQUIRED,
+      .transcript = EHLO "STARTTLS\n[tls]\n" EHLO GROUP_PLAIN },
+    { .name = "TLS from the first byte",
+      .server = "220 mx|250-mx\n250-STARTTLS\n250 PIPELINING|",
+      .implicit = true,
+      .transcript = "[tls]\n" EHLO GROUP_PLAIN },
+    { .name = "injection behind STARTTLS",
+      .server = HELLO_TLS "220 go\n250-mx\n250 AUTH|",
+      .whole_only = true,
+      .transcript = EHLO "STARTTLS\n[over deferred 4.5.0 destination: more was said than had been "
+                         "asked while sending STARTTLS]\n" },
+
+    /* ---- nonsense ---- */
+    { .name = "garbage for a greeting",
+      .server = "hello",
+      .transcript = "[over deferred 4.5.0 destination: a malformed reply while waiting for the "
+                    "greeting]\n" },
+    { .name = "354 to EHLO",
+      .server = "220 mx|354 what",
+      .transcript = EHLO "[over deferred 4.5.0 destination: a reply that fits no command while "
+                         "sending EHLO]\n" },
+    { .name = "354 to a recipient",
+      .server = HELLO "250 ok\n354 go",
+      .transcript = GREETED "[over deferred 4.5.0 destination: a reply that fits no command while "
+                            "sending RCPT TO]\n" },
+    { .name = "mixed codes",
+      .server = HELLO "250-ok\n550 no",
+      .transcript = GREETED "[over deferred 4.5.0 destination: a malformed reply while sending "
+                            "MAIL FROM]\n" },
+    { .name = "250 to DATA",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n250 go",
+      .transcript = GREETED "[over deferred 4.5.0 destination: DATA was answered like another "
+                            "command while sending DATA]\n" },
+    { .name = "334 to DATA",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n334 go",
+      .transcript = GREETED "[over deferred 4.5.0 destination: a reply that does not fit DATA "
+                            "while sending DATA]\n" },
+    { .name = "garbage after the dot",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|BODY|taken\n250 taken",
+      .transcript = GREETED "[body]\n[over deferred 4.5.0 message: a malformed reply while "
+                            "waiting for the reply to the message]\n" },
+    { .name = "354 after the dot",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|BODY|354 go",
+      .transcript = GREETED "[body]\n[over deferred 4.5.0 message: a reply that fits no command "
+                            "while waiting for the reply to the message]\n" },
+    { .name = "two greetings",
+      .server = "220 mx\n220 mx",
+      .whole_only = true,
+      .transcript = "[over deferred 4.5.0 destination: more was said than had been asked while "
+                    "waiting for the greeting]\n" },
+    { .name = "two replies to the dot",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|BODY|250 taken\n250 taken",
+      .whole_only = true,
+      .messages = 2,
+      .transcript = GREETED "[body]\n[rest delivered 250 2.0.0]\n[over deferred 4.5.0 message: "
+                            "more was said than had been asked while waiting for the reply to the "
+                            "message]\n" },
+
+    /* ---- closed ---- */
+    { .name = "closed before the greeting",
+      .server = "EOF",
+      .transcript =
+          "[over deferred 4.4.2 destination: closed while waiting for the greeting]\n" },
+    { .name = "closed at EHLO",
+      .server = "220 mx|EOF",
+      .transcript = EHLO "[over deferred 4.4.2 destination: closed while sending EHLO]\n" },
+    { .name = "closed at STARTTLS",
+      .server = HELLO_TLS "EOF",
+      .transcript =
+          EHLO "STARTTLS\n[over deferred 4.4.2 destination: closed while sending STARTTLS]\n" },
+    { .name = "closed at MAIL",
+      .server = HELLO "EOF",
+      .transcript = GREETED "[over deferred 4.4.2 destination: closed while sending MAIL FROM]\n" },
+    { .name = "closed at RCPT",
+      .server = HELLO "250 ok\n250 ok|EOF",
+      .transcript = GREETED "[over deferred 4.4.2 destination: closed while sending RCPT TO]\n" },
+    { .name = "closed at DATA",
+      .server = HELLO "250 ok\n250 ok\n250 ok|EOF",
+      .transcript = GREETED "[over deferred 4.4.2 destination: closed while sending DATA]\n" },
+    { .name = "closed in the message",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|EOF",
+      .transcript =
+          GREETED "[over deferred 4.4.2 message: closed while sending the message]\n" },
+    { .name = "closed after the dot",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|BODY|EOF",
+      .transcript = GREETED "[body]\n[over deferred 4.4.2 message: closed while waiting for the "
+                            "reply to the message]\n" },
+    { .name = "closed within the reply to the dot",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|BODY|250-taken|EOF",
+      .transcript = GREETED "[body]\n[over deferred 4.4.2 message: closed while waiting for the "
+                            "reply to the message]\n" },
+    { .name = "closed at QUIT",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|BODY|250 taken|EOF",
+      .transcript = GREETED "[body]\n[rest delivered 250 2.0.0]\n" QUIT
+                            "[over deferred 4.4.2 destination: closed while sending QUIT]\n" },
+};
+
+static void run_case(const struct dialogue *d, struct cutter how)
+{
+    static char room[65536];
+    struct buf transcript = BUF_ON_ARRAY(room);
+
+    dialogue_run(d, how, &transcript);
+    check_view(d->name, buf_view(&transcript), view_of(d->transcript));
+}
+
+static void holds_dialogues(void **state)
+{
+    uint64_t seed = 1;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        run_case(&cases[i], (struct cutter){ SIZE_MAX, NULL });
+        if (cases[i].whole_only)
+            continue;
+        run_case(&cases[i], (struct cutter){ 1, NULL });
+        for (int round = 0; round < 20; round++)
+            run_case(&cases[i], (struct cutter){ 20, &seed });
+    }
+}
+
+/* More recipients than the window holds: the rest is said as replies come. */
+static void keeps_the_window(void **state)
+{
+    static char server[16384], room[65536];
+    struct buf script = BUF_ON_ARRAY(server);
+    struct buf transcript = BUF_ON_ARRAY(room);
+    struct dialogue d = { .name = "window", .rcpts = 150 };
+    struct view rest;
+    size_t rcpts = 0;
+
+    (void)state;
+    buf_put(&script, VIEW(HELLO));
+    for (unsigned i = 0; i < 151; i++)
+        buf_put(&script, VIEW("250 ok|"));
+    buf_put(&script, VIEW("354 go|BODY|250 taken|"));
+    buf_put_byte(&script, '\0');
+    d.server = server;
+    dialogue_run(&d, (struct cutter){ SIZE_MAX, NULL }, &transcript);
+    for (rest = buf_view(&transcript); rest.len > 0;) {
+        struct view line;
+
+        assert_true(view_take_line(&rest, &line));
+        rcpts += view_starts(line, VIEW("RCPT TO:"));
+    }
+    assert_int_equal(rcpts, 150);
+    assert_true(view_find_view(buf_view(&transcript),
+                               VIEW("<r149@b.test>\nDATA\n[body]\n[rest delivered 250 2.0.0]\n")) <
+                buf_len(&transcript));
+}
+
+static void knows_when_the_dot_is_past(void **state)
+{
+    static struct client c;
+    static const struct envelope_rcpt rcpt = { VIEW_INIT("a@b.test") };
+    const struct client_message m = { VIEW_EMPTY, &rcpt, 1, 0, false };
+    struct view hello = VIEW("220 x\r\n"), ehlo = VIEW("250-x\r\n250 PIPELINING\r\n");
+    struct view taken = VIEW("250 x\r\n250 x\r\n354 x\r\n");
+    struct timeouts_settings t = { .greeting = 1, .mail = 2, .block = 3, .final = 4 };
+    struct client_verdict v;
+
+    (void)state;
+    client_init(&c, VIEW("me.test"), ROUTE_TLS_NONE, false);
+    assert_int_equal(client_timeout_ms(&c, &t), 1);
+    assert_false(client_hear(&c, &hello, &v));
+    assert_false(client_hear(&c, &ehlo, &v));
+    assert_false(client_start(&c, &m, &v));
+    assert_int_equal(client_timeout_ms(&c, &t), 2);
+    assert_false(client_hear(&c, &taken, &v));
+    assert_int_equal(client_wish(&c), CLIENT_WISH_BODY);
+    assert_int_equal(client_timeout_ms(&c, &t), 3);
+    assert_false(client_is_past_dot(&c));
+    client_body_sent(&c);
+    assert_int_equal(client_timeout_ms(&c, &t), 4);
+    assert_true(client_is_past_dot(&c));
+    client_lost(&c, VIEW("closed"));
+    assert_true(client_is_past_dot(&c));
+    client_release(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(holds_dialogues),
+        cmocka_unit_test(keeps_the_window),
+        cmocka_unit_test(knows_when_the_dot_is_past),
+    };
+
+    return cmocka_run_group_tests_name("client", tests, NULL, NULL);
+}

@@ -1,0 +1,44 @@
+#include "delivery/ext.h"
+
+#include "tests/unit/unit.h"
+
+static const struct {
+    const char *name, *text;
+    struct ext ext;
+} cases[] = {
+    { "nothing", "mx.test", { .pipelining = false } },
+    { "empty", "", { .pipelining = false } },
+    { "all", "mx.test\nPIPELINING\nSIZE 1000\n8BITMIME\nSTARTTLS",
+      { .pipelining = true, .eight_bit = true, .starttls = true, .size = true, .size_most = 1000 } },
+    { "case", "mx.test\npipelining\nSize 5", { .pipelining = true, .size = true, .size_most = 5 } },
+    { "the first line is no keyword", "PIPELINING\nX", { .pipelining = false } },
+    { "unknown", "mx.test\nAUTH PLAIN\nX-FOO\n\nHELP", { .pipelining = false } },
+    { "size without a value", "mx.test\nSIZE", { .size = true } },
+    { "size with garbage", "mx.test\nSIZE 1e9", { .size = true } },
+    { "size beyond 64 bits", "mx.test\nSIZE 99999999999999999999", { .size = true } },
+    { "only whole words", "mx.test\nSTARTTLSX\nPIPELINING=1", { .pipelining = false } },
+};
+
+static void reads_announcements(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct ext got;
+
+        ext_read(view_of(cases[i].text), &got);
+        check(cases[i].name, got.pipelining == cases[i].ext.pipelining);
+        check(cases[i].name, got.eight_bit == cases[i].ext.eight_bit);
+        check(cases[i].name, got.starttls == cases[i].ext.starttls);
+        check(cases[i].name, got.size == cases[i].ext.size);
+        check(cases[i].name, got.size_most == cases[i].ext.size_most);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_announcements),
+    };
+
+    return cmocka_run_group_tests_name("ext", tests, NULL, NULL);
+}

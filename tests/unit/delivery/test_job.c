@@ -1,0 +1,226 @@
+#include "delivery/job.h"
+
+#include "common/crc32c.h"
+#include "common/memory.h"
+#include "tests/unit/unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const struct {
+    const char *name;
+    struct view body, sent;
+} contents[] = {
+    { "empty", VIEW_INIT(""), VIEW_INIT(".\r\n") },
+    { "a line", VIEW_INIT("hello\r\n"), VIEW_INIT("hello\r\n.\r\n") },
+    { "dots", VIEW_INIT(".\r\n..\r\na.b\r\n.c\r\n"),
+      VIEW_INIT("..\r\n...\r\na.b\r\n..c\r\n.\r\n") },
+    { "a header", VIEW_INIT("A: b\r\n\r\n.\r\n"), VIEW_INIT("A: b\r\n\r\n..\r\n.\r\n") },
+    { "the last line is open", VIEW_INIT("hello"), VIEW_INIT("hello\r\n.\r\n") },
+};
+
+enum where { IN_PACKET, IN_PARTS, IN_FILE, PLACES };
+static const char *const place_names[] = { "in the packet", "in parts", "in a file" };
+
+static char packet_room[CHANNEL_PACKET_MAX], rcpts_room[1024];
+
+static struct message_job_start start_of(struct view body)
+{
+    struct buf rcpts = BUF_ON_ARRAY(rcpts_room);
+    struct message_job_start m = { .job = 7,
+                                   .message = 1,
+                                   .hop_kind = HOP_MX,
+                                   .hop_name = VIEW_INIT("b.test"),
+                                   .host = VIEW_INIT("b.test"),
+                                   .port = 25,
+                                   .body_bytes = body.len,
+                                   .body_crc = crc32c(0, body),
+                                   .sender = VIEW_INIT("s@a.test"),
+                                   .rcpt_count = 2,
+                                   .body = body };
+    struct job_rcpt a = { 3, VIEW_INIT("a@b.test") }, b = { 9, VIEW_INIT("b@b.test") };
+
+    assert_true(job_rcpts_put(&rcpts, &a) && job_rcpts_put(&rcpts, &b));
+    m.rcpts = buf_view(&rcpts);
+    return m;
+}
+
+static struct job *decode(const struct message_job_start *m, struct job_body *parts, int fd)
+{
+    struct buf packet = BUF_ON_ARRAY(packet_room);
+    enum message type;
+    struct view fields;
+
+    assert_true(message_job_start_encode(m, &packet));
+    assert_true(message_open(buf_view(&packet), &type, &fields));
+    return job_new(fields, parts, fd);
+}
+
+static int make_file(struct view body)
+{
+    int fd = memfd_create("body", MFD_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_true(body.len == 0 || write(fd, body.ptr, body.len) == (ssize_t)body.len);
+    return fd;
+}
+
+static struct job *make_job(struct view body, enum where where)
+{
+    struct message_job_start m = start_of(body);
+    struct job_body *parts = NULL;
+    int fd = -1;
+
+    if (where == IN_PARTS) {
+        parts = memory_new(sizeof(*parts));
+        parts->len = body.len / 2;
+        parts->bytes = memory_copy(view_sub(body, 0, parts->len));
+        m.body = view_from(body, parts->len);
+    } else if (where == IN_FILE) {
+        m.big = true;
+        m.body = VIEW_EMPTY;
+        fd = make_file(body);
+    }
+    return decode(&m, parts, fd);
+}
+
+/* Everything that the job puts into a buffer of `room` bytes, emptied as often as it is needed. */
+static enum job_content drain(struct job *j, size_t room, struct buf *all)
+{
+    char *bytes = memory_new(room);
+    enum job_content result;
+
+    do {
+        struct buf out = buf_on(bytes, room);
+
+        result = job_put_content(j, &out);
+        assert_true(buf_put(all, buf_view(&out)));
+    } while (result == JOB_CONTENT_MORE);
+    free(bytes);
+    return result;
+}
+
+static void sends_content(void **state)
+{
+    char room[256];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(contents); i++) {
+        for (unsigned where = 0; where < PLACES; where++) {
+            struct job *j = make_job(contents[i].body, (enum where)where);
+
+            check(contents[i].name, j != NULL);
+            for (size_t size = 5; size < 40; size++) {
+                struct buf all = BUF_ON_ARRAY(room);
+
+                job_rewind(j);
+                check(place_names[where], drain(j, size, &all) == JOB_CONTENT_DONE);
+                check_view(contents[i].name, buf_view(&all), contents[i].sent);
+            }
+            job_free(&j);
+        }
+    }
+}
+
+/* Larger than a piece that is read at once, with a dot at every line and so at every cut. */
+static void sends_a_large_file(void **state)
+{
+    size_t len = 3 * JOB_PIECE_BYTES + 6, lines = len / 3;
+    char *bytes = memory_new(len);
+    struct job *j;
+    struct buf all;
+
+    (void)state;
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = ".\r\n"[i % 3];
+    j = make_job(view_make(bytes, len), IN_FILE);
+    buf_new(&all, len * 2);
+    assert_non_null(j);
+    assert_int_equal(drain(j, 16384, &all), JOB_CONTENT_DONE);
+    assert_int_equal(buf_len(&all), lines * 4 + 3);
+    for (size_t i = 0; i < lines; i++)
+        assert_memory_equal(buf_view(&all).ptr + i * 4, "..\r\n", 4);
+    buf_free(&all);
+    job_free(&j);
+    free(bytes);
+}
+
+static void refuses_damage(void **state)
+{
+    struct message_job_start m = start_of(VIEW("hello\r\n"));
+    char room[64];
+    struct buf all = BUF_ON_ARRAY(room);
+    struct job *j;
+
+    (void)state;
+    m.body_crc++;
+    j = decode(&m, NULL, -1);
+    assert_non_null(j);
+    assert_int_equal(drain(j, 64, &all), JOB_CONTENT_DAMAGED);
+    assert_true(view_equal(buf_view(&all), VIEW("hello\r\n")));
+    job_free(&j);
+
+    buf_clear(&all);
+    m = start_of(VIEW("hello\r\n"));
+    m.big = true;
+    m.body = VIEW_EMPTY;
+    j = decode(&m, NULL, make_file(VIEW("hell")));
+    assert_non_null(j);
+    assert_int_equal(drain(j, 64, &all), JOB_CONTENT_DAMAGED);
+    assert_true(view_equal(buf_view(&all), VIEW("hell")));
+    job_free(&j);
+}
+
+static void refuses_nonsense(void **state)
+{
+    struct message_job_start m;
+
+    (void)state;
+    m = start_of(VIEW("hello\r\n"));
+    m.body_bytes++;
+    assert_null(decode(&m, NULL, -1)); /* a body that is too short */
+    m = start_of(VIEW("hello\r\n"));
+    m.big = true;
+    assert_null(decode(&m, NULL, -1)); /* a file that is not there */
+    m = start_of(VIEW("hello\r\n"));
+    assert_null(decode(&m, NULL, make_file(VIEW("x")))); /* one that nobody spoke of */
+    m = start_of(VIEW("hello\r\n"));
+    m.rcpt_count = 0;
+    assert_null(decode(&m, NULL, -1));
+    m.rcpt_count = 1;
+    assert_null(decode(&m, NULL, -1)); /* a recipient is left over */
+    m.rcpt_count = 3;
+    assert_null(decode(&m, NULL, -1)); /* one is missing */
+    m = start_of(VIEW("hello\r\n"));
+    m.hop_kind = HOP_LOCAL;
+    assert_null(decode(&m, NULL, -1));
+}
+
+static void counts_decisions(void **state)
+{
+    static const struct outcome o = { .class = OUTCOME_FAILED, .enhanced = { 5, 0, 0 } };
+    struct job *j = make_job(VIEW("x\r\n"), IN_PACKET);
+
+    (void)state;
+    assert_true(job_is_untouched(j));
+    assert_int_equal(j->indexes[1], 9);
+    job_decide(j, 1, &o, 0);
+    assert_false(job_is_untouched(j));
+    assert_int_equal(j->undecided, 1);
+    job_decide_rest(j, &o, 0);
+    assert_int_equal(j->undecided, 0);
+    job_free(&j);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sends_content),    cmocka_unit_test(sends_a_large_file),
+        cmocka_unit_test(refuses_damage),   cmocka_unit_test(refuses_nonsense),
+        cmocka_unit_test(counts_decisions),
+    };
+
+    return cmocka_run_group_tests_name("job", tests, NULL, NULL);
+}

@@ -1,0 +1,358 @@
+#include "delivery/route.h"
+
+#include "tests/unit/unit.h"
+
+#include <ifaddrs.h>
+#include <string.h>
+
+#define LIMITS .concurrency = 20, .hosts = 5, .addresses = 8, .port = 25
+
+/* `world` has an answer a line: "NAME mx 10 HOST 20 HOST", "NAME a ADDRESS ADDRESS", and for what
+ * is not there "NAME nxdomain|nohosts|null|servfail|malformed". Every address that is tried fails.
+ * The transcript tells what was asked and tried. */
+static const struct {
+    const char *name, *world, *transcript;
+    enum hop_kind kind; /* default HOP_LOCAL stands for HOP_MX */
+    const char *target; /* default b.test */
+    bool loopback;
+    uint64_t hosts, addresses; /* defaults 5, 8 */
+} cases[] = {
+    { .name = "two hosts, in order, one after the other",
+      .world = "b.test mx 10 mx1.test 20 mx2.test\nmx1.test a 2001:db8::1 192.0.2.1\n"
+               "mx2.test a 192.0.2.2",
+      .transcript = "mx b.test\na mx1.test\nmx1.test [2001:db8::1]:25\nmx1.test 192.0.2.1:25\n"
+                    "a mx2.test\nmx2.test 192.0.2.2:25\nend" },
+    { .name = "implicit MX",
+      .world = "b.test implicit\nb.test a 192.0.2.1",
+      .transcript = "mx b.test\na b.test\nb.test 192.0.2.1:25\nend" },
+    { .name = "no such domain",
+      .world = "b.test nxdomain",
+      .transcript = "mx b.test\nend failed 5.1.2 the domain does not exist (b.test) while looking "
+                    "up the mail hosts" },
+    { .name = "no mail host",
+      .world = "b.test nohosts",
+      .transcript = "mx b.test\nend failed 5.4.4 the domain has no mail host and no address "
+                    "(b.test) while looking up the mail hosts" },
+    { .name = "null MX",
+      .world = "b.test null",
+      .transcript = "mx b.test\nend failed 5.1.10 the domain takes no mail (null MX) (b.test) "
+                    "while looking up the mail hosts" },
+    { .name = "server failure",
+      .world = "b.test servfail",
+      .transcript = "mx b.test\nend deferred 4.4.3 the mail hosts cannot be looked up (words) "
+                    "while looking up the mail hosts" },
+    { .name = "malformed answer",
+      .world = "b.test malformed",
+      .transcript = "mx b.test\nend deferred 4.4.3 the mail hosts cannot be looked up (words) "
+                    "while looking up the mail hosts" },
+    { .name = "a dangling host is passed over",
+      .world = "b.test mx 10 mx1.test 20 mx2.test\nmx1.test nxdomain\nmx2.test a 192.0.2.2",
+      .transcript = "mx b.test\na mx1.test\na mx2.test\nmx2.test 192.0.2.2:25\nend" },
+    { .name = "only dangling hosts",
+      .world = "b.test mx 10 mx1.test 20 mx2.test\nmx1.test nxdomain\nmx2.test nohosts",
+      .transcript = "mx b.test\na mx1.test\na mx2.test\nend failed 5.4.4 no mail host has an "
+                    "address that can be used (b.test) while looking up the address" },
+    { .name = "dangling, or not to be looked up: later",
+      .world = "b.test mx 10 mx1.test 20 mx2.test\nmx1.test servfail\nmx2.test nxdomain",
+      .transcript = "mx b.test\na mx1.test\na mx2.test\nend deferred 4.4.3 a mail host cannot be "
+                    "looked up (words) while looking up the address" },
+    { .name = "addresses that nobody may use",
+      .world = "b.test mx 10 mx1.test\nmx1.test a 0.0.0.0 255.255.255.255 224.0.0.1 169.254.1.1 "
+               "fe80::1 :: ff02::1 127.0.0.1 ::1",
+      .transcript = "mx b.test\na mx1.test\nend failed 5.4.4 no mail host has an address that can "
+                    "be used (b.test) while looking up the address" },
+    { .name = "loopback is passed over",
+      .world = "b.test mx 10 mx1.test 20 mx2.test\nmx1.test a 127.0.0.1\nmx2.test a 192.0.2.2",
+      .transcript = "mx b.test\na mx1.test\na mx2.test\nmx2.test 192.0.2.2:25\nend" },
+    { .name = "loopback, allowed",
+      .world = "b.test mx 10 mx1.test\nmx1.test a 127.0.0.9",
+      .loopback = true,
+      .transcript = "mx b.test\na mx1.test\nmx1.test 127.0.0.9:25\nend" },
+    { .name = "we are the best host",
+      .world = "b.test mx 10 me.test 20 mx2.test",
+      .transcript = "mx b.test\nend failed 5.4.6 mail for this domain comes back to this host "
+                    "(b.test) while looking up the address" },
+    { .name = "we are the second: only the better one",
+      .world = "b.test mx 10 mx1.test 20 ME.test 20 mx2.test 30 mx3.test\nmx1.test a 192.0.2.1",
+      .transcript = "mx b.test\na mx1.test\nmx1.test 192.0.2.1:25\nend" },
+    { .name = "equal to us by name: dropped",
+      .world = "b.test mx 10 mx1.test 10 me.test",
+      .transcript = "mx b.test\nend failed 5.4.6 mail for this domain comes back to this host "
+                    "(b.test) while looking up the address" },
+    { .name = "our own domain without MX",
+      .target = "me.test",
+      .world = "me.test implicit",
+      .transcript = "mx me.test\nend failed 5.4.6 mail for this domain comes back to this host "
+                    "(me.test) while looking up the address" },
+    { .name = "we listen there: only what is better",
+      .world = "b.test mx 10 mx1.test 20 mx2.test 30 mx3.test\nmx1.test a 127.0.0.9\n"
+               "mx2.test a 127.0.0.1",
+      .loopback = true,
+      .transcript = "mx b.test\na mx1.test\nmx1.test 127.0.0.9:25\na mx2.test\nend" },
+    { .name = "the better one is not known, the other is us: later",
+      .world = "b.test mx 10 mx1.test 20 mx2.test\nmx1.test servfail\nmx2.test a 127.0.0.1",
+      .loopback = true,
+      .transcript = "mx b.test\na mx1.test\na mx2.test\nend deferred 4.4.3 a mail host cannot be "
+                    "looked up (words) while looking up the address" },
+    { .name = "no more hosts than allowed",
+      .world = "b.test mx 1 a.test 2 b.test 3 c.test\na.test nxdomain\nb.test a 192.0.2.2\n"
+               "c.test a 192.0.2.3",
+      .hosts = 1,
+      .transcript = "mx b.test\na a.test\na b.test\nb.test 192.0.2.2:25\nend" },
+    { .name = "no more addresses than allowed",
+      .world = "b.test mx 1 a.test 2 c.test\na.test a 192.0.2.1 192.0.2.2\n"
+               "c.test a 192.0.2.3 192.0.2.4",
+      .addresses = 3,
+      .transcript = "mx b.test\na a.test\na.test 192.0.2.1:25\na.test 192.0.2.2:25\na c.test\n"
+                    "c.test 192.0.2.3:25\nend" },
+    { .name = "configured host",
+      .kind = HOP_HOST,
+      .target = "hub.test",
+      .world = "hub.test a 127.0.0.1 192.0.2.1",
+      .transcript = "a hub.test\nhub.test 127.0.0.1:25\nhub.test 192.0.2.1:25\nend" },
+    { .name = "configured address",
+      .kind = HOP_HOST,
+      .target = "2001:db8::9",
+      .world = "",
+      .transcript = "2001:db8::9 [2001:db8::9]:25\nend" },
+    { .name = "configured host is missing: a mistake, not a reason to fail",
+      .kind = HOP_HOST,
+      .target = "hub.test",
+      .world = "hub.test nxdomain",
+      .transcript = "a hub.test\nend deferred 4.4.4 the configured host is not found (hub.test) "
+                    "while looking up the address" },
+    { .name = "configured host has no usable address",
+      .kind = HOP_HOST,
+      .target = "hub.test",
+      .world = "hub.test a 0.0.0.0",
+      .transcript = "a hub.test\nend deferred 4.4.4 the configured host has no address that can be "
+                    "used (hub.test) while looking up the address" },
+};
+
+/* ---- the world ---- */
+
+static enum dns_result result_of(struct view word)
+{
+    static const struct {
+        struct view word;
+        enum dns_result result;
+    } words[] = {
+        { VIEW_INIT("nxdomain"), DNS_NO_DOMAIN },  { VIEW_INIT("nohosts"), DNS_NO_HOSTS },
+        { VIEW_INIT("null"), DNS_NULL_MX },        { VIEW_INIT("servfail"), DNS_TEMPORARY },
+        { VIEW_INIT("malformed"), DNS_MALFORMED },
+    };
+
+    for (size_t i = 0; i < COUNT_OF(words); i++) {
+        if (view_equal(words[i].word, word))
+            return words[i].result;
+    }
+    return DNS_OK;
+}
+
+static void put_items(enum dns_question kind, struct view words, struct buf *items)
+{
+    while (words.len > 0) {
+        struct dns_item item = { .family = 0 };
+        struct net_address a;
+        uint64_t preference;
+
+        if (kind == DNS_ROUTE) {
+            assert_true(view_to_u64(view_take_word(&words), UINT16_MAX, &preference));
+            item.preference = (uint16_t)preference;
+            item.host = view_take_word(&words);
+        } else {
+            assert_true(net_parse_address(view_take_word(&words), &a));
+            item.family = a.family;
+            memcpy(item.address, a.bytes, sizeof(item.address));
+        }
+        assert_true(dns_items_put(items, kind, &item));
+    }
+}
+
+/* A line answers a question if it has the name, and the records that were asked for or a refusal. */
+static bool answers(struct view line, const struct route *r, struct view *word, struct view *rest)
+{
+    bool a;
+
+    if (!view_equal(view_take_word(&line), r->name))
+        return false;
+    *word = view_take_word(&line);
+    *rest = line;
+    a = view_equal(*word, VIEW("a"));
+    return r->question == DNS_ADDRESSES ? !view_equal(*word, VIEW("mx")) &&
+                                              !view_equal(*word, VIEW("implicit"))
+                                        : !a;
+}
+
+static void answer(struct route *r, const char *name, struct view world)
+{
+    static char room[8192];
+    struct buf items = BUF_ON_ARRAY(room);
+    struct message_dns_answer m = { .words = VIEW_INIT("words") };
+    struct view line, word = VIEW_EMPTY, rest = VIEW_EMPTY;
+    bool found = false;
+
+    while (!found && view_take_line(&world, &line))
+        found = answers(line, r, &word, &rest);
+    check(name, found);
+    m.result = result_of(word);
+    m.implicit = view_equal(word, VIEW("implicit"));
+    if (m.implicit) {
+        struct dns_item item = { .host = r->name };
+
+        assert_true(dns_items_put(&items, DNS_ROUTE, &item));
+    } else if (m.result == DNS_OK) {
+        put_items(r->question, rest, &items);
+    }
+    m.items = buf_view(&items);
+    route_answer(r, &m);
+}
+
+static void note_end(const struct route *r, struct buf *said)
+{
+    buf_put(said, VIEW("end"));
+    if (r->tried > 0)
+        return;
+    buf_printf(said, " %s ", outcome_class_name(r->end.class));
+    enhanced_print(r->end.enhanced, said);
+    buf_printf(said, " %.*s while %.*s", VIEW_ARG(r->end.text), VIEW_ARG(r->end.doing));
+    assert_int_equal(r->end.scope, SCOPE_DESTINATION);
+}
+
+static void walk(struct route *r, const char *name, struct view world, struct buf *said)
+{
+    for (;;) {
+        switch (route_next(r)) {
+        case ROUTE_ASK:
+            buf_printf(said, "%s %.*s\n", r->question == DNS_ROUTE ? "mx" : "a", VIEW_ARG(r->name));
+            answer(r, name, world);
+            break;
+        case ROUTE_TRY:
+            buf_printf(said, "%.*s ", VIEW_ARG(r->host));
+            net_print_address_port(&r->address, said);
+            buf_put_byte(said, '\n');
+            break;
+        case ROUTE_END:
+            note_end(r, said);
+            return;
+        }
+    }
+}
+
+static void goes_its_way(void **state)
+{
+    struct listener_settings listener = { .address = { .family = AF_INET, .port = 25 } };
+    char room[4096];
+
+    (void)state;
+    assert_true(net_parse_address(VIEW("127.0.0.1"), &listener.address));
+    listener.address.port = 25;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct settings s = { .hostname = VIEW_INIT("me.test"),
+                              .listeners = &listener,
+                              .listener_count = 1,
+                              .delivery = { LIMITS, .loopback = cases[i].loopback } };
+        struct view target = view_of(cases[i].target != NULL ? cases[i].target : "b.test");
+        struct buf said = BUF_ON_ARRAY(room);
+        struct route r;
+
+        if (cases[i].hosts > 0)
+            s.delivery.hosts = cases[i].hosts;
+        if (cases[i].addresses > 0)
+            s.delivery.addresses = cases[i].addresses;
+        route_init(&r, &s, cases[i].kind == HOP_HOST ? HOP_HOST : HOP_MX, target, 25);
+        walk(&r, cases[i].name, view_of(cases[i].world), &said);
+        check_view(cases[i].name, buf_view(&said), view_of(cases[i].transcript));
+        route_release(&r);
+    }
+}
+
+/* An address of this machine that is not loopback; false: there is none. */
+static bool find_own(struct net_address *a)
+{
+    struct ifaddrs *all;
+    bool found = false;
+
+    if (getifaddrs(&all) < 0)
+        return false;
+    for (struct ifaddrs *i = all; i != NULL && !found; i = i->ifa_next) {
+        struct sockaddr_storage address = { 0 };
+
+        if (i->ifa_addr == NULL || i->ifa_addr->sa_family != AF_INET)
+            continue;
+        memcpy(&address, i->ifa_addr, sizeof(struct sockaddr_in));
+        found = net_from_sockaddr(&address, a) && !net_is_loopback(a) && !net_is_unusable(a);
+    }
+    freeifaddrs(all);
+    return found;
+}
+
+static void knows_its_own_address(void **state)
+{
+    struct settings s = { .hostname = VIEW_INIT("me.test"), .delivery = { LIMITS } };
+    char world_room[256], said_room[512];
+    struct buf world = BUF_ON_ARRAY(world_room), said = BUF_ON_ARRAY(said_room);
+    struct net_address own;
+    struct route r;
+
+    (void)state;
+    if (net_load_own() < 0 || !find_own(&own))
+        skip();
+    buf_put(&world, VIEW("b.test mx 10 mx1.test 20 mx2.test 20 mx3.test\nmx1.test a 192.0.2.1\n"
+                         "mx2.test a 192.0.2.2 "));
+    net_print_address(&own, &world);
+    route_init(&r, &s, HOP_MX, VIEW("b.test"), 25);
+    walk(&r, "own address", buf_view(&world), &said);
+    check_view("own address", buf_view(&said),
+               VIEW("mx b.test\na mx1.test\nmx1.test 192.0.2.1:25\na mx2.test\nend"));
+    route_release(&r);
+}
+
+/* A thousand hosts and addresses: what is kept has a limit. */
+static void keeps_its_limits(void **state)
+{
+    struct settings s = { .hostname = VIEW_INIT("me.test"), .delivery = { LIMITS } };
+    static char hosts_room[65536], addresses_room[65536];
+    struct buf hosts = BUF_ON_ARRAY(hosts_room), addresses = BUF_ON_ARRAY(addresses_room);
+    char name_room[256];
+    struct message_dns_answer m = { .result = DNS_OK };
+    struct route r;
+    size_t asked = 0;
+
+    (void)state;
+    s.delivery.hosts = 20;
+    s.delivery.addresses = 1000;
+    for (unsigned i = 0; i < 200; i++) {
+        struct dns_item item = { .preference = (uint16_t)i, .family = AF_INET, .address = { 192 } };
+        struct buf name = BUF_ON_ARRAY(name_room);
+
+        buf_printf(&name, "%0250u.test", i);
+        item.host = buf_view(&name);
+        item.address[3] = (uint8_t)i;
+        assert_true(dns_items_put(&hosts, DNS_ROUTE, &item));
+        assert_true(dns_items_put(&addresses, DNS_ADDRESSES, &item));
+    }
+    route_init(&r, &s, HOP_MX, VIEW("b.test"), 25);
+    for (enum route_need need = route_next(&r); need != ROUTE_END; need = route_next(&r)) {
+        if (need != ROUTE_ASK)
+            continue;
+        m.items = buf_view(r.question == DNS_ROUTE ? &hosts : &addresses);
+        route_answer(&r, &m);
+        asked++;
+    }
+    assert_int_equal(r.host_count, ROUTE_HOSTS_MAX);
+    assert_int_equal(asked, 21);
+    assert_int_equal(r.tried, 20 * ROUTE_ADDRESSES_MAX);
+    route_release(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(goes_its_way),
+        cmocka_unit_test(knows_its_own_address),
+        cmocka_unit_test(keeps_its_limits),
+    };
+
+    return cmocka_run_group_tests_name("route", tests, NULL, NULL);
+}

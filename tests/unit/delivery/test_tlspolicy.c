@@ -1,0 +1,59 @@
+#include "delivery/tlspolicy.h"
+
+#include "tests/unit/unit.h"
+
+enum { NOW_MS = 1000 };
+
+static const struct {
+    const char *name;
+    enum route_tls wanted;
+    bool implicit, broken;
+    struct tls_policy policy;
+    bool falls_back;
+} cases[] = {
+    { "offered", ROUTE_TLS_OFFERED, false, false, { ROUTE_TLS_OFFERED, false }, true },
+    { "offered, broken", ROUTE_TLS_OFFERED, false, true, { ROUTE_TLS_NONE, false }, false },
+    { "none", ROUTE_TLS_NONE, false, false, { ROUTE_TLS_NONE, false }, false },
+    { "required", ROUTE_TLS_REQUIRED, false, false, { ROUTE_TLS_REQUIRED, true }, false },
+    { "required, broken", ROUTE_TLS_REQUIRED, false, true, { ROUTE_TLS_REQUIRED, true }, false },
+    { "implicit", ROUTE_TLS_OFFERED, true, false, { ROUTE_TLS_OFFERED, false }, false },
+    { "implicit, broken", ROUTE_TLS_OFFERED, true, true, { ROUTE_TLS_OFFERED, false }, false },
+    { "implicit, required", ROUTE_TLS_REQUIRED, true, false, { ROUTE_TLS_REQUIRED, true }, false },
+};
+
+static void chooses(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct tls_memory m = { cases[i].broken ? NOW_MS + 1 : 0 };
+        struct tls_policy p = tlspolicy_choose(cases[i].wanted, cases[i].implicit, &m, NOW_MS);
+
+        check(cases[i].name, p.level == cases[i].policy.level);
+        check(cases[i].name, p.verify == cases[i].policy.verify);
+        check(cases[i].name,
+              tlspolicy_fall_back(p, cases[i].implicit, &m, NOW_MS) == cases[i].falls_back);
+    }
+}
+
+static void remembers_for_a_while(void **state)
+{
+    struct tls_memory m = { 0 };
+    struct tls_policy p = tlspolicy_choose(ROUTE_TLS_OFFERED, false, &m, NOW_MS);
+
+    (void)state;
+    assert_true(tlspolicy_fall_back(p, false, &m, NOW_MS));
+    p = tlspolicy_choose(ROUTE_TLS_OFFERED, false, &m, NOW_MS + TLSPOLICY_BROKEN_MS - 1);
+    assert_int_equal(p.level, ROUTE_TLS_NONE);
+    p = tlspolicy_choose(ROUTE_TLS_OFFERED, false, &m, NOW_MS + TLSPOLICY_BROKEN_MS);
+    assert_int_equal(p.level, ROUTE_TLS_OFFERED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(chooses),
+        cmocka_unit_test(remembers_for_a_while),
+    };
+
+    return cmocka_run_group_tests_name("tlspolicy", tests, NULL, NULL);
+}
