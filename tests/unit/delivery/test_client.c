@@ -2,18 +2,18 @@
 
 #include "tests/unit/unit.h"
 
-#define HELLO      "220 mx.test ESMTP|250-mx.test\n250-SIZE 1000\n250-8BITMIME\n250 PIPELINING|"
-#define HELLO_SLOW "220 mx.test ESMTP|250 mx.test|"
-#define HELLO_TLS  "220 mx.test ESMTP|250-mx.test\n250-STARTTLS\n250 PIPELINING|"
-#define EHLO       "EHLO me.test\n"
-#define RCPTS      "RCPT TO:<r0@b.test>\nRCPT TO:<r1@b.test>\n"
-#define GROUP      "[start]\nMAIL FROM:<s@a.test> SIZE=7\n" RCPTS "DATA\n"
-#define GREETED    EHLO GROUP
-#define MAIL       "[start]\nMAIL FROM:<s@a.test>\n"
-#define RCPT0      "RCPT TO:<r0@b.test>\n"
-#define RCPT1      "RCPT TO:<r1@b.test>\n"
-#define QUIT       "[quit]\nQUIT\n"
-#define BYE        "[over deferred 221 4.0.0 destination: bye while sending QUIT]\n"
+#define HELLO       "220 mx.test ESMTP|250-mx.test\n250-SIZE 1000\n250-8BITMIME\n250 PIPELINING|"
+#define HELLO_SLOW  "220 mx.test ESMTP|250 mx.test|"
+#define HELLO_TLS   "220 mx.test ESMTP|250-mx.test\n250-STARTTLS\n250 PIPELINING|"
+#define EHLO        "EHLO me.test\n"
+#define RCPTS       "RCPT TO:<r0@b.test>\nRCPT TO:<r1@b.test>\n"
+#define GROUP       "[start]\nMAIL FROM:<s@a.test> SIZE=7\n" RCPTS "DATA\n"
+#define GREETED     EHLO GROUP
+#define MAIL        "[start]\nMAIL FROM:<s@a.test>\n"
+#define RCPT0       "RCPT TO:<r0@b.test>\n"
+#define RCPT1       "RCPT TO:<r1@b.test>\n"
+#define QUIT        "[quit]\nQUIT\n"
+#define BYE         "[over deferred 221 4.0.0 destination: bye while sending QUIT]\n"
 #define GROUP_PLAIN "[start]\nMAIL FROM:<s@a.test>\n" RCPTS "DATA\n"
 
 static const struct dialogue cases[] = {
@@ -28,8 +28,9 @@ static const struct dialogue cases[] = {
       .server = HELLO "250 ok\n250 ok|250 ok|354 go|BODY|250 taken",
       .transcript = GREETED "[body]\n[rest delivered 250 2.0.0]\n" QUIT },
     { .name = "replies of several lines",
-      .server = "220-mx.test\n220 hello|250-mx.test\n250 PIPELINING|"
-                "250-2.1.0 fine\n250 2.1.0 really\n250 ok\n251 ok\n354-go\n354 on|BODY|250-a\n250 b",
+      .server =
+          "220-mx.test\n220 hello|250-mx.test\n250 PIPELINING|"
+          "250-2.1.0 fine\n250 2.1.0 really\n250 ok\n251 ok\n354-go\n354 on|BODY|250-a\n250 b",
       .transcript = EHLO GROUP_PLAIN "[body]\n[rest delivered 250 2.0.0]\n" QUIT },
     { .name = "two messages",
       .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|BODY|250 taken|"
@@ -88,8 +89,8 @@ static const struct dialogue cases[] = {
       .transcript = GREETED "[0 failed 550 5.0.0]\n[1 failed 550 5.0.0]\n.\nRSET\n" QUIT BYE },
     { .name = "all refused one by one: no DATA",
       .server = HELLO_SLOW "250 ok|550 who|553 who|250 reset|221 bye",
-      .transcript = EHLO MAIL RCPT0 "[0 failed 550 5.0.0]\n" RCPT1
-                                    "[1 failed 553 5.0.0]\nRSET\n" QUIT BYE },
+      .transcript =
+          EHLO MAIL RCPT0 "[0 failed 550 5.0.0]\n" RCPT1 "[1 failed 553 5.0.0]\nRSET\n" QUIT BYE },
     { .name = "552 is too many recipients",
       .server = HELLO "250 ok\n250 ok\n552 too many\n354 go|BODY|250 taken",
       .transcript = GREETED "[1 deferred 552 4.0.0]\n[body]\n[rest delivered 250 2.0.0]\n" QUIT },
@@ -126,8 +127,7 @@ static const struct dialogue cases[] = {
       .transcript = GREETED "[rest deferred 451 4.0.0]\nRSET\n" QUIT },
     { .name = "421 to DATA",
       .server = HELLO "250 ok\n250 ok\n250 ok\n421 no",
-      .transcript =
-          GREETED "[over deferred 421 4.0.0 destination: no while sending DATA]\n" },
+      .transcript = GREETED "[over deferred 421 4.0.0 destination: no while sending DATA]\n" },
     { .name = "refused after the dot",
       .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|BODY|554 5.6.0 spam|250 reset",
       .transcript = GREETED "[body]\n[rest failed 554 5.6.0]\nRSET\n" QUIT },
@@ -166,7 +166,8 @@ static const struct dialogue cases[] = {
           "[over deferred 421 4.0.0 destination: busy while waiting for the greeting]\n" },
     { .name = "EHLO put off",
       .server = "220 mx|450 later",
-      .transcript = EHLO "QUIT\n[over deferred 450 4.0.0 destination: later while sending EHLO]\n" },
+      .transcript =
+          EHLO "QUIT\n[over deferred 450 4.0.0 destination: later while sending EHLO]\n" },
     { .name = "EHLO and HELO refused",
       .server = "220 mx|502 what|504 who",
       .transcript = EHLO "HELO me.test\nQUIT\n[over deferred 504 4.0.0 destination: who while "
@@ -264,8 +265,7 @@ static const struct dialogue cases[] = {
     /* ---- closed ---- */
     { .name = "closed before the greeting",
       .server = "EOF",
-      .transcript =
-          "[over deferred 4.4.2 destination: closed while waiting for the greeting]\n" },
+      .transcript = "[over deferred 4.4.2 destination: closed while waiting for the greeting]\n" },
     { .name = "closed at EHLO",
       .server = "220 mx|EOF",
       .transcript = EHLO "[over deferred 4.4.2 destination: closed while sending EHLO]\n" },
@@ -284,8 +284,7 @@ static const struct dialogue cases[] = {
       .transcript = GREETED "[over deferred 4.4.2 destination: closed while sending DATA]\n" },
     { .name = "closed in the message",
       .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|EOF",
-      .transcript =
-          GREETED "[over deferred 4.4.2 message: closed while sending the message]\n" },
+      .transcript = GREETED "[over deferred 4.4.2 message: closed while sending the message]\n" },
     { .name = "closed after the dot",
       .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|BODY|EOF",
       .transcript = GREETED "[body]\n[over deferred 4.4.2 message: closed while waiting for the "

@@ -169,7 +169,8 @@ static void put_items(enum dns_question kind, struct view words, struct buf *ite
     }
 }
 
-/* A line answers a question if it has the name, and the records that were asked for or a refusal. */
+/* A line answers a question if it has the name, and the records that were asked for or a refusal.
+ */
 static bool answers(struct view line, const struct route *r, struct view *word, struct view *rest)
 {
     bool a;
@@ -179,9 +180,9 @@ static bool answers(struct view line, const struct route *r, struct view *word, 
     *word = view_take_word(&line);
     *rest = line;
     a = view_equal(*word, VIEW("a"));
-    return r->question == DNS_ADDRESSES ? !view_equal(*word, VIEW("mx")) &&
-                                              !view_equal(*word, VIEW("implicit"))
-                                        : !a;
+    return r->question == DNS_ADDRESSES
+               ? !view_equal(*word, VIEW("mx")) && !view_equal(*word, VIEW("implicit"))
+               : !a;
 }
 
 static void answer(struct route *r, const char *name, struct view world)
