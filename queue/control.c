@@ -543,6 +543,7 @@ void control_free(struct control **c)
         close(client->watch.fd);
         on_free(&client->free_later);
     }
+    loop_stop_timer((*c)->queue->loop, &(*c)->pause);
     if ((*c)->listener.fd >= 0) {
         loop_unwatch((*c)->queue->loop, &(*c)->listener);
         close((*c)->listener.fd);

@@ -529,6 +529,7 @@ int queue_open(struct queue *q, struct loop *l, const struct settings *settings,
     struct store_options o = { .path = path, .read_only = settings == NULL };
 
     *q = (struct queue){ .loop = l, .settings = settings };
+    list_init(&q->hook.link);
     start_clock(q);
     index_init(&q->index);
     cache_init(&q->cache, settings != NULL ? settings->spool.cache_bytes : 0);
@@ -626,8 +627,19 @@ void queue_drain(struct queue *q)
     log_info("drain_started", LOG_U64("running", dispatch_running(q->dispatch)));
 }
 
+static void stop_timers(struct queue *q)
+{
+    loop_stop_timer(q->loop, &q->wheel_timer);
+    loop_stop_timer(q->loop, &q->deadline_timer);
+    loop_stop_timer(q->loop, &q->drain_timer);
+    list_each (it, &q->index.troubled)
+        loop_stop_timer(q->loop, &container_of(it, struct destination, trouble)->timer);
+}
+
 void queue_close(struct queue *q)
 {
+    stop_timers(q);
+    list_remove(&q->hook.link);
     control_free(&q->control);
     intake_free(&q->intake);
     dispatch_free(&q->dispatch);

@@ -300,13 +300,7 @@ int world_open(void **state)
 
 static void close_queue(void)
 {
-    struct loop *l = &world.loop;
-
     queue_close(&world.queue);
-    loop_stop_timer(l, &world.queue.wheel_timer);
-    loop_stop_timer(l, &world.queue.deadline_timer);
-    loop_stop_timer(l, &world.queue.drain_timer);
-    list_remove(&world.queue.hook.link);
     peer_close(&world.smtpd);
     for (unsigned i = 0; i < world.worker_count; i++) {
         peer_close(&world.workers[i].peer);
@@ -319,7 +313,7 @@ static void close_queue(void)
             close(world.jobs[i].big_fd);
     }
     world.worker_count = world.job_count = 0;
-    assert_int_equal(loop_turn(l, 0), 0); /* what is deferred */
+    assert_int_equal(loop_turn(&world.loop, 0), 0); /* what is deferred */
 }
 
 void world_restart(void)
