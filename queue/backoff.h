@@ -1,12 +1,12 @@
-/* Destinations in trouble: when none of a destination's hosts can be spoken to, all of its mail waits
- * for one timer, and then one job goes first. */
+/* Destinations in trouble: when none of a destination's hosts can be spoken to, all of its mail
+ * waits for one timer, and then one job goes first. */
 #ifndef QUEUE_BACKOFF_H
 #define QUEUE_BACKOFF_H
 
 #include "queue/queue.h"
 
-/* A job ended with a fault of the destination. `probe`: it was the one that went first. The fault of a
- * job that began before the back-off makes it no longer. `cause`: mail/outcome.h fields. */
+/* A job ended with a fault of the destination. `probe`: it was the one that went first. The fault
+ * of a job that began before the back-off makes it no longer. `cause`: mail/outcome.h fields. */
 void backoff_failed(struct queue *q, struct destination *d, bool probe, struct view cause);
 /* A job got through to it, whatever it said to the recipients. */
 void backoff_recovered(struct queue *q, struct destination *d);

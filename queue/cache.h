@@ -1,5 +1,6 @@
-/* Letters: envelope and body of one message in one piece of memory. A fresh small message is kept as
- * the letter it arrived as, so that its first attempt reads nothing back and parses nothing again. */
+/* Letters: envelope and body of one message in one piece of memory. A fresh small message is kept
+ * as the letter it arrived as, so that its first attempt reads nothing back and parses nothing
+ * again. */
 #ifndef QUEUE_CACHE_H
 #define QUEUE_CACHE_H
 

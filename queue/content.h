@@ -6,16 +6,16 @@
 
 struct content {
     struct envelope envelope;
-    struct view body;     /* empty when big */
-    int big_fd;           /* -1, or open for reading */
+    struct view body; /* empty when big */
+    int big_fd;       /* -1, or open for reading */
     uint64_t body_bytes;
     uint32_t body_crc;
     struct store_message message; /* private */
     struct arena arena;           /* private */
 };
 
-/* 0, -EBADMSG (damaged), or another negative errno. What it gives lives until content_close, and only
- * as long as the cache is not touched. */
+/* 0, -EBADMSG (damaged), or another negative errno. What it gives lives until content_close, and
+ * only as long as the cache is not touched. */
 int content_open(struct queue *q, const struct mail *m, bool with_body, struct content *c) MUST_USE;
 void content_close(struct content *c);
 

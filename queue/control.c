@@ -14,22 +14,22 @@
 
 enum {
     CLIENTS_MAX = 32,
-    REQUEST_MAX = 128 * 1024,  /* bytes of a line: some thousand ids */
-    OUTPUT_MARK = 65536,       /* bytes that wait: no further row is made */
-    MESSAGES_PER_TURN = 200,   /* looked at for one client; each may be a read */
-    ACCEPT_PAUSE_MS = 1000,    /* when there are no descriptors left */
+    REQUEST_MAX = 128 * 1024, /* bytes of a line: some thousand ids */
+    OUTPUT_MARK = 65536,      /* bytes that wait: no further row is made */
+    MESSAGES_PER_TURN = 200,  /* looked at for one client; each may be a read */
+    ACCEPT_PAUSE_MS = 1000,   /* when there are no descriptors left */
 };
 
 enum verb { VERB_STATUS, VERB_LIST, VERB_SHOW, VERB_RETRY, VERB_HOLD, VERB_RELEASE, VERB_DELETE };
 
 static const struct {
     const char *name;
-    bool changes;       /* needs the right to, and a running queue */
+    bool changes; /* needs the right to, and a running queue */
     bool needs_filter;
 } verbs[] = {
-    [VERB_STATUS] = { "status", false, false },   [VERB_LIST] = { "list", false, false },
-    [VERB_SHOW] = { "show", false, true },        [VERB_RETRY] = { "retry", true, true },
-    [VERB_HOLD] = { "hold", true, true },         [VERB_RELEASE] = { "release", true, true },
+    [VERB_STATUS] = { "status", false, false }, [VERB_LIST] = { "list", false, false },
+    [VERB_SHOW] = { "show", false, true },      [VERB_RETRY] = { "retry", true, true },
+    [VERB_HOLD] = { "hold", true, true },       [VERB_RELEASE] = { "release", true, true },
     [VERB_DELETE] = { "delete", true, true },
 };
 
@@ -301,7 +301,7 @@ static void act(struct client *c, uint32_t mail, const struct envelope *e)
     }
 }
 
-/* What cannot be read back can still be named by its id and deleted; it has no addresses to show. */
+/* What cannot be read back can still be named by its id and deleted; it shows no addresses. */
 static void answer_unread(struct client *c, uint32_t mail)
 {
     const struct envelope unknown = { .rcpt_count = 0 };

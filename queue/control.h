@@ -1,13 +1,13 @@
-/* The control socket of the admin tool. A request is one line of words, `verb key=value ...`, where a
- * value has %XX for '%', blanks and control bytes. An answer is JSON, one object a line; the last one is
- * {"end":true,"matched":N} or {"error":"..."}.
+/* The control socket of the admin tool. A request is one line of words, `verb key=value ...`, where
+ * a value has %XX for '%', blanks and control bytes. An answer is JSON, one object a line, and ends
+ * with {"end":true,"matched":N} or {"error":"..."}.
  *
  *   status
  *   list | show | retry | hold | release | delete   and which messages: all, id=, sender=,
  *                                                   recipient=, domain= (of a recipient), state=
  *
- * Several conditions must all hold; several id= are any of them. Only root, the queue's own user and
- * the user that started it may change anything. */
+ * Several conditions must all hold; several id= are any of them. Only root and the queue's own
+ * user may change anything. */
 #ifndef QUEUE_CONTROL_H
 #define QUEUE_CONTROL_H
 

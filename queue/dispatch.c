@@ -89,7 +89,7 @@ static struct slot *slot_of(struct dispatch *d, const struct destination *to)
     return &d->slots[1 + hash_stable(to->hop.name) % d->delivery_count];
 }
 
-/* The oldest that nobody has taken over from: during a reload the new ones wait until it is whole. */
+/* The oldest that nobody has taken over from: in a reload the new ones wait until it is whole. */
 static struct worker *worker_of(const struct slot *s)
 {
     list_each (it, &s->workers) {
@@ -311,8 +311,8 @@ void dispatch_reload(struct dispatch *d)
 
 /* ---- making a job ---- */
 
-/* The other due units of the message for this destination (they were deferred for different reasons)
- * go along: one transaction for all. */
+/* The other due units of the message for this destination (they were deferred for different
+ * reasons) go along: one transaction for all. */
 static void gather_siblings(struct index *x, uint32_t unit)
 {
     struct unit *u = index_unit(x, unit);
@@ -325,8 +325,8 @@ static void gather_siblings(struct index *x, uint32_t unit)
     }
 }
 
-/* Puts as many recipients of the unit into d->rcpts as a packet may hold; the others get a unit of their
- * own, due next. Returns how many there are. */
+/* Puts as many recipients of the unit into d->rcpts as a packet may hold; the others get a unit of
+ * their own, due next. Returns how many there are. */
 static uint32_t put_rcpts(struct dispatch *d, uint32_t unit, const struct envelope *e)
 {
     struct index *x = &d->queue->index;
@@ -424,8 +424,9 @@ static void send_job(struct dispatch *d, const struct job *job, const struct con
         .body = c->body,
     };
 
-    send_parts(job, &m.body, CHANNEL_PACKET_MAX - JOB_FIXED_BYTES - hop->name.len - hop->host.len -
-                                 m.sender.len - m.rcpts.len);
+    send_parts(job, &m.body,
+               CHANNEL_PACKET_MAX - JOB_FIXED_BYTES - hop->name.len - hop->host.len - m.sender.len -
+                   m.rcpts.len);
     peer_send_job_start(&job->worker->peer, &m, c->big_fd);
 }
 
@@ -458,8 +459,8 @@ static bool move_some(struct dispatch *d, uint32_t unit, const uint32_t *to, boo
     return true;
 }
 
-/* When the settings have changed since the unit was made, its recipients may go elsewhere now. True:
- * some of them still go to the same place, and are what is left of the unit. */
+/* When the settings have changed since the unit was made, its recipients may go elsewhere now.
+ * True: some of them still go to the same place, and are what is left of the unit. */
 static bool still_routed(struct dispatch *d, uint32_t unit, const struct envelope *e)
 {
     struct queue *q = d->queue;

@@ -1,6 +1,7 @@
-/* Due mail becomes jobs of workers. A destination's mail goes to one worker, chosen by its name, so that
- * all about it (connections, concurrency, TLS memory) lives in one process. Destinations with due mail
- * take turns; credits of the worker (READY_FOR) and a limit of the destination bound what runs. */
+/* Due mail becomes jobs of workers. A destination's mail goes to one worker, chosen by its name, so
+ * that all about it (connections, concurrency, TLS memory) lives in one process. Destinations with
+ * due mail take turns; credits of the worker (READY_FOR) and a limit of the destination bound what
+ * runs. */
 #ifndef QUEUE_DISPATCH_H
 #define QUEUE_DISPATCH_H
 
@@ -28,10 +29,10 @@ struct job {
     struct worker *worker;
     uint32_t mail, unit;
     struct destination *destination;
-    uint64_t message; /* id */
+    uint64_t message;    /* id */
     uint64_t arrival_ms; /* wall clock */
     uint32_t attempt;
-    uint32_t open;    /* lines without a verdict */
+    uint32_t open; /* lines without a verdict */
     bool probe, cancelled;
     struct arena arena; /* addresses and verdicts */
     uint32_t line_count;

@@ -220,8 +220,7 @@ static struct view hop_key(const struct hop *hop, struct buf *room)
     return buf_view(room);
 }
 
-static struct destination *make_destination(struct index *x, const struct hop *hop,
-                                            struct view key)
+static struct destination *make_destination(struct index *x, const struct hop *hop, struct view key)
 {
     uint32_t self = pool_take(&x->destinations);
     struct destination *d = index_destination(x, self);

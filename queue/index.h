@@ -1,6 +1,6 @@
-/* What the queue knows in memory of every message: where its record lies, which of its recipients are
- * open, grouped into units (one message x one destination), and where those wait. Pure bookkeeping:
- * no clock, no disk, no decision. About 100 bytes for a message with one recipient.
+/* What the queue knows in memory of every message: where its record lies, which of its recipients
+ * are open, grouped into units (one message x one destination), and where those wait. Pure
+ * bookkeeping: no clock, no disk, no decision. About 100 bytes for a message with one recipient.
  *
  *   mail 1 -> unit a -> destination example.org      unit: in the wheel, or in the list of its
  *          -> unit b -> destination example.net      destination's due units, or with a job, ...
@@ -30,16 +30,17 @@ struct unit {
     struct wheel_link link; /* UNIT_TIMED: the wheel's; UNIT_DUE: of the destination's list */
     uint32_t mail;
     uint32_t destination;
-    uint32_t sibling;       /* the next unit of the message */
-    struct rcpts rcpts;     /* never empty */
-    uint64_t last_place;    /* of the newest outcome's record */
+    uint32_t sibling;    /* the next unit of the message */
+    struct rcpts rcpts;  /* never empty */
+    uint64_t last_place; /* of the newest outcome's record */
     uint16_t last_bytes;
     uint16_t attempts;
-    uint16_t routing;       /* the settings that chose the destination */
-    uint8_t state;          /* enum unit_state; set by the index alone */
+    uint16_t routing; /* the settings that chose the destination */
+    uint8_t state;    /* enum unit_state; set by the index alone */
 };
 
-enum { /* struct mail, flags */
+/* The flags of struct mail. */
+enum {
     MAIL_HELD = 1,
     MAIL_NOTICED = 2,     /* its sender knows of the delay */
     MAIL_NULL_SENDER = 4, /* nobody to tell */
@@ -49,7 +50,7 @@ enum { /* struct mail, flags */
     MAIL_DAMAGED = 64,    /* cannot be read back: held */
 };
 
-/* Messages by deadline. Each list is in order of arrival, so its first one is the next to act on. */
+/* Messages by deadline. Each list is in order of arrival: its first one is the next to act on. */
 enum deadline {
     DEADLINE_NONE,
     DEADLINE_NOTICE,  /* then DEADLINE_NOTICED */
@@ -59,17 +60,17 @@ enum deadline {
 };
 
 struct mail {
-    uint32_t units;          /* the first; POOL_NONE only while it is made or taken apart */
+    uint32_t units; /* the first; POOL_NONE only while it is made or taken apart */
     uint32_t hash_next;
     uint64_t id;
     uint64_t place;
     uint32_t record_bytes;
     uint32_t body_bytes;
-    uint32_t arrival_s;      /* of the queue's clock, rounded up; begins the lifetime */
-    uint32_t older, newer;   /* in its list of deadlines */
-    uint16_t rcpt_count;     /* in the envelope */
+    uint32_t arrival_s;    /* of the queue's clock, rounded up; begins the lifetime */
+    uint32_t older, newer; /* in its list of deadlines */
+    uint16_t rcpt_count;   /* in the envelope */
     uint8_t flags;
-    uint8_t deadline;        /* enum deadline */
+    uint8_t deadline; /* enum deadline */
 };
 
 /* A next hop, and how it fares. */
@@ -78,34 +79,34 @@ struct destination {
     struct hop hop;           /* views into `memory` */
     char *memory;
     uint32_t self;
-    uint32_t units;           /* that name it, whatever their state */
-    uint32_t first, last;     /* due units, oldest first */
+    uint32_t units;       /* that name it, whatever their state */
+    uint32_t first, last; /* due units, oldest first */
     uint32_t due_count;
-    uint32_t running;         /* jobs */
-    uint32_t recent;          /* private: the unit that index_add made last */
+    uint32_t running; /* jobs */
+    uint32_t recent;  /* private: the unit that index_add made last */
     /* Back-off (queue/backoff.h). */
     bool backed_off;
-    bool probing;             /* its time has come: one job may go */
-    bool probe_out;           /* and went */
-    uint16_t failures;        /* in a row */
+    bool probing;                /* its time has come: one job may go */
+    bool probe_out;              /* and went */
+    uint16_t failures;           /* in a row */
     uint64_t since_ms, until_ms; /* the queue's clock */
-    struct view cause;        /* mail/outcome.h fields; heap */
-    struct list turn;         /* in its worker's round (queue/dispatch.c) */
-    struct list trouble;      /* in the list of those that are backed off */
+    struct view cause;           /* mail/outcome.h fields; heap */
+    struct list turn;            /* in its worker's round (queue/dispatch.c) */
+    struct list trouble;         /* in the list of those that are backed off */
     struct timer timer;
-    void *owner;              /* for the timer */
+    void *owner; /* for the timer */
 };
 
 struct index {
     struct pool mails, units, destinations;
-    uint32_t *buckets;        /* of mails by id */
+    uint32_t *buckets; /* of mails by id */
     uint32_t bucket_count;
     struct table by_hop;
     struct wheel wheel;
     struct {
         uint32_t oldest, newest;
     } deadlines[DEADLINES];
-    struct list troubled;     /* destinations that are backed off */
+    struct list troubled; /* destinations that are backed off */
     uint64_t unit_counts[UNIT_STATES];
     uint64_t held_count;
 };
@@ -129,7 +130,7 @@ struct destination *index_destination_for(struct index *x, const struct hop *hop
 /* Forgets it if nothing needs it: no units, no jobs, no back-off. */
 void index_drop_destination(struct index *x, struct destination *d);
 
-/* Puts a recipient of a new message into its parked unit for `d`, which is made when there is none. */
+/* Puts a recipient of a new message into its parked unit for `d`, making that if there is none. */
 void index_add_rcpt(struct index *x, uint32_t mail, struct destination *d, unsigned rcpt,
                     uint16_t routing);
 
@@ -142,8 +143,8 @@ void index_make_due(struct index *x, uint32_t unit, bool in_front);
 void index_run(struct index *x, uint32_t unit);
 void index_fail(struct index *x, uint32_t unit);
 
-/* A new parked unit with those of `rcpts` that are in the unit, which loses them; the unit itself if
- * those are all it has; POOL_NONE if they are none. */
+/* A new parked unit with those of `rcpts` that are in the unit, which loses them; the unit itself
+ * if those are all it has; POOL_NONE if they are none. */
 uint32_t index_split(struct index *x, uint32_t unit, const struct rcpts *rcpts) MUST_USE;
 /* `unit` takes the recipients of `other`, a unit of the same message, which goes. */
 void index_merge(struct index *x, uint32_t unit, uint32_t other);
@@ -152,7 +153,7 @@ void index_move(struct index *x, uint32_t unit, uint32_t destination);
 void index_remove_unit(struct index *x, uint32_t unit);
 
 #define index_each_unit(u, x, mail_index)                                                          \
-    for (uint32_t u = index_mail((x), (mail_index))->units, u##_next = index_next_unit((x), u);     \
+    for (uint32_t u = index_mail((x), (mail_index))->units, u##_next = index_next_unit((x), u);    \
          u != POOL_NONE; u = u##_next, u##_next = index_next_unit((x), u))
 uint32_t index_next_unit(const struct index *x, uint32_t unit); /* POOL_NONE after POOL_NONE */
 

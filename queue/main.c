@@ -141,28 +141,30 @@ static int fail(const struct error *why)
     return EXIT_FAILURE;
 }
 
+/* Into the spool, and then no more than its owner may do there, even for root. */
+static int enter_spool(const char *path, struct error *err)
+{
+    struct sandbox sandbox = { .role = "queue", .powers = SANDBOX_FILES, .readable = { "." } };
+    struct stat spool;
+
+    if (chdir(path) < 0 || stat(".", &spool) < 0)
+        return error_set(err, -errno, "%s: %s", path, strerror(errno));
+    sandbox.uid = spool.st_uid;
+    sandbox.gid = spool.st_gid;
+    return sandbox_enter(&sandbox, err);
+}
+
 /* Serves the control protocol on descriptor 0, about a spool that nobody runs; writes nothing. */
 static int run_offline(const char *path)
 {
-    struct sandbox sandbox = {
-        .role = "queue",
-        .powers = SANDBOX_FILES,
-        .uid = (uid_t)-1,
-        .gid = (gid_t)-1,
-        .readable = { "." },
-    };
     struct queue *q = &tern.queue;
-    struct error why = { "" };
+    struct error why = { "no event loop" };
     struct loop loop;
     int err;
 
     log_open("queue", LOG_FORMAT_TEXT, LOG_LEVEL_WARNING);
-    if (chdir(path) < 0) {
-        error_set(&why, -errno, "%s: %s", path, strerror(errno));
-        return fail(&why);
-    }
-    err = loop_init(&loop);
-    if (err < 0 || sandbox_enter(&sandbox, &why) < 0 || queue_open(q, &loop, NULL, ".", &why) < 0)
+    if (loop_init(&loop) < 0 || enter_spool(path, &why) < 0 ||
+        queue_open(q, &loop, NULL, ".", &why) < 0)
         return fail(&why);
     queue_show(q);
     q->control = control_new(q);
@@ -181,7 +183,8 @@ int main(int argc, char **argv)
         return run_offline(argv[2]);
     if (argc > 1) {
         fputs("usage: tern-queue [--offline SPOOL]\n"
-              "Started by tern-master; with --offline by tern.\n", stderr);
+              "Started by tern-master; with --offline by tern.\n",
+              stderr);
         return EXIT_FAILURE;
     }
     return run_role();

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 enum {
-    GIVE_BACK_MS = 60 * 1000,   /* until what no notice could be made for is tried again */
-    NOTICE_PAUSE_MS = 60 * 1000, /* between delay notices when the spool takes none */
+    GIVE_BACK_MS = 60 * 1000,     /* until what no notice could be made for is tried again */
+    NOTICE_PAUSE_MS = 60 * 1000,  /* between delay notices when the spool takes none */
     OUTCOMES_ARENA_MAX = 8 << 20, /* the last outcomes of 1,000 recipients */
 };
 
@@ -209,7 +209,8 @@ static void log_given_up(const struct queue *q, const struct mail *m, const stru
     outcome_print(r->outcome, &words);
     log_info(told ? "bounced" : "failed", LOG_ID("message", m->id),
              LOG_VIEW("recipient", r->address), LOG_VIEW("destination", d->hop.name),
-             LOG_VIEW("host", r->outcome->host), LOG_U64("code", r->outcome->code),
+             LOG_VIEW(r->outcome->host.len > 0 ? "host" : NULL, r->outcome->host),
+             LOG_U64(r->outcome->code > 0 ? "code" : NULL, r->outcome->code),
              LOG_VIEW("reason", buf_view(&words)), LOG_U64("attempts", u->attempts),
              LOG_STRING(r->expired ? "cause" : NULL, "expired"));
 }
@@ -226,8 +227,8 @@ static void log_all(struct queue *q, uint32_t mail, const struct notify_rcpt *rc
 }
 
 /* Nobody to tell: the end of these recipients is recorded, and that is all. */
-static void record_failure(struct queue *q, uint32_t mail, const uint32_t *units,
-                           size_t unit_count, const struct notify_rcpt *rcpts, size_t rcpt_count)
+static void record_failure(struct queue *q, uint32_t mail, const uint32_t *units, size_t unit_count,
+                           const struct notify_rcpt *rcpts, size_t rcpt_count)
 {
     char room[4096];
 
@@ -251,9 +252,8 @@ static void record_failure(struct queue *q, uint32_t mail, const uint32_t *units
     queue_finish_if_done(q, mail);
 }
 
-static void submit_failure(struct queue *q, uint32_t mail, const uint32_t *units,
-                           size_t unit_count, const struct notify_rcpt *rcpts, size_t rcpt_count,
-                           struct letter *l)
+static void submit_failure(struct queue *q, uint32_t mail, const uint32_t *units, size_t unit_count,
+                           const struct notify_rcpt *rcpts, size_t rcpt_count, struct letter *l)
 {
     struct notice *n = memory_new(sizeof(*n));
 
@@ -306,8 +306,8 @@ static const struct outcome never_tried = {
 };
 
 /* Why the unit still waits: what it heard itself, or what others of its destination heard. */
-static const struct outcome *read_reason(struct queue *q, const struct unit *u,
-                                         struct arena *arena, uint64_t *attempted_ms)
+static const struct outcome *read_reason(struct queue *q, const struct unit *u, struct arena *arena,
+                                         uint64_t *attempted_ms)
 {
     const struct destination *d = index_destination(&q->index, u->destination);
     struct outcome *o = arena_alloc(arena, sizeof(*o));
@@ -317,8 +317,7 @@ static const struct outcome *read_reason(struct queue *q, const struct unit *u,
     *attempted_ms = 0;
     if (o == NULL)
         return &never_tried;
-    if (u->last_place != 0 &&
-        store_read_outcome(q->store, index_last(u), arena, &record) == 0 &&
+    if (u->last_place != 0 && store_read_outcome(q->store, index_last(u), arena, &record) == 0 &&
         outcome_decode(record.text, arena, o)) {
         *attempted_ms = record.at_ms;
         return o;
@@ -339,8 +338,8 @@ static size_t list_rcpts(struct queue *q, uint32_t unit, const struct envelope *
     size_t count = 0;
 
     rcpts_each (i, &u->rcpts, total)
-        list[count++] = (struct notify_rcpt){ i,       unit,         e->rcpts[i].address,
-                                              o,       attempted_ms, expired };
+        list[count++] =
+            (struct notify_rcpt){ i, unit, e->rcpts[i].address, o, attempted_ms, expired };
     return count;
 }
 

@@ -1,5 +1,5 @@
-/* Notices to senders: of failure and of delay. A notice is a message of its own, and becomes durable
- * together with what it says of the recipients: exactly one for each, whatever crashes. */
+/* Notices to senders: of failure and of delay. A notice is a message of its own, and becomes
+ * durable together with what it says of the recipients: exactly one for each, whatever crashes. */
 #ifndef QUEUE_NOTIFY_H
 #define QUEUE_NOTIFY_H
 

@@ -1,5 +1,5 @@
-/* Elements of one size, named by 32-bit indexes: half the room of pointers, and a million of them in a
- * few hundred allocations. An element stays where it is until it is given back. */
+/* Elements of one size, named by 32-bit indexes: half the room of pointers, and a million of them
+ * in a few hundred allocations. An element stays where it is until it is given back. */
 #ifndef QUEUE_POOL_H
 #define QUEUE_POOL_H
 

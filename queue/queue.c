@@ -178,9 +178,11 @@ static void hop_by_domain(const struct address *a, struct buf *room, struct hop 
     *out = (struct hop){ .kind = HOP_MX, .name = buf_view(room), .host = buf_view(room) };
 }
 
-/* An address that no rule fits goes where the domain does not exist (RFC 2606, 2), and comes back. */
+/* An address that no rule fits goes to a domain that never exists (RFC 2606, 2), and comes back. */
 static const struct hop nowhere = {
-    .kind = HOP_MX, .name = VIEW_INIT("invalid"), .host = VIEW_INIT("invalid"),
+    .kind = HOP_MX,
+    .name = VIEW_INIT("invalid"),
+    .host = VIEW_INIT("invalid"),
 };
 
 struct destination *queue_destination(struct queue *q, struct view rcpt)
@@ -229,8 +231,7 @@ void queue_take_in(struct queue *q, const struct store_commit *c, const struct e
 
 void queue_remove_unit(struct queue *q, uint32_t unit)
 {
-    struct destination *d =
-        index_destination(&q->index, index_unit(&q->index, unit)->destination);
+    struct destination *d = index_destination(&q->index, index_unit(&q->index, unit)->destination);
 
     index_remove_unit(&q->index, unit);
     index_drop_destination(&q->index, d);

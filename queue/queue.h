@@ -15,7 +15,7 @@
 #include "queue/store.h"
 
 enum {
-    QUEUE_TICK_MS = 100,        /* of the wheel */
+    QUEUE_TICK_MS = 100,          /* of the wheel */
     QUEUE_STEPS_PER_TURN = 20000, /* of the wheel */
 };
 
@@ -85,8 +85,8 @@ void queue_close(struct queue *q);
 void queue_reload(struct queue *q, struct queue_settings *next);
 void queue_drain(struct queue *q);
 
-/* The queue's clock: the wall clock's time at the start, then monotonic. Deadlines and attempts follow it,
- * so that no jump of the wall clock makes mail expire or wait. */
+/* The queue's clock: the wall clock's time at the start, then monotonic. Deadlines and attempts
+ * follow it, so that no jump of the wall clock makes mail expire or wait. */
 uint64_t queue_now_ms(const struct queue *q);
 /* A time of the queue's clock as the wall clock has it now. */
 uint64_t queue_wall_ms(const struct queue *q, uint64_t at_ms);
@@ -94,13 +94,14 @@ uint64_t queue_wall_ms(const struct queue *q, uint64_t at_ms);
 uint32_t queue_tick(const struct queue *q, uint64_t at_ms);
 uint64_t queue_tick_ms(const struct queue *q, uint32_t tick);
 
-/* A message that has become durable: into the index, and due at once. `letter` (NULL: none) is taken. */
+/* A message that has become durable: into the index, and due at once. `letter` (NULL: none) is
+ * taken. */
 void queue_take_in(struct queue *q, const struct store_commit *c, const struct envelope *e,
                    struct letter *letter);
 /* Where the settings send a recipient now. */
 struct destination *queue_destination(struct queue *q, struct view rcpt);
-/* The message cannot be read back: `err` from content_open. Held when it is damaged, else tried again
- * later. */
+/* The message cannot be read back: `err` from content_open. Held when it is damaged, else tried
+ * again later. */
 void queue_set_aside(struct queue *q, uint32_t mail, int err);
 /* Forgets the message if nothing of it is open. True: it is gone. */
 bool queue_finish_if_done(struct queue *q, uint32_t mail);

@@ -1,5 +1,5 @@
-/* A set of recipients of one message, by their index in the envelope: 64 fit into the struct itself. The
- * owner knows how many recipients the message has and says it in every call. */
+/* A set of recipients of one message, by their index in the envelope: 64 fit into the struct
+ * itself. The owner knows how many recipients the message has and says it in every call. */
 #ifndef QUEUE_RCPTS_H
 #define QUEUE_RCPTS_H
 

@@ -21,9 +21,11 @@ static void log_delivered(const struct job *job, const struct job_line *line)
     uint64_t now_ms = clock_wall_ms();
 
     log_info("delivered", LOG_ID("message", job->message), LOG_VIEW("recipient", line->address),
-             LOG_VIEW("destination", job->destination->hop.name), LOG_VIEW("host", o->host),
-             LOG_VIEW(o->tls.len > 0 ? "tls" : NULL, o->tls), LOG_U64("code", o->code),
-             LOG_VIEW("reply", o->text), LOG_U64("attempts", job->attempt),
+             LOG_VIEW("destination", job->destination->hop.name),
+             LOG_VIEW(o->host.len > 0 ? "host" : NULL, o->host),
+             LOG_VIEW(o->tls.len > 0 ? "tls" : NULL, o->tls),
+             LOG_U64(o->code > 0 ? "code" : NULL, o->code), LOG_VIEW("reply", o->text),
+             LOG_U64("attempts", job->attempt),
              LOG_U64("delay_ms", now_ms > job->arrival_ms ? now_ms - job->arrival_ms : 0),
              LOG_U64("duration_ms", line->verdict->duration_ms));
 }
@@ -152,13 +154,13 @@ static void log_deferred(const struct job *job, const struct group *g, uint64_t 
         const struct job_line *line = &job->lines[i];
 
         if (line->verdict != &settled && same_verdict(line->verdict, g->verdict))
-            log_info("deferred", LOG_ID("message", job->message),
-                     LOG_VIEW("recipient", line->address),
-                     LOG_VIEW("destination", job->destination->hop.name),
-                     LOG_VIEW("host", o->host), LOG_U64("code", o->code),
-                     LOG_VIEW("reason", buf_view(&words)), LOG_U64("attempts", job->attempt),
-                     LOG_U64("duration_ms", g->verdict->duration_ms),
-                     LOG_U64("next_s", wait_ms / 1000));
+            log_info(
+                "deferred", LOG_ID("message", job->message), LOG_VIEW("recipient", line->address),
+                LOG_VIEW("destination", job->destination->hop.name),
+                LOG_VIEW(o->host.len > 0 ? "host" : NULL, o->host),
+                LOG_U64(o->code > 0 ? "code" : NULL, o->code), LOG_VIEW("reason", buf_view(&words)),
+                LOG_U64("attempts", job->attempt), LOG_U64("duration_ms", g->verdict->duration_ms),
+                LOG_U64("next_s", wait_ms / 1000));
     }
 }
 
@@ -227,8 +229,8 @@ static void put_back(struct queue *q, uint32_t unit)
 static void settle_group(struct queue *q, const struct job *job, const struct group *g,
                          struct losses *l, struct group *delivered)
 {
-    bool overdue = (index_mail(&q->index, job->mail)->flags & (MAIL_OVERDUE | MAIL_HELD)) ==
-                   MAIL_OVERDUE;
+    bool overdue =
+        (index_mail(&q->index, job->mail)->flags & (MAIL_OVERDUE | MAIL_HELD)) == MAIL_OVERDUE;
     uint32_t unit = index_split(&q->index, job->unit, &g->set);
 
     if (g->verdict == NULL) {
@@ -266,8 +268,7 @@ static void settle_groups(struct queue *q, struct job *job, unsigned total, stru
             continue;
         begin_group(&g, job, total);
         for (uint32_t k = i; k < job->line_count; k++) {
-            if (job->lines[k].verdict != &settled &&
-                same_verdict(job->lines[k].verdict, g.verdict))
+            if (job->lines[k].verdict != &settled && same_verdict(job->lines[k].verdict, g.verdict))
                 add_line(&g, &job->lines[k], total);
         }
         settle_group(q, job, &g, l, delivered);

@@ -1,5 +1,5 @@
-/* What workers report becomes the state of recipients: delivered, deferred to a later time, or given
- * up. */
+/* What workers report becomes the state of recipients: delivered, deferred to a later time, or
+ * given up. */
 #ifndef QUEUE_RESULT_H
 #define QUEUE_RESULT_H
 

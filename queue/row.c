@@ -91,8 +91,7 @@ static enum mail_state unit_state(const struct queue *q, const struct unit *u)
     case UNIT_TIMED: /* offline, what was never tried has no other place to wait */
         return u->attempts == 0 ? MAIL_READY : MAIL_DEFERRED;
     case UNIT_DUE:
-        return index_destination(&q->index, u->destination)->backed_off ? MAIL_WAITING
-                                                                         : MAIL_READY;
+        return index_destination(&q->index, u->destination)->backed_off ? MAIL_WAITING : MAIL_READY;
     case UNIT_RUNNING:
     case UNIT_FAILING:
     case UNIT_STATES:
@@ -298,8 +297,8 @@ static void put_head(const struct queue *q, const struct mail *m, const struct e
     put_view(out, "sender", e->sender);
 }
 
-/* What holds for the message as a whole, from its units: the most attempts, the first of the next ones, a
- * reason. */
+/* What holds for the message as a whole, from its units: the most attempts, the first of the next
+ * ones, a reason. */
 static void put_summary(struct queue *q, const struct mail *m, struct buf *out)
 {
     char room[1024];

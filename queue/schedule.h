@@ -1,5 +1,5 @@
-/* When to try again, when to say so, when to give up. Pure: times are milliseconds of the queue's clock
- * (queue/queue.h), which starts with the wall clock's time and then never jumps. */
+/* When to try again, when to say so, when to give up. Pure: times are milliseconds of the queue's
+ * clock (queue/queue.h), which starts with the wall clock's time and then never jumps. */
 #ifndef QUEUE_SCHEDULE_H
 #define QUEUE_SCHEDULE_H
 
@@ -26,8 +26,8 @@ uint64_t schedule_backoff_ms(const struct retry_settings *r, unsigned failures, 
 /* When the message is given up. `restored`: it was read from the spool at `started_ms`. */
 uint64_t schedule_expiry_ms(const struct retry_settings *r, uint64_t arrival_ms, bool restored,
                             uint64_t started_ms);
-/* When its sender is told of the delay; UINT64_MAX: never, since it is switched off, or would not be
- * before the expiry. */
+/* When its sender is told of the delay; UINT64_MAX: never, since it is switched off, or would not
+ * be before the expiry. */
 uint64_t schedule_notice_ms(const struct retry_settings *r, uint64_t arrival_ms, bool restored,
                             uint64_t started_ms);
 

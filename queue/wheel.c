@@ -3,7 +3,7 @@
 #include <string.h>
 
 enum {
-    PENDING = WHEEL_LEVELS,   /* the row of slots that are being emptied upwards */
+    PENDING = WHEEL_LEVELS, /* the row of slots that are being emptied upwards */
     SLOT_MASK = WHEEL_SLOTS - 1,
 };
 #define IN_SLOT (1u << 31) /* in `prev` of a slot's first element; the rest is row and slot */

@@ -1,6 +1,6 @@
-/* A hierarchical timer wheel: 4 levels of 256 slots, over elements of a pool. Adding and removing cost
- * the same for ten elements and ten million; time goes on in slices, so that a slot with a million
- * elements does not stop the loop. Pure: ticks come from the caller. */
+/* A hierarchical timer wheel: 4 levels of 256 slots, over elements of a pool. Adding and removing
+ * cost the same for ten elements and ten million; time goes on in slices, so that a slot with a
+ * million elements does not stop the loop. Pure: ticks come from the caller. */
 #ifndef QUEUE_WHEEL_H
 #define QUEUE_WHEEL_H
 
@@ -14,8 +14,8 @@ enum {
     WHEEL_SLOTS = 1 << WHEEL_SLOT_BITS,
 };
 
-struct wheel_link { /* embed in the pool's element */
-    uint32_t due;   /* tick */
+struct wheel_link {      /* embed in the pool's element */
+    uint32_t due;        /* tick */
     uint32_t prev, next; /* private while it is in the wheel; free for other lists otherwise */
 };
 
@@ -24,8 +24,8 @@ struct wheel {
     size_t offset; /* of the link in the element */
     uint32_t now;  /* every tick before it is over */
     uint32_t count;
-    /* The first element of every slot; the last row is for slots of the levels above the first whose
-     * time has come, until each of their elements has moved on. */
+    /* The first element of every slot; the last row is for slots of the levels above the first
+     * whose time has come, until each of their elements has moved on. */
     uint32_t first[WHEEL_LEVELS + 1][WHEEL_SLOTS];
     uint64_t taken[WHEEL_LEVELS + 1][WHEEL_SLOTS / 64]; /* a bit for each slot that is not empty */
 };

@@ -258,7 +258,8 @@ int store_read(struct store *s, uint64_t id, struct store_ref where, bool with_b
         return -EBADMSG;
     if (e == NULL || where.place != (uint64_t)(e - events) + 1)
         return -ENOENT;
-    *out = (struct store_message){ .big_fd = -1, .body_bytes = e->body_bytes,
+    *out = (struct store_message){ .big_fd = -1,
+                                   .body_bytes = e->body_bytes,
                                    .body_crc = e->body_crc };
     out->memory = memory_new(e->envelope_len + e->body_len);
     memcpy(out->memory, e->envelope, e->envelope_len);

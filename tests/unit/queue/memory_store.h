@@ -6,13 +6,13 @@
 #include "queue/store.h"
 
 struct memory_store_facts {
-    enum spool_trouble trouble; /* what the next commits are answered with */
-    bool damaged;               /* store_read finds damage */
+    enum spool_trouble trouble;     /* what the next commits are answered with */
+    bool damaged;                   /* store_read finds damage */
     unsigned settled[STORE_STATES]; /* recipients, by store_settle */
     unsigned settled_by_notice;
     unsigned accepted, finished, changes[STORE_CHANGES];
-    unsigned live;              /* messages that are not finished */
-    uint64_t next_ms;           /* of the last deferral */
+    unsigned live;    /* messages that are not finished */
+    uint64_t next_ms; /* of the last deferral */
 };
 
 extern struct memory_store_facts memory_store;

@@ -106,8 +106,9 @@ static void groups_recipients_by_destination(void **state)
 
 static void knows_hops_apart(void **state)
 {
-    struct hop hop = { .kind = HOP_HOST, .name = VIEW_INIT("h:25"), .host = VIEW_INIT("h"),
-                       .port = 25 };
+    struct hop hop = {
+        .kind = HOP_HOST, .name = VIEW_INIT("h:25"), .host = VIEW_INIT("h"), .port = 25
+    };
     struct destination *plain = index_destination_for(&x, &hop);
     struct destination *required;
 

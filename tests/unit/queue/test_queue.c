@@ -589,7 +589,7 @@ static struct world_job *live_through(uint64_t until_ms, void (*answer)(struct w
 
 static void gives_up_after_the_lifetime(void **state)
 {
-    static void (*const answers[])(struct world_job *j) = { defer, fault };
+    static void (*const answers[])(struct world_job * j) = { defer, fault };
 
     for (size_t i = 0; i < COUNT_OF(answers); i++) {
         struct world_job *notice;

@@ -20,9 +20,12 @@ static void retries_at_growing_intervals(void **state)
         unsigned attempts;
         uint64_t interval_ms;
     } cases[] = {
-        { "first", 1, 5 * MINUTE },        { "second", 2, 10 * MINUTE },
-        { "third", 3, 20 * MINUTE },       { "sixth", 6, 160 * MINUTE },
-        { "seventh is cut", 7, 4 * HOUR }, { "thousandth", 1000, 4 * HOUR },
+        { "first", 1, 5 * MINUTE },
+        { "second", 2, 10 * MINUTE },
+        { "third", 3, 20 * MINUTE },
+        { "sixth", 6, 160 * MINUTE },
+        { "seventh is cut", 7, 4 * HOUR },
+        { "thousandth", 1000, 4 * HOUR },
         { "as many as there are", 65536, 4 * HOUR },
     };
 
@@ -88,15 +91,13 @@ static void gives_up_after_the_lifetime(void **state)
         { "arrived now", 7ull * DAY, 7ull * DAY, false, 12ull * DAY },
         { "restored in time", 7ull * DAY, 8ull * DAY, true, 12ull * DAY },
         { "restored too late", 7ull * DAY, 20ull * DAY, true, 20ull * DAY + 5 * MINUTE },
-        { "restored just before", 7ull * DAY, 12ull * DAY - 1, true,
-          12ull * DAY - 1 + 5 * MINUTE },
+        { "restored just before", 7ull * DAY, 12ull * DAY - 1, true, 12ull * DAY - 1 + 5 * MINUTE },
     };
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(cases); i++)
-        check(cases[i].name,
-              schedule_expiry_ms(&defaults, cases[i].arrival_ms, cases[i].restored,
-                                 cases[i].started_ms) == cases[i].expiry_ms);
+        check(cases[i].name, schedule_expiry_ms(&defaults, cases[i].arrival_ms, cases[i].restored,
+                                                cases[i].started_ms) == cases[i].expiry_ms);
 }
 
 static void tells_of_the_delay_once_and_before_the_end(void **state)

@@ -61,8 +61,9 @@ static void is_empty_at_first(void **state)
 static void gives_each_at_its_tick(void **state)
 {
     static const uint32_t ticks[] = {
-        0,     1,     255,   256,   257,      511,      512,        65535,      65536,
-        65537, 66048, 70000, 1u << 24, (1u << 24) + 5, 3000000000, UINT32_MAX,
+        0,          1,          255,   256,   257,   511,      512,
+        65535,      65536,      65537, 66048, 70000, 1u << 24, (1u << 24) + 5,
+        3000000000, UINT32_MAX,
     };
 
     (void)state;

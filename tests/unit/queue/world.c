@@ -91,7 +91,8 @@ uint64_t world_accept(const char *sender, const char *recipients, struct view bo
     static char room[400000];
     static uint64_t transaction = 100;
     struct envelope_rcpt rcpts[WORLD_RCPTS_MAX];
-    struct envelope e = { .sender = view_of(sender), .rcpts = rcpts,
+    struct envelope e = { .sender = view_of(sender),
+                          .rcpts = rcpts,
                           .arrival_ms = clock_wall_ms() };
     struct buf text = BUF_ON_ARRAY(room);
     struct view rest = view_of(recipients);

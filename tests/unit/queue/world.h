@@ -1,10 +1,10 @@
-/* A queue with fakes around it: a store in memory, an smtpd, workers, an administrator, and a clock that
- * stands still. */
+/* A queue with fakes around it: a store in memory, an smtpd, workers, an administrator, and a clock
+ * that stands still. */
 #ifndef TESTS_UNIT_QUEUE_WORLD_H
 #define TESTS_UNIT_QUEUE_WORLD_H
 
-#include "mail/outcome.h"
 #include "ipc/peer.h"
+#include "mail/outcome.h"
 #include "queue/queue.h"
 #include "tests/unit/queue/memory_store.h"
 
@@ -14,7 +14,7 @@ enum { WORLD_JOBS_MAX = 64, WORLD_RCPTS_MAX = 1000 };
 struct world_job {
     struct world_worker *worker;
     struct message_job_start start;
-    char *memory;      /* what the views of `start` point into */
+    char *memory; /* what the views of `start` point into */
     char *body;
     size_t body_len;
     int big_fd;
@@ -55,8 +55,8 @@ int world_open(void **state);  /* set-up: one smtpd, worker 0 of delivery, worke
 int world_close(void **state); /* tear-down; forgets the store */
 void world_restart(void);      /* the queue alone ends and begins again; new peers */
 void world_reload(const char *more); /* settings with these lines besides */
-void world_run(void);          /* until nothing happens any more at this time */
-void world_pass(uint64_t ms);  /* time */
+void world_run(void);                /* until nothing happens any more at this time */
+void world_pass(uint64_t ms);        /* time */
 
 /* Lines of recipients, blank-separated; the body is stored as it is. The id. */
 uint64_t world_accept(const char *sender, const char *recipients, struct view body);
