@@ -1,0 +1,100 @@
+/* Where records are placed, gathered in batches, and made durable: one write and one sync for all that
+ * came while the last sync ran.
+ *
+ * A batch lies within one segment. When a write or sync fails, nothing is tried again on that
+ * file: its segment is closed where the batch began, the batch's messages are refused, and its other
+ * records, whose truth is in memory, go to a new segment. */
+#ifndef QUEUE_JOURNAL_H
+#define QUEUE_JOURNAL_H
+
+#include "queue/ledger.h"
+#include "queue/record.h"
+#include "queue/shelf.h"
+#include "queue/workers.h"
+
+enum {
+    BATCH_BYTES = (RECORD_BACK_MAX + 1) * RECORD_UNIT - RECORD_UNIT, /* 4 MiB, less a padding */
+    BATCH_RECORDS = 1000,
+    BATCH_BLOCK = 4096, /* writes end at a multiple, so that the kernel need not read one first */
+    JOURNAL_RETRY_MS = 1000,
+};
+
+struct journal;
+
+struct batch {
+    struct job job;
+    struct list link;    /* held, failed or spare */
+    struct journal *journal;
+    struct segment *segment;
+    uint64_t segment_number;
+    uint32_t seed;
+    uint64_t number;
+    uint64_t offset;     /* in the segment */
+    char *room;          /* BATCH_BYTES, and two blocks */
+    size_t len;
+    unsigned records;
+    bool opens;          /* it begins with the segment's head */
+    bool given;          /* to the sync thread */
+    unsigned generation;
+    int error;
+    struct list commits; /* struct store_commit, in order */
+    uint64_t *removals;  /* large bodies to remove when it is durable */
+    size_t removal_count, removal_room;
+};
+
+/* What its owner must do; called in the loop. */
+struct journal_owner {
+    void (*written)(struct journal_owner *o, struct batch *b); /* durable */
+    /* A batch failed: what to answer its messages, and whether to wait before writing again. */
+    enum spool_trouble (*failed)(struct journal_owner *o, int error, bool *wait);
+    /* Append a D, A or X anew that was to lie at `place`. */
+    void (*again)(struct journal_owner *o, const struct record *r, uint64_t place);
+};
+
+struct journal {
+    struct journal_owner *owner;
+    struct loop *loop;
+    struct shelf *shelf;
+    struct ledger *ledger;
+    struct workers sync;          /* one thread */
+    struct view uuid;
+    struct segment *current;
+    uint64_t highest;             /* segment number given out so far */
+    uint64_t tail;                /* of current */
+    uint64_t next_batch, durable; /* batch numbers */
+    uint64_t after, after_end;    /* what the next head must tell, struct record_start */
+    struct batch *filling;        /* NULL, or the newest, which may be given but not begun */
+    struct list held, failed, spare;
+    struct timer mend, retry;
+    unsigned generation;          /* of batches: one failure fails all of its generation */
+    uint64_t batches, records;
+    unsigned failed_generation;   /* the sync thread's */
+    int fd;                       /* the sync thread's: of the segment being written */
+};
+
+struct journal_entry {
+    char type;
+    uint64_t id;               /* out, for M */
+    struct view line, text;    /* its meta */
+    struct view body;
+    struct store_ref where;    /* out */
+};
+
+int journal_open(struct journal *j, struct journal_owner *owner, struct loop *l,
+                 struct shelf *shelf, struct ledger *ledger, struct view uuid) MUST_USE;
+/* Goes on in `s`, whose file is `fd` (given to the journal), at `tail`; s NULL: in a new segment. Call
+ * once, with `highest` and `next_batch` set. */
+void journal_resume(struct journal *j, struct segment *s, int fd, uint64_t tail);
+int journal_start(struct journal *j) MUST_USE;
+void journal_close(struct journal *j); /* finishes first */
+
+/* Places a copy of the record in the filling batch (afterwards j->filling, in j->current). False:
+ * larger than any segment takes. */
+bool journal_append(struct journal *j, struct journal_entry *e) MUST_USE;
+void journal_remove_later(struct journal *j, uint64_t big_file);
+void journal_flush(struct journal *j);
+bool journal_idle(const struct journal *j);
+/* Flushes and waits until all is answered, or until writing must wait for a better time. */
+void journal_finish(struct journal *j);
+
+#endif

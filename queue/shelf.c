@@ -1,0 +1,308 @@
+#include "queue/shelf.h"
+
+#include "common/memory.h"
+#include "io/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    CHUNK = 1 << 20,  /* bytes written and synced at a time, so that commits need not wait long */
+    FILE_MODE = 0600,
+    DIGITS = 12,
+};
+
+void segment_name(uint64_t number, char name[static SHELF_NAME])
+{
+    snprintf(name, SHELF_NAME, "%012llx.seg", (unsigned long long)number);
+}
+
+bool segment_number(struct view name, uint64_t *number)
+{
+    return name.len == DIGITS + 4 && view_ends_nocase(name, VIEW(".seg")) &&
+           view_hex_to_u64(view_sub(name, 0, DIGITS), number) && *number != 0;
+}
+
+/* ---- spares ---- */
+
+static bool put_spare(struct shelf *s, const char *name)
+{
+    bool room;
+
+    pthread_mutex_lock(&s->lock);
+    room = s->count < SHELF_MOST;
+    if (room)
+        snprintf(s->spares[s->count++], SHELF_NAME, "%s", name);
+    pthread_mutex_unlock(&s->lock);
+    return room;
+}
+
+static bool take_spare(struct shelf *s, char name[static SHELF_NAME])
+{
+    bool there;
+
+    pthread_mutex_lock(&s->lock);
+    there = s->count > 0;
+    if (there)
+        memcpy(name, s->spares[--s->count], SHELF_NAME);
+    pthread_mutex_unlock(&s->lock);
+    return there;
+}
+
+unsigned shelf_count(struct shelf *s)
+{
+    unsigned count;
+
+    pthread_mutex_lock(&s->lock);
+    count = s->count;
+    pthread_mutex_unlock(&s->lock);
+    return count;
+}
+
+/* A second name means that a power cut caught a rename half done: the file may be in use. */
+static void take_stock(void *arg, const char *name)
+{
+    struct shelf *s = arg;
+    struct stat facts;
+    bool sound = fstatat(s->spool->free, name, &facts, AT_SYMLINK_NOFOLLOW) == 0 &&
+                 S_ISREG(facts.st_mode) && facts.st_nlink == 1 &&
+                 (uint64_t)facts.st_size == s->segment_bytes && strlen(name) < SHELF_NAME;
+
+    if (!sound || !put_spare(s, name))
+        unlinkat(s->spool->free, name, 0);
+}
+
+static int sync_folders(const struct shelf *s)
+{
+    return fsync(s->spool->log) < 0 || fsync(s->spool->free) < 0 ? -errno : 0;
+}
+
+static int allocate(const struct shelf *s, int fd)
+{
+    if (fallocate(fd, 0, 0, (off_t)s->segment_bytes) == 0)
+        return 0;
+    if (errno == EOPNOTSUPP && ftruncate(fd, (off_t)s->segment_bytes) == 0)
+        return 0;
+    return -errno;
+}
+
+/* No spare is ready. Slower to sync than a written file, but at once there. */
+static int make_now(const struct shelf *s, const char *name)
+{
+    int fd = openat(s->spool->log, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+                    FILE_MODE);
+    int err;
+
+    if (fd < 0)
+        return -errno;
+    err = allocate(s, fd);
+    if (err == 0)
+        return fd;
+    close(fd);
+    unlinkat(s->spool->log, name, 0);
+    return err;
+}
+
+int shelf_take(struct shelf *s, uint64_t number)
+{
+    char name[SHELF_NAME], spare[SHELF_NAME];
+    int fd = -1, err;
+
+    segment_name(number, name);
+    while (fd < 0 && take_spare(s, spare)) {
+        if (renameat(s->spool->free, spare, s->spool->log, name) == 0)
+            fd = openat(s->spool->log, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    }
+    if (fd < 0)
+        fd = make_now(s, name);
+    if (fd < 0)
+        return fd;
+    err = sync_folders(s);
+    if (err == 0)
+        return fd;
+    close(fd);
+    return err;
+}
+
+void shelf_abandon(struct shelf *s, uint64_t number)
+{
+    char name[SHELF_NAME];
+
+    segment_name(number, name);
+    if (unlinkat(s->spool->log, name, 0) < 0 && errno != ENOENT)
+        log_error("segment_not_removed", LOG_STRING("file", name), LOG_ERRNO("error", errno));
+    else
+        (void)!fsync(s->spool->log);
+}
+
+/* ---- making ---- */
+
+static int write_zeros(int fd, uint64_t bytes)
+{
+    char *zeros = memory_new(CHUNK);
+    int err = 0;
+
+    for (uint64_t at = 0; err == 0 && at < bytes; at += CHUNK) {
+        err = file_write_all(fd, view_make(zeros, MIN(bytes - at, CHUNK)), at);
+        if (err == 0 && fdatasync(fd) < 0)
+            err = -errno;
+    }
+    free(zeros);
+    return err;
+}
+
+static int make_spare(struct shelf *s, char name[static SHELF_NAME])
+{
+    int fd, err;
+
+    do {
+        snprintf(name, SHELF_NAME, "new-%u.seg", s->next_name++);
+        fd = openat(s->spool->free, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
+    } while (fd < 0 && errno == EEXIST);
+    if (fd < 0)
+        return -errno;
+    err = write_zeros(fd, s->segment_bytes);
+    if (err == 0 && (fsync(fd) < 0 || fsync(s->spool->free) < 0))
+        err = -errno;
+    close(fd);
+    if (err < 0)
+        unlinkat(s->spool->free, name, 0);
+    return err;
+}
+
+struct making {
+    struct job job;
+    struct shelf *shelf;
+    int error;
+};
+
+static void run_making(struct job *j)
+{
+    struct making *m = container_of(j, struct making, job);
+    char name[SHELF_NAME];
+
+    m->error = make_spare(m->shelf, name);
+    if (m->error == 0 && !put_spare(m->shelf, name))
+        unlinkat(m->shelf->spool->free, name, 0);
+}
+
+static void on_made(struct job *j)
+{
+    struct making *m = container_of(j, struct making, job);
+
+    m->shelf->making = false;
+    if (m->error < 0)
+        log_warn("spare_segment_failed", LOG_ERRNO("error", -m->error));
+    else
+        shelf_tend(m->shelf);
+    free(m);
+}
+
+void shelf_tend(struct shelf *s)
+{
+    struct making *m;
+
+    if (s->making || shelf_count(s) >= SHELF_KEPT || s->keeper.thread_count == 0)
+        return;
+    m = memory_new(sizeof(*m));
+    *m = (struct making){ .job = { .run = run_making, .done = on_made }, .shelf = s };
+    s->making = true;
+    workers_give(&s->keeper, &m->job);
+}
+
+/* ---- recycling ---- */
+
+struct recycling {
+    struct job job;
+    struct shelf *shelf;
+    uint64_t number;
+    int error;
+    void (*gone)(void *arg, uint64_t number, int error);
+    void *arg;
+};
+
+static bool has_our_size(const struct shelf *s, const char *name)
+{
+    struct stat facts;
+
+    return fstatat(s->spool->log, name, &facts, AT_SYMLINK_NOFOLLOW) == 0 &&
+           (uint64_t)facts.st_size == s->segment_bytes;
+}
+
+/* It becomes a spare only once it is durably out of log/: else a power cut could bring it back there
+ * with another life's bytes in it. */
+static void run_recycling(struct job *j)
+{
+    struct recycling *r = container_of(j, struct recycling, job);
+    const struct spool *spool = r->shelf->spool;
+    char name[SHELF_NAME];
+    bool keep;
+
+    segment_name(r->number, name);
+    keep = shelf_count(r->shelf) < SHELF_MOST && has_our_size(r->shelf, name);
+    if (keep ? renameat(spool->log, name, spool->free, name) < 0
+             : unlinkat(spool->log, name, 0) < 0)
+        r->error = -errno;
+    if (r->error == 0)
+        r->error = sync_folders(r->shelf);
+    if (r->error == 0 && keep && !put_spare(r->shelf, name))
+        unlinkat(spool->free, name, 0);
+}
+
+static void on_recycled(struct job *j)
+{
+    struct recycling *r = container_of(j, struct recycling, job);
+
+    if (r->error < 0)
+        log_error("segment_not_recycled", LOG_U64("segment", r->number),
+                  LOG_ERRNO("error", -r->error));
+    r->gone(r->arg, r->number, r->error);
+    free(r);
+}
+
+void shelf_recycle(struct shelf *s, uint64_t number,
+                   void (*gone)(void *arg, uint64_t number, int error), void *arg)
+{
+    struct recycling *r = memory_new(sizeof(*r));
+
+    *r = (struct recycling){ .job = { .run = run_recycling, .done = on_recycled },
+                             .shelf = s, .number = number, .gone = gone, .arg = arg };
+    workers_give(&s->keeper, &r->job);
+}
+
+/* ---- life ---- */
+
+int shelf_open(struct shelf *s, const struct spool *spool, uint64_t segment_bytes, struct loop *l)
+{
+    int err;
+
+    *s = (struct shelf){ .spool = spool, .segment_bytes = segment_bytes };
+    err = workers_init(&s->keeper, l);
+    if (err < 0)
+        return err;
+    pthread_mutex_init(&s->lock, NULL);
+    err = folder_each(spool->free, take_stock, s);
+    if (err < 0)
+        shelf_close(s);
+    return err;
+}
+
+int shelf_start(struct shelf *s)
+{
+    int err = workers_start(&s->keeper, 1);
+
+    if (err == 0)
+        shelf_tend(s);
+    return err;
+}
+
+void shelf_close(struct shelf *s)
+{
+    workers_release(&s->keeper);
+    pthread_mutex_destroy(&s->lock);
+}

@@ -1,0 +1,50 @@
+/* The files of segments: log/NUMBER.seg in use, and spares under free/ that have been written before,
+ * whose blocks cost a sync next to nothing when they are written again. */
+#ifndef QUEUE_SHELF_H
+#define QUEUE_SHELF_H
+
+#include "queue/spool.h"
+#include "queue/workers.h"
+
+enum {
+    SHELF_KEPT = 2, /* spares made in advance */
+    SHELF_MOST = 4, /* spares kept when segments come back */
+    SHELF_NAME = 24,
+};
+
+struct shelf {
+    const struct spool *spool;
+    uint64_t segment_bytes;
+    struct workers keeper; /* one thread: recycles and makes spares */
+    pthread_mutex_t lock;  /* of what follows */
+    char spares[SHELF_MOST][SHELF_NAME];
+    unsigned count;
+    unsigned next_name;    /* the keeper's */
+    bool making;           /* the loop's */
+};
+
+/* "0000000001a2.seg", and back; false: not such a name. */
+void segment_name(uint64_t number, char name[static SHELF_NAME]);
+bool segment_number(struct view name, uint64_t *number) MUST_USE;
+
+/* Takes stock of free/; what is no whole segment is removed. */
+int shelf_open(struct shelf *s, const struct spool *spool, uint64_t segment_bytes,
+               struct loop *l) MUST_USE;
+int shelf_start(struct shelf *s) MUST_USE;
+void shelf_close(struct shelf *s);
+unsigned shelf_count(struct shelf *s);
+
+/* In any thread. A descriptor of log/NUMBER.seg for reading and writing, its name durable: a spare,
+ * else a file made now; or a negative errno. */
+int shelf_take(struct shelf *s, uint64_t number) MUST_USE;
+/* In any thread: as if it had never been. */
+void shelf_abandon(struct shelf *s, uint64_t number);
+
+/* In the loop. Once the file is durably out of log/, `gone` is called there; with a negative errno it
+ * is still there. */
+void shelf_recycle(struct shelf *s, uint64_t number,
+                   void (*gone)(void *arg, uint64_t number, int error), void *arg);
+/* Makes another spare if there are too few and none is being made. */
+void shelf_tend(struct shelf *s);
+
+#endif
