@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 enum {
-    POOL = 4,          /* threads: files that are synced at the same time */
-    NAME_ROOM = 32,    /* "1a/1a2b3c4d5e6f7081.eml" */
+    POOL = 4,       /* threads: files that are synced at the same time */
+    NAME_ROOM = 32, /* "1a/1a2b3c4d5e6f7081.eml" */
     FOLDER_LEN = 2,
     TRIES = 4,
     FILE_MODE = 0600,
@@ -153,8 +153,13 @@ void bodies_sync(struct bodies *b, int fd, uint64_t number, uint64_t bytes,
     struct syncing *s = memory_new(sizeof(*s));
 
     *s = (struct syncing){ .job = { .run = run_sync, .done = on_synced },
-                           .bodies = b, .fd = fd, .number = number, .bytes = bytes,
-                           .fresh = b->fresh[folder_of(number)], .synced = synced, .arg = arg };
+                           .bodies = b,
+                           .fd = fd,
+                           .number = number,
+                           .bytes = bytes,
+                           .fresh = b->fresh[folder_of(number)],
+                           .synced = synced,
+                           .arg = arg };
     workers_give(&b->pool, &s->job);
 }
 
@@ -191,7 +196,8 @@ void bodies_remove(struct bodies *b, uint64_t number)
     struct removing *r = memory_new(sizeof(*r));
 
     *r = (struct removing){ .job = { .run = run_removal, .done = on_removed },
-                            .spool = b->spool, .number = number };
+                            .spool = b->spool,
+                            .number = number };
     workers_give(&b->pool, &r->job);
 }
 

@@ -1,4 +1,5 @@
-/* Large bodies: plain files big/1a/1a2b....eml, named by a random number that is never used again. */
+/* Large bodies: plain files big/1a/1a2b....eml, named by a random number that is never used again.
+ */
 #ifndef QUEUE_BODIES_H
 #define QUEUE_BODIES_H
 

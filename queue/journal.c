@@ -40,8 +40,8 @@ static int open_segment(struct journal *j, uint64_t number)
     return 0;
 }
 
-/* After a failure, those that were placed behind the failed batch must not be written: they would stand
- * behind a hole. */
+/* After a failure, those that were placed behind the failed batch must not be written: they would
+ * stand behind a hole. */
 static int write_batch(const struct batch *b)
 {
     struct journal *j = b->journal;
@@ -78,14 +78,20 @@ static struct batch *new_batch(struct journal *j)
     char *room = b->room;
 
     if (room == NULL) {
-        room = aligned_alloc(BATCH_BLOCK, BATCH_BYTES / BATCH_BLOCK * BATCH_BLOCK + 2 * BATCH_BLOCK);
+        room =
+            aligned_alloc(BATCH_BLOCK, BATCH_BYTES / BATCH_BLOCK * BATCH_BLOCK + 2 * BATCH_BLOCK);
         if (room == NULL)
             abort(); /* as memory_new does */
     }
-    *b = (struct batch){ .job = { .run = run_batch, .done = on_batch_done }, .journal = j,
-                         .segment = j->current, .segment_number = j->current->number,
-                         .seed = j->current->seed, .number = j->next_batch++, .offset = j->tail,
-                         .room = room, .generation = j->generation };
+    *b = (struct batch){ .job = { .run = run_batch, .done = on_batch_done },
+                         .journal = j,
+                         .segment = j->current,
+                         .segment_number = j->current->number,
+                         .seed = j->current->seed,
+                         .number = j->next_batch++,
+                         .offset = j->tail,
+                         .room = room,
+                         .generation = j->generation };
     list_init(&b->link);
     list_init(&b->commits);
     b->segment->writing++;
@@ -156,8 +162,10 @@ static struct batch *filling_for(struct journal *j, size_t span)
 
 static void begin_segment(struct journal *j)
 {
-    struct record_start start = { .spool = j->uuid, .bytes = j->shelf->segment_bytes,
-                                  .first_batch = j->next_batch, .after = j->after,
+    struct record_start start = { .spool = j->uuid,
+                                  .bytes = j->shelf->segment_bytes,
+                                  .first_batch = j->next_batch,
+                                  .after = j->after,
                                   .after_end = j->after_end };
     struct batch *b;
 
@@ -405,9 +413,15 @@ static void on_retry(struct timer *t)
 int journal_open(struct journal *j, struct journal_owner *owner, struct loop *l,
                  struct shelf *shelf, struct ledger *ledger, struct view uuid)
 {
-    *j = (struct journal){ .owner = owner, .loop = l, .shelf = shelf, .ledger = ledger,
-                           .uuid = uuid, .mend = { .fire = on_mend }, .retry = { .fire = on_retry },
-                           .generation = 1, .fd = -1 };
+    *j = (struct journal){ .owner = owner,
+                           .loop = l,
+                           .shelf = shelf,
+                           .ledger = ledger,
+                           .uuid = uuid,
+                           .mend = { .fire = on_mend },
+                           .retry = { .fire = on_retry },
+                           .generation = 1,
+                           .fd = -1 };
     list_init(&j->held);
     list_init(&j->failed);
     list_init(&j->spare);

@@ -1,9 +1,9 @@
-/* Where records are placed, gathered in batches, and made durable: one write and one sync for all that
- * came while the last sync ran.
+/* Where records are placed, gathered in batches, and made durable: one write and one sync for all
+ * that came while the last sync ran.
  *
  * A batch lies within one segment. When a write or sync fails, nothing is tried again on that
- * file: its segment is closed where the batch began, the batch's messages are refused, and its other
- * records, whose truth is in memory, go to a new segment. */
+ * file: its segment is closed where the batch began, the batch's messages are refused, and its
+ * other records, whose truth is in memory, go to a new segment. */
 #ifndef QUEUE_JOURNAL_H
 #define QUEUE_JOURNAL_H
 
@@ -23,18 +23,18 @@ struct journal;
 
 struct batch {
     struct job job;
-    struct list link;    /* held, failed or spare */
+    struct list link; /* held, failed or spare */
     struct journal *journal;
     struct segment *segment;
     uint64_t segment_number;
     uint32_t seed;
     uint64_t number;
-    uint64_t offset;     /* in the segment */
-    char *room;          /* BATCH_BYTES, and two blocks */
+    uint64_t offset; /* in the segment */
+    char *room;      /* BATCH_BYTES, and two blocks */
     size_t len;
     unsigned records;
-    bool opens;          /* it begins with the segment's head */
-    bool given;          /* to the sync thread */
+    bool opens; /* it begins with the segment's head */
+    bool given; /* to the sync thread */
     unsigned generation;
     int error;
     struct list commits; /* struct store_commit, in order */
@@ -56,7 +56,7 @@ struct journal {
     struct loop *loop;
     struct shelf *shelf;
     struct ledger *ledger;
-    struct workers sync;          /* one thread */
+    struct workers sync; /* one thread */
     struct view uuid;
     struct segment *current;
     uint64_t highest;             /* segment number given out so far */
@@ -66,24 +66,24 @@ struct journal {
     struct batch *filling;        /* NULL, or the newest, which may be given but not begun */
     struct list held, failed, spare;
     struct timer mend, retry;
-    unsigned generation;          /* of batches: one failure fails all of its generation */
+    unsigned generation; /* of batches: one failure fails all of its generation */
     uint64_t batches, records;
-    unsigned failed_generation;   /* the sync thread's */
-    int fd;                       /* the sync thread's: of the segment being written */
+    unsigned failed_generation; /* the sync thread's */
+    int fd;                     /* the sync thread's: of the segment being written */
 };
 
 struct journal_entry {
     char type;
-    uint64_t id;               /* out, for M */
-    struct view line, text;    /* its meta */
+    uint64_t id;            /* out, for M */
+    struct view line, text; /* its meta */
     struct view body;
-    struct store_ref where;    /* out */
+    struct store_ref where; /* out */
 };
 
 int journal_open(struct journal *j, struct journal_owner *owner, struct loop *l,
                  struct shelf *shelf, struct ledger *ledger, struct view uuid) MUST_USE;
-/* Goes on in `s`, whose file is `fd` (given to the journal), at `tail`; s NULL: in a new segment. Call
- * once, with `highest` and `next_batch` set. */
+/* Goes on in `s`, whose file is `fd` (given to the journal), at `tail`; s NULL: in a new segment.
+ * Call once, with `highest` and `next_batch` set. */
 void journal_resume(struct journal *j, struct segment *s, int fd, uint64_t tail);
 int journal_start(struct journal *j) MUST_USE;
 void journal_close(struct journal *j); /* finishes first */

@@ -8,7 +8,8 @@
 
 enum {
     TOPIC_BITS = 16,
-    TOPIC_COUNT = 0x8002, /* not a state: the highest recipient index, where a segment would stand */
+    TOPIC_COUNT =
+        0x8002, /* not a state: the highest recipient index, where a segment would stand */
     STATES_FIRST = 64,
 };
 
@@ -114,8 +115,8 @@ struct segment *ledger_needless(const struct ledger *l, uint64_t batch)
     for (size_t i = 0; i + 1 < l->count; i++) {
         struct segment *s = l->segments[i];
 
-        if (s->live == 0 && s->needed == 0 && s->end_count == 0 && s->writing == 0 &&
-            !s->leaving && s->settled_by <= batch)
+        if (s->live == 0 && s->needed == 0 && s->end_count == 0 && s->writing == 0 && !s->leaving &&
+            s->settled_by <= batch)
             return s;
     }
     return NULL;

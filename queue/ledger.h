@@ -4,8 +4,8 @@
  *   - a message that lies in it is live, or
  *   - it holds the newest state of a recipient of a live message (or the newest change, or that
  *     its delay notice is out): older ones are superseded; or
- *   - it holds the end of a message that lies in another segment that still exists: without the end,
- *     that message would come alive again. */
+ *   - it holds the end of a message that lies in another segment that still exists: without the
+ * end, that message would come alive again. */
 #ifndef QUEUE_LEDGER_H
 #define QUEUE_LEDGER_H
 
@@ -17,16 +17,16 @@
 
 struct segment {
     uint64_t number;
-    uint64_t bytes;       /* of its file */
-    uint32_t seed;        /* of its CRCs */
-    uint64_t live;        /* messages */
-    uint64_t needed;      /* newest states of recipients of live messages */
-    uint64_t *ends;       /* numbers of the segments whose messages end here */
+    uint64_t bytes;  /* of its file */
+    uint32_t seed;   /* of its CRCs */
+    uint64_t live;   /* messages */
+    uint64_t needed; /* newest states of recipients of live messages */
+    uint64_t *ends;  /* numbers of the segments whose messages end here */
     size_t end_count, end_room;
-    uint64_t settled_by;  /* batch: when it is durable, so is whatever made this one needless */
-    unsigned writing;     /* batches that are not durable yet */
-    bool leaving;         /* being recycled */
-    int fd;               /* for reading; -1 */
+    uint64_t settled_by; /* batch: when it is durable, so is whatever made this one needless */
+    unsigned writing;    /* batches that are not durable yet */
+    bool leaving;        /* being recycled */
+    int fd;              /* for reading; -1 */
 };
 
 /* What a state record is about, besides a recipient by its index. */

@@ -6,7 +6,8 @@
 #include <assert.h>
 #include <string.h>
 
-/* "TERN1 M 00000001a200f3c0 0012a 0000f00 0000000a3f 0000 9d1e0b77\n"; lengths in hexadecimal digits. */
+/* "TERN1 M 00000001a200f3c0 0012a 0000f00 0000000a3f 0000 9d1e0b77\n"; lengths in hexadecimal
+ * digits. */
 enum {
     MAGIC_LEN = 6,
     TYPE_AT = 6,
@@ -248,7 +249,8 @@ bool record_body_whole(const struct record *r)
     return find_hex(line, "crc=", &number) && crc32c(0, r->body) == number;
 }
 
-/* ---- D: "deferred rcpts=0-3,7 attempts=2 next=1735689600000 at=1735689300000" and the text ---- */
+/* ---- D: "deferred rcpts=0-3,7 attempts=2 next=1735689600000 at=1735689300000" and the text ----
+ */
 
 static const char *const state_names[STORE_STATES] = {
     [STORE_DEFERRED] = "deferred",
@@ -328,12 +330,14 @@ bool record_get_change(const struct record *r, struct store_change *c)
 
 static const char description[] =
     "\n"
-    "This is a segment of the mail queue of Tern (doc/spool-format.md). No tool is needed to read it:\n"
+    "This is a segment of the mail queue of Tern (doc/spool-format.md). No tool is needed to read "
+    "it:\n"
     "    grep -a '^TERN1 M' FILE           the messages\n"
     "    grep -a '^rcpt=' FILE             their recipients\n"
     "A record begins at a multiple of 64 bytes with a line of 64 bytes, numbers in hexadecimal:\n"
     "    TERN1 type id meta-bytes body-bytes batch back crc\n"
-    "S: the segment begins. M: a message; its meta is a line by Tern and the envelope, its body the\n"
+    "S: the segment begins. M: a message; its meta is a line by Tern and the envelope, its body "
+    "the\n"
     "message as received, or empty when the line names a file: big/1a/1a...eml for file=1a...\n"
     "D: what became of recipients (counted from 0 in the order of the envelope) of message id.\n"
     "A: a change by hand. X: message id is finished. C: a message moved here. P: nothing.\n"
@@ -366,8 +370,8 @@ static bool put_start(struct buf *line, const struct record_start *s)
         !put_hex_word(line, " segment=", s->segment, 12) ||
         !put_hex_word(line, " nonce=", s->nonce, 16) || !put_number(line, " bytes=", s->bytes))
         return false;
-    if (s->after != 0 && (!put_hex_word(line, " after=", s->after, 12) ||
-                          !put_number(line, ":", s->after_end)))
+    if (s->after != 0 &&
+        (!put_hex_word(line, " after=", s->after, 12) || !put_number(line, ":", s->after_end)))
         return false;
     return buf_put_byte(line, '\n');
 }
@@ -399,8 +403,7 @@ static bool get_start(struct view block, struct record_start *s)
     *s = (struct record_start){ .first_batch = r.batch };
     line = view_take_until(&r.meta, '\n');
     if (!find(line, "spool=", &s->spool) || !find_hex(line, "segment=", &s->segment) ||
-        !find_hex(line, "nonce=", &s->nonce) ||
-        !find_number(line, "bytes=", UINT64_MAX, &s->bytes))
+        !find_hex(line, "nonce=", &s->nonce) || !find_number(line, "bytes=", UINT64_MAX, &s->bytes))
         return false;
     if (!find(line, "after=", &after))
         return true;
@@ -451,8 +454,7 @@ static bool belongs(const struct record_scan *s, size_t at, struct record *r)
     return r->type != RECORD_MESSAGE || r->id == record_place(s->segment, at);
 }
 
-enum record_step record_scan_next(struct record_scan *s, struct record *r, size_t *from,
-                                  size_t *to)
+enum record_step record_scan_next(struct record_scan *s, struct record *r, size_t *from, size_t *to)
 {
     bool found;
 

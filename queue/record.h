@@ -1,10 +1,10 @@
 /* How the log is written down. Pure: bytes in, bytes out. doc/spool-format.md tells the same to
  * people.
  *
- * A record begins at a multiple of 64 bytes: a header of one ASCII line of 64 bytes, its meta (text),
- * its body (bytes), and zeros up to the next multiple. The header's CRC covers header and meta and
- * is seeded by the nonce of the segment: bytes that happen to look like a record, in a message or
- * left over from the file's former life, fail it. */
+ * A record begins at a multiple of 64 bytes: a header of one ASCII line of 64 bytes, its meta
+ * (text), its body (bytes), and zeros up to the next multiple. The header's CRC covers header and
+ * meta and is seeded by the nonce of the segment: bytes that happen to look like a record, in a
+ * message or left over from the file's former life, fail it. */
 #ifndef QUEUE_RECORD_H
 #define QUEUE_RECORD_H
 
@@ -16,13 +16,13 @@ enum {
     RECORD_HEADER = 64,        /* bytes */
     RECORD_META_MAX = 0xfffff, /* five digits in the header */
     RECORD_BODY_MAX = 0xfffffff,
-    RECORD_BACK_MAX = 0xffff,  /* units; so a batch has at most 4 MiB */
-    RECORD_OFFSET_BITS = 20,   /* of a place: segments of at most 64 MiB */
-    RECORD_LINE_MAX = 8192,    /* the first line of a meta, with 1,000 recipients */
+    RECORD_BACK_MAX = 0xffff, /* units; so a batch has at most 4 MiB */
+    RECORD_OFFSET_BITS = 20,  /* of a place: segments of at most 64 MiB */
+    RECORD_LINE_MAX = 8192,   /* the first line of a meta, with 1,000 recipients */
 };
 
 enum record_type {
-    RECORD_START = 'S',   /* a segment begins */
+    RECORD_START = 'S', /* a segment begins */
     RECORD_MESSAGE = 'M',
     RECORD_OUTCOME = 'D', /* of an attempt */
     RECORD_CHANGE = 'A',  /* by an administrator, or a notice that went out */
@@ -47,10 +47,11 @@ uint64_t record_offset(uint64_t place);
 uint32_t record_seed(uint64_t nonce);
 /* From the header to the next record. */
 size_t record_span(size_t meta_bytes, size_t body_bytes);
-/* Writes the header at `at`; the meta stands behind it already. Of r->body only the length counts. */
+/* Writes the header at `at`; the meta stands behind it already. Of r->body only the length counts.
+ */
 void record_seal(char *at, const struct record *r, uint32_t seed);
-/* The record at the front of `bytes`: header and meta are whole and it ends within `bytes`. The body is
- * not looked at. Views borrow from `bytes`. */
+/* The record at the front of `bytes`: header and meta are whole and it ends within `bytes`. The
+ * body is not looked at. Views borrow from `bytes`. */
 bool record_read(struct view bytes, uint32_t seed, struct record *r) MUST_USE;
 /* The same when `bytes` may end behind the meta: r->body is where the body would be. */
 bool record_read_front(struct view bytes, uint32_t seed, struct record *r) MUST_USE;
@@ -62,19 +63,18 @@ struct record_message { /* M, C */
     uint32_t body_crc; /* CRC32C of the body alone, unseeded */
     bool big;          /* the body is the file `file` */
     uint64_t file;
-    uint64_t about;    /* as in struct store_commit; 0: none */
+    uint64_t about; /* as in struct store_commit; 0: none */
     const uint32_t *settles;
     size_t settle_count;
     struct view envelope;
 };
 
-/* Puts writes the line alone and answers false when `out` is too small. Gets read a whole meta; `rcpts` is
- * room for ENVELOPE_RCPTS_MAX indexes, which the result borrows. */
+/* Puts writes the line alone and answers false when `out` is too small. Gets read a whole meta;
+ * `rcpts` is room for ENVELOPE_RCPTS_MAX indexes, which the result borrows. */
 bool record_put_message(struct buf *out, const struct record_message *m) MUST_USE;
 bool record_get_message(struct view meta, uint32_t *rcpts, struct record_message *m) MUST_USE;
 bool record_put_outcome(struct buf *out, const struct store_outcome *o) MUST_USE;
-bool record_get_outcome(const struct record *r, uint32_t *rcpts,
-                        struct store_outcome *o) MUST_USE;
+bool record_get_outcome(const struct record *r, uint32_t *rcpts, struct store_outcome *o) MUST_USE;
 bool record_put_change(struct buf *out, const struct store_change *c) MUST_USE;
 bool record_get_change(const struct record *r, struct store_change *c) MUST_USE;
 /* The body is the one that the line speaks of; true for big ones. */
@@ -83,14 +83,14 @@ bool record_body_whole(const struct record *r) MUST_USE;
 /* ---- the head of a segment ---- */
 
 enum {
-    RECORD_HEAD = 8192,     /* bytes before the first other record */
+    RECORD_HEAD = 8192,      /* bytes before the first other record */
     RECORD_HEAD_COPY = 4096, /* where the second S record stands */
 };
 
 struct record_start {
-    struct view spool;       /* the spool's uuid, 32 hexadecimal digits */
+    struct view spool; /* the spool's uuid, 32 hexadecimal digits */
     uint64_t segment, nonce;
-    uint64_t bytes;          /* of the whole file */
+    uint64_t bytes; /* of the whole file */
     uint64_t first_batch;
     /* What lies in segment `after` from `after_end` on was never acknowledged and does not count: a
      * write there had failed. 0: none. */
@@ -111,12 +111,12 @@ enum record_head record_get_head(struct view head, uint64_t number, struct recor
 /* ---- reading a segment from end to end ---- */
 
 struct record_scan {
-    struct view bytes;    /* from the first byte of the segment to where reading ends */
+    struct view bytes; /* from the first byte of the segment to where reading ends */
     uint64_t segment;
     uint32_t seed;
-    size_t at;            /* RECORD_HEAD to begin with */
-    uint64_t batch;       /* the newest so far, first the segment's first: none goes back */
-    bool trusting;        /* bodies have been verified before */
+    size_t at;      /* RECORD_HEAD to begin with */
+    uint64_t batch; /* the newest so far, first the segment's first: none goes back */
+    bool trusting;  /* bodies have been verified before */
 };
 
 enum record_step {

@@ -19,8 +19,8 @@
 /* A segment that is there, and what its head says. */
 struct source {
     uint64_t number;
-    uint64_t bytes;        /* of the file */
-    uint64_t end;          /* what lies behind does not count */
+    uint64_t bytes; /* of the file */
+    uint64_t end;   /* what lies behind does not count */
     uint64_t first_batch;
     uint64_t after, after_end;
     uint32_t seed;
@@ -30,7 +30,7 @@ struct source {
 struct gap {
     size_t source;
     size_t from, to;
-    bool broken;           /* the record `id` of `batch`, whose body is not whole */
+    bool broken; /* the record `id` of `batch`, whose body is not whole */
     uint64_t id, batch;
 };
 
@@ -41,13 +41,13 @@ struct reading {
     struct gap *gaps;
     size_t gap_count, gap_room;
     struct idset finished, lost, live;
-    char *room;             /* for the bytes of one segment */
+    char *room; /* for the bytes of one segment */
     uint64_t room_bytes;
-    size_t loaded;          /* the source whose bytes are in room, plus 1 */
+    size_t loaded; /* the source whose bytes are in room, plus 1 */
     /* of the newest segment */
     uint64_t last_batch;
-    size_t batch_start;     /* where the last batch begins */
-    size_t sound_end;       /* of the last whole record */
+    size_t batch_start; /* where the last batch begins */
+    size_t sound_end;   /* of the last whole record */
     uint32_t rcpts[ENVELOPE_RCPTS_MAX];
 };
 
@@ -223,8 +223,11 @@ static int load(struct reading *g, size_t i, struct record_scan *scan)
     ssize_t got;
     int fd;
 
-    *scan = (struct record_scan){ .bytes = view_make(g->room, s->end), .segment = s->number,
-                                  .seed = s->seed, .at = RECORD_HEAD, .batch = s->first_batch };
+    *scan = (struct record_scan){ .bytes = view_make(g->room, s->end),
+                                  .segment = s->number,
+                                  .seed = s->seed,
+                                  .at = RECORD_HEAD,
+                                  .batch = s->first_batch };
     if (g->loaded == i + 1)
         return 0;
     fd = openat(g->r->spool->log, name_of(s->number), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -299,8 +302,7 @@ static void report_damage(struct reading *g, const struct gap *gap)
               gap->broken ? LOG_ID("message", gap->id) : (struct log_field){ .key = NULL });
     if (load(g, gap->source, &scan) < 0)
         return;
-    snprintf(copy, sizeof(copy), "%012llx-%07zx.damaged", (unsigned long long)s->number,
-             gap->from);
+    snprintf(copy, sizeof(copy), "%012llx-%07zx.damaged", (unsigned long long)s->number, gap->from);
     spool_set_aside(g->r->spool, copy, view_sub(scan.bytes, gap->from, gap->to - gap->from));
 }
 
@@ -333,8 +335,10 @@ static void judge_gaps(struct reading *g)
 static void tell_settled(struct reading *g, const struct record_message *m, uint64_t segment,
                          struct store_ref where)
 {
-    struct store_outcome o = { .message = m->about, .rcpts = m->settles,
-                               .rcpt_count = m->settle_count, .state = STORE_FAILED };
+    struct store_outcome o = { .message = m->about,
+                               .rcpts = m->settles,
+                               .rcpt_count = m->settle_count,
+                               .state = STORE_FAILED };
     struct store_change c = { .message = m->about, .kind = STORE_NOTICED };
 
     if (!idset_has(&g->live, m->about))
@@ -462,7 +466,8 @@ static int replay_segment(struct reading *g, size_t i)
 static int pad_gap(struct reading *g, const struct source *s, const struct gap *gap, int fd)
 {
     char header[RECORD_HEADER];
-    struct record r = { .type = RECORD_PADDING, .batch = g->last_batch,
+    struct record r = { .type = RECORD_PADDING,
+                        .batch = g->last_batch,
                         .back = (uint32_t)((gap->from - g->batch_start) / RECORD_UNIT),
                         .body = { NULL, gap->to - gap->from - RECORD_HEADER } };
 

@@ -12,14 +12,14 @@
 
 struct recovery {
     struct spool *spool;
-    struct ledger *ledger;       /* empty before, filled after */
+    struct ledger *ledger; /* empty before, filled after */
     struct store_replay *replay;
     /* out */
-    struct idset bodies;         /* files that live messages name; the caller releases it */
-    struct segment *current;     /* where to go on; NULL: in a new segment */
-    int fd;                      /* of current; the caller's */
-    uint64_t tail;               /* of current */
-    uint64_t highest;            /* segment number that was ever used */
+    struct idset bodies;     /* files that live messages name; the caller releases it */
+    struct segment *current; /* where to go on; NULL: in a new segment */
+    int fd;                  /* of current; the caller's */
+    uint64_t tail;           /* of current */
+    uint64_t highest;        /* segment number that was ever used */
     uint64_t next_batch;
     uint64_t live_messages, live_bytes, damaged, torn_bytes;
 };

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 enum {
-    CHUNK = 1 << 20,  /* bytes written and synced at a time, so that commits need not wait long */
+    CHUNK = 1 << 20, /* bytes written and synced at a time, so that commits need not wait long */
     FILE_MODE = 0600,
     DIGITS = 12,
 };
@@ -94,8 +94,8 @@ static int allocate(const struct shelf *s, int fd)
 /* No spare is ready. Slower to sync than a written file, but at once there. */
 static int make_now(const struct shelf *s, const char *name)
 {
-    int fd = openat(s->spool->log, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-                    FILE_MODE);
+    int fd =
+        openat(s->spool->log, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
     int err;
 
     if (fd < 0)
@@ -234,8 +234,8 @@ static bool has_our_size(const struct shelf *s, const char *name)
            (uint64_t)facts.st_size == s->segment_bytes;
 }
 
-/* It becomes a spare only once it is durably out of log/: else a power cut could bring it back there
- * with another life's bytes in it. */
+/* It becomes a spare only once it is durably out of log/: else a power cut could bring it back
+ * there with another life's bytes in it. */
 static void run_recycling(struct job *j)
 {
     struct recycling *r = container_of(j, struct recycling, job);
@@ -271,7 +271,10 @@ void shelf_recycle(struct shelf *s, uint64_t number,
     struct recycling *r = memory_new(sizeof(*r));
 
     *r = (struct recycling){ .job = { .run = run_recycling, .done = on_recycled },
-                             .shelf = s, .number = number, .gone = gone, .arg = arg };
+                             .shelf = s,
+                             .number = number,
+                             .gone = gone,
+                             .arg = arg };
     workers_give(&s->keeper, &r->job);
 }
 

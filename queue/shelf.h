@@ -1,5 +1,5 @@
-/* The files of segments: log/NUMBER.seg in use, and spares under free/ that have been written before,
- * whose blocks cost a sync next to nothing when they are written again. */
+/* The files of segments: log/NUMBER.seg in use, and spares under free/ that have been written
+ * before, whose blocks cost a sync next to nothing when they are written again. */
 #ifndef QUEUE_SHELF_H
 #define QUEUE_SHELF_H
 
@@ -19,8 +19,8 @@ struct shelf {
     pthread_mutex_t lock;  /* of what follows */
     char spares[SHELF_MOST][SHELF_NAME];
     unsigned count;
-    unsigned next_name;    /* the keeper's */
-    bool making;           /* the loop's */
+    unsigned next_name; /* the keeper's */
+    bool making;        /* the loop's */
 };
 
 /* "0000000001a2.seg", and back; false: not such a name. */
@@ -40,8 +40,8 @@ int shelf_take(struct shelf *s, uint64_t number) MUST_USE;
 /* In any thread: as if it had never been. */
 void shelf_abandon(struct shelf *s, uint64_t number);
 
-/* In the loop. Once the file is durably out of log/, `gone` is called there; with a negative errno it
- * is still there. */
+/* In the loop. Once the file is durably out of log/, `gone` is called there; with a negative errno
+ * it is still there. */
 void shelf_recycle(struct shelf *s, uint64_t number,
                    void (*gone)(void *arg, uint64_t number, int error), void *arg);
 /* Makes another spare if there are too few and none is being made. */

@@ -85,8 +85,7 @@ int file_read_text(int folder, const char *name, char *room, size_t size)
 
 static int write_new(int folder, const char *name, struct view text)
 {
-    int fd = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-                    FILE_MODE);
+    int fd = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
     int err;
 
     if (fd < 0)
@@ -136,8 +135,8 @@ int folder_each(int folder, void (*each)(void *arg, const char *name), void *arg
 static int fail(const struct spool *s, struct error *err, const char *doing, const char *name,
                 int code)
 {
-    return error_set(err, -code, "cannot %s %s%s%s: %s", doing, s->path,
-                     name[0] == '\0' ? "" : "/", name, strerror(code));
+    return error_set(err, -code, "cannot %s %s%s%s: %s", doing, s->path, name[0] == '\0' ? "" : "/",
+                     name, strerror(code));
 }
 
 static int open_folder(const struct spool *s, const char *name, int *fd, struct error *err)
@@ -155,8 +154,9 @@ static int open_folders(struct spool *s, struct error *err)
     const struct {
         const char *name;
         int *fd;
-    } folders[] = { { "log", &s->log }, { "free", &s->free }, { "big", &s->big },
-                    { "bad", &s->bad } };
+    } folders[] = {
+        { "log", &s->log }, { "free", &s->free }, { "big", &s->big }, { "bad", &s->bad }
+    };
     int result = 0;
 
     for (size_t i = 0; i < COUNT_OF(folders) && result == 0; i++)
@@ -200,9 +200,7 @@ static int take_lock(struct spool *s, struct error *err)
     if (!buf_printf(&text, "%ld\n", (long)getpid()) || ftruncate(s->lock, 0) < 0)
         return fail(s, err, "write", "lock", errno);
     /* For people only: that it is locked is what counts. */
-    return file_write_all(s->lock, buf_view(&text), 0) < 0
-               ? fail(s, err, "write", "lock", EIO)
-               : 0;
+    return file_write_all(s->lock, buf_view(&text), 0) < 0 ? fail(s, err, "write", "lock", EIO) : 0;
 }
 
 /* ---- format: "Tern spool\nversion 1\nuuid 0123...\n" ---- */
@@ -256,9 +254,8 @@ int spool_settle_format(struct spool *s, struct error *err)
     if (!s->uuid_known)
         result = make_uuid(s);
     s->uuid_known = true;
-    if (result == 0 &&
-        !buf_printf(&text, "%s%d\nuuid %.*s\n", format_head, (int)SPOOL_VERSION, SPOOL_UUID_LEN,
-                    s->uuid))
+    if (result == 0 && !buf_printf(&text, "%s%d\nuuid %.*s\n", format_head, (int)SPOOL_VERSION,
+                                   SPOOL_UUID_LEN, s->uuid))
         result = -EIO;
     if (result == 0 && file_read_text(s->root, "format", was, sizeof(was)) == 0 &&
         view_equal(view_of(was), buf_view(&text)))
@@ -293,8 +290,14 @@ int spool_open(struct spool *s, const char *path, bool read_only, struct error *
 {
     int result;
 
-    *s = (struct spool){ .path = path, .read_only = read_only, .root = -1, .log = -1, .free = -1,
-                         .big = -1, .bad = -1, .lock = -1 };
+    *s = (struct spool){ .path = path,
+                         .read_only = read_only,
+                         .root = -1,
+                         .log = -1,
+                         .free = -1,
+                         .big = -1,
+                         .bad = -1,
+                         .lock = -1 };
     result = open_root(s, err);
     if (result == 0 && !read_only)
         result = take_lock(s, err);

@@ -25,8 +25,8 @@ struct spool {
     bool uuid_known; /* false: the format file is lost; the log may tell */
 };
 
-/* Started as root, the spool is opened as its owner, whom the process will become later anyway: what is
- * made meanwhile must be his. Nothing happens for others. */
+/* Started as root, the spool is opened as its owner, whom the process will become later anyway:
+ * what is made meanwhile must be his. Nothing happens for others. */
 struct spool_guise {
     uid_t uid;
     gid_t gid;

@@ -41,20 +41,20 @@ struct store {
     struct journal journal;
     struct journal_owner owner;
     struct store_watcher *watcher;
-    struct timer poll;      /* of the space */
-    struct deferred refusing;
+    struct timer poll; /* of the space */
+    struct timer refusing;
     struct list refused[SPOOL_TROUBLES];
-    bool low;               /* less than the reserve is free */
-    bool stuck;             /* no room for a segment */
+    bool low;   /* less than the reserve is free */
+    bool stuck; /* no room for a segment */
     bool suspended;
     bool failed_before;
-    uint64_t failed_ms;     /* monotonic, when a write failed last */
+    uint64_t failed_ms; /* monotonic, when a write failed last */
     uint64_t free_bytes;
     enum spool_trouble told;
     uint64_t told_room;
     bool told_once;
     uint64_t live_messages, live_bytes, failures, damaged;
-    struct table moved;     /* records that were written again elsewhere, by their first place */
+    struct table moved;        /* records that were written again elsewhere, by their first place */
     uint64_t readers[READERS]; /* segments that are open for reading; 0: free */
     unsigned next_reader;
     uint32_t rcpts[ENVELOPE_RCPTS_MAX];
@@ -77,8 +77,7 @@ static enum spool_trouble trouble_of(const struct store *s)
 
 static uint64_t room_of(const struct store *s)
 {
-    return s->free_bytes > s->options.reserve_bytes ? s->free_bytes - s->options.reserve_bytes
-                                                    : 0;
+    return s->free_bytes > s->options.reserve_bytes ? s->free_bytes - s->options.reserve_bytes : 0;
 }
 
 /* Small changes of much room are no news. */
@@ -238,9 +237,9 @@ static enum spool_trouble on_batch_failed(struct journal_owner *o, int error, bo
 
 /* ---- messages ---- */
 
-static void on_refusing(struct deferred *d)
+static void on_refusing(struct timer *timer)
 {
-    struct store *s = container_of(d, struct store, refusing);
+    struct store *s = container_of(timer, struct store, refusing);
     struct list *l;
 
     for (unsigned t = 0; t < SPOOL_TROUBLES; t++) {
@@ -256,7 +255,7 @@ static void on_refusing(struct deferred *d)
 static void refuse(struct store *s, struct store_commit *c, enum spool_trouble trouble)
 {
     list_append(&s->refused[trouble], &c->link);
-    loop_defer(s->loop, &s->refusing);
+    loop_start_timer(s->loop, &s->refusing, 0);
 }
 
 static void note_settled(struct store *s, const struct store_commit *c)
@@ -274,9 +273,12 @@ static void note_settled(struct store *s, const struct store_commit *c)
 
 static void place_message(struct store *s, struct store_commit *c)
 {
-    const struct record_message m = { .body_bytes = c->body_bytes, .body_crc = c->body_crc,
-                                      .big = c->big_fd >= 0, .file = c->big_file,
-                                      .about = c->about, .settles = c->settles,
+    const struct record_message m = { .body_bytes = c->body_bytes,
+                                      .body_crc = c->body_crc,
+                                      .big = c->big_fd >= 0,
+                                      .file = c->big_file,
+                                      .about = c->about,
+                                      .settles = c->settles,
                                       .settle_count = c->settle_count };
     struct buf line = BUF_ON_ARRAY(s->line);
     struct journal_entry e = { .type = RECORD_MESSAGE, .text = c->envelope, .body = c->body };
@@ -387,8 +389,7 @@ void store_change(struct store *s, const struct store_change *c)
     e.line = buf_view(&line);
     placed = placed && journal_append(&s->journal, &e);
     assert(placed);
-    ledger_note(&s->ledger, c->message,
-                c->kind == STORE_NOTICED ? LEDGER_NOTICE : LEDGER_CHANGE,
+    ledger_note(&s->ledger, c->message, c->kind == STORE_NOTICED ? LEDGER_NOTICE : LEDGER_CHANGE,
                 s->journal.current->number, s->journal.filling->number);
 }
 
@@ -440,8 +441,7 @@ static void settle_again(struct store *s, const struct record *r, uint64_t place
     if (!record_get_outcome(r, s->rcpts, &o))
         return;
     store_settle(s, &o, &where);
-    if (table_find_number(&s->moved, place) == NULL)
-        remember_move(s, place, where);
+    remember_move(s, place, where);
 }
 
 static void on_again(struct journal_owner *o, const struct record *r, uint64_t place)
@@ -608,8 +608,9 @@ int store_read(struct store *s, uint64_t id, struct store_ref where, bool with_b
 
     if (err < 0)
         return err;
-    *out = (struct store_message){ .envelope = m.envelope, .big_fd = -1,
-                                   .body_bytes = m.body_bytes, .body_crc = m.body_crc };
+    *out = (struct store_message){
+        .envelope = m.envelope, .big_fd = -1, .body_bytes = m.body_bytes, .body_crc = m.body_crc
+    };
     if (with_body && m.big) {
         out->big_fd = bodies_read(&s->spool, m.file, m.body_bytes);
         err = MIN(out->big_fd, 0);
@@ -656,23 +657,31 @@ static bool outcome_of(struct store *s, const struct record *r, struct store_out
         return record_get_outcome(r, s->rcpts, o);
     if (!record_get_message(r->meta, s->rcpts, &m))
         return false;
-    *o = (struct store_outcome){ .message = m.about, .rcpts = m.settles,
-                                 .rcpt_count = m.settle_count, .state = STORE_FAILED };
+    *o = (struct store_outcome){
+        .message = m.about, .rcpts = m.settles, .rcpt_count = m.settle_count, .state = STORE_FAILED
+    };
     return true;
+}
+
+static struct store_ref follow_moves(const struct store *s, struct store_ref where)
+{
+    struct table_entry *e;
+
+    while ((e = table_find_number(&s->moved, where.place)) != NULL)
+        where = container_of(e, struct moved, entry)->where;
+    return where;
 }
 
 int store_read_outcome(struct store *s, struct store_ref where, struct arena *arena,
                        struct store_outcome *out)
 {
-    struct table_entry *e = table_find_number(&s->moved, where.place);
     struct store_outcome o;
     struct record r;
     struct view bytes;
     uint32_t seed;
     int err;
 
-    if (e != NULL)
-        where = container_of(e, struct moved, entry)->where;
+    where = follow_moves(s, where);
     err = read_front(s, where.place, where.bytes, &bytes, &seed);
     if (err < 0)
         return err;
@@ -694,11 +703,11 @@ static int check_options(const struct store_options *o, struct error *err)
         o->segment_bytes % BATCH_BLOCK != 0)
         return error_set(err, -EINVAL, "a segment of the spool must have 1 MiB to 64 MiB");
     if (o->big_body_bytes + RECORD_SLACK > MIN(o->segment_bytes, (uint64_t)BATCH_BYTES))
-        return error_set(err, -EINVAL,
-                         "large bodies of the spool must begin at %llu bytes or less, with "
-                         "segments of that size",
-                         (unsigned long long)(MIN(o->segment_bytes, (uint64_t)BATCH_BYTES) -
-                                              RECORD_SLACK));
+        return error_set(
+            err, -EINVAL,
+            "large bodies of the spool must begin at %llu bytes or less, with "
+            "segments of that size",
+            (unsigned long long)(MIN(o->segment_bytes, (uint64_t)BATCH_BYTES) - RECORD_SLACK));
     return 0;
 }
 
@@ -754,6 +763,20 @@ static int open_spool(struct store *s, struct store_replay *replay, struct error
     return result;
 }
 
+static void forget_moves(struct store *s)
+{
+    struct table_entry *e = table_next(&s->moved, NULL);
+
+    while (e != NULL) {
+        struct table_entry *next = table_next(&s->moved, e);
+
+        table_remove(&s->moved, e);
+        free(container_of(e, struct moved, entry));
+        e = next;
+    }
+    table_release(&s->moved);
+}
+
 int store_open(struct store **out, const struct store_options *o, struct loop *l,
                struct store_replay *replay, struct store_watcher *watcher, struct error *err)
 {
@@ -768,7 +791,7 @@ int store_open(struct store **out, const struct store_options *o, struct loop *l
     s->loop = l;
     s->watcher = watcher;
     s->poll.fire = on_poll;
-    s->refusing.run = on_refusing;
+    s->refusing.fire = on_refusing;
     s->owner = (struct journal_owner){ on_batch_written, on_batch_failed, on_again };
     for (size_t i = 0; i < SPOOL_TROUBLES; i++)
         list_init(&s->refused[i]);
@@ -780,9 +803,13 @@ int store_open(struct store **out, const struct store_options *o, struct loop *l
         error_set(err, result, "cannot become the owner of %s: %s", o->path, strerror(-result));
     if (spool_take_off(&before) < 0)
         abort(); /* we would go on as somebody else */
-    if (result == 0)
+    if (result == 0) {
         *out = s;
-    return result; /* after an error the process ends */
+        return 0;
+    }
+    forget_moves(s);
+    free(s); /* what else it holds is the process's, which ends now */
+    return result;
 }
 
 int store_start(struct store *s, struct error *err)
@@ -804,22 +831,7 @@ bool store_idle(const struct store *s)
         if (!list_empty(&s->refused[i]))
             return false;
     }
-    return s->options.read_only ||
-           (journal_idle(&s->journal) && !workers_busy(&s->bodies.pool));
-}
-
-static void forget_moves(struct store *s)
-{
-    struct table_entry *e = table_next(&s->moved, NULL);
-
-    while (e != NULL) {
-        struct table_entry *next = table_next(&s->moved, e);
-
-        table_remove(&s->moved, e);
-        free(container_of(e, struct moved, entry));
-        e = next;
-    }
-    table_release(&s->moved);
+    return s->options.read_only || (journal_idle(&s->journal) && !workers_busy(&s->bodies.pool));
 }
 
 /* Ends with a record of a batch of its own, so that whatever is broken before it at the next start
@@ -845,6 +857,7 @@ void store_close(struct store **store)
     if (!s->options.read_only)
         close_writing(s);
     on_refusing(&s->refusing);
+    loop_stop_timer(s->loop, &s->refusing);
     for (size_t i = 0; i < s->ledger.count; i++)
         close_reader(s, s->ledger.segments[i]);
     ledger_release(&s->ledger);
@@ -860,9 +873,12 @@ void store_count(const struct store *s, struct store_numbers *out)
 {
     *out = (struct store_numbers){ .segments = s->ledger.count,
                                    .live_messages = s->live_messages,
-                                   .live_bytes = s->live_bytes, .free_bytes = s->free_bytes,
-                                   .batches = s->journal.batches, .records = s->journal.records,
-                                   .syncs_failed = s->failures, .damaged = s->damaged,
+                                   .live_bytes = s->live_bytes,
+                                   .free_bytes = s->free_bytes,
+                                   .batches = s->journal.batches,
+                                   .records = s->journal.records,
+                                   .syncs_failed = s->failures,
+                                   .damaged = s->damaged,
                                    .trouble = trouble_of(s) };
     for (size_t i = 0; i < s->ledger.count; i++)
         out->disk_bytes += s->ledger.segments[i]->bytes;

@@ -1,0 +1,65 @@
+/* A spool in a folder of its own, opened and closed by the tests, and what its replay told. */
+#ifndef TESTS_UNIT_QUEUE_SPOOLBOX_H
+#define TESTS_UNIT_QUEUE_SPOOLBOX_H
+
+#include "common/buf.h"
+#include "queue/store.h"
+
+enum {
+    BOX_SEGMENT = 1 << 20, /* bytes */
+    BOX_TOLD_MOST = 4096,
+};
+
+struct box_message {
+    uint64_t id;
+    struct store_ref where;
+    uint64_t body_bytes;
+    unsigned deferred, delivered, failed, held, noticed; /* told of it */
+    struct store_ref outcome;                            /* where the last of them is */
+};
+
+struct box {
+    char path[64];
+    struct loop loop;
+    struct store *store;
+    struct store_replay replay;
+    struct store_watcher watcher;
+    struct box_message *told;
+    size_t told_count;
+    enum spool_trouble trouble;
+    unsigned states; /* how often the watcher was told */
+    unsigned done, refused;
+    enum spool_trouble last;
+};
+
+struct box_commit {
+    struct store_commit commit;
+    struct box *box;
+    bool done;
+    enum spool_trouble trouble;
+};
+
+void box_new(struct box *b);    /* makes the folder */
+void box_remove(struct box *b); /* closes, and removes the folder */
+int box_try(struct box *b, bool read_only, struct error *err);
+void box_open(struct box *b, bool threads);
+void box_close(struct box *b);
+/* As if killed: nothing more is written, locks and threads go. */
+void box_settle(struct box *b); /* turns the loop until the store is idle */
+
+struct box_message *box_find(struct box *b, uint64_t id); /* NULL: was not told */
+
+/* Begins a commit of `body_bytes` bytes that are made from `seed`; the result is the caller's. */
+struct box_commit *box_commit(struct box *b, uint64_t seed, size_t body_bytes);
+void box_commit_free(struct box_commit *c);
+/* Commits and waits; the id and place are in c->commit. */
+struct box_commit *box_accept(struct box *b, uint64_t seed, size_t body_bytes);
+/* The message reads as box_commit made it from `seed`. */
+bool box_is_whole(struct box *b, uint64_t id, struct store_ref where, uint64_t seed,
+                  size_t body_bytes);
+
+/* The only file below PATH/FOLDER whose name ends so, with its bytes; or count them. */
+size_t box_count_files(struct box *b, const char *folder);
+void box_newest_segment(struct box *b, char *path, size_t size);
+
+#endif

@@ -1,0 +1,417 @@
+#include "tests/unit/queue/spoolbox.h"
+#include "tests/unit/unit.h"
+
+#include "common/crc32c.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const uint32_t first[] = { 0 }, second[] = { 1 }, both[] = { 0, 1 };
+
+static void keeps_what_it_accepted(void **state)
+{
+    struct box b;
+    struct box_commit *c[3];
+    const size_t sizes[3] = { 0, 100, 200000 };
+
+    (void)state;
+    box_new(&b);
+    box_open(&b, true);
+    for (size_t i = 0; i < 3; i++) {
+        c[i] = box_accept(&b, i, sizes[i]);
+        check("accepted", c[i]->trouble == SPOOL_FINE && c[i]->commit.id != 0);
+        check("read at once", box_is_whole(&b, c[i]->commit.id, c[i]->commit.where, i, sizes[i]));
+    }
+    box_close(&b);
+    box_open(&b, true);
+    check("all told", b.told_count == 3);
+    for (size_t i = 0; i < 3; i++) {
+        struct box_message *m = box_find(&b, c[i]->commit.id);
+
+        check("told", m != NULL && m->body_bytes == sizes[i]);
+        check("same place", m->where.place == c[i]->commit.where.place);
+        check("read again", box_is_whole(&b, m->id, m->where, i, sizes[i]));
+        box_commit_free(c[i]);
+    }
+    box_remove(&b);
+}
+
+static void ids_are_new_after_each_start(void **state)
+{
+    struct box b;
+    uint64_t last = 0;
+
+    (void)state;
+    box_new(&b);
+    for (uint64_t i = 0; i < 5; i++) {
+        struct box_commit *c;
+
+        box_open(&b, true);
+        c = box_accept(&b, i, 50);
+        check("new", c->commit.id > last);
+        last = c->commit.id;
+        store_finish(b.store, last, c->commit.where);
+        box_commit_free(c);
+        box_close(&b);
+    }
+    box_remove(&b);
+}
+
+static struct store_outcome outcome_of(uint64_t id, const uint32_t *rcpts, size_t count,
+                                       enum store_state s)
+{
+    return (struct store_outcome){ .message = id,
+                                   .rcpts = rcpts,
+                                   .rcpt_count = count,
+                                   .state = s,
+                                   .attempts = 3,
+                                   .next_ms = 1700000000000,
+                                   .at_ms = 1600000000000,
+                                   .text = VIEW("code=450\ntext=try later\n") };
+}
+
+static void tells_what_happened(void **state)
+{
+    struct box b;
+    struct box_commit *c, *gone;
+    struct box_message *m;
+    struct store_outcome o, back;
+    struct store_change change = { .kind = STORE_HOLD, .at_ms = 5, .who = VIEW("uid 0") };
+    struct store_ref where;
+    struct arena arena;
+
+    (void)state;
+    box_new(&b);
+    box_open(&b, true);
+    c = box_accept(&b, 1, 500);
+    gone = box_accept(&b, 2, 500);
+    o = outcome_of(c->commit.id, both, 2, STORE_DEFERRED);
+    store_settle(b.store, &o, &where);
+    o = outcome_of(c->commit.id, second, 1, STORE_DELIVERED);
+    store_settle(b.store, &o, NULL);
+    change.message = c->commit.id;
+    store_change(b.store, &change);
+    store_finish(b.store, gone->commit.id, gone->commit.where);
+    box_settle(&b);
+    box_close(&b);
+    box_open(&b, false);
+    check("only the live one", b.told_count == 1);
+    m = box_find(&b, c->commit.id);
+    check("its states", m != NULL && m->deferred == 1 && m->delivered == 1 && m->held);
+    arena_init(&arena, 65536);
+    check("outcome read", store_read_outcome(b.store, where, &arena, &back) == 0);
+    check("as it was", back.message == c->commit.id && back.rcpt_count == 2 && back.rcpts[1] == 1 &&
+                           back.state == STORE_DEFERRED && back.attempts == 3 &&
+                           back.next_ms == 1700000000000);
+    check_view("text", back.text, VIEW("code=450\ntext=try later\n"));
+    arena_reset(&arena);
+    box_commit_free(c);
+    box_commit_free(gone);
+    box_remove(&b);
+}
+
+static void a_notice_settles_in_the_same_record(void **state)
+{
+    struct box b;
+    struct box_commit *about, *notice, *delay;
+    struct box_message *m;
+
+    (void)state;
+    box_new(&b);
+    box_open(&b, true);
+    about = box_accept(&b, 1, 500);
+    notice = box_commit(&b, 2, 100);
+    notice->commit.about = about->commit.id;
+    notice->commit.settles = first;
+    notice->commit.settle_count = 1;
+    store_accept(b.store, &notice->commit);
+    delay = box_commit(&b, 3, 100);
+    delay->commit.about = about->commit.id;
+    store_accept(b.store, &delay->commit);
+    box_settle(&b);
+    store_finish(b.store, notice->commit.id, notice->commit.where);
+    box_close(&b);
+    box_open(&b, false);
+    m = box_find(&b, about->commit.id);
+    check("still there", m != NULL && b.told_count == 2);
+    check("settled although the notice is gone", m->failed == 1 && m->noticed == 1);
+    box_commit_free(about);
+    box_commit_free(notice);
+    box_commit_free(delay);
+    box_remove(&b);
+}
+
+static void large_bodies_are_files(void **state)
+{
+    struct box b;
+    struct box_commit *c;
+    struct box_message *m;
+    struct store_message read_back;
+    static char bytes[300000];
+    uint64_t file, orphan;
+    int fd;
+
+    (void)state;
+    memset(bytes, 'x', sizeof(bytes));
+    box_new(&b);
+    box_open(&b, true);
+    fd = store_create_body(b.store, &file);
+    check("made", fd >= 0);
+    check("written", write(fd, bytes, sizeof(bytes)) == sizeof(bytes));
+    close(store_create_body(b.store, &orphan));
+    c = box_commit(&b, 1, 0);
+    c->commit.big_fd = fd;
+    c->commit.big_file = file;
+    c->commit.body_bytes = sizeof(bytes);
+    c->commit.body_crc = crc32c(0, view_make(bytes, sizeof(bytes)));
+    store_accept(b.store, &c->commit);
+    box_settle(&b);
+    close(fd);
+    check("accepted", c->done && c->trouble == SPOOL_FINE);
+    box_close(&b);
+    box_open(&b, true);
+    m = box_find(&b, c->commit.id);
+    check("told", m != NULL && m->body_bytes == sizeof(bytes));
+    check("read", store_read(b.store, m->id, m->where, true, &read_back) == 0);
+    check("as a file", read_back.big_fd >= 0 && read_back.body.len == 0 &&
+                           lseek(read_back.big_fd, 0, SEEK_END) == sizeof(bytes));
+    store_message_release(&read_back);
+    store_finish(b.store, m->id, m->where);
+    box_settle(&b);
+    box_close(&b);
+    box_open(&b, true);
+    check("gone", b.told_count == 0);
+    check("orphan gone", box_count_files(&b, "bad") == 0);
+    check("removed twice is harmless", (store_remove_body(b.store, file), true));
+    box_commit_free(c);
+    box_remove(&b);
+}
+
+static void a_large_body_of_the_wrong_size_is_refused(void **state)
+{
+    struct box b;
+    struct box_commit *c;
+    uint64_t file;
+    int fd;
+
+    (void)state;
+    box_new(&b);
+    box_open(&b, true);
+    fd = store_create_body(b.store, &file);
+    c = box_commit(&b, 1, 0);
+    c->commit.big_fd = fd;
+    c->commit.big_file = file;
+    c->commit.body_bytes = 7;
+    store_accept(b.store, &c->commit);
+    box_settle(&b);
+    close(fd);
+    check("refused", c->done && c->trouble == SPOOL_INVALID);
+    box_commit_free(c);
+    c = box_commit(&b, 1, 10);
+    c->commit.body_crc++;
+    store_accept(b.store, &c->commit);
+    check("not inside the call", !c->done);
+    box_settle(&b);
+    check("refused", c->done && c->trouble == SPOOL_INVALID);
+    box_commit_free(c);
+    box_remove(&b);
+}
+
+/* Many times the spool's size goes through it. */
+static void segments_are_used_again(void **state)
+{
+    struct box b;
+    struct store_numbers n;
+    struct box_commit *stays;
+    struct store_outcome o;
+
+    (void)state;
+    box_new(&b);
+    box_open(&b, true);
+    stays = box_accept(&b, 1000, 100);
+    for (uint64_t i = 0; i < 200; i++) {
+        struct box_commit *c = box_accept(&b, i, 100000);
+
+        store_finish(b.store, c->commit.id, c->commit.where);
+        if (i % 20 == 0) {
+            o = outcome_of(stays->commit.id, both, 2, STORE_DEFERRED);
+            store_settle(b.store, &o, NULL);
+        }
+        box_commit_free(c);
+    }
+    box_settle(&b);
+    store_count(b.store, &n);
+    check("few are left", n.segments <= 5);
+    check("spares are few", box_count_files(&b, "free") <= 4);
+    check("counted", n.live_messages == 1);
+    box_close(&b);
+    box_open(&b, true);
+    check("one told", b.told_count == 1);
+    check("its newest outcome", b.told[0].id == stays->commit.id && b.told[0].deferred >= 1);
+    check("it is whole", box_is_whole(&b, b.told[0].id, b.told[0].where, 1000, 100));
+    box_commit_free(stays);
+    box_remove(&b);
+}
+
+/* The end of a message must outlive the segment that the message is in. */
+static void what_is_finished_stays_finished(void **state)
+{
+    struct box b;
+    struct box_commit *old[8], *pin;
+
+    (void)state;
+    box_new(&b);
+    box_open(&b, true);
+    pin = box_accept(&b, 77, 10);
+    for (uint64_t i = 0; i < 8; i++)
+        old[i] = box_accept(&b, i, 60000);
+    for (uint64_t i = 0; i < 30; i++) {
+        struct box_commit *c = box_accept(&b, 100 + i, 200000);
+
+        store_finish(b.store, c->commit.id, c->commit.where);
+        box_commit_free(c);
+        if (i < 8)
+            store_finish(b.store, old[i]->commit.id, old[i]->commit.where);
+    }
+    box_settle(&b);
+    box_close(&b);
+    box_open(&b, true);
+    check("only the one that was not finished",
+          b.told_count == 1 && b.told[0].id == pin->commit.id);
+    for (uint64_t i = 0; i < 8; i++)
+        box_commit_free(old[i]);
+    box_commit_free(pin);
+    box_remove(&b);
+}
+
+static void only_one_may_have_it(void **state)
+{
+    struct box b, other = { 0 };
+    struct error err;
+
+    (void)state;
+    box_new(&b);
+    box_open(&b, true);
+    box_new(&other);
+    rmdir(other.path);
+    memcpy(other.path, b.path, sizeof(b.path));
+    check("refused", box_try(&other, false, &err) == -EWOULDBLOCK);
+    check("says who", strstr(err.text, "in use by another process (pid ") != NULL);
+    check("reading is allowed", box_try(&other, true, &err) == 0);
+    box_close(&other);
+    loop_release(&other.loop);
+    free(other.told);
+    box_remove(&b);
+}
+
+static void write_format(struct box *b, const char *text)
+{
+    char path[128];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/format", b->path);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void knows_formats(void **state)
+{
+    struct box b;
+    struct error err;
+    struct box_commit *c;
+
+    (void)state;
+    box_new(&b);
+    box_open(&b, true);
+    c = box_accept(&b, 1, 10);
+    box_close(&b);
+    write_format(&b, "Tern spool\nversion 2\nuuid 00000000000000000000000000000000\n");
+    check("newer", box_try(&b, false, &err) == -EPROTONOSUPPORT);
+    check("says so", strstr(err.text, "newer Tern") != NULL);
+    write_format(&b, "");
+    box_open(&b, true);
+    check("a lost format is made again", b.told_count == 1);
+    box_close(&b);
+    write_format(&b, "Tern spool\nversion 1\nuuid 00000000000000000000000000000000\n");
+    box_open(&b, true);
+    check("segments of another spool are set aside",
+          b.told_count == 0 && box_count_files(&b, "bad") == 1);
+    box_commit_free(c);
+    box_remove(&b);
+}
+
+static void reads_without_writing(void **state)
+{
+    struct box b;
+    struct error err;
+    struct box_commit *c;
+
+    (void)state;
+    box_new(&b);
+    check("nothing there yet", box_try(&b, true, &err) == 0 && b.told_count == 0);
+    box_close(&b);
+    check("nothing made", box_count_files(&b, "") == 0);
+    box_open(&b, true);
+    c = box_accept(&b, 1, 100);
+    box_close(&b);
+    check("opened", box_try(&b, true, &err) == 0);
+    check("told", b.told_count == 1);
+    check("read", box_is_whole(&b, c->commit.id, c->commit.where, 1, 100));
+    box_commit_free(c);
+    box_remove(&b);
+}
+
+static void many_at_once_share_batches(void **state)
+{
+    struct box b;
+    static struct box_commit *c[3000];
+    struct store_numbers before, after;
+
+    (void)state;
+    box_new(&b);
+    box_open(&b, true);
+    store_count(b.store, &before);
+    for (uint64_t i = 0; i < COUNT_OF(c); i++) {
+        c[i] = box_commit(&b, i, 500);
+        store_accept(b.store, &c[i]->commit);
+    }
+    box_settle(&b);
+    store_count(b.store, &after);
+    check("in few batches", after.batches - before.batches <= 10);
+    check("all answered", b.done == COUNT_OF(c) && b.refused == 0);
+    check("watcher was told", b.states >= 1 && b.trouble == SPOOL_FINE);
+    box_close(&b);
+    box_open(&b, false);
+    check("all told", b.told_count == COUNT_OF(c));
+    for (uint64_t i = 0; i < COUNT_OF(c); i++) {
+        check("whole", box_is_whole(&b, c[i]->commit.id, c[i]->commit.where, i, 500));
+        box_commit_free(c[i]);
+    }
+    box_remove(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keeps_what_it_accepted),
+        cmocka_unit_test(ids_are_new_after_each_start),
+        cmocka_unit_test(tells_what_happened),
+        cmocka_unit_test(a_notice_settles_in_the_same_record),
+        cmocka_unit_test(large_bodies_are_files),
+        cmocka_unit_test(a_large_body_of_the_wrong_size_is_refused),
+        cmocka_unit_test(segments_are_used_again),
+        cmocka_unit_test(what_is_finished_stays_finished),
+        cmocka_unit_test(only_one_may_have_it),
+        cmocka_unit_test(knows_formats),
+        cmocka_unit_test(reads_without_writing),
+        cmocka_unit_test(many_at_once_share_batches),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
