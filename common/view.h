@@ -21,7 +21,7 @@ struct view {
 #define VIEW(literal) ((struct view)VIEW_INIT(literal))
 #define VIEW_EMPTY    ((struct view){ NULL, 0 })
 /* The two arguments of a "%.*s". */
-#define VIEW_ARG(v) (int)(v).len, (v).ptr
+#define VIEW_ARG(v) (int)(v).len, ((v).ptr != NULL ? (v).ptr : "")
 
 struct view view_of(const char *string); /* NULL gives the empty view */
 struct view view_make(const void *ptr, size_t len);
