@@ -1,0 +1,473 @@
+#include "tests/unit/delivery/town.h"
+
+#include "common/memory.h"
+#include "tests/unit/unit.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define TWO_HOSTS  "b.test mx 10 mx1.test 20 mx2.test\nmx1.test a 127.0.0.2\nmx2.test a 127.0.0.3\n"
+#define DEAD_FIRST "b.test mx 10 mx1.test 20 mx2.test\nmx1.test a 127.0.0.4\nmx2.test a 127.0.0.3\n"
+#define HELLO      VIEW("Subject: x\r\n\r\n.hello\r\n")
+
+/* One job, two recipients. */
+static const struct {
+    const char *name, *names, *script0, *script1;
+    const char *results;
+    const char *reason;            /* with "[]" for the bracketed address and port */
+    unsigned messages0, messages1; /* that each host took */
+    unsigned timeout_ms;           /* of everything */
+} cases[] = {
+    { .name = "delivered to the first host",
+      .names = TWO_HOSTS,
+      .results = "1 all delivered 250 2.0.0\n1 end\n",
+      .reason = "250 2.0.0 taken (mx1.test[], while waiting for the reply to the message)",
+      .messages0 = 1 },
+    { .name = "nobody listens at the first host",
+      .names = DEAD_FIRST,
+      .results = "1 all delivered 250 2.0.0\n1 end\n",
+      .reason = "250 2.0.0 taken (mx2.test[], while waiting for the reply to the message)",
+      .messages1 = 1 },
+    { .name = "the first host greets with 554",
+      .names = TWO_HOSTS,
+      .script0 = "GREETING 554 no",
+      .results = "1 all delivered 250 2.0.0\n1 end\n",
+      .messages1 = 1 },
+    { .name = "the first host closes at EHLO",
+      .names = TWO_HOSTS,
+      .script0 = "EHLO close",
+      .results = "1 all delivered 250 2.0.0\n1 end\n",
+      .messages1 = 1 },
+    { .name = "the first host says 421 at MAIL",
+      .names = TWO_HOSTS,
+      .script0 = "MAIL 421 4.3.2 closing",
+      .results = "1 all delivered 250 2.0.0\n1 end\n",
+      .messages1 = 1 },
+    { .name = "the first host is silent",
+      .names = TWO_HOSTS,
+      .script0 = "GREETING -",
+      .timeout_ms = 100,
+      .results = "1 all delivered 250 2.0.0\n1 end\n",
+      .messages1 = 1 },
+    { .name = "all hosts refuse to talk",
+      .names = TWO_HOSTS,
+      .script0 = "GREETING 554 no",
+      .script1 = "GREETING 554 5.7.1 never",
+      .results = "1 all deferred 554 4.7.1\n1 end\n",
+      .reason = "554 4.7.1 never (mx2.test[], while waiting for the greeting)" },
+    { .name = "all hosts are dead",
+      .names = "b.test mx 10 mx1.test\nmx1.test a 127.0.0.4\n",
+      .results = "1 all deferred 0 4.4.1\n1 end\n",
+      .reason = "connection refused (mx1.test[], while connecting)" },
+    { .name = "all hosts are silent",
+      .names = TWO_HOSTS,
+      .script0 = "EHLO -",
+      .script1 = "EHLO -",
+      .timeout_ms = 100,
+      .results = "1 all deferred 0 4.4.2\n1 end\n",
+      .reason = "timed out (mx2.test[], while sending EHLO)" },
+    { .name = "the domain does not exist",
+      .names = "",
+      .results = "1 all failed 0 5.1.2\n1 end\n",
+      .reason = "the domain does not exist (b.test) (while looking up the mail hosts)" },
+    { .name = "the recipients are refused: no other host is asked",
+      .names = TWO_HOSTS,
+      .script0 = "RCPT 550 5.1.1 who",
+      .results = "1 0 failed 550 5.1.1\n1 1 failed 550 5.1.1\n1 end\n",
+      .reason = "550 5.1.1 who (mx1.test[], while sending RCPT TO)" },
+    { .name = "the recipients are put off: no other host is asked",
+      .names = TWO_HOSTS,
+      .script0 = "RCPT 450 4.2.1 later",
+      .results = "1 0 deferred 450 4.2.1\n1 1 deferred 450 4.2.1\n1 end\n" },
+    { .name = "the sender is refused",
+      .names = TWO_HOSTS,
+      .script0 = "MAIL 550 5.7.1 no",
+      .results = "1 all failed 550 5.7.1\n1 end\n" },
+    { .name = "closed after the dot: perhaps it was taken",
+      .names = TWO_HOSTS,
+      .script0 = "CONTENT close",
+      .results = "1 all deferred 0 4.4.2\n1 end\n",
+      .reason = "the connection was closed (mx1.test[], while waiting for the reply to the "
+                "message)",
+      .messages0 = 1 },
+    { .name = "nonsense after the dot: perhaps it was taken",
+      .names = TWO_HOSTS,
+      .script0 = "CONTENT taken",
+      .results = "1 all deferred 0 4.5.0\n1 end\n",
+      .messages0 = 1 },
+    { .name = "silent after the dot",
+      .names = TWO_HOSTS,
+      .script0 = "CONTENT -",
+      .timeout_ms = 100,
+      .results = "1 all deferred 0 4.4.2\n1 end\n",
+      .messages0 = 1 },
+    { .name = "TLS that does not work: the same host in plain text",
+      .names = TWO_HOSTS,
+      .script0 = "EHLO 250-mx.test\\250 STARTTLS\nSTARTTLS 220 go\nTLS nonsense",
+      .results = "1 all delivered 250 2.0.0\n1 end\n",
+      .messages0 = 1 },
+    { .name = "more than 220 to STARTTLS: that connection is not used any more",
+      .names = TWO_HOSTS,
+      .script0 = "EHLO 250-mx.test\\250 STARTTLS\nSTARTTLS 220 go\\250 injected",
+      .results = "1 all delivered 250 2.0.0\n1 end\n",
+      .messages1 = 1 },
+    { .name = "TLS refused: plain text",
+      .names = TWO_HOSTS,
+      .script0 = "EHLO 250-mx.test\\250 STARTTLS\nSTARTTLS 454 no",
+      .results = "1 all delivered 250 2.0.0\n1 end\n",
+      .messages0 = 1 },
+    { .name = "HELO, one command at a time",
+      .names = TWO_HOSTS,
+      .script0 = "EHLO 502 what",
+      .results = "1 all delivered 250 2.0.0\n1 end\n",
+      .messages0 = 1 },
+};
+
+static void set_timeouts(struct town *t, uint64_t ms)
+{
+    t->settings.timeouts = (struct timeouts_settings){ ms, ms, ms, ms, ms, ms, ms, ms, ms,
+                                                       ms, ms, ms, ms, ms, ms, ms, ms };
+}
+
+/* Ports and addresses of the last reason, out of its brackets. */
+static void strip_reason(struct buf *reason)
+{
+    char room[4096];
+    struct buf copy = BUF_ON_ARRAY(room);
+    struct view rest = buf_view(reason);
+
+    buf_put(&copy, view_take_until(&rest, '['));
+    if (rest.len > 0) {
+        rest = view_from(rest, view_find(rest, ','));
+        buf_put(&copy, VIEW("[]"));
+        buf_put(&copy, rest);
+    }
+    buf_clear(reason);
+    buf_put(reason, buf_view(&copy));
+}
+
+static void finds_a_host(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        town_open(&t, cases[i].names, cases[i].script0, cases[i].script1);
+        if (cases[i].timeout_ms > 0)
+            set_timeouts(&t, cases[i].timeout_ms);
+        town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+        check(cases[i].name, town_await(&t, 1));
+        check_view(cases[i].name, buf_view(&t.results), view_of(cases[i].results));
+        check(cases[i].name, t.hosts[0].messages == cases[i].messages0);
+        check(cases[i].name, t.hosts[1].messages == cases[i].messages1);
+        if (cases[i].reason != NULL) {
+            strip_reason(&t.reason);
+            check_view(cases[i].name, buf_view(&t.reason), view_of(cases[i].reason));
+        }
+        town_close(&t);
+    }
+}
+
+static void keeps_connections(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_HOSTS, NULL, NULL);
+    for (unsigned job = 1; job <= 5; job++) {
+        town_send_job(&t, job, VIEW("b.test"), HELLO, false);
+        assert_true(town_await(&t, job));
+    }
+    assert_int_equal(t.ready_for, 50);
+    assert_int_equal(t.hosts[0].connections, 1);
+    assert_int_equal(t.hosts[0].messages, 5);
+    check_view("content", buf_view(&t.hosts[0].heard), VIEW("Subject: x\r\n\r\n..hello"));
+    town_close(&t);
+}
+
+static void does_not_keep_them_for_ever(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_HOSTS, NULL, NULL);
+    t.settings.timeouts.idle_connection = 50;
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 1));
+    for (unsigned i = 0; i < 100 && t.hosts[0].open > 0; i++)
+        town_turn(&t, 1);
+    assert_int_equal(t.hosts[0].open, 0);
+    town_turn(&t, 5);
+    assert_int_equal(t.worker.destinations.count, 0);
+    town_close(&t);
+}
+
+static void wears_connections_out(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_HOSTS, NULL, NULL);
+    t.settings.delivery.messages_per_connection = 2;
+    for (unsigned job = 1; job <= 5; job++) {
+        town_send_job(&t, job, VIEW("b.test"), HELLO, false);
+        assert_true(town_await(&t, job));
+    }
+    assert_int_equal(t.hosts[0].connections, 3);
+    assert_int_equal(t.hosts[0].messages, 5);
+    town_close(&t);
+}
+
+/* The host has closed the connection that was kept; the message comes on another. */
+static void outlives_a_stale_connection(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_HOSTS, NULL, NULL);
+    t.hosts[0].close_after = 1;
+    for (unsigned job = 1; job <= 3; job++)
+        town_send_job(&t, job, VIEW("b.test"), HELLO, false);
+    t.settings.delivery.concurrency = 1;
+    assert_true(town_await(&t, 3));
+    assert_int_equal(t.hosts[0].messages, 3);
+    assert_int_equal(t.hosts[1].messages, 0);
+    town_close(&t);
+}
+
+static void limits_concurrency(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_HOSTS "c.test mx 10 mx2.test\n", NULL, NULL);
+    t.settings.delivery.concurrency = 3;
+    for (unsigned job = 1; job <= 30; job++)
+        town_send_job(&t, job, job % 10 == 0 ? VIEW("c.test") : VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 30));
+    assert_int_equal(t.hosts[0].messages, 27);
+    assert_int_equal(t.hosts[1].messages, 3);
+    assert_true(t.hosts[0].most_open <= 3);
+    town_close(&t);
+}
+
+/* With all connections of the process in use, an idle one of another destination goes. */
+static void makes_room(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_HOSTS "c.test mx 10 mx2.test\n", NULL, NULL);
+    t.settings.delivery.connections = 1;
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 1));
+    town_send_job(&t, 2, VIEW("c.test"), HELLO, false);
+    assert_true(town_await(&t, 2));
+    town_turn(&t, 3);
+    assert_int_equal(t.hosts[0].open, 0);
+    assert_int_equal(t.hosts[1].open, 1);
+    assert_int_equal(t.worker.conn_count, 1);
+    town_close(&t);
+}
+
+/* What waits for a destination that cannot be reached does not try for itself. */
+static void gives_up_for_all(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_HOSTS, "GREETING 554 no", "GREETING 554 no");
+    t.settings.delivery.concurrency = 1;
+    for (unsigned job = 1; job <= 10; job++)
+        town_send_job(&t, job, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 10));
+    assert_int_equal(t.hosts[0].connections, 1);
+    assert_int_equal(t.hosts[1].connections, 1);
+    town_close(&t);
+}
+
+static void remembers_broken_tls(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_HOSTS, "EHLO 250-mx.test\\250 STARTTLS\nSTARTTLS 220 go\nTLS nonsense", NULL);
+    t.settings.delivery.messages_per_connection = 1;
+    for (unsigned job = 1; job <= 3; job++) {
+        town_send_job(&t, job, VIEW("b.test"), HELLO, false);
+        assert_true(town_await(&t, job));
+    }
+    assert_int_equal(t.hosts[0].messages, 3);
+    assert_int_equal(t.hosts[0].connections, 4); /* one for the handshake that failed */
+    town_close(&t);
+}
+
+static void sends_large_bodies(void **state)
+{
+    static struct town t;
+    size_t len = 3 << 20;
+    char *body = memory_new(len);
+
+    (void)state;
+    for (size_t i = 0; i < len; i++)
+        body[i] = "0123456\r\n."[i % 10];
+    memcpy(body + len - 2, "\r\n", 2);
+    town_open(&t, TWO_HOSTS, NULL, NULL);
+    town_send_job(&t, 1, VIEW("b.test"), view_make(body, len), true);
+    assert_true(town_await(&t, 1));
+    assert_int_equal(t.hosts[0].messages, 1);
+    assert_int_equal(buf_len(&t.hosts[0].heard), len - 2 + len / 10);
+    town_close(&t);
+    free(body);
+}
+
+/* A host that refuses in the middle of a large message is heard. */
+static void hears_an_early_refusal(void **state)
+{
+    static struct town t;
+    size_t len = 3 << 20;
+    char *body = memory_new(len);
+
+    (void)state;
+    memset(body, 'x', len);
+    memcpy(body + len - 2, "\r\n", 2);
+    town_open(&t, TWO_HOSTS, "DATA 354 go\\552 5.3.4 too big", NULL);
+    town_send_job(&t, 1, VIEW("b.test"), view_make(body, len), true);
+    assert_true(town_await(&t, 1));
+    check_view("early", buf_view(&t.results), VIEW("1 all failed 552 5.3.4\n1 end\n"));
+    town_close(&t);
+    free(body);
+}
+
+static void asks_another_dns_process(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_HOSTS, NULL, NULL);
+    t.dns_silent = true;
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    for (unsigned i = 0; i < 100 && t.questions == 0; i++)
+        town_turn(&t, 1);
+    assert_int_equal(t.questions, 1);
+    t.dns_silent = false;
+    town_connect_dns(&t);
+    assert_true(town_await(&t, 1));
+    check_view("another dns", buf_view(&t.results), VIEW("1 all delivered 250 2.0.0\n1 end\n"));
+    town_close(&t);
+}
+
+/* Jobs of a queue that is gone are dropped; but a message whose dot was said is seen through. The
+ * next queue begins with the same numbers. */
+static void outlives_the_queue(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_HOSTS "c.test mx 10 mx2.test\nd.test mx 10 mx2.test\n", "CONTENT -",
+              "MAIL -\nRCPT -\nDATA -");
+    t.settings.delivery.concurrency = 1;
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    town_send_job(&t, 2, VIEW("b.test"), HELLO, false); /* waits */
+    town_send_job(&t, 3, VIEW("c.test"), HELLO, false);
+    for (unsigned i = 0; i < 100 && (t.hosts[0].messages < 1 || t.hosts[1].open < 1); i++)
+        town_turn(&t, 1);
+    town_turn(&t, 3);
+    assert_int_equal(t.worker.jobs.count, 3);
+    town_connect_queue(&t);
+    assert_int_equal(t.worker.jobs.count, 1);
+    t.hosts[1].script = NULL;
+    town_send_job(&t, 1, VIEW("d.test"), HELLO, false);
+    assert_true(town_await(&t, 1));
+    check_view("queue", buf_view(&t.results), VIEW("1 all delivered 250 2.0.0\n1 end\n"));
+    assert_int_equal(t.worker.jobs.count, 1);
+    shutdown(t.hosts[0].guests[0].watch.fd, SHUT_RDWR);
+    town_turn(&t, 3);
+    assert_int_equal(t.worker.jobs.count, 0);
+    check_view("queue", buf_view(&t.results), VIEW("1 all delivered 250 2.0.0\n1 end\n"));
+    town_close(&t);
+}
+
+static void cancels_what_waits(void **state)
+{
+    static struct town t;
+    const struct message_job_cancel first = { 1 }, second = { 2 }, unknown = { 9 };
+
+    (void)state;
+    town_open(&t, TWO_HOSTS, NULL, NULL);
+    t.settings.delivery.concurrency = 1;
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    town_send_job(&t, 2, VIEW("b.test"), HELLO, false);
+    peer_send_job_cancel(&t.queue, &first, -1); /* too late */
+    peer_send_job_cancel(&t.queue, &second, -1);
+    peer_send_job_cancel(&t.queue, &unknown, -1);
+    assert_true(town_await(&t, 2));
+    check_view("cancel", buf_view(&t.results), VIEW("2 end\n1 all delivered 250 2.0.0\n1 end\n"));
+    assert_int_equal(t.hosts[0].messages, 1);
+    town_close(&t);
+}
+
+/* The parts of a queue that is gone go with it. */
+static void drops_parts(void **state)
+{
+    static struct town t;
+    const struct message_job_part part = { 1, VIEW_INIT("Subject: x\r\n") };
+
+    (void)state;
+    town_open(&t, TWO_HOSTS, NULL, NULL);
+    peer_send_job_part(&t.queue, &part, -1);
+    peer_send_job_part(&t.queue, &part, -1);
+    town_turn(&t, 2);
+    assert_int_equal(t.worker.bodies.count, 1);
+    town_connect_queue(&t);
+    assert_int_equal(t.worker.bodies.count, 0);
+    town_close(&t);
+}
+
+/* Ends when what runs is done, and takes idle connections down at once. */
+static void drains(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_HOSTS, NULL, NULL);
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 1));
+    assert_int_equal(t.hosts[0].open, 1);
+    town_send_job(&t, 2, VIEW("b.test"), HELLO, false);
+    town_turn(&t, 1);
+    worker_drain(&t.worker);
+    assert_int_equal(loop_run(&t.loop), 0);
+    town_turn(&t, 2);
+    assert_int_equal(t.ended, 2);
+    assert_int_equal(t.ready_for, 0);
+    assert_int_equal(t.worker.conn_count, 0);
+    town_close(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(finds_a_host),
+        cmocka_unit_test(keeps_connections),
+        cmocka_unit_test(does_not_keep_them_for_ever),
+        cmocka_unit_test(wears_connections_out),
+        cmocka_unit_test(outlives_a_stale_connection),
+        cmocka_unit_test(limits_concurrency),
+        cmocka_unit_test(makes_room),
+        cmocka_unit_test(gives_up_for_all),
+        cmocka_unit_test(remembers_broken_tls),
+        cmocka_unit_test(sends_large_bodies),
+        cmocka_unit_test(hears_an_early_refusal),
+        cmocka_unit_test(asks_another_dns_process),
+        cmocka_unit_test(outlives_the_queue),
+        cmocka_unit_test(cancels_what_waits),
+        cmocka_unit_test(drops_parts),
+        cmocka_unit_test(drains),
+    };
+
+    signal(SIGPIPE, SIG_IGN);
+    return cmocka_run_group_tests_name("worker", tests, NULL, NULL);
+}

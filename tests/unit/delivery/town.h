@@ -1,0 +1,58 @@
+/* What surrounds a delivery process: mail hosts on loopback addresses, a queue that sends jobs and
+ * notes results, a dns process with few answers. All on one loop. */
+#ifndef TESTS_UNIT_DELIVERY_TOWN_H
+#define TESTS_UNIT_DELIVERY_TOWN_H
+
+#include "delivery/worker.h"
+
+enum { TOWN_HOSTS = 2, TOWN_GUESTS_MAX = 64 };
+
+/* A connection to a host, as the host sees it. */
+struct town_guest {
+    struct watch watch;
+    struct town_host *host;
+    struct buf input;
+    bool content, tls, closed;
+};
+
+struct town_host {
+    struct town *town;
+    struct watch watch;
+    /* Replies, a line each: "VERB text" for the commands, GREETING, CONTENT (the final dot) and TLS
+     * (the handshake); "VERB close" closes instead; "VERB -" says nothing. What is not there is
+     * answered with success. */
+    const char *script;
+    unsigned close_after; /* messages, silently; 0: never */
+    unsigned connections, open, most_open, messages;
+    struct town_guest guests[TOWN_GUESTS_MAX];
+    struct buf heard; /* the last content, dots stuffed */
+};
+
+struct town {
+    struct loop loop;
+    struct settings settings;
+    struct worker worker;
+    struct tls_context *tls;
+    struct town_host hosts[TOWN_HOSTS]; /* at 127.0.0.2 and 127.0.0.3, one port */
+    struct peer queue, dns;
+    const char
+        *names; /* a line each: "NAME mx 10 HOST ..." or "NAME a ADDRESS ..."; else NXDOMAIN */
+    bool dns_silent;
+    unsigned ready_for, questions;
+    unsigned ended;     /* jobs */
+    struct buf results; /* "JOB RCPT|all CLASS CODE ENHANCED" and "JOB end", a line each */
+    struct buf reason;  /* outcome_print of the last */
+};
+
+void town_open(struct town *t, const char *names, const char *script0, const char *script1);
+void town_close(struct town *t);
+void town_connect_queue(struct town *t);
+void town_connect_dns(struct town *t);
+
+/* A job for a@DOMAIN and b@DOMAIN, by MX. `big`: in a file. */
+void town_send_job(struct town *t, uint64_t job, struct view domain, struct view body, bool big);
+/* Turns the loop until `ended` jobs have ended; false: not within some seconds. */
+bool town_await(struct town *t, unsigned ended) MUST_USE;
+void town_turn(struct town *t, unsigned turns);
+
+#endif
