@@ -7,10 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#ifndef TERN_CONFIG_PATH
-#define TERN_CONFIG_PATH "/etc/tern/tern.yaml"
-#endif
-
 static const char usage[] = "usage: tern-master [--config FILE]\n"
                             "Runs in the foreground and logs on standard error.\n"
                             "SIGTERM drains and ends, SIGHUP reloads the configuration.\n";

@@ -10,10 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifndef TERN_CONFIG_PATH
-#define TERN_CONFIG_PATH "/etc/tern/tern.yaml"
-#endif
-
 static const char usage[] =
     "usage: tern [--config FILE] COMMAND\n"
     "  config check [FILE]            look for mistakes in the configuration\n"
