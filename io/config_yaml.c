@@ -218,12 +218,12 @@ static bool check_text(struct yaml *y)
 
 static bool start_parser(struct yaml *y)
 {
-    struct fy_diag_cfg diag;
+    /* Not fy_diag_cfg_default: it asks whether descriptor 2 is a terminal, and that call
+     * ends the queue, which reads new settings inside its sandbox. */
+    const struct fy_diag_cfg diag = { .level = FYET_INFO, .module_mask = (1u << FYEM_MAX) - 1 };
     struct fy_parse_cfg parse = { .flags =
                                       FYPCF_QUIET | FYPCF_JSON_NONE | FYPCF_DEFAULT_VERSION_1_2 };
 
-    fy_diag_cfg_default(&diag);
-    diag.fp = NULL;
     y->diag = fy_diag_create(&diag);
     if (y->diag == NULL)
         return false;
