@@ -609,6 +609,9 @@ void queue_reload(struct queue *q, struct queue_settings *next)
              (enum log_level)next->settings.log_level);
     cache_limit(&q->cache, next->settings.spool.cache_bytes);
     dispatch_reload(q->dispatch);
+    /* The trouble may have been the route that has just been changed. */
+    list_each_safe (it, &q->index.troubled)
+        backoff_override(q, container_of(it, struct destination, trouble));
     queue_arm_deadlines(q);
 }
 

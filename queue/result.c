@@ -186,13 +186,18 @@ static uint64_t wait_for_next(struct queue *q, const struct job *job, uint32_t u
     return wait_ms;
 }
 
+static void count_attempt(struct queue *q, const struct job *job, uint32_t unit)
+{
+    index_unit(&q->index, unit)->attempts = (uint16_t)MIN(job->attempt, (uint32_t)UINT16_MAX);
+}
+
 static void defer(struct queue *q, const struct job *job, const struct group *g, uint32_t unit)
 {
     struct unit *u = index_unit(&q->index, unit);
     struct store_ref where = { 0 };
     uint64_t wait_ms;
 
-    u->attempts = (uint16_t)MIN(job->attempt, (uint32_t)UINT16_MAX);
+    count_attempt(q, job, unit);
     wait_ms = wait_for_next(q, job, unit);
     record(q, job, g, STORE_DEFERRED, clock_wall_ms() + wait_ms, &where);
     index_set_last(u, where);
@@ -200,10 +205,12 @@ static void defer(struct queue *q, const struct job *job, const struct group *g,
     log_deferred(job, g, wait_ms);
 }
 
-static void lose(const struct job *job, const struct group *g, uint32_t unit, struct losses *l)
+static void lose(struct queue *q, const struct job *job, const struct group *g, uint32_t unit,
+                 struct losses *l)
 {
     bool expired = g->verdict->outcome.class == OUTCOME_DEFERRED;
 
+    count_attempt(q, job, unit);
     l->units[l->unit_count++] = unit;
     for (uint32_t i = 0; i < job->line_count; i++) {
         const struct job_line *line = &job->lines[i];
@@ -245,12 +252,12 @@ static void settle_group(struct queue *q, const struct job *job, const struct gr
         break;
     case OUTCOME_DEFERRED:
         if (overdue)
-            lose(job, g, unit, l);
+            lose(q, job, g, unit, l);
         else
             defer(q, job, g, unit);
         break;
     case OUTCOME_FAILED:
-        lose(job, g, unit, l);
+        lose(q, job, g, unit, l);
         break;
     case OUTCOME_CLASSES:
         break;

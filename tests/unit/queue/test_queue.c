@@ -494,6 +494,19 @@ static void routes_again_after_a_reload(void **state)
     assert_int_equal(world.queue.index.destinations.count, 0);
 }
 
+static void tries_destinations_in_trouble_again_after_a_reload(void **state)
+{
+    (void)state;
+    world_accept("a@here.test", "b@x.test", body);
+    fault(world_job(0));
+    world_reload("routes: [{domain: x.test, via: 'smtp://relay.test'}]\n");
+    world_run();
+    check_view("hop", world_job(1)->start.hop_name, VIEW("relay.test:25"));
+    deliver(world_job(1));
+    assert_int_equal(count_mails(), 0);
+    assert_int_equal(world.queue.index.destinations.count, 0);
+}
+
 static void closes_the_channel_of_a_worker_that_talks_nonsense(void **state)
 {
     static const struct {
@@ -781,6 +794,7 @@ int main(void)
         IN_WORLD(gives_a_lost_job_to_the_next_worker),
         IN_WORLD(moves_to_the_new_workers_with_the_reload),
         IN_WORLD(routes_again_after_a_reload),
+        IN_WORLD(tries_destinations_in_trouble_again_after_a_reload),
         IN_WORLD(closes_the_channel_of_a_worker_that_talks_nonsense),
         IN_WORLD(tells_the_sender_of_a_delay_once),
         IN_WORLD(gives_up_after_the_lifetime),
