@@ -578,8 +578,7 @@ int recover(struct recovery *r, struct error *err)
     if (r->highest == 0)
         r->highest = first_number() - 1;
     if (result < 0)
-        error_set(err, result, "cannot read the log of the spool %s: %s", r->spool->path,
-                  strerror(-result));
+        error_set(err, result, "cannot read the log of the spool: %s", strerror(-result));
     else
         log_info("spool_recovered", LOG_U64("segments", g->source_count),
                  LOG_U64("messages", r->live_messages), LOG_U64("damaged", r->damaged),

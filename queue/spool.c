@@ -131,12 +131,21 @@ int folder_each(int folder, void (*each)(void *arg, const char *name), void *arg
 
 /* ---- folders ---- */
 
-/* "cannot make /var/spool/tern/log: Permission denied" */
+/* " /var/spool/tern", or nothing when it is the working folder. */
+static const char *shown_path(const struct spool *s)
+{
+    static char room[256];
+
+    snprintf(room, sizeof(room), " %s", s->path);
+    return strcmp(s->path, ".") == 0 ? "" : room;
+}
+
+/* "cannot make log in the spool /var/spool/tern: Permission denied" */
 static int fail(const struct spool *s, struct error *err, const char *doing, const char *name,
                 int code)
 {
-    return error_set(err, -code, "cannot %s %s%s%s: %s", doing, s->path, name[0] == '\0' ? "" : "/",
-                     name, strerror(code));
+    return error_set(err, -code, "cannot %s %s%sthe spool%s: %s", doing, name,
+                     name[0] == '\0' ? "" : " in ", shown_path(s), strerror(code));
 }
 
 static int open_folder(const struct spool *s, const char *name, int *fd, struct error *err)
@@ -170,14 +179,17 @@ static int open_root(struct spool *s, struct error *err)
 {
     struct stat facts;
 
-    if (!s->read_only && mkdir(s->path, FOLDER_MODE) < 0 && errno != EEXIST)
-        return fail(s, err, "make the spool", "", errno);
     s->root = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (s->root < 0 && errno == ENOENT && !s->read_only) {
+        if (mkdir(s->path, FOLDER_MODE) < 0)
+            return fail(s, err, "make", "", errno);
+        s->root = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    }
     if (s->root < 0 || fstat(s->root, &facts) < 0)
-        return fail(s, err, "open the spool", "", errno);
+        return fail(s, err, "open", "", errno);
     if (!s->read_only && facts.st_uid != geteuid())
-        return error_set(err, -EPERM, "the spool %s belongs to user %u, not to user %u", s->path,
-                         (unsigned)facts.st_uid, (unsigned)geteuid());
+        return error_set(err, -EPERM, "the spool%s belongs to user %u, not to user %u",
+                         shown_path(s), (unsigned)facts.st_uid, (unsigned)geteuid());
     return 0;
 }
 
@@ -194,8 +206,8 @@ static int take_lock(struct spool *s, struct error *err)
         int got = file_read_text(s->root, "lock", room, sizeof(room));
 
         room[got == 0 ? strcspn(room, "\n") : 0] = '\0';
-        return error_set(err, code, "the spool %s is in use by another process (pid %s)", s->path,
-                         room[0] != '\0' ? room : "unknown");
+        return error_set(err, code, "the spool%s is in use by another process (pid %s)",
+                         shown_path(s), room[0] != '\0' ? room : "unknown");
     }
     if (!buf_printf(&text, "%ld\n", (long)getpid()) || ftruncate(s->lock, 0) < 0)
         return fail(s, err, "write", "lock", errno);
@@ -224,9 +236,9 @@ static int read_format(struct spool *s, struct error *err)
     }
     if (version > SPOOL_VERSION)
         return error_set(err, -EPROTONOSUPPORT,
-                         "the spool %s was written by a newer Tern: its format is %llu, and this "
+                         "the spool%s was written by a newer Tern: its format is %llu, and this "
                          "one knows %d",
-                         s->path, (unsigned long long)version, (int)SPOOL_VERSION);
+                         shown_path(s), (unsigned long long)version, (int)SPOOL_VERSION);
     s->uuid_known = view_take_line(&text, &line) && view_take(&line, VIEW("uuid ")) &&
                     line.len == SPOOL_UUID_LEN;
     if (s->uuid_known)
@@ -265,25 +277,6 @@ int spool_settle_format(struct spool *s, struct error *err)
     if (result < 0)
         return fail(s, err, "write", "format", -result);
     return 0;
-}
-
-/* ---- opening ---- */
-
-int spool_put_on(const char *path, struct spool_guise *before)
-{
-    struct stat facts;
-
-    *before = (struct spool_guise){ geteuid(), getegid() };
-    if (before->uid != 0 || stat(path, &facts) < 0 || facts.st_uid == 0)
-        return 0;
-    return setegid(facts.st_gid) < 0 || seteuid(facts.st_uid) < 0 ? -errno : 0;
-}
-
-int spool_take_off(const struct spool_guise *before)
-{
-    if (geteuid() == before->uid)
-        return 0;
-    return seteuid(before->uid) < 0 || setegid(before->gid) < 0 ? -errno : 0;
 }
 
 int spool_open(struct spool *s, const char *path, bool read_only, struct error *err)

@@ -25,15 +25,6 @@ struct spool {
     bool uuid_known; /* false: the format file is lost; the log may tell */
 };
 
-/* Started as root, the spool is opened as its owner, whom the process will become later anyway:
- * what is made meanwhile must be his. Nothing happens for others. */
-struct spool_guise {
-    uid_t uid;
-    gid_t gid;
-};
-int spool_put_on(const char *path, struct spool_guise *before) MUST_USE;
-int spool_take_off(const struct spool_guise *before) MUST_USE;
-
 /* Opens or makes it, and locks it. */
 int spool_open(struct spool *s, const char *path, bool read_only, struct error *err) MUST_USE;
 void spool_close(struct spool *s);

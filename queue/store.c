@@ -93,12 +93,6 @@ static void tell_state(struct store *s)
 
     if (s->told_once && trouble == s->told && !differs(room, s->told_room))
         return;
-    if (trouble != s->told)
-        log_warn("spool_state_changed",
-                 LOG_STRING("state", trouble == SPOOL_FINE   ? "fine"
-                                     : trouble == SPOOL_FULL ? "full"
-                                                             : "suspended"),
-                 LOG_U64("free_bytes", s->free_bytes));
     s->told = trouble;
     s->told_room = room;
     s->told_once = true;
@@ -718,7 +712,7 @@ static int try_journal(struct store *s, struct error *err)
     journal_finish(&s->journal);
     if (s->failures == 0 && !s->stuck)
         return 0;
-    return error_set(err, -EIO, "cannot write to the log of the spool %s", s->spool.path);
+    return error_set(err, -EIO, "cannot write to the log of the spool");
 }
 
 static int open_writing(struct store *s, const struct recovery *r, struct error *err)
@@ -736,8 +730,7 @@ static int open_writing(struct store *s, const struct recovery *r, struct error 
         result = journal_open(&s->journal, &s->owner, l, &s->shelf, &s->ledger,
                               view_make(s->spool.uuid, SPOOL_UUID_LEN));
     if (result < 0)
-        return error_set(err, result, "cannot open the spool %s: %s", s->spool.path,
-                         strerror(-result));
+        return error_set(err, result, "cannot open the spool: %s", strerror(-result));
     s->journal.highest = r->highest;
     s->journal.next_batch = r->next_batch;
     journal_resume(&s->journal, r->current, r->fd, r->tail);
@@ -781,7 +774,6 @@ int store_open(struct store **out, const struct store_options *o, struct loop *l
                struct store_replay *replay, struct store_watcher *watcher, struct error *err)
 {
     struct store *s;
-    struct spool_guise before;
     int result = check_options(o, err);
 
     if (result < 0)
@@ -796,13 +788,7 @@ int store_open(struct store **out, const struct store_options *o, struct loop *l
     for (size_t i = 0; i < SPOOL_TROUBLES; i++)
         list_init(&s->refused[i]);
     table_init(&s->moved, false);
-    result = spool_put_on(o->path, &before);
-    if (result == 0)
-        result = open_spool(s, replay, err);
-    else
-        error_set(err, result, "cannot become the owner of %s: %s", o->path, strerror(-result));
-    if (spool_take_off(&before) < 0)
-        abort(); /* we would go on as somebody else */
+    result = open_spool(s, replay, err);
     if (result == 0) {
         *out = s;
         return 0;
