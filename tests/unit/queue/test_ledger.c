@@ -1,0 +1,169 @@
+#include "queue/ledger.h"
+
+#include "queue/idset.h"
+#include "tests/unit/unit.h"
+
+#include <stdlib.h>
+
+static void add(struct ledger *l, uint64_t from, uint64_t to)
+{
+    for (; from <= to; from++)
+        ledger_add(l, from);
+}
+
+static uint64_t needless(const struct ledger *l, uint64_t batch)
+{
+    const struct segment *s = ledger_needless(l, batch);
+
+    return s == NULL ? 0 : s->number;
+}
+
+static void live_messages_keep_their_segment(void **state)
+{
+    struct ledger l = { 0 };
+
+    (void)state;
+    add(&l, 1, 3);
+    check("an empty one goes", needless(&l, 0) == 1);
+    ledger_come(ledger_find(&l, 1));
+    ledger_come(ledger_find(&l, 1));
+    check("the next empty one", needless(&l, 0) == 2);
+    ledger_find(&l, 2)->writing = 1;
+    check("not while it is written", needless(&l, 0) == 0);
+    ledger_finish(&l, 101, 1, 3, 7);
+    check("one is left", needless(&l, 99) == 0);
+    ledger_finish(&l, 102, 1, 3, 8);
+    check("only when the end is durable", needless(&l, 7) == 0);
+    check("then", needless(&l, 8) == 1);
+    ledger_release(&l);
+}
+
+static void the_end_outlives_what_it_ends(void **state)
+{
+    struct ledger l = { 0 };
+
+    (void)state;
+    add(&l, 1, 4);
+    ledger_come(ledger_find(&l, 1));
+    ledger_come(ledger_find(&l, 1));
+    ledger_come(ledger_find(&l, 3));
+    ledger_finish(&l, 5, 1, 2, 1); /* its end is in 2, and 1 has another live one */
+    check("2 must stay while 1 is there", needless(&l, 9) == 0);
+    ledger_finish(&l, 6, 1, 4, 2);
+    check("1 first", needless(&l, 9) == 1);
+    ledger_remove(&l, ledger_find(&l, 1));
+    check("then 2", needless(&l, 9) == 2);
+    ledger_release(&l);
+}
+
+static void only_the_newest_state_is_needed(void **state)
+{
+    struct ledger l = { 0 };
+
+    (void)state;
+    add(&l, 1, 9);
+    ledger_come(ledger_find(&l, 1));
+    ledger_note(&l, 7, 0, 2, 1);
+    ledger_note(&l, 7, 5, 2, 1);
+    ledger_note(&l, 7, LEDGER_CHANGE, 3, 2);
+    ledger_note(&l, 7, LEDGER_NOTICE, 4, 3);
+    check("the first that nobody needs", needless(&l, 99) == 5);
+    ledger_note(&l, 7, 0, 5, 4);
+    check("2 has still that of recipient 5", needless(&l, 99) == 6);
+    ledger_note(&l, 7, 5, 6, 5);
+    check("now it has nothing", needless(&l, 99) == 2);
+    check("but not before that is durable", needless(&l, 4) == 7);
+    ledger_note(&l, 7, LEDGER_CHANGE, 6, 6);
+    ledger_finish(&l, 7, 1, 9, 7);
+    check("nothing is needed any more", l.state_count == 0);
+    for (uint64_t i = 1; i < 9; i++)
+        check("not needed", ledger_find(&l, i)->needed == 0);
+    ledger_release(&l);
+}
+
+/* Random operations against a plain table. */
+static void agrees_with_a_model(void **state)
+{
+    enum { MESSAGES = 200, TOPICS = 6, SEGMENTS = 20 };
+    static uint64_t model[MESSAGES + 1][TOPICS];
+    static const unsigned topics[TOPICS] = { 0, 1, 2, 900, LEDGER_CHANGE, LEDGER_NOTICE };
+    struct ledger l = { 0 };
+    uint64_t random = 5;
+
+    (void)state;
+    add(&l, 1, SEGMENTS);
+    for (int step = 0; step < 20000; step++) {
+        uint64_t message = 1 + random_below(&random, MESSAGES);
+        size_t topic = random_below(&random, TOPICS);
+        uint64_t where = 1 + random_below(&random, SEGMENTS);
+
+        if (random_below(&random, 8) == 0) {
+            ledger_come(ledger_find(&l, 1));
+            ledger_finish(&l, message, 1, SEGMENTS, 1);
+            for (size_t t = 0; t < TOPICS; t++)
+                model[message][t] = 0;
+        } else {
+            ledger_note(&l, message, topics[topic], where, 1);
+            model[message][topic] = where;
+        }
+    }
+    for (uint64_t s = 1; s <= SEGMENTS; s++) {
+        uint64_t count = 0;
+
+        for (size_t m = 1; m <= MESSAGES; m++) {
+            for (size_t t = 0; t < TOPICS; t++)
+                count += model[m][t] == s;
+        }
+        check("as many", ledger_find(&l, s)->needed == count);
+    }
+    ledger_release(&l);
+}
+
+static void segments_are_found_in_any_order(void **state)
+{
+    struct ledger l = { 0 };
+    uint64_t random = 3;
+    uint64_t numbers[100];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        do
+            numbers[i] = 1 + random_below(&random, 1000000);
+        while (ledger_find(&l, numbers[i]) != NULL);
+        ledger_add(&l, numbers[i]);
+    }
+    for (size_t i = 0; i < COUNT_OF(numbers); i++)
+        check("there", ledger_find(&l, numbers[i])->number == numbers[i]);
+    for (size_t i = 1; i < l.count; i++)
+        check("in order", l.segments[i - 1]->number < l.segments[i]->number);
+    ledger_release(&l);
+}
+
+static void a_set_has_what_was_added(void **state)
+{
+    struct idset s = { 0 };
+
+    (void)state;
+    check("empty", !idset_has(&s, 1));
+    for (uint64_t i = 1; i < 10000; i++)
+        idset_add(&s, i * 64);
+    idset_add(&s, 64);
+    check("count", s.count == 9999);
+    for (uint64_t i = 1; i < 10000; i++)
+        check("has", idset_has(&s, i * 64) && !idset_has(&s, i * 64 + 1));
+    idset_release(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(live_messages_keep_their_segment),
+        cmocka_unit_test(the_end_outlives_what_it_ends),
+        cmocka_unit_test(only_the_newest_state_is_needed),
+        cmocka_unit_test(agrees_with_a_model),
+        cmocka_unit_test(segments_are_found_in_any_order),
+        cmocka_unit_test(a_set_has_what_was_added),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

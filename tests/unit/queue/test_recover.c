@@ -1,0 +1,356 @@
+#include "queue/record.h"
+#include "tests/unit/queue/spoolbox.h"
+#include "tests/unit/unit.h"
+
+#include "common/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SECTOR = 512 };
+
+/* ---- the bytes of the newest segment ---- */
+
+static char *load(struct box *b)
+{
+    char path[192];
+    char *bytes = memory_new(BOX_SEGMENT);
+    int fd;
+
+    box_newest_segment(b, path, sizeof(path));
+    fd = open(path, O_RDONLY);
+    check("read", fd >= 0 && pread(fd, bytes, BOX_SEGMENT, 0) == BOX_SEGMENT);
+    close(fd);
+    return bytes;
+}
+
+static void overwrite(struct box *b, size_t at, const char *bytes, size_t count)
+{
+    char path[192];
+    int fd;
+
+    box_newest_segment(b, path, sizeof(path));
+    fd = open(path, O_WRONLY);
+    check("written", fd >= 0 && pwrite(fd, bytes, count, (off_t)at) == (ssize_t)count);
+    close(fd);
+}
+
+static size_t end_of(struct store_ref where)
+{
+    size_t end = (size_t)record_offset(where.place) + where.bytes;
+
+    return (end + RECORD_UNIT - 1) / RECORD_UNIT * RECORD_UNIT;
+}
+
+/* ---- torn ends ---- */
+
+enum { BEFORE = 5, LAST = 7, SIZE = 1500 };
+
+/* A spool whose last batch holds LAST messages, as it is when the power goes before the sync. */
+struct torn {
+    struct box box;
+    struct box_commit *kept[BEFORE], *last[LAST];
+    char *before, *after; /* bytes of the segment without and with the last batch */
+    size_t from, to;      /* the last batch */
+};
+
+static void make_torn(struct torn *t)
+{
+    box_new(&t->box);
+    box_open(&t->box, true);
+    for (uint64_t i = 0; i < BEFORE; i++)
+        t->kept[i] = box_accept(&t->box, i, SIZE);
+    t->before = load(&t->box);
+    for (uint64_t i = 0; i < LAST; i++) {
+        t->last[i] = box_commit(&t->box, 100 + i, SIZE);
+        store_accept(t->box.store, &t->last[i]->commit);
+    }
+    box_settle(&t->box);
+    t->after = load(&t->box);
+    box_close(&t->box); /* its last record is undone by what the test writes */
+    t->from = (size_t)record_offset(t->last[0]->commit.where.place);
+    t->to = end_of(t->last[LAST - 1]->commit.where);
+}
+
+static void free_torn(struct torn *t)
+{
+    for (size_t i = 0; i < BEFORE; i++)
+        box_commit_free(t->kept[i]);
+    for (size_t i = 0; i < LAST; i++)
+        box_commit_free(t->last[i]);
+    free(t->before);
+    free(t->after);
+    box_remove(&t->box);
+}
+
+/* Every sector of the last batch reached the disk or did not. */
+static void tear(struct torn *t, uint64_t *random)
+{
+    char *bytes = memory_new(BOX_SEGMENT);
+
+    memcpy(bytes, t->before, BOX_SEGMENT);
+    for (size_t at = t->from / SECTOR * SECTOR; at < t->to; at += SECTOR) {
+        if (random_below(random, 3) != 0)
+            memcpy(bytes + at, t->after + at, SECTOR);
+    }
+    overwrite(&t->box, 0, bytes, BOX_SEGMENT);
+    free(bytes);
+}
+
+static bool is_told_whole(struct box *b, const struct box_commit *c, uint64_t seed)
+{
+    const struct box_message *m = box_find(b, c->commit.id);
+
+    return m != NULL && box_is_whole(b, m->id, m->where, seed, SIZE);
+}
+
+static void check_told(struct torn *t)
+{
+    size_t whole = 0;
+
+    for (uint64_t i = 0; i < BEFORE; i++) {
+        check("acknowledged", is_told_whole(&t->box, t->kept[i], i));
+        whole++;
+    }
+    for (uint64_t i = 0; i < LAST; i++) {
+        if (box_find(&t->box, t->last[i]->commit.id) == NULL)
+            continue;
+        check("unacknowledged but whole", is_told_whole(&t->box, t->last[i], 100 + i));
+        whole++;
+    }
+    check("none invented", t->box.told_count == whole);
+}
+
+static void a_torn_batch_is_no_damage(void **state)
+{
+    struct torn t = { 0 };
+    uint64_t random = 7;
+
+    (void)state;
+    make_torn(&t);
+    for (int trial = 0; trial < 40; trial++) {
+        struct box_commit *next;
+        struct store_numbers n;
+        size_t told;
+
+        tear(&t, &random);
+        box_open(&t.box, true);
+        check_told(&t);
+        told = t.box.told_count;
+        store_count(t.box.store, &n);
+        check("no damage", n.damaged == 0);
+        next = box_accept(&t.box, 999, SIZE);
+        box_close(&t.box);
+        box_open(&t.box, true); /* what was torn does not look like damage later on */
+        store_count(t.box.store, &n);
+        check("still none", n.damaged == 0 && box_count_files(&t.box, "bad") == 0);
+        check("and the new one", t.box.told_count == told + 1 && is_told_whole(&t.box, next, 999));
+        box_commit_free(next);
+        box_close(&t.box);
+    }
+    free_torn(&t);
+}
+
+/* ---- damage ---- */
+
+static void a_damaged_sector_costs_its_message_alone(void **state)
+{
+    enum { MESSAGES = 60, TRIALS = 40 };
+    struct box b;
+    struct box_commit *c[MESSAGES];
+    char *sound;
+    uint64_t random = 11;
+
+    (void)state;
+    box_new(&b);
+    box_open(&b, true);
+    for (uint64_t i = 0; i < MESSAGES; i++)
+        c[i] = box_accept(&b, i, SIZE);
+    box_close(&b);
+    sound = load(&b);
+    for (int trial = 0; trial < TRIALS; trial++) {
+        size_t last = end_of(c[MESSAGES - 1]->commit.where);
+        size_t at = RECORD_HEAD + random_below(&random, (last - RECORD_HEAD) / SECTOR) * SECTOR;
+        char noise[SECTOR];
+        size_t lost = 0;
+        struct store_numbers n;
+
+        for (size_t i = 0; i < SECTOR; i++)
+            noise[i] = (char)(uint8_t)random_below(&random, 256);
+        overwrite(&b, 0, sound, BOX_SEGMENT);
+        overwrite(&b, at, noise, SECTOR);
+        box_open(&b, true);
+        for (uint64_t i = 0; i < MESSAGES; i++) {
+            size_t from = (size_t)record_offset(c[i]->commit.where.place);
+            bool touched = from < at + SECTOR && end_of(c[i]->commit.where) > at;
+            bool told = box_find(&b, c[i]->commit.id) != NULL;
+
+            lost += !told;
+            check("the others are there", told || touched);
+            check("and whole", !told || is_told_whole(&b, c[i], i));
+        }
+        store_count(b.store, &n);
+        /* The zeros behind a record belong to nobody; one noise in them harms nothing. */
+        check("one, or two that share the sector", lost <= 2);
+        check("reported", (n.damaged > 0) == (lost > 0));
+        check("a copy is kept", lost == 0 || box_count_files(&b, "bad") > 0);
+        box_close(&b);
+    }
+    for (size_t i = 0; i < MESSAGES; i++)
+        box_commit_free(c[i]);
+    free(sound);
+    box_remove(&b);
+}
+
+static void a_damaged_head_costs_nothing(void **state)
+{
+    struct box b;
+    struct box_commit *c;
+    char noise[SECTOR];
+
+    (void)state;
+    memset(noise, 'x', sizeof(noise));
+    box_new(&b);
+    box_open(&b, true);
+    c = box_accept(&b, 1, SIZE);
+    box_close(&b);
+    overwrite(&b, 0, noise, sizeof(noise));
+    box_open(&b, true);
+    check("there", is_told_whole(&b, c, 1));
+    box_close(&b);
+    overwrite(&b, RECORD_HEAD_COPY, noise, sizeof(noise));
+    box_open(&b, true);
+    check("both copies: set aside", b.told_count == 0 && box_count_files(&b, "bad") == 1);
+    box_commit_free(c);
+    c = box_accept(&b, 2, SIZE);
+    box_close(&b);
+    box_open(&b, true);
+    check("and a new segment", is_told_whole(&b, c, 2));
+    box_commit_free(c);
+    box_remove(&b);
+}
+
+static void damage_found_when_reading(void **state)
+{
+    struct box b;
+    struct box_commit *c;
+    struct store_message m;
+    char noise[100];
+
+    (void)state;
+    memset(noise, 'x', sizeof(noise));
+    box_new(&b);
+    box_open(&b, true);
+    c = box_accept(&b, 1, SIZE);
+    overwrite(&b, end_of(c->commit.where) - 200, noise, sizeof(noise));
+    check("the body", store_read(b.store, c->commit.id, c->commit.where, true, &m) == -EBADMSG);
+    check("set aside", box_count_files(&b, "bad") == 1);
+    check("the envelope is whole",
+          store_read(b.store, c->commit.id, c->commit.where, false, &m) == 0);
+    store_message_release(&m);
+    overwrite(&b, (size_t)record_offset(c->commit.where.place) + 70, noise, 10);
+    check("now it is not",
+          store_read(b.store, c->commit.id, c->commit.where, false, &m) == -EBADMSG);
+    check("another id", store_read(b.store, c->commit.id + 1, c->commit.where, true, &m) < 0);
+    box_commit_free(c);
+    box_remove(&b);
+}
+
+/* ---- former lives ---- */
+
+static void leftovers_of_a_recycled_segment_are_no_records(void **state)
+{
+    struct box b;
+    struct store_numbers n;
+    struct box_commit *c;
+
+    (void)state;
+    box_new(&b);
+    box_open(&b, true);
+    for (uint64_t i = 0; i < 100; i++) {
+        c = box_accept(&b, i, 100000);
+        store_finish(b.store, c->commit.id, c->commit.where);
+        box_commit_free(c);
+    }
+    box_settle(&b);
+    c = box_accept(&b, 500, SIZE);
+    box_close(&b);
+    box_open(&b, true);
+    store_count(b.store, &n);
+    check("only what was not finished", b.told_count == 1 && is_told_whole(&b, c, 500));
+    check("no damage", n.damaged == 0);
+    box_commit_free(c);
+    box_remove(&b);
+}
+
+/* The crash came between the renaming of a spare and the first write. */
+static void a_segment_that_never_began_is_returned(void **state)
+{
+    struct box b;
+    struct box_commit *c, *d;
+    char spare[192], name[32];
+    struct stat facts;
+    int fd;
+
+    (void)state;
+    box_new(&b);
+    box_open(&b, true);
+    c = box_accept(&b, 1, SIZE);
+    box_settle(&b);
+    box_close(&b);
+    snprintf(name, sizeof(name), "%012llx.seg",
+             (unsigned long long)record_segment(c->commit.id) + 1);
+    snprintf(spare, sizeof(spare), "%s/log/%s", b.path, name);
+    fd = open(spare, O_WRONLY | O_CREAT, 0600);
+    check("made", fd >= 0 && ftruncate(fd, BOX_SEGMENT) == 0);
+    close(fd);
+    box_open(&b, true);
+    check("not taken for a segment", b.told_count == 1 && stat(spare, &facts) < 0);
+    d = box_accept(&b, 2, SIZE);
+    check("goes on", record_segment(d->commit.id) == record_segment(c->commit.id));
+    box_commit_free(c);
+    box_commit_free(d);
+    box_remove(&b);
+}
+
+/* A spare that a power cut left with a name in log/ as well must not be written to. */
+static void a_spare_with_two_names_is_no_spare(void **state)
+{
+    struct box b;
+    struct box_commit *c;
+    char path[192], spare[192];
+
+    (void)state;
+    box_new(&b);
+    box_open(&b, true);
+    c = box_accept(&b, 1, SIZE);
+    box_close(&b);
+    box_newest_segment(&b, path, sizeof(path));
+    snprintf(spare, sizeof(spare), "%s/free/00000000abcd.seg", b.path);
+    check("linked", link(path, spare) == 0);
+    box_open(&b, true);
+    check("unlinked", access(spare, F_OK) < 0);
+    check("whole", is_told_whole(&b, c, 1));
+    box_commit_free(c);
+    box_remove(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_torn_batch_is_no_damage),
+        cmocka_unit_test(a_damaged_sector_costs_its_message_alone),
+        cmocka_unit_test(a_damaged_head_costs_nothing),
+        cmocka_unit_test(damage_found_when_reading),
+        cmocka_unit_test(leftovers_of_a_recycled_segment_are_no_records),
+        cmocka_unit_test(a_segment_that_never_began_is_returned),
+        cmocka_unit_test(a_spare_with_two_names_is_no_spare),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
