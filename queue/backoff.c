@@ -74,6 +74,7 @@ void backoff_override(struct queue *q, struct destination *d)
     if (!d->backed_off)
         return;
     d->backed_off = d->probing = d->probe_out = false;
+    d->failures = 0;
     loop_stop_timer(q->loop, &d->timer);
     list_remove(&d->trouble);
     dispatch_wake(q->dispatch, d);
@@ -81,7 +82,6 @@ void backoff_override(struct queue *q, struct destination *d)
 
 void backoff_recovered(struct queue *q, struct destination *d)
 {
-    d->failures = 0;
     if (!d->backed_off)
         return;
     log_info("destination_recovered", LOG_VIEW("destination", d->hop.name),

@@ -12,7 +12,7 @@ void backoff_failed(struct queue *q, struct destination *d, bool probe, struct v
 void backoff_recovered(struct queue *q, struct destination *d);
 /* The probe came back without having tried. */
 void backoff_untried(struct queue *q, struct destination *d);
-/* An administrator wants it tried now: as if its time had come, but for all of its mail. */
+/* An administrator wants it tried now: as if it had never failed. */
 void backoff_override(struct queue *q, struct destination *d);
 /* A job may be started, as far as back-off is concerned. */
 bool backoff_allows(const struct destination *d);

@@ -204,6 +204,9 @@ static void print_reason(struct queue *q, const struct unit *u, struct buf *word
     if (read_last(q, u, &last)) {
         outcome_print(&last.outcome, words);
         arena_reset(&last.arena);
+    } else {
+        buf_put(words, unit_state(q, u) == MAIL_ACTIVE ? VIEW("the first attempt is being made")
+                                                       : VIEW("waits for its first attempt"));
     }
 }
 
