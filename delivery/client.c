@@ -537,6 +537,12 @@ const struct outcome *client_why(const struct client *c)
     return &c->why;
 }
 
+bool client_failed_at_tls(const struct client *c)
+{
+    return c->saying == CLIENT_OVER && c->why.code == 0 &&
+           (c->hearing == CLIENT_STARTTLS || c->hearing == CLIENT_HANDSHAKE);
+}
+
 bool client_is_past_dot(const struct client *c)
 {
     return (c->saying == CLIENT_OVER ? c->hearing : awaited(c)) == CLIENT_DOT;

@@ -118,6 +118,9 @@ void client_lost(struct client *c, struct view words);
  * another time, may do. Its text dies with the next call. */
 const struct outcome *client_why(const struct client *c);
 
+/* The connection is over because STARTTLS or the handshake went wrong, not by a proper refusal: in
+ * plain text the host may be of use. */
+bool client_failed_at_tls(const struct client *c);
 /* The final dot was said, and no proper answer heard: the message may have been accepted. */
 bool client_is_past_dot(const struct client *c);
 /* How long the reply that is awaited, or the wish, may take. */

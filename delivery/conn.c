@@ -12,6 +12,7 @@ enum {
     RESOLVE_MS = 2 * 60 * 1000, /* for an answer of the dns process, which has its own time-outs */
 };
 
+static bool try_address(struct conn *c);
 static void seek(struct conn *c);
 static void pump(struct conn *c);
 
@@ -139,6 +140,23 @@ static void start_over(struct conn *c)
     seek(c);
 }
 
+/* True: the same host is tried again, in plain text. */
+static bool fall_back(struct conn *c, const struct outcome *o)
+{
+    struct destination *d = c->destination;
+
+    if (!client_failed_at_tls(&c->client))
+        return false;
+    log_warn("tls_failed", LOG_VIEW("destination", d->name), LOG_VIEW("host", host_of(c)),
+             LOG_VIEW("reason", o->text));
+    if (!tlspolicy_fall_back(c->policy, d->implicit_tls, &d->memory, loop_of(c)->now_ms))
+        return false;
+    close_stream(c);
+    if (!try_address(c))
+        seek(c);
+    return true;
+}
+
 /* The connection is of no use any more. A host that had been of use before may have closed it for
  * no fault of the message's; otherwise the next host may be better. */
 static void fail(struct conn *c, const struct outcome *why)
@@ -146,6 +164,8 @@ static void fail(struct conn *c, const struct outcome *why)
     struct outcome o = complete(c, why);
     bool again = c->job != NULL && job_is_untouched(c->job) && !client_is_past_dot(&c->client);
 
+    if (fall_back(c, &o))
+        return;
     if (again) {
         keep_failure(c, &o);
         close_stream(c);
@@ -445,22 +465,6 @@ static void next_message(struct conn *c)
 
 /* ---- TLS ---- */
 
-static void fail_handshake(struct conn *c, struct view words)
-{
-    struct destination *d = c->destination;
-    bool again = tlspolicy_fall_back(c->policy, d->implicit_tls, &d->memory, loop_of(c)->now_ms);
-
-    log_warn("tls_failed", LOG_VIEW("destination", d->name), LOG_VIEW("host", host_of(c)),
-             LOG_VIEW("reason", words));
-    if (!again) {
-        lose(c, words);
-        return;
-    }
-    close_stream(c);
-    if (!try_address(c))
-        seek(c);
-}
-
 static void handshake(struct conn *c)
 {
     struct error err = { "" };
@@ -468,12 +472,12 @@ static void handshake(struct conn *c)
     unsigned wanted = result == STREAM_WANT_WRITE ? WANT_WRITE : WANT_READ;
 
     if (result != 0 && result != STREAM_WANT_READ && result != STREAM_WANT_WRITE) {
-        fail_handshake(c, view_of(err.text));
+        lose(c, view_of(err.text));
         return;
     }
     if (result != 0) {
         if (loop_watch(loop_of(c), &c->watch, wanted) < 0)
-            fail_handshake(c, VIEW("out of resources"));
+            lose(c, VIEW("out of resources"));
         return;
     }
     tls_describe(c->stream.tls, &c->facts);
@@ -487,7 +491,7 @@ static void start_tls(struct conn *c)
     int err = stream_connect_tls(&c->stream, worker_of(c)->tls, c->route.host, c->policy.verify);
 
     if (err < 0) {
-        fail_handshake(c, words_for(err));
+        lose(c, words_for(err));
         return;
     }
     c->state = CONN_HANDSHAKING;
@@ -613,8 +617,6 @@ static void on_timer(struct timer *t)
         fail(c, &o);
         break;
     case CONN_HANDSHAKING:
-        fail_handshake(c, VIEW("timed out"));
-        break;
     case CONN_TALKING:
         if (c->counted && c->job == NULL && client_wish(&c->client) == CLIENT_WISH_MESSAGE)
             conn_quit(c);
