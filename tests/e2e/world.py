@@ -3,6 +3,7 @@ import contextlib
 import ctypes
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -31,6 +32,14 @@ def wait_for(condition, what, timeout=PATIENCE_S):
             return value
         assert time.monotonic() < end, f"waited in vain for {what() if callable(what) else what}"
         time.sleep(0.02)
+
+
+def is_alive(pid):
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def make_certificate(folder, name, *more):
@@ -241,7 +250,7 @@ class World:
         """Sections that are maps are merged, everything else is replaced."""
         for name, value in sections.items():
             if isinstance(value, dict) and isinstance(self.settings.get(name), dict):
-                self.settings[name].update(value)
+                self.settings[name] = {**self.settings[name], **value}
             else:
                 self.settings[name] = value
 
@@ -289,14 +298,16 @@ class World:
         """All of Tern at once, as when the power goes."""
         if self.master is None:
             return
-        victims = [self.master.pid, *self.children()] if self.master.poll() is None else []
+        victims = [self.master.pid]
+        if self.master.poll() is None:
+            self.master.send_signal(signal.SIGSTOP)
+            victims += self.children()
         for stop in (signal.SIGSTOP, signal.SIGKILL):
             for pid in victims:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, stop)
         self.master.wait(PATIENCE_S)
-        wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in victims[1:]),
-                 "the processes to be gone")
+        wait_for(lambda: not any(map(is_alive, victims)), "the processes to be gone")
 
     def reload(self):
         """Writes the settings and waits until they are taken or refused."""
@@ -334,6 +345,11 @@ class World:
             command += ["--config", str(self.config_path)]
         return subprocess.run(command + list(arguments), capture_output=True, text=True,
                               timeout=PATIENCE_S)
+
+    @staticmethod
+    def run_as(uid, command):
+        return subprocess.run(["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--",
+                               *command], capture_output=True, text=True, timeout=PATIENCE_S)
 
     def queue(self, *filters):
         done = self.tern("queue", "list", "--json", *filters)
@@ -384,6 +400,18 @@ class World:
         """A domain with one mail server."""
         self.dns.mx(name, (10, "mx." + name))
         return self.sink("mx." + name, **manners)
+
+    # files
+
+    def give_away(self, path):
+        """To the user that the roles run as."""
+        if namespace.is_root():
+            nobody = pwd.getpwnam("nobody")
+            for entry in [path, *path.rglob("*")]:
+                os.chown(entry, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
+
+    def other_certificate(self):
+        return make_certificate(self.folder, "other.test")
 
     # clients
 

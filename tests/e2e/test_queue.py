@@ -1,0 +1,208 @@
+"""The queue as an administrator sees it, and what she does with it."""
+import json
+import re
+
+import pytest
+
+import namespace
+from sink import Sink
+
+SLOW = {"first": "1h", "longest": "4h", "jitter": 0}
+
+
+@pytest.fixture
+def stuck(world):
+    """Three messages that wait, for different reasons; ids by name."""
+    world.domain("busy.test", rcpt="451 4.2.0 come back later")
+    world.dns.mx("dead.test", (10, "mx.dead.test"))
+    world.host("mx.dead.test")
+    world.start_relay(retry=SLOW)
+    ids = {"busy": world.send("alice@here.test", "b@busy.test"),
+           "dead": world.send("alice@here.test", "b@dead.test"),
+           "both": world.send("bob@here.test", ["c@busy.test", "c@dead.test"])}
+    world.wait_queue(lambda rows: len(rows) == 3 and all(r["reason"] for r in rows)
+                     and not any(r["state"] in ("ready", "active") for r in rows))
+    return ids
+
+
+def ids_of(rows):
+    return {row["id"] for row in rows}
+
+
+def test_the_list_tells_why_mail_waits(world, stuck):
+    rows = {row["id"]: row for row in world.queue()}
+    busy, dead = rows[stuck["busy"]], rows[stuck["dead"]]
+    assert busy["state"] == "deferred" and "come back later" in busy["reason"]
+    assert busy["sender"] == "alice@here.test" and busy["attempts"] == 1
+    assert busy["rcpts"][0]["addr"] == "b@busy.test" and busy["size"] > 0
+    for key in ("arrived", "next_at", "expires_at"):
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", busy[key]), key
+    assert dead["state"] in ("waiting", "deferred") and "refused" in dead["reason"].lower()
+    text = world.tern("queue", "list").stdout
+    for words in (*stuck.values(), "come back later", "b@busy.test", "alice@here.test", "deferred"):
+        assert words in text
+    assert "3 messages" in text
+
+
+def test_show_tells_everything_about_a_message(world, stuck):
+    row = world.show(stuck["both"])
+    assert row["client"] == "127.0.0.1" and row["helo"] == "client.test"
+    rcpts = {r["addr"]: r for r in row["rcpts"]}
+    assert "451" in str(rcpts["c@busy.test"]["last"]["code"])
+    assert "mx.busy.test" in rcpts["c@busy.test"]["last"]["host"]
+    text = world.tern("queue", "show", stuck["busy"])
+    assert text.returncode == 0
+    for words in ("come back later", "mx.busy.test", "451", "4.2.0", "b@busy.test"):
+        assert words in text.stdout
+
+
+def test_messages_are_found_by_sender_recipient_domain_and_state(world, stuck):
+    everything = set(stuck.values())
+    assert ids_of(world.queue("--all")) == everything
+    assert ids_of(world.queue("--sender", "alice@here.test")) == {stuck["busy"], stuck["dead"]}
+    assert ids_of(world.queue("--recipient", "c@busy.test")) == {stuck["both"]}
+    assert ids_of(world.queue("--domain", "dead.test")) == {stuck["dead"], stuck["both"]}
+    assert ids_of(world.queue("--domain", "dead.test", "--sender", "bob@here.test")) == {
+        stuck["both"]}
+    assert ids_of(world.queue(stuck["busy"], stuck["both"])) == {stuck["busy"], stuck["both"]}
+    assert world.queue("--sender", "nobody@here.test") == []
+    assert ids_of(world.queue("--state", "deferred")) >= {stuck["busy"]}
+
+
+def test_what_is_not_there_is_said_with_the_exit_status(world, stuck):
+    assert world.tern("queue", "show", "00000000deadbeef").returncode == 1
+    assert world.tern("queue", "delete", "--sender", "nobody@here.test").returncode == 1
+    assert world.tern("queue", "hold", stuck["busy"]).returncode == 0
+    for wrong in (("queue", "delete"), ("queue", "frobnicate", "--all"), ("queue", "show", "xyz"),
+                  ("frobnicate",), ("queue", "list", "--state", "odd")):
+        done = world.tern(*wrong)
+        assert done.returncode == 2 and done.stderr.startswith("tern: "), wrong
+
+
+def test_retry_tries_at_once(world, stuck):
+    busy = world.sinks[0]
+    busy.says.clear()
+    assert world.tern("queue", "retry", stuck["busy"]).returncode == 0
+    busy.wait(1)
+    world.wait_queue(lambda rows: ids_of(rows) == {stuck["dead"], stuck["both"]})
+    assert world.tern("queue", "retry", "--recipient", "c@busy.test").returncode == 0
+    busy.wait(2)
+
+
+def test_retry_overrides_the_back_off_of_a_destination(world):
+    world.dns.mx("dead.test", (10, "mx.dead.test"))
+    address = world.host("mx.dead.test")
+    world.start_relay(retry=SLOW)
+    message = world.send("alice@here.test", "b@dead.test")
+    world.log.wait("destination_backed_off", destination="dead.test")
+    there = Sink(address)
+    world.sinks.append(there)
+    assert world.tern("queue", "retry", message).returncode == 0
+    there.wait_message()
+    world.log.wait("destination_recovered", destination="dead.test")
+
+
+def test_hold_and_release(world, stuck):
+    busy = world.sinks[0]
+    assert world.tern("queue", "hold", "--sender", "alice@here.test").returncode == 0
+    rows = {row["id"]: row["state"] for row in world.queue()}
+    assert rows[stuck["busy"]] == rows[stuck["dead"]] == "held"
+    assert ids_of(world.queue("--state", "held")) == {stuck["busy"], stuck["dead"]}
+    busy.says.clear()
+    world.tern("queue", "retry", stuck["both"])
+    busy.wait(1)
+    assert stuck["busy"] in ids_of(world.queue())
+    assert world.tern("queue", "release", stuck["busy"]).returncode == 0
+    world.tern("queue", "retry", stuck["busy"])
+    busy.wait(2)
+    assert {r["state"] for r in world.queue(stuck["dead"])} == {"held"}
+    assert world.log.has("held", message=stuck["busy"])
+    assert world.log.has("released", message=stuck["busy"])
+
+
+def test_delete_by_id_sender_recipient_domain_and_all(world, stuck):
+    assert world.tern("queue", "delete", stuck["busy"]).returncode == 0
+    assert ids_of(world.queue()) == {stuck["dead"], stuck["both"]}
+    assert world.tern("queue", "delete", "--sender", "bob@here.test").returncode == 0
+    assert ids_of(world.queue()) == {stuck["dead"]}
+    assert world.tern("queue", "delete", "--domain", "dead.test").returncode == 0
+    assert world.queue() == []
+    for box in ("alice", "bob"):
+        assert world.mailbox(box).files() == []  # nobody is told
+    assert world.log.has("deleted", message=stuck["dead"])
+
+
+def test_delete_all_stays_deleted_over_a_restart(world, stuck):
+    done = world.tern("queue", "delete", "--all")
+    assert done.returncode == 0 and "3 messages" in done.stdout
+    world.stop_relay()
+    world.start_relay()
+    assert world.queue() == []
+
+
+def test_the_list_works_when_nothing_runs(world, stuck):
+    world.tern("queue", "hold", stuck["dead"])
+    before = {row["id"]: row for row in world.queue()}
+    world.stop_relay()
+    after = {row["id"]: row for row in world.queue()}
+    assert set(after) == set(before)
+    for message, row in after.items():
+        for key in ("sender", "size", "arrived"):
+            assert row[key] == before[message][key]
+        assert {r["addr"] for r in row["rcpts"]} == {r["addr"] for r in before[message]["rcpts"]}
+    assert after[stuck["dead"]]["state"] == "held"
+    assert "come back later" in after[stuck["busy"]]["reason"]
+    assert stuck["busy"] in world.tern("queue", "list").stdout
+    done = world.tern("queue", "delete", "--all")
+    assert done.returncode == 2 and "nothing runs" in done.stderr
+    world.start_relay()
+    assert len(world.queue()) == 3
+
+
+def test_status_counts(world, stuck):
+    status = world.status()
+    assert status["running"] and status["messages"] == 3
+    assert status["since_start"]["accepted"] == 3
+    assert any(d["destination"] == "dead.test" for d in status["backed_off"])
+    assert {w["process"] for w in status["workers"]} == {"delivery", "local"}
+    assert world.tern("status").returncode == 0
+
+
+def test_a_stranger_may_look_but_not_touch(world, stuck):
+    if not namespace.is_root():
+        pytest.skip("needs root, to be somebody else")
+    tern = [str(world.build / "tools" / "tern"), "--config", str(world.config_path)]
+    done = world.run_as(33, tern + ["queue", "delete", "--all"])
+    assert done.returncode == 2 and "permitted" in done.stderr
+    assert len(world.queue()) == 3
+
+
+def test_a_long_list_is_complete(world):
+    world.dns.mx("dead.test", (10, "mx.dead.test"))
+    world.host("mx.dead.test")
+    world.start_relay(retry=SLOW, limits={"connections": 100})
+    count = 1500
+    with world.connect() as c:
+        c.hello()
+        for i in range(count):
+            c.send(b"MAIL FROM:<a@here.test>\r\nRCPT TO:<b%d@dead.test>\r\nDATA\r\n" % i)
+            assert [c.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
+            c.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
+            assert c.reply().startswith("250")
+    rows = world.queue()
+    assert len(rows) == count and len(ids_of(rows)) == count
+    assert {row["rcpts"][0]["addr"] for row in rows} == {f"b{i}@dead.test" for i in range(count)}
+    done = world.tern("queue", "delete", "--all", "--json")
+    assert done.returncode == 0 and world.queue() == []
+
+
+def test_odd_bytes_do_not_disturb_the_list(world):
+    world.domain("busy.test", rcpt="451 4.2.0 \x1b[2Jcleared \"quoted\" \\ \xff")
+    world.start_relay(retry=SLOW)
+    world.send('"a b"@here.test', "b@busy.test")
+    rows = world.wait_queue(lambda rows: rows and rows[0]["reason"])
+    assert "cleared" in rows[0]["reason"] and rows[0]["sender"] == '"a b"@here.test'
+    text = world.tern("queue", "list").stdout
+    assert "\x1b" not in text
+    assert json.dumps(rows)
+    assert ids_of(world.queue("--sender", '"a b"@here.test')) == {rows[0]["id"]}

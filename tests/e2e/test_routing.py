@@ -1,0 +1,364 @@
+"""Where mail goes: MX records in good and bad shape, routes, loops."""
+import pytest
+
+import namespace
+from sink import CLOSE, SILENT
+from world import wait_for
+
+QUICK = {"first": "1s", "factor": "1", "longest": "1s", "jitter": 0}
+
+
+def reason_of_bounce(world, recipient):
+    """What the log says about a recipient that failed for good."""
+    return world.log.wait("bounced", recipient=recipient)["reason"]
+
+
+def test_mail_goes_to_the_mx_host(world):
+    there = world.domain("there.test")
+    world.start_relay()
+    content = b"From: a@here.test\r\nSubject: x\r\n\r\nhello\r\n..two dots\r\n"
+    world.send("a@here.test", "b@there.test", content)
+    message = there.wait_message()
+    assert message.sender == "a@here.test" and message.recipients == ["b@there.test"]
+    assert message.helo == world.settings["hostname"]
+    head, _, body = message.content.partition(b"\r\n\r\n")
+    assert head.startswith(b"Received: from client.test") and body == b"hello\r\n..two dots\r\n"
+    line = world.log.wait("delivered", recipient="b@there.test")
+    assert "mx.there.test" in line["host"] and line["code"] == "250" and line["attempts"] == "1"
+    world.wait_empty_queue()
+
+
+def test_falls_back_to_the_second_mx_when_the_first_is_busy(world):
+    world.dns.mx("there.test", (20, "mx2.there.test"), (10, "mx1.there.test"))
+    first = world.sink("mx1.there.test", greet="421 4.3.2 busy")
+    second = world.sink("mx2.there.test")
+    world.start_relay()
+    world.send("a@here.test", "b@there.test")
+    assert second.wait_message().recipients == ["b@there.test"]
+    assert first.attempts == 1
+
+
+@pytest.mark.parametrize("manners", [
+    {"greet": "554 5.3.2 no service"}, {"greet": CLOSE}, {"greet": "garbage"},
+    {"ehlo": "421 4.3.2 closing"}, {"mail": "421 4.3.2 closing"}, {"data": CLOSE},
+    {"rcpt": CLOSE}], ids=str)
+def test_a_mail_host_in_trouble_is_passed_over(world, manners):
+    world.dns.mx("there.test", (10, "mx1.there.test"), (20, "mx2.there.test"))
+    world.sink("mx1.there.test", **manners)
+    second = world.sink("mx2.there.test")
+    world.start_relay(retry=QUICK)
+    world.send("a@here.test", "b@there.test")
+    second.wait_message()
+    world.wait_empty_queue()
+    assert len(second.messages) == 1
+
+
+def test_falls_back_when_the_first_mx_refuses_connections(world):
+    world.dns.mx("there.test", (10, "mx1.there.test"), (20, "mx2.there.test"))
+    world.host("mx1.there.test")
+    second = world.sink("mx2.there.test")
+    world.start_relay()
+    world.send("a@here.test", "b@there.test")
+    second.wait_message()
+
+
+def test_falls_back_when_the_first_mx_has_no_address(world):
+    world.dns.mx("there.test", (10, "gone.there.test"), (20, "mx2.there.test"))
+    second = world.sink("mx2.there.test")
+    world.start_relay()
+    world.send("a@here.test", "b@there.test")
+    second.wait_message()
+
+
+def test_a_host_that_says_nothing_does_not_hold_mail_up_forever(world):
+    world.dns.mx("there.test", (10, "mx1.there.test"), (20, "mx2.there.test"))
+    world.sink("mx1.there.test", greet=SILENT)
+    second = world.sink("mx2.there.test")
+    world.start_relay(timeouts={"greeting": "1s"})
+    world.send("a@here.test", "b@there.test")
+    second.wait_message()
+
+
+def test_equal_mx_hosts_are_both_used(world):
+    world.dns.mx("there.test", (10, "mx1.there.test"), (10, "mx2.there.test"))
+    sinks = [world.sink("mx1.there.test"), world.sink("mx2.there.test")]
+    world.start_relay(delivery={"messages-per-connection": 1})
+
+    def both():
+        world.send("a@here.test", "b@there.test")
+        return all(s.messages for s in sinks)
+    wait_for(both, "mail at both hosts")
+
+
+def test_every_address_of_a_host_is_tried(world):
+    world.dns.mx("there.test", (10, "mx.there.test"))
+    world.host("mx.there.test")
+    world.host("mx.there.test")
+    good = world.sink("mx.there.test")
+    world.start_relay()
+    world.send("a@here.test", "b@there.test")
+    good.wait_message()
+
+
+def test_mail_goes_over_ipv6(world):
+    world.dns.mx("there.test", (10, "mx.there.test"))
+    there = world.sink("mx.there.test", address=namespace.REMOTE6 + "7")
+    world.start_relay()
+    world.send("a@here.test", "b@there.test")
+    there.wait_message()
+
+
+def test_a_dead_ipv6_address_leaves_ipv4(world):
+    world.dns.mx("there.test", (10, "mx.there.test"))
+    world.host("mx.there.test", namespace.REMOTE6 + "8")
+    there = world.sink("mx.there.test")
+    world.start_relay()
+    world.send("a@here.test", "b@there.test")
+    there.wait_message()
+
+
+def test_a_domain_without_mx_is_its_own_mail_host(world):
+    there = world.sink("there.test")
+    world.start_relay()
+    world.send("a@here.test", "b@there.test")
+    assert there.wait_message().recipients == ["b@there.test"]
+
+
+def test_a_null_mx_bounces_at_once(world):
+    world.dns.null_mx("nomail.test")
+    nomail = world.sink("nomail.test")
+    world.start_relay()
+    world.send("alice@here.test", "b@nomail.test")
+    assert b"Status: 5.1.10" in world.mailbox("alice").wait_message()
+    assert nomail.attempts == 0
+
+
+def test_an_alias_is_followed(world):
+    world.dns.cname("alias.test", "there.test")
+    there = world.domain("there.test")
+    world.start_relay()
+    world.send("a@here.test", "b@alias.test")
+    assert there.wait_message().recipients == ["b@alias.test"]
+
+
+def test_an_mx_host_that_is_an_alias_is_found(world):
+    world.dns.mx("there.test", (10, "mx.there.test"))
+    world.dns.cname("mx.there.test", "real.there.test")
+    there = world.sink("real.there.test")
+    world.start_relay()
+    world.send("a@here.test", "b@there.test")
+    there.wait_message()
+
+
+def test_a_circle_of_aliases_is_a_temporary_trouble_or_a_bounce_but_ends(world):
+    world.dns.cname("one.test", "two.test")
+    world.dns.cname("two.test", "one.test")
+    world.start_relay()
+    message = world.send("alice@here.test", "b@one.test")
+    wait_for(lambda: world.log.has("bounced", message=message)
+             or world.log.has("deferred", message=message)
+             or world.log.has("destination_backed_off", destination="one.test"), "a verdict")
+
+
+def test_a_domain_that_does_not_exist_bounces(world):
+    world.start_relay()
+    world.send("alice@here.test", "b@missing.test")
+    assert b"Status: 5.1.2" in world.mailbox("alice").wait_message()
+
+
+def test_a_domain_without_any_address_bounces(world):
+    world.dns.add("empty.test", "TXT", '"nothing here"')
+    world.start_relay()
+    world.send("alice@here.test", "b@empty.test")
+    assert "5.4.4" in reason_of_bounce(world, "b@empty.test")
+
+
+def deferral(world, domain):
+    return world.wait_queue(lambda rows: rows and rows[0]["reason"], "--domain", domain)[0]
+
+
+@pytest.mark.parametrize("manner", ["servfail", "refuse", "garbage", "silent"])
+def test_a_dns_failure_defers(world, manner):
+    there = world.domain("there.test")
+    getattr(world.dns, manner)("there.test", "MX")
+    world.start_relay(retry=QUICK, dns={"timeout": "1s", "tries": 1})
+    world.send("alice@here.test", "b@there.test")
+    row = deferral(world, "there.test")
+    assert row["state"] in ("deferred", "waiting") and "4.4.3" in row["reason"]
+    assert there.attempts == 0
+    world.dns.behave("there.test", "MX")
+    world.tern("queue", "retry", "--all")
+    there.wait_message()
+    assert world.mailbox("alice").files() == []
+
+
+def test_a_dns_failure_for_the_address_defers(world):
+    there = world.domain("there.test")
+    world.dns.servfail("mx.there.test")
+    world.start_relay(retry=QUICK)
+    world.send("alice@here.test", "b@there.test")
+    assert "4.4.3" in deferral(world, "there.test")["reason"]
+    world.dns.behave("mx.there.test")
+    there.wait_message()
+
+
+def test_a_truncated_answer_is_asked_for_again_over_tcp(world):
+    there = world.domain("there.test")
+    world.dns.truncate("there.test", "MX")
+    world.start_relay()
+    world.send("a@here.test", "b@there.test")
+    there.wait_message()
+    assert ("there.test", "MX", "tcp") in world.dns.questions
+
+
+def test_a_long_answer_is_understood(world):
+    hosts = [(20 + i, f"mx{i}.a-rather-long-name-of-a-mail-host.there.test") for i in range(60)]
+    world.dns.mx("there.test", *hosts)
+    world.dns.mx("there.test", (10, "mx.there.test"))
+    there = world.sink("mx.there.test")
+    world.start_relay()
+    world.send("a@here.test", "b@there.test")
+    there.wait_message()
+
+
+def test_answers_are_remembered(world):
+    there = world.domain("there.test")
+    world.start_relay()
+    for _ in range(5):
+        world.send("a@here.test", "b@there.test")
+    there.wait(5)
+    assert world.dns.asked("there.test", "MX") == 1
+
+
+def test_slow_dns_holds_up_nobody_else(world):
+    world.domain("slow.test")
+    world.dns.silent("slow.test")
+    there = world.domain("there.test")
+    world.start_relay(dns={"timeout": "60s"})
+    world.send("a@here.test", "b@slow.test")
+    world.send("a@here.test", "b@there.test")
+    there.wait_message()
+    assert not world.log.has("deferred", recipient="b@slow.test")
+    world.tern("queue", "delete", "--all")
+
+
+def test_mail_that_would_come_back_here_is_a_loop(world):
+    world.dns.mx("circle.test", (10, "us.circle.test"))
+    world.host("us.circle.test", namespace.OWN)
+    world.start_relay()
+    world.send("alice@here.test", "b@circle.test")
+    assert b"Status: 5.4.6" in world.mailbox("alice").wait_message()
+    assert len(world.log.find("message_accepted")) <= 2  # the message, and its bounce
+
+
+def test_hosts_that_are_not_better_than_this_one_are_left_out(world):
+    world.dns.mx("backup.test", (10, "first.backup.test"), (20, "us.backup.test"),
+                 (30, "third.backup.test"))
+    world.host("us.backup.test", namespace.OWN)
+    first = world.sink("first.backup.test", greet="421 4.3.2 busy")
+    third = world.sink("third.backup.test")
+    world.start_relay(retry=QUICK)
+    world.send("alice@here.test", "b@backup.test")
+    deferral(world, "backup.test")
+    first.says.clear()
+    first.wait_message()
+    assert third.attempts == 0
+
+
+def test_an_mx_that_names_this_host_is_a_loop(world):
+    world.dns.mx("circle.test", (10, world.settings["hostname"]))
+    world.start_relay()
+    world.send("alice@here.test", "b@circle.test")
+    assert b"Status: 5.4.6" in world.mailbox("alice").wait_message()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "0.0.0.0", "::1", "169.254.1.1",
+                                     "224.0.0.1", "255.255.255.255", "fe80::1"])
+def test_an_mx_with_an_address_that_cannot_be_right_is_not_connected_to(world, address):
+    world.dns.mx("odd.test", (10, "mx.odd.test"))
+    world.host("mx.odd.test", address)
+    world.start_relay()
+    world.send("alice@here.test", "b@odd.test")
+    assert b"Status: 5.4." in world.mailbox("alice").wait_message()
+
+
+def test_loopback_hosts_can_be_allowed(world):
+    world.dns.mx("near.test", (10, "mx.near.test"))
+    near = world.sink("mx.near.test", address="127.0.1.7")
+    world.start_relay(delivery={"loopback": True})
+    world.send("a@here.test", "b@near.test")
+    near.wait_message()
+
+
+def test_a_fixed_route_replaces_the_mx_hosts(world):
+    public = world.domain("there.test")
+    inner = world.sink("inner.test", port=2626)
+    below = world.sink("below.test")
+    world.start_relay(routes=[
+        {"domain": "there.test", "via": "smtp://inner.test:2626"},
+        {"domain": ".there.test", "via": f"smtp://{below.address}"}])
+    world.send("a@here.test", ["b@there.test", "c@sub.there.test"])
+    assert inner.wait_message().recipients == ["b@there.test"]
+    assert below.wait_message().recipients == ["c@sub.there.test"]
+    assert public.attempts == 0
+
+
+def test_a_smarthost_takes_everything_else(world):
+    smart = world.sink("smart.test")
+    direct = world.sink("direct.test")
+    world.start_relay(routes=[
+        {"domain": "there.test", "via": f"smtp://{direct.address}"},
+        {"domain": "*", "via": "smtp://smart.test"}])
+    world.send("a@here.test", ["b@there.test", "b@one.test", "b@two.test", "alice@here.test"])
+    assert sorted(smart.wait_message().recipients) == ["b@one.test", "b@two.test"]
+    direct.wait_message()
+    world.mailbox("alice").wait_message()
+
+
+def test_a_relay_domain_is_taken_from_strangers_and_sent_on(world):
+    inner = world.sink("inner.test")
+    world.start_relay(
+        domains={"inside.test": {"deliver": "relay"}},
+        routes=[{"domain": "inside.test", "via": "smtp://inner.test"}])
+    with world.connect(25, source="127.0.0.5") as c:
+        c.hello()
+        c.begin("x@there.test", "b@inside.test")
+        c.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
+        assert c.reply().startswith("250")
+    assert inner.wait_message().recipients == ["b@inside.test"]
+
+
+def test_recipients_at_one_destination_share_a_transaction(world):
+    there = world.domain("there.test")
+    world.start_relay()
+    recipients = [f"b{i}@there.test" for i in range(150)]
+    world.send("a@here.test", recipients)
+    assert there.wait_message().recipients == recipients
+    world.wait_empty_queue()
+    assert there.attempts == 1 and len(there.messages) == 1
+
+
+def test_connections_to_one_destination_are_limited(world):
+    there = world.domain("there.test", final=lambda m: "250 ok")
+    world.start_relay(delivery={"concurrency": 2})
+    for _ in range(40):
+        world.send("a@here.test", "b@there.test")
+    there.wait(40)
+    assert there.most_open <= 2
+
+
+def test_a_connection_is_kept_for_the_next_message(world):
+    there = world.domain("there.test")
+    world.start_relay(timeouts={"idle-connection": "60s"})
+    for i in range(3):
+        world.send("a@here.test", "b@there.test")
+        there.wait(i + 1)
+    assert there.attempts == 1
+
+
+def test_a_remote_without_extensions_gets_one_command_at_a_time(world):
+    there = world.domain("there.test", ehlo="502 5.5.1 what?")
+    world.start_relay()
+    world.send("a@here.test", ["b@there.test", "c@there.test"])
+    assert there.wait_message().recipients == ["b@there.test", "c@there.test"]
+    assert any(c.startswith("HELO ") for c in there.commands)

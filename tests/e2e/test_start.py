@@ -1,0 +1,153 @@
+"""A start that cannot be: a clear message, exit status 78, and nothing touched."""
+import os
+import shutil
+import socket
+
+import pytest
+
+import namespace
+
+CONFIG = 78  # EX_CONFIG: starting it again does not help
+
+
+def refuse(world, *words):
+    status, said = world.start_in_vain()
+    assert status == CONFIG, said
+    for word in words:
+        assert word in said, said
+    return said
+
+
+def test_a_mistake_in_the_configuration_is_shown_with_its_place(world):
+    world.write_config()
+    text = world.config_path.read_text().replace('"hostname"', '"hostnam"')
+    world.config_path.write_text(text)
+    world.launch(config=False)
+    assert world.master.wait(60) == CONFIG
+    world.master = None
+    said = world.log.text()
+    assert f"{world.config_path}:2:3: error: " in said and "hostname" in said and "^" in said
+    assert not world.spool.exists()
+    done = world.tern("config", "check", str(world.config_path))
+    assert done.returncode != 0
+    assert f"{world.config_path}:2:3: error: " in done.stdout + done.stderr
+
+
+def test_a_good_configuration_is_summed_up(world):
+    world.write_config()
+    done = world.tern("config", "check", str(world.config_path))
+    assert done.returncode == 0 and len(done.stdout.splitlines()) <= 3 and done.stderr == ""
+
+
+def test_a_missing_configuration_is_said(world):
+    world.launch(config=False)
+    assert world.master.wait(60) == CONFIG
+    world.master = None
+    assert str(world.config_path) in world.log.text()
+
+
+def test_an_occupied_port_is_said(world):
+    with socket.create_server(("127.0.0.1", 2525)):
+        refuse(world, "127.0.0.1:2525", "another program listens there")
+    assert not world.spool.exists()
+
+
+def test_a_missing_key_is_said(world):
+    world.configure(tls={"key": str(world.folder / "missing.key")})
+    refuse(world, "missing.key", "No such file")
+
+
+def test_a_key_that_everybody_may_read_is_refused(world):
+    os.chmod(world.settings["tls"]["key"], 0o644)
+    refuse(world, world.settings["tls"]["key"], "chmod 600")
+
+
+def test_a_key_that_cannot_be_read_is_said(world):
+    if namespace.is_root():
+        pytest.skip("root can read everything")
+    os.chmod(world.settings["tls"]["key"], 0)
+    refuse(world, world.settings["tls"]["key"], "Permission denied")
+
+
+def test_a_key_that_is_none_is_said(world):
+    with open(world.settings["tls"]["key"], "w", encoding="ascii") as f:
+        f.write("this is no key\n")
+    refuse(world, "key")
+
+
+def test_a_key_for_another_certificate_is_said(world):
+    shutil.copy(world.other_certificate()[1], world.settings["tls"]["key"])
+    refuse(world, "certificate")
+
+
+def test_an_unknown_user_is_said(world):
+    if not namespace.is_root():
+        pytest.skip("only root starts roles as other users")
+    world.configure(users={"smtpd": "nobody-of-that-name"})
+    refuse(world, "nobody-of-that-name")
+
+
+def test_root_is_no_user_for_a_role(world):
+    if not namespace.is_root():
+        pytest.skip("only root starts roles as other users")
+    world.configure(users={"smtpd": "root"})
+    refuse(world, "root")
+
+
+def test_a_second_instance_on_the_same_spool_is_refused(world):
+    world.start_relay()
+    first, world.master = world.master, None
+    saved = dict(world.settings)
+    world.configure(control=str(world.folder / "run2" / "control"),
+                    listen=[{"address": "127.0.0.1:2626"}])
+    refuse(world, str(world.spool))
+    world.settings, world.master = saved, first
+    world.write_config()
+    world.send("a@here.test", "alice@here.test")
+    world.mailbox("alice").wait_message()
+
+
+def test_a_second_instance_with_the_same_control_socket_is_refused(world):
+    world.start_relay()
+    first, world.master = world.master, None
+    saved = dict(world.settings)
+    world.configure(spool={"path": str(world.folder / "spool2")},
+                    listen=[{"address": "127.0.0.1:2626"}])
+    refuse(world, "control")
+    world.settings, world.master = saved, first
+    world.write_config()
+    assert world.queue() == []
+
+
+def test_the_spool_of_another_user_is_refused_and_not_touched(world):
+    if not namespace.is_root():
+        pytest.skip("needs root, to make a folder of somebody else's")
+    world.spool.mkdir(mode=0o755)
+    (world.spool / "precious").write_text("x")
+    os.chown(world.spool, 33, 33)
+    refuse(world, str(world.spool))
+    assert [p.name for p in world.spool.iterdir()] == ["precious"]
+    assert world.spool.stat().st_uid == 33 and world.spool.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_folder_that_is_no_spool_is_refused_and_not_touched(world):
+    world.spool.mkdir(mode=0o700)
+    (world.spool / "precious").write_text("x")
+    world.give_away(world.spool)
+    status, said = world.start_in_vain()
+    if status == CONFIG:
+        assert str(world.spool) in said
+    assert (world.spool / "precious").read_text() == "x"
+
+
+def test_a_spool_of_an_unknown_format_is_refused(world):
+    world.start_relay()
+    world.stop_relay()
+    (world.spool / "format").write_text("tern-spool 999\nuuid=0\n")
+    refuse(world, "format")
+
+
+def test_a_role_started_by_hand_explains_itself(world):
+    for role in ("smtpd", "queue", "delivery", "dns", "local"):
+        done = world.run_as(os.geteuid(), [str(world.build / role / f"tern-{role}")])
+        assert done.returncode != 0 and "tern-master" in done.stderr, role

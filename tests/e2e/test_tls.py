@@ -1,0 +1,104 @@
+"""TLS with remote servers."""
+import ssl
+
+import pytest
+
+from world import make_certificate, wait_for
+
+
+def deferred(world):
+    return world.wait_queue(lambda rows: rows and rows[0]["reason"])[0]
+
+
+def test_starttls_is_used_when_offered_and_the_log_says_so(world):
+    there = world.domain("there.test", starttls=True)
+    world.start_relay()
+    world.send("a@here.test", "b@there.test")
+    message = there.wait_message()
+    assert message.tls == "TLSv1.3"
+    assert "TLSv1.3" in world.log.wait("delivered", recipient="b@there.test")["tls"]
+    assert sum(c.startswith("EHLO") for c in there.commands) == 2
+
+
+def test_older_tls_is_good_enough(world):
+    there = world.domain("there.test", starttls=True)
+    there.context.maximum_version = ssl.TLSVersion.TLSv1_2
+    world.start_relay()
+    world.send("a@here.test", "b@there.test")
+    assert there.wait_message().tls == "TLSv1.2"
+
+
+@pytest.mark.parametrize("starttls", ["break", "454 4.7.0 not now"])
+def test_falls_back_to_plain_text_when_the_handshake_fails(world, starttls):
+    there = world.domain("there.test", starttls=starttls)
+    world.start_relay()
+    world.send("a@here.test", "b@there.test")
+    assert there.wait_message().tls == ""
+    assert not world.log.has("deferred")
+
+
+def test_a_broken_starttls_is_remembered(world):
+    there = world.domain("there.test", starttls="break")
+    world.start_relay(timeouts={"idle-connection": "1s"})
+    for i in range(3):
+        world.send("a@here.test", "b@there.test")
+        there.wait(i + 1)
+        there.wait_until(lambda: there.open == 0)
+    assert there.commands.count("STARTTLS") == 1
+
+
+def test_text_that_comes_with_the_answer_to_starttls_is_not_believed(world):
+    there = world.domain("there.test", starttls="220 go\r\n250 injected")
+    world.start_relay()
+    world.send("a@here.test", "b@there.test")
+    assert there.wait_message().tls == ""
+
+
+def test_a_route_can_do_without_tls(world):
+    there = world.sink("there.test", starttls=True)
+    world.start_relay(routes=[{"domain": "there.test", "via": "smtp://there.test", "tls": "none"}])
+    world.send("a@here.test", "b@there.test")
+    assert there.wait_message().tls == ""
+
+
+def test_a_route_can_require_tls(world):
+    there = world.sink("there.test")
+    world.start_relay(
+        routes=[{"domain": "there.test", "via": "smtp://there.test", "tls": "required"}])
+    world.send("a@here.test", "b@there.test")
+    assert "TLS" in deferred(world)["reason"]
+    assert there.messages == []
+
+
+def test_required_tls_wants_a_certificate_that_fits(world):
+    trusted = make_certificate(world.folder, "smart.test")
+    world.sink("other.test", starttls=True, certificate=trusted)
+    there = world.sink("smart.test", starttls=True, certificate=trusted)
+    world.start_relay(tls={"trust-anchors": str(trusted[0])}, routes=[
+        {"domain": "good.test", "via": "smtp://smart.test", "tls": "required"},
+        {"domain": "bad.test", "via": "smtp://other.test", "tls": "required"}])
+    world.send("a@here.test", ["b@good.test", "b@bad.test"])
+    assert there.wait_message().tls != ""
+    assert "certificate" in deferred(world)["reason"].lower()
+
+
+def test_a_smarthost_may_speak_tls_from_the_first_byte(world):
+    trusted = make_certificate(world.folder, "smart.test")
+    smart = world.sink("smart.test", port=465, implicit_tls=True, certificate=trusted)
+    world.start_relay(tls={"trust-anchors": str(trusted[0])}, routes=[
+        {"domain": "*", "via": "smtps://smart.test", "tls": "required"}])
+    world.send("a@here.test", "b@there.test")
+    assert smart.wait_message().tls == "TLSv1.3"
+
+
+def test_both_directions_show_in_the_header_of_a_relayed_message(world):
+    there = world.domain("there.test", starttls=True)
+    world.start_relay()
+    with world.connect(465, tls=True) as c:
+        c.hello()
+        c.begin("a@here.test", "b@there.test")
+        c.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
+        assert c.reply().startswith("250")
+    head = there.wait_message().content.partition(b"\r\n\r\n")[0]
+    assert b"with ESMTPS" in head and b"TLSv1.3" in head
+    wait_for(lambda: "TLSv1.3" in world.log.wait("delivered")["tls"], "TLS in the log")

@@ -1,0 +1,219 @@
+"""Bad weather: full disks, no descriptors, hostile remotes."""
+import contextlib
+import resource
+import subprocess
+import time
+
+import pytest
+
+import namespace
+from sink import SILENT
+from world import RawClient, wait_for
+
+QUICK = {"first": "1s", "factor": "1", "longest": "1s", "jitter": 0}
+LETTER = b"Subject: x\r\n\r\nx\r\n"
+
+
+@pytest.fixture
+def small_disk(world):
+    """A disk of 12 MiB for the spool; `fill` and `free` change what is left of it."""
+    disk = world.folder / "disk"
+    disk.mkdir()
+    namespace.mount_small_disk(disk, 12 * 1024)
+    world.give_away(disk)
+    world.spool = disk / "spool"
+    world.configure(spool={"path": str(world.spool), "segment": "1M", "reserve": "2M",
+                           "big-body": "256K"})
+    yield disk
+    namespace.unmount(disk)
+
+
+def fill(disk, leave_kib):
+    """Takes all space but so much."""
+    ballast = disk / "ballast"
+    ballast.unlink(missing_ok=True)
+    free = int(subprocess.run(["df", "--output=avail", "-k", str(disk)], capture_output=True,
+                              text=True, check=True).stdout.split()[-1])
+    with open(ballast, "wb") as f:
+        f.write(b"x" * max(0, (free - leave_kib) * 1024))
+
+
+def attempt(world, content=LETTER):
+    """The first answer that is not positive, or the last."""
+    with world.connect() as c:
+        c.hello()
+        for command in ("MAIL FROM:<a@here.test>", "RCPT TO:<b@there.test>", "DATA"):
+            words = c.command(command)
+            if words[0] not in "23":
+                return words
+        c.send(content + b".\r\n")
+        return c.reply()
+
+
+def test_a_full_disk_is_answered_452_and_mail_is_taken_again_when_there_is_room(world, small_disk):
+    there = world.domain("there.test", greet="421 4.3.2 not yet")
+    world.start_relay(retry=QUICK)
+    assert attempt(world).startswith("250")
+    fill(small_disk, 256)
+    wait_for(lambda: attempt(world).startswith("452 4.3.1"), "the queue to notice the full disk")
+    assert world.status()["spool"]["trouble"] == "full"
+    (small_disk / "ballast").unlink()
+    wait_for(lambda: attempt(world).startswith("250"), "mail to be taken again")
+    accepted = len(world.log.find("message_accepted"))
+    there.says.clear()
+    there.wait(accepted)
+    world.wait_empty_queue()
+
+
+def test_nothing_that_was_accepted_is_lost_when_the_disk_fills_up_suddenly(world, small_disk):
+    there = world.domain("there.test", greet="421 4.3.2 not yet")
+    world.start_relay(retry=QUICK, spool={"reserve": "0"})
+    body = b"Subject: %d\r\n\r\n" + b"0123456789abcde\r\n" * 3000
+    answers = [attempt(world, body % i)[:3] for i in range(20)]
+    fill(small_disk, 0)
+    answers += [attempt(world, body % i)[:3] for i in range(20, 300)]
+    assert set(answers) <= {"250", "452"} and "452" in answers, set(answers)
+    (small_disk / "ballast").unlink()
+    wait_for(lambda: attempt(world, b"Subject: last\r\n\r\n").startswith("250"), "room again")
+    there.says.clear()
+    accepted = {i for i, words in enumerate(answers) if words == "250"}
+
+    def arrived():
+        return {int(m.content.partition(b"Subject: ")[2].split()[0]) for m in list(there.messages)
+                if b"Subject: last" not in m.content} == accepted
+    wait_for(arrived, "every accepted message")
+    world.wait_empty_queue()
+
+
+def test_large_messages_that_find_no_room_are_answered_452(world, small_disk):
+    world.domain("there.test", greet="421 4.3.2 not yet")
+    world.start_relay(retry=QUICK, spool={"reserve": "0"})
+    big = b"Subject: x\r\n\r\n" + b"0123456789abcde\r\n" * 200_000
+    answers = [attempt(world, big)[:3] for _ in range(6)]
+    assert "452" in answers and set(answers) <= {"250", "452"}
+    world.tern("queue", "delete", "--all")
+    wait_for(lambda: attempt(world, big).startswith("250"), "room again")
+    world.tern("queue", "delete", "--all")
+
+
+def test_mail_goes_out_while_the_disk_is_full(world, small_disk):
+    there = world.domain("there.test", greet="421 4.3.2 not yet")
+    world.start_relay(retry=QUICK)
+    assert attempt(world).startswith("250")
+    fill(small_disk, 0)
+    there.says.clear()
+    there.wait_message()
+    world.wait_empty_queue()
+
+
+def test_a_full_mailbox_disk_defers(world):
+    world.maildirs.mkdir()
+    namespace.mount_small_disk(world.maildirs, 256)
+    world.give_away(world.maildirs)
+    try:
+        world.start_relay(retry=QUICK)
+        message = world.send("a@there.test", "alice@here.test",
+                             b"Subject: x\r\n\r\n" + b"0123456789abcde\r\n" * 40_000)
+        assert "space" in world.log.wait("deferred", message=message)["reason"]
+        small = world.send("a@there.test", "bob@here.test")
+        world.log.wait("delivered", message=small)
+        assert list((world.mailbox("alice").path / "tmp").iterdir()) == []
+        world.tern("queue", "delete", "--all")
+        world.wait_empty_queue()
+    finally:
+        namespace.unmount(world.maildirs)
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+        fields = f.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def test_without_descriptors_smtpd_rests_and_recovers(world):
+    world.start_relay(limits={"connections": 1000, "connections-per-client": 1000},
+                      workers={"smtpd": 1})
+    (smtpd,) = world.pids_of("smtpd")
+    resource.prlimit(smtpd, resource.RLIMIT_NOFILE, (40, 40))
+    clients = []
+    for _ in range(60):
+        clients.append(RawClient())
+    world.log.wait("accepting_paused")
+    before, began = cpu_seconds(smtpd), time.monotonic()
+    world.log.wait("accepting_paused", count=3)
+    used, passed = cpu_seconds(smtpd) - before, time.monotonic() - began
+    assert used < max(0.5, passed / 2), f"{used} s of work while nothing could be done"
+    for c in clients:
+        c.close()
+    wait_for(lambda: attempt_local(world), "mail to be taken again")
+    world.mailbox("alice").wait_message()
+
+
+def attempt_local(world):
+    with contextlib.suppress(AssertionError, OSError), world.connect() as c:
+        c.s.settimeout(5)
+        c.hello()
+        c.begin("a@here.test", "alice@here.test")
+        c.send(LETTER + b".\r\n")
+        return c.reply().startswith("250")
+    return False
+
+
+def test_without_descriptors_delivery_defers_and_recovers(world):
+    there = world.domain("there.test")
+    world.start_relay(retry=QUICK)
+    (delivery,) = world.pids_of("delivery")
+    soft, hard = resource.prlimit(delivery, resource.RLIMIT_NOFILE)
+    resource.prlimit(delivery, resource.RLIMIT_NOFILE, (3, hard))
+    world.send("a@here.test", "b@there.test")
+    wait_for(lambda: world.log.has("deferred") or world.log.has("destination_backed_off"),
+             "a deferral")
+    resource.prlimit(delivery, resource.RLIMIT_NOFILE, (soft, hard))
+    there.wait_message()
+    world.wait_empty_queue()
+
+
+def test_a_master_with_few_descriptors_says_so_or_works(world):
+    world.start_relay()
+    soft, hard = resource.prlimit(world.master.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(world.master.pid, resource.RLIMIT_NOFILE, (8, hard))
+    world.reload()
+    assert world.log.has("reload_failed")
+    resource.prlimit(world.master.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    world.reload()
+    assert world.log.has("reloaded")
+    world.send("a@here.test", "alice@here.test")
+    world.mailbox("alice").wait_message()
+
+
+def test_a_remote_that_never_answers_does_not_stop_other_mail(world):
+    world.domain("tarpit.test", final=SILENT)
+    there = world.domain("there.test")
+    world.start_relay(delivery={"concurrency": 2})
+    for _ in range(10):
+        world.send("a@here.test", "b@tarpit.test")
+    world.send("a@here.test", "b@there.test")
+    there.wait_message()
+    assert world.sinks[0].most_open <= 2
+    world.tern("queue", "delete", "--all")
+
+
+def test_an_endless_reply_ends(world):
+    lines = "".join(f"250-{'x' * 500}\r\n" for _ in range(20000))
+    there = world.domain("there.test", mail=[lines + "250 ok", "250 ok"])
+    world.start_relay(retry=QUICK)
+    world.send("a@here.test", "b@there.test")
+    there.wait_message()
+
+
+def test_a_reply_that_trickles_ends(world):
+    def trickle(_):
+        for _ in range(600):
+            time.sleep(0.05)
+            if there._closing.is_set():
+                break
+        return "421 4.3.2 too late"
+    there = world.domain("there.test", mail=[trickle, "250 ok"])
+    world.start_relay(retry=QUICK, timeouts={"mail": "1s"})
+    world.send("a@here.test", "b@there.test")
+    there.wait_message()
