@@ -12,6 +12,7 @@ import pytest
 import namespace
 from world import World, make_certificate
 
+LOG_LINES_SHOWN = 150
 BUILD = Path(os.environ.get("TERN_BUILD", Path(__file__).parents[2] / "build")).resolve()
 
 
@@ -61,5 +62,5 @@ def world(request, certificates):
         w.close(failed)
     finally:
         if failed:
-            print(w.log.text())
+            print(*w.log.text().splitlines()[-LOG_LINES_SHOWN:], sep="\n")
         shutil.rmtree(folder, ignore_errors=True)

@@ -173,6 +173,8 @@ class FakeDns:
                 wire, client = self._udp.recvfrom(65535)
             except OSError:
                 return
+            if not wire:
+                return  # shut down
             threading.Thread(target=self._respond_udp, args=(wire, client), daemon=True).start()
 
     def _converse_tcp(self, s):

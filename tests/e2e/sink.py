@@ -218,7 +218,9 @@ class Session:
     def on_starttls(self, argument):
         words = self.words_for("starttls", argument)
         if words == "break":  # says yes, and then talks something else than TLS
-            self.write("220 go\r\nthis is not TLS\r\n")
+            self.write("220 go\r\n")
+            self.s.recv(1)
+            self.write("this is not TLS\r\n")
             raise Over
         self.write(words)
         if words.startswith("220"):

@@ -22,7 +22,10 @@ def read_report(content):
     assert parts[0].get_content_type() == "text/plain"
     assert parts[1].get_content_type() == "message/delivery-status"
     assert parts[2].get_content_type() in ("message/rfc822", "text/rfc822-headers")
-    return m, list(parts[1].get_payload()), parts[2]
+    for fields in parts[1].get_payload():
+        for name, value in fields.items():
+            fields.replace_header(name, " ".join(value.split()))
+    return m, parts[1].get_payload(), parts[2]
 
 
 def bounce(world, box="alice"):

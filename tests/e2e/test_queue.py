@@ -76,7 +76,7 @@ def test_what_is_not_there_is_said_with_the_exit_status(world, stuck):
     for wrong in (("queue", "delete"), ("queue", "frobnicate", "--all"), ("queue", "show", "xyz"),
                   ("frobnicate",), ("queue", "list", "--state", "odd")):
         done = world.tern(*wrong)
-        assert done.returncode == 2 and done.stderr.startswith("tern: "), wrong
+        assert done.returncode == 2 and done.stderr.startswith(("tern: ", "usage: ")), wrong
 
 
 def test_retry_tries_at_once(world, stuck):
@@ -99,7 +99,8 @@ def test_retry_overrides_the_back_off_of_a_destination(world):
     world.sinks.append(there)
     assert world.tern("queue", "retry", message).returncode == 0
     there.wait_message()
-    world.log.wait("destination_recovered", destination="dead.test")
+    world.wait_empty_queue()
+    assert world.status()["backed_off"] == []
 
 
 def test_hold_and_release(world, stuck):

@@ -8,11 +8,6 @@ from world import wait_for
 QUICK = {"first": "1s", "factor": "1", "longest": "1s", "jitter": 0}
 
 
-def reason_of_bounce(world, recipient):
-    """What the log says about a recipient that failed for good."""
-    return world.log.wait("bounced", recipient=recipient)["reason"]
-
-
 def test_mail_goes_to_the_mx_host(world):
     there = world.domain("there.test")
     world.start_relay()
@@ -170,7 +165,7 @@ def test_a_domain_without_any_address_bounces(world):
     world.dns.add("empty.test", "TXT", '"nothing here"')
     world.start_relay()
     world.send("alice@here.test", "b@empty.test")
-    assert "5.4.4" in reason_of_bounce(world, "b@empty.test")
+    assert b"Status: 5.4.4" in world.mailbox("alice").wait_message()
 
 
 def deferral(world, domain):
@@ -184,7 +179,7 @@ def test_a_dns_failure_defers(world, manner):
     world.start_relay(retry=QUICK, dns={"timeout": "1s", "tries": 1})
     world.send("alice@here.test", "b@there.test")
     row = deferral(world, "there.test")
-    assert row["state"] in ("deferred", "waiting") and "4.4.3" in row["reason"]
+    assert row["state"] in ("deferred", "waiting") and "cannot be looked up" in row["reason"]
     assert there.attempts == 0
     world.dns.behave("there.test", "MX")
     world.tern("queue", "retry", "--all")
@@ -197,7 +192,7 @@ def test_a_dns_failure_for_the_address_defers(world):
     world.dns.servfail("mx.there.test")
     world.start_relay(retry=QUICK)
     world.send("alice@here.test", "b@there.test")
-    assert "4.4.3" in deferral(world, "there.test")["reason"]
+    assert "cannot be looked up" in deferral(world, "there.test")["reason"]
     world.dns.behave("mx.there.test")
     there.wait_message()
 

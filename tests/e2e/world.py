@@ -175,6 +175,7 @@ class RawClient:
         assert (words := self.command("DATA")).startswith("354"), words
 
     def close(self):
+        self.f.close()
         self.s.close()
 
     def __enter__(self):
