@@ -165,12 +165,12 @@ static void begin_segment(struct journal *j)
     struct record_start start = { .spool = j->uuid,
                                   .bytes = j->shelf->segment_bytes,
                                   .first_batch = j->next_batch,
-                                  .after = j->after,
-                                  .after_end = j->after_end };
+                                  .cut_count = j->cut_count };
     struct batch *b;
 
     if (getrandom(&start.nonce, sizeof(start.nonce), 0) != sizeof(start.nonce))
         abort(); /* without it, anybody's bytes could pass for records */
+    memcpy(start.cuts, j->cuts, sizeof(start.cuts));
     start.segment = ++j->highest;
     j->current = ledger_add(j->ledger, start.segment);
     j->current->bytes = start.bytes;
@@ -181,8 +181,8 @@ static void begin_segment(struct journal *j)
     record_put_head(b->room, &start);
     b->len = j->tail = RECORD_HEAD;
     j->filling = b;
-    if (j->after != 0)
-        ledger_tie(j->ledger, start.segment, j->after); /* what it tells must not get lost */
+    for (size_t i = 0; i < j->cut_count; i++) /* what it tells must not get lost */
+        ledger_tie(j->ledger, start.segment, j->cuts[i].segment);
 }
 
 static void put_record(struct journal *j, struct batch *b, struct record *r, size_t span)
@@ -293,7 +293,7 @@ static void on_batch_done(struct job *job)
     j->batches++;
     j->records += b->records;
     if (b->opens)
-        j->after = j->after_end = 0; /* told */
+        j->cut_count = 0; /* told */
     j->owner->written(j->owner, b);
     put_away(j, b);
 }
@@ -321,12 +321,12 @@ static void close_segment(struct journal *j)
 {
     const struct batch *first = batch_of(j->failed.next);
 
-    if (first->opens) {
+    /* When there are too many, the newest give way: at worst, refused messages come to life. */
+    j->cuts[MIN(j->cut_count, RECORD_CUTS - 1)] =
+        (struct record_cut){ first->segment_number, first->offset };
+    j->cut_count = MIN(j->cut_count + 1, RECORD_CUTS);
+    if (first->opens)
         shelf_abandon(j->shelf, first->segment_number);
-    } else {
-        j->after = first->segment_number;
-        j->after_end = first->offset;
-    }
     list_each (it, &j->failed)
         batch_of(it)->segment->writing--;
     list_each (it, &j->failed) {
@@ -377,6 +377,7 @@ static void mend(struct journal *j)
     struct list *l;
 
     gather_failed(j);
+    loop_stop_timer(j->loop, &j->mend); /* for those that were gathered just now */
     trouble = j->owner->failed(j->owner, batch_of(j->failed.next)->error, &wait);
     close_segment(j);
     j->generation++;
@@ -398,14 +399,19 @@ static void on_mend(struct timer *t)
     mend(container_of(t, struct journal, mend));
 }
 
-static void on_retry(struct timer *t)
+static void go_on(struct journal *j)
 {
-    struct journal *j = container_of(t, struct journal, retry);
     struct list *l;
 
+    loop_stop_timer(j->loop, &j->retry);
     while ((l = list_take_first(&j->held)) != NULL)
         give(j, batch_of(l));
     journal_flush(j);
+}
+
+static void on_retry(struct timer *t)
+{
+    go_on(container_of(t, struct journal, retry));
 }
 
 /* ---- life ---- */
@@ -445,12 +451,19 @@ int journal_start(struct journal *j)
 
 void journal_finish(struct journal *j)
 {
-    do {
-        journal_flush(j);
+    bool waited = false;
+
+    while (!journal_idle(j)) {
+        if (timer_running(&j->retry)) {
+            if (waited)
+                return;
+            waited = true; /* there is no better time to come: once more, now */
+        }
+        go_on(j);
         workers_finish(&j->sync);
         if (!list_empty(&j->failed))
             mend(j);
-    } while (!journal_idle(j) && !timer_running(&j->retry));
+    }
 }
 
 void journal_close(struct journal *j)

@@ -59,11 +59,12 @@ struct journal {
     struct workers sync; /* one thread */
     struct view uuid;
     struct segment *current;
-    uint64_t highest;             /* segment number given out so far */
-    uint64_t tail;                /* of current */
-    uint64_t next_batch, durable; /* batch numbers */
-    uint64_t after, after_end;    /* what the next head must tell, struct record_start */
-    struct batch *filling;        /* NULL, or the newest, which may be given but not begun */
+    uint64_t highest;                    /* segment number given out so far */
+    uint64_t tail;                       /* of current */
+    uint64_t next_batch, durable;        /* batch numbers */
+    struct record_cut cuts[RECORD_CUTS]; /* what the next head must tell */
+    size_t cut_count;
+    struct batch *filling; /* NULL, or the newest, which may be given but not begun */
     struct list held, failed, spare;
     struct timer mend, retry;
     unsigned generation; /* of batches: one failure fails all of its generation */
@@ -94,7 +95,7 @@ bool journal_append(struct journal *j, struct journal_entry *e) MUST_USE;
 void journal_remove_later(struct journal *j, uint64_t big_file);
 void journal_flush(struct journal *j);
 bool journal_idle(const struct journal *j);
-/* Flushes and waits until all is answered, or until writing must wait for a better time. */
+/* Flushes and waits until all is answered, or writing fails again and again. */
 void journal_finish(struct journal *j);
 
 #endif

@@ -326,7 +326,7 @@ bool record_get_change(const struct record *r, struct store_change *c)
     return find_number(line, "at=", UINT64_MAX, &c->at_ms);
 }
 
-/* ---- S: "spool=... segment=... nonce=... bytes=... after=SEGMENT:END" ---- */
+/* ---- S: "spool=... segment=... nonce=... bytes=... cut=SEGMENT:OFFSET,..." ---- */
 
 static const char description[] =
     "\n"
@@ -370,9 +370,11 @@ static bool put_start(struct buf *line, const struct record_start *s)
         !put_hex_word(line, " segment=", s->segment, 12) ||
         !put_hex_word(line, " nonce=", s->nonce, 16) || !put_number(line, " bytes=", s->bytes))
         return false;
-    if (s->after != 0 &&
-        (!put_hex_word(line, " after=", s->after, 12) || !put_number(line, ":", s->after_end)))
-        return false;
+    for (size_t i = 0; i < s->cut_count; i++) {
+        if (!put_hex_word(line, i == 0 ? " cut=" : ",", s->cuts[i].segment, 12) ||
+            !put_number(line, ":", s->cuts[i].offset))
+            return false;
+    }
     return buf_put_byte(line, '\n');
 }
 
@@ -393,9 +395,23 @@ void record_put_head(char head[static RECORD_HEAD], const struct record_start *s
     memcpy(head + span, description, sizeof(description) - 1);
 }
 
+static bool get_cuts(struct view list, struct record_start *s)
+{
+    for (; list.len > 0 && s->cut_count < RECORD_CUTS; s->cut_count++) {
+        struct record_cut *cut = &s->cuts[s->cut_count];
+        struct view number = view_take_until(&list, ',');
+        struct view segment = view_take_until(&number, ':');
+
+        if (!view_hex_to_u64(segment, &cut->segment) ||
+            !view_to_u64(number, UINT64_MAX, &cut->offset))
+            return false;
+    }
+    return true;
+}
+
 static bool get_start(struct view block, struct record_start *s)
 {
-    struct view line, after, number;
+    struct view line, cuts;
     struct record r;
 
     if (!record_read(block, 0, &r) || r.type != RECORD_START)
@@ -405,10 +421,7 @@ static bool get_start(struct view block, struct record_start *s)
     if (!find(line, "spool=", &s->spool) || !find_hex(line, "segment=", &s->segment) ||
         !find_hex(line, "nonce=", &s->nonce) || !find_number(line, "bytes=", UINT64_MAX, &s->bytes))
         return false;
-    if (!find(line, "after=", &after))
-        return true;
-    number = view_take_until(&after, ':');
-    return view_hex_to_u64(number, &s->after) && view_to_u64(after, UINT64_MAX, &s->after_end);
+    return !find(line, "cut=", &cuts) || get_cuts(cuts, s);
 }
 
 static bool is_blank(struct view block)

@@ -85,6 +85,13 @@ bool record_body_whole(const struct record *r) MUST_USE;
 enum {
     RECORD_HEAD = 8192,      /* bytes before the first other record */
     RECORD_HEAD_COPY = 4096, /* where the second S record stands */
+    RECORD_CUTS = 4,
+};
+
+/* What lies in the segment from the offset on was never acknowledged and does not count: a write
+ * there had failed. */
+struct record_cut {
+    uint64_t segment, offset;
 };
 
 struct record_start {
@@ -92,9 +99,8 @@ struct record_start {
     uint64_t segment, nonce;
     uint64_t bytes; /* of the whole file */
     uint64_t first_batch;
-    /* What lies in segment `after` from `after_end` on was never acknowledged and does not count: a
-     * write there had failed. 0: none. */
-    uint64_t after, after_end;
+    struct record_cut cuts[RECORD_CUTS];
+    size_t cut_count;
 };
 
 /* The S record twice, and what the file is, in words. */

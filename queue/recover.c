@@ -22,7 +22,8 @@ struct source {
     uint64_t bytes; /* of the file */
     uint64_t end;   /* what lies behind does not count */
     uint64_t first_batch;
-    uint64_t after, after_end;
+    struct record_cut cuts[RECORD_CUTS];
+    size_t cut_count;
     uint32_t seed;
 };
 
@@ -99,8 +100,8 @@ static void set_source(struct source *s, const struct record_start *start, uint6
     s->bytes = s->end = bytes / RECORD_UNIT * RECORD_UNIT;
     s->seed = record_seed(start->nonce);
     s->first_batch = start->first_batch;
-    s->after = start->after;
-    s->after_end = start->after_end;
+    memcpy(s->cuts, start->cuts, sizeof(s->cuts));
+    s->cut_count = start->cut_count;
 }
 
 static void lose_segment(struct recovery *r, uint64_t number, const char *why)
@@ -197,19 +198,29 @@ static void add_to_ledger(struct reading *g)
     }
 }
 
+static struct source *find_source(struct reading *g, uint64_t number)
+{
+    for (size_t i = 0; i < g->source_count; i++) {
+        if (g->sources[i].number == number)
+            return &g->sources[i];
+    }
+    return NULL;
+}
+
 /* What a later head says about where an earlier segment ends. */
-static void apply_ends(struct reading *g)
+static void apply_cuts(struct reading *g)
 {
     for (size_t i = 0; i < g->source_count; i++) {
         const struct source *teller = &g->sources[i];
 
-        for (size_t k = 0; k < i; k++) {
-            struct source *s = &g->sources[k];
+        for (size_t k = 0; k < teller->cut_count; k++) {
+            const struct record_cut *cut = &teller->cuts[k];
+            struct source *s = find_source(g, cut->segment);
 
-            if (s->number == teller->after) {
-                s->end = MIN(s->end, MAX(teller->after_end, RECORD_HEAD));
-                ledger_tie(g->r->ledger, teller->number, s->number);
-            }
+            if (s == NULL || s >= teller)
+                continue;
+            s->end = MIN(s->end, MAX(cut->offset, (uint64_t)RECORD_HEAD));
+            ledger_tie(g->r->ledger, teller->number, s->number);
         }
     }
 }
@@ -536,7 +547,7 @@ static int read_log(struct reading *g)
     if (err < 0)
         return err;
     add_to_ledger(g);
-    apply_ends(g);
+    apply_cuts(g);
     if (g->source_count == 0)
         return 0;
     g->room = memory_new(g->room_bytes);

@@ -173,8 +173,8 @@ static const struct record_start start = {
     .nonce = 0xfeedfacecafebeef,
     .bytes = SEGMENT,
     .first_batch = 17,
-    .after = 0x1a1,
-    .after_end = 8256,
+    .cuts = { { 0x1a1, 8256 }, { 0x19f, 0 } },
+    .cut_count = 2,
 };
 
 static void reads_the_head_from_either_copy(void **state)
@@ -186,8 +186,9 @@ static void reads_the_head_from_either_copy(void **state)
     record_put_head(head, &start);
     check("text fits for people", memmem(head, sizeof(head), "import sys", 10) != NULL);
     check("whole", record_get_head(view_make(head, sizeof(head)), 0x1a2, &s) == RECORD_HEAD_WHOLE);
-    check("as it was", s.nonce == start.nonce && s.first_batch == 17 && s.after == 0x1a1 &&
-                           s.after_end == 8256 && s.bytes == SEGMENT);
+    check("as it was", s.nonce == start.nonce && s.first_batch == 17 && s.cut_count == 2 &&
+                           s.cuts[0].segment == 0x1a1 && s.cuts[0].offset == 8256 &&
+                           s.cuts[1].segment == 0x19f && s.bytes == SEGMENT);
     check_view("spool", s.spool, start.spool);
     check("a former life",
           record_get_head(view_make(head, sizeof(head)), 0x1a3, &s) == RECORD_HEAD_STALE);

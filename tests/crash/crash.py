@@ -1,0 +1,91 @@
+"""Stops the store at every system call that changes the disk, and looks what is left.
+
+Usage: crash.py KEEPER STOP_LIBRARY HOW [STEP]
+
+HOW is kill, tear, EIO or ENOSPC (stop.c). For k = 1, 1 + STEP ... a store is filled and stopped at its
+k-th call, then opened again: every message that was promised must be there and whole, and none that was
+not offered. It ends when a run is not stopped any more.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+MESSAGES = 60  # enough to fill several segments and have some used again
+ENDLESS = 5000
+
+
+def keeper(program, library, how, k, verb, spool, *words, promises=None, count=1):
+    env = dict(os.environ, STOP_AT=str(k), STOP_HOW=how, STOP_COUNT=str(count))
+    if k:
+        env["LD_PRELOAD"] = library
+        env["ASAN_OPTIONS"] = "verify_asan_link_order=0:" + env.get("ASAN_OPTIONS", "")
+    return subprocess.run(
+        [program, verb, spool, *words], input=promises, env=env, capture_output=True, timeout=60
+    )
+
+
+def complain(k, what, *runs):
+    print(f"k = {k}: {what}")
+    for run in runs:
+        print(run.stdout.decode(errors="replace")[-2000:], run.stderr.decode(errors="replace")[-4000:])
+    sys.exit(1)
+
+
+def trial(program, library, how, k, folder, count):
+    """Whether the run was stopped."""
+    spool = os.path.join(folder, "spool")
+    shutil.rmtree(spool, ignore_errors=True)
+    promises = b""
+    stopped = False
+    # The first stop may be in a new spool, the second one in a spool that has been stopped before.
+    for life in range(2):
+        run = keeper(program, library, how, k, "run", spool, str(life * 1000), str(MESSAGES), count=count)
+        promises += run.stdout
+        killed = run.returncode == -signal.SIGKILL
+        refused_to_start = run.returncode == 2 and how not in ("kill", "tear")
+        if run.returncode != 0 and not killed and not refused_to_start:
+            complain(k, f"exit status {run.returncode}", run)
+        stopped = stopped or killed or refused_to_start or b"spool_write_failed" in run.stderr
+        check = keeper(program, library, how, 0, "check", spool, promises=promises)
+        if check.returncode != 0:
+            complain(k, "a promise was broken", run, check)
+        if b"record_damaged" in check.stderr or b"segment_damaged" in check.stderr:
+            complain(k, "a crash was taken for damage", run, check)
+        # What the check added was not offered by a run.
+        promises += b"".join(l + b"\n" for l in check.stdout.split(b"\n")
+                             if l.startswith((b"try", b"kept")))
+    return stopped
+
+
+def count_calls(program, library, folder):
+    env = dict(os.environ, STOP_REPORT="1", LD_PRELOAD=library)
+    env["ASAN_OPTIONS"] = "verify_asan_link_order=0:" + env.get("ASAN_OPTIONS", "")
+    run = subprocess.run([program, "run", os.path.join(folder, "first"), "0", str(MESSAGES)],
+                         env=env, capture_output=True, timeout=60)
+    if run.returncode != 0:
+        complain(0, f"exit status {run.returncode}", run)
+    return int(run.stderr.split(b"calls ")[-1].split()[0])
+
+
+def main(program, library, how, step="1"):
+    with tempfile.TemporaryDirectory(prefix="tern-crash-") as folder:
+        calls = count_calls(program, library, folder)
+        if calls < 50:
+            complain(0, f"only {calls} calls were counted")
+        k = 1
+        # The number of calls differs a little from run to run, with the threads.
+        while k <= calls or (how in ("kill", "tear") and trial(program, library, how, k, folder, 1)):
+            for count in (1,) if how in ("kill", "tear") else (1, 2):
+                trial(program, library, how, k, folder, count)
+            k += int(step)
+            if k > ENDLESS:
+                complain(k, "no end")
+    print(f"{how}: {calls} calls, stopped at every {step}.")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

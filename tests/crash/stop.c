@@ -1,0 +1,185 @@
+/* Preloaded into a program, stops it at one of the system calls that change what is on disk.
+ *
+ *   STOP_AT=k      at the k-th such call of the process (1, 2, 3 ...)
+ *   STOP_HOW=      kill    SIGKILL instead of the call
+ *                  tear    SIGKILL after some sectors of a write
+ *                  EIO, ENOSPC   the call fails so, and is not done
+ *   STOP_COUNT=n   so many calls fail (1)
+ *   STOP_REPORT=1  prints the number of calls to descriptor 2 at the end
+ *
+ * Writes to what is no regular file (pipes, event counters, the log) do not count. */
+/* Each function has two names in the C library; both are ours here. */
+#undef _FILE_OFFSET_BITS
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { SECTOR = 512 };
+
+static atomic_long calls;
+static long stop_at, stop_count = 1;
+static const char *stop_how = "";
+
+static long number(const char *name, long otherwise)
+{
+    const char *text = getenv(name);
+
+    return text != NULL ? strtol(text, NULL, 10) : otherwise;
+}
+
+__attribute__((constructor)) static void begin(void)
+{
+    stop_at = number("STOP_AT", 0);
+    stop_count = number("STOP_COUNT", 1);
+    if (getenv("STOP_HOW") != NULL)
+        stop_how = getenv("STOP_HOW");
+}
+
+__attribute__((destructor)) static void report(void)
+{
+    if (getenv("STOP_REPORT") != NULL)
+        dprintf(2, "calls %ld\n", (long)calls);
+}
+
+static bool how(const char *what)
+{
+    return strcmp(stop_how, what) == 0;
+}
+
+static void die(void)
+{
+    syscall(SYS_kill, getpid(), SIGKILL);
+    for (;;)
+        pause();
+}
+
+/* Whether this call must fail, with errno set. */
+static bool stopped(void)
+{
+    long call = ++calls;
+
+    if (stop_at == 0 || call < stop_at || call >= stop_at + stop_count)
+        return false;
+    if (how("kill") || how("tear"))
+        die();
+    errno = how("ENOSPC") ? ENOSPC : EIO;
+    return true;
+}
+
+static bool is_file(int fd)
+{
+    struct stat facts;
+
+    return fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode);
+}
+
+/* Every third sector of the write does not reach the disk. */
+static void tear(int fd, const char *bytes, size_t count, off_t at)
+{
+    for (size_t done = 0; done < count; done += SECTOR) {
+        size_t some = count - done < SECTOR ? count - done : SECTOR;
+
+        if ((done / SECTOR + (size_t)stop_at) % 3 != 0)
+            syscall(SYS_pwrite64, fd, bytes + done, some, at + (off_t)done);
+    }
+    die();
+}
+
+ssize_t write(int fd, const void *bytes, size_t count)
+{
+    if (is_file(fd) && stopped())
+        return -1;
+    return syscall(SYS_write, fd, bytes, count);
+}
+
+ssize_t pwrite64(int fd, const void *bytes, size_t count, off_t at)
+{
+    if (stop_at != 0 && how("tear") && calls + 1 == stop_at)
+        tear(fd, bytes, count, at);
+    return stopped() ? -1 : syscall(SYS_pwrite64, fd, bytes, count, at);
+}
+
+static int open_at(int folder, const char *path, int flags, unsigned mode)
+{
+    if ((flags & O_CREAT) && stopped())
+        return -1;
+    return (int)syscall(SYS_openat, folder, path, flags, mode);
+}
+
+int openat64(int folder, const char *path, int flags, ...)
+{
+    va_list args;
+    unsigned mode;
+
+    va_start(args, flags);
+    mode = va_arg(args, unsigned);
+    va_end(args);
+    return open_at(folder, path, flags, mode);
+}
+
+int openat(int folder, const char *path, int flags, ...)
+{
+    va_list args;
+    unsigned mode;
+
+    va_start(args, flags);
+    mode = va_arg(args, unsigned);
+    va_end(args);
+    return open_at(folder, path, flags, mode);
+}
+
+int fsync(int fd)
+{
+    return stopped() ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+int fdatasync(int fd)
+{
+    return stopped() ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+int renameat(int from_folder, const char *from, int to_folder, const char *to)
+{
+    return stopped() ? -1 : (int)syscall(SYS_renameat, from_folder, from, to_folder, to);
+}
+
+int unlinkat(int folder, const char *path, int flags)
+{
+    return stopped() ? -1 : (int)syscall(SYS_unlinkat, folder, path, flags);
+}
+
+int mkdir(const char *path, mode_t mode)
+{
+    return stopped() ? -1 : (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode);
+}
+
+int mkdirat(int folder, const char *path, mode_t mode)
+{
+    return stopped() ? -1 : (int)syscall(SYS_mkdirat, folder, path, mode);
+}
+
+int linkat(int from_folder, const char *from, int to_folder, const char *to, int flags)
+{
+    return stopped() ? -1 : (int)syscall(SYS_linkat, from_folder, from, to_folder, to, flags);
+}
+
+int ftruncate64(int fd, off_t size)
+{
+    return stopped() ? -1 : (int)syscall(SYS_ftruncate, fd, size);
+}
+
+int fallocate64(int fd, int mode, off_t at, off_t count)
+{
+    return stopped() ? -1 : (int)syscall(SYS_fallocate, fd, mode, at, count);
+}
