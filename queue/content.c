@@ -1,7 +1,6 @@
 #include "queue/content.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 static void borrow(const struct letter *l, struct content *c)
 {
@@ -40,8 +39,6 @@ void content_close(struct content *c)
 {
     if (c->message.memory == NULL)
         return;
-    if (c->big_fd >= 0)
-        close(c->big_fd);
     arena_reset(&c->arena);
     store_message_release(&c->message);
     *c = (struct content){ .big_fd = -1, .message.big_fd = -1 };

@@ -7,7 +7,7 @@
 struct content {
     struct envelope envelope;
     struct view body; /* empty when big */
-    int big_fd;       /* -1, or open for reading */
+    int big_fd;       /* -1, or open for reading; borrowed */
     uint64_t body_bytes;
     uint32_t body_crc;
     struct store_message message; /* private */

@@ -114,7 +114,7 @@ void store_remove_body(struct store *s, uint64_t big_file);
 struct store_message {
     struct view envelope;
     struct view body;    /* empty when big */
-    int big_fd;          /* -1, or open for reading: the caller's to close */
+    int big_fd;          /* -1, or open for reading; closed by store_message_release */
     uint64_t body_bytes;
     uint32_t body_crc;
     char *memory;        /* owns the views: store_message_release */

@@ -274,8 +274,10 @@ int store_read(struct store *s, uint64_t id, struct store_ref where, bool with_b
 
 void store_message_release(struct store_message *m)
 {
+    if (m->big_fd >= 0 && close(m->big_fd) < 0)
+        abort(); /* somebody else closed what may be another's by now */
     free(m->memory);
-    m->memory = NULL;
+    *m = (struct store_message){ .big_fd = -1 };
 }
 
 int store_read_outcome(struct store *s, struct store_ref where, struct arena *arena,
