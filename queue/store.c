@@ -5,9 +5,9 @@
 #include "common/table.h"
 #include "io/clock.h"
 #include "io/log.h"
-#include "mail/envelope.h"
 #include "queue/bodies.h"
 #include "queue/journal.h"
+#include "queue/reader.h"
 #include "queue/recover.h"
 
 #include <assert.h>
@@ -23,15 +23,17 @@ enum {
     SEGMENT_MOST = 64 << 20,
     RECORD_SLACK = 512 << 10, /* of a segment, for what a message has beside its body */
     OUTCOME_TEXT_ROOM = 8192, /* the text of an outcome; mail/outcome.h keeps to far less */
-    FRONT_BYTES = 4096,       /* read at first when a record's meta is wanted */
     SPACE_POLL_MS = 5000,
     TROUBLE_POLL_MS = 1000,
     FAILURE_WINDOW_MS = 60000, /* a second failure in that time suspends */
     CALM_MS = 10000,           /* a success so long after the last failure ends that */
-    READERS = 16,              /* segments kept open for reading */
 };
 
+/* How far opening came, and so what is to be closed. */
+enum stage { STAGE_NOTHING, STAGE_SPOOL, STAGE_SHELF, STAGE_BODIES, STAGE_JOURNAL };
+
 struct store {
+    enum stage stage;
     struct loop *loop;
     struct store_options options;
     struct spool spool;
@@ -53,11 +55,9 @@ struct store {
     enum spool_trouble told;
     uint64_t told_room;
     bool told_once;
-    uint64_t live_messages, live_bytes, failures, damaged;
-    struct table moved;        /* records that were written again elsewhere, by their first place */
-    uint64_t readers[READERS]; /* segments that are open for reading; 0: free */
-    unsigned next_reader;
-    uint32_t rcpts[ENVELOPE_RCPTS_MAX];
+    uint64_t live_messages, live_bytes, failures;
+    struct table moved; /* records that were written again elsewhere, by their first place */
+    struct reader reader;
     char line[RECORD_LINE_MAX];
 };
 
@@ -149,18 +149,6 @@ static void on_gone(void *arg, uint64_t number, int error)
         ledger_remove(&s->ledger, segment);
 }
 
-static void close_reader(struct store *s, struct segment *segment)
-{
-    if (segment->fd < 0)
-        return;
-    close(segment->fd);
-    segment->fd = -1;
-    for (size_t i = 0; i < READERS; i++) {
-        if (s->readers[i] == segment->number)
-            s->readers[i] = 0;
-    }
-}
-
 static void recycle(struct store *s)
 {
     struct segment *segment;
@@ -169,7 +157,7 @@ static void recycle(struct store *s)
         return;
     while ((segment = ledger_needless(&s->ledger, s->journal.durable)) != NULL) {
         segment->leaving = true;
-        close_reader(s, segment);
+        reader_close(&s->reader, segment);
         shelf_recycle(&s->shelf, segment->number, on_gone, s);
     }
     /* What waits for a batch is looked at again with the next one. */
@@ -395,18 +383,24 @@ static void append_finish(struct store *s, uint64_t id)
     assert(placed);
 }
 
-static int read_message_line(struct store *s, uint64_t id, struct store_ref where,
-                             struct record_message *m);
+static void remove_body_later(struct store *s, uint64_t id, struct store_ref where)
+{
+    struct reading r;
+
+    if (reader_message(&s->reader, id, where.place & ~PLACE_BIG, where.bytes, false, &r) < 0)
+        return; /* a file without a message is swept away at the next start */
+    journal_remove_later(&s->journal, r.message.file);
+    free(r.memory);
+}
 
 void store_finish(struct store *s, uint64_t id, struct store_ref where)
 {
     uint64_t home = record_segment(where.place & ~PLACE_BIG);
-    struct record_message m;
 
     assert(!s->options.read_only);
     append_finish(s, id);
-    if ((where.place & PLACE_BIG) && read_message_line(s, id, where, &m) == 0 && m.big)
-        journal_remove_later(&s->journal, m.file);
+    if (where.place & PLACE_BIG)
+        remove_body_later(s, id, where);
     ledger_finish(&s->ledger, id, home, s->journal.current->number, s->journal.filling->number);
     s->live_messages--;
     s->live_bytes -= where.bytes;
@@ -432,7 +426,7 @@ static void settle_again(struct store *s, const struct record *r, uint64_t place
     struct store_outcome o;
     struct store_ref where;
 
-    if (!record_get_outcome(r, s->rcpts, &o))
+    if (!record_get_outcome(r, s->reader.rcpts, &o))
         return;
     store_settle(s, &o, &where);
     remember_move(s, place, where);
@@ -468,157 +462,34 @@ void store_remove_body(struct store *s, uint64_t big_file)
 
 /* ---- reading ---- */
 
-static int open_reader(struct store *s, struct segment *segment)
-{
-    char name[SHELF_NAME];
-    struct segment *old;
-
-    if (segment->fd >= 0)
-        return segment->fd;
-    segment_name(segment->number, name);
-    old = ledger_find(&s->ledger, s->readers[s->next_reader]);
-    if (old != NULL)
-        close_reader(s, old);
-    segment->fd = openat(s->spool.log, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (segment->fd < 0)
-        return -errno;
-    s->readers[s->next_reader] = segment->number;
-    s->next_reader = (s->next_reader + 1) % READERS;
-    return segment->fd;
-}
-
-/* `count` bytes from the front of the record, or fewer at the end of the file; memory_new'd. */
-static int read_front(struct store *s, uint64_t place, size_t count, struct view *bytes,
-                      uint32_t *seed)
-{
-    struct segment *segment = ledger_find(&s->ledger, record_segment(place));
-    int fd = segment == NULL ? -ENOENT : open_reader(s, segment);
-    char *room;
-    ssize_t got;
-    bool broken;
-
-    if (fd < 0)
-        return fd;
-    *seed = segment->seed;
-    room = memory_new(count);
-    got = file_read_all(fd, room, count, record_offset(place), &broken);
-    if (got < 0) {
-        free(room);
-        return (int)got;
-    }
-    *bytes = view_make(room, (size_t)got);
-    return 0;
-}
-
-static void free_view(struct view v)
-{
-    union {
-        const char *ptr;
-        void *memory;
-    } u = { v.ptr };
-
-    free(u.memory);
-}
-
-static int report(struct store *s, uint64_t id, uint64_t place, struct view bytes)
-{
-    char file[SHELF_NAME], copy[64];
-    uint64_t segment = record_segment(place), offset = record_offset(place);
-
-    segment_name(segment, file);
-    s->damaged++;
-    log_error("record_damaged", LOG_STRING("file", file), LOG_U64("offset", offset),
-              LOG_U64("size_bytes", bytes.len), LOG_ID("message", id));
-    snprintf(copy, sizeof(copy), "%012llx-%07llx.damaged", (unsigned long long)segment,
-             (unsigned long long)offset);
-    spool_set_aside(&s->spool, copy, bytes);
-    return -EBADMSG;
-}
-
-static bool is_message(const struct record *r, uint64_t id)
-{
-    return (r->type == RECORD_MESSAGE || r->type == RECORD_COPY) && r->id == id;
-}
-
-static bool verify(struct store *s, struct view bytes, uint32_t seed, uint64_t id, bool with_body,
-                   struct record *r, struct record_message *m)
-{
-    if (!(with_body ? record_read(bytes, seed, r) : record_read_front(bytes, seed, r)))
-        return false;
-    return is_message(r, id) && record_get_message(r->meta, s->rcpts, m) &&
-           (!with_body || record_body_whole(r));
-}
-
-/* How much to read for the meta: all that may be there, when the front shows a longer one. */
-static size_t front_of(struct store_ref where, bool with_body)
-{
-    return with_body ? where.bytes : MIN(where.bytes, FRONT_BYTES);
-}
-
-static int read_message(struct store *s, uint64_t id, struct store_ref where, bool with_body,
-                        struct view *bytes, struct record_message *m, struct record *r)
-{
-    uint64_t place = where.place & ~PLACE_BIG;
-    size_t count = front_of(where, with_body);
-    uint32_t seed;
-    int err = read_front(s, place, count, bytes, &seed);
-
-    if (err < 0)
-        return err;
-    if (verify(s, *bytes, seed, id, with_body, r, m))
-        return 0;
-    if (count < where.bytes) {
-        free_view(*bytes);
-        err = read_front(s, place, where.bytes, bytes, &seed);
-        if (err < 0)
-            return err;
-        if (verify(s, *bytes, seed, id, with_body, r, m))
-            return 0;
-    }
-    err = report(s, id, place, *bytes);
-    free_view(*bytes);
-    return err;
-}
-
-static int read_message_line(struct store *s, uint64_t id, struct store_ref where,
-                             struct record_message *m)
-{
-    struct record r;
-    struct view bytes;
-    int err = read_message(s, id, where, false, &bytes, m, &r);
-
-    if (err == 0)
-        free_view(bytes);
-    return err;
-}
-
 int store_read(struct store *s, uint64_t id, struct store_ref where, bool with_body,
                struct store_message *out)
 {
-    struct record_message m;
-    struct record r;
-    struct view bytes;
-    int err = read_message(s, id, where, with_body, &bytes, &m, &r);
+    uint64_t place = where.place & ~PLACE_BIG;
+    struct reading r;
+    int err = reader_message(&s->reader, id, place, where.bytes, with_body, &r);
 
     if (err < 0)
         return err;
-    *out = (struct store_message){
-        .envelope = m.envelope, .big_fd = -1, .body_bytes = m.body_bytes, .body_crc = m.body_crc
-    };
-    if (with_body && m.big) {
-        out->big_fd = bodies_read(&s->spool, m.file, m.body_bytes);
-        err = MIN(out->big_fd, 0);
-    } else if (with_body) {
-        out->body = r.body;
+    *out = (struct store_message){ .envelope = r.message.envelope,
+                                   .big_fd = -1,
+                                   .body_bytes = r.message.body_bytes,
+                                   .body_crc = r.message.body_crc,
+                                   .memory = r.memory };
+    if (!with_body)
+        return 0;
+    if (!r.message.big) {
+        out->body = r.record.body;
+        return 0;
     }
+    out->big_fd = bodies_read(&s->spool, r.message.file, r.message.body_bytes);
+    if (out->big_fd >= 0)
+        return 0;
+    err = out->big_fd;
     if (err == -EBADMSG)
-        err = report(s, id, where.place & ~PLACE_BIG, bytes);
-    if (err < 0) {
-        free_view(bytes);
-        return err;
-    }
-    out->memory = (char *)(uintptr_t)bytes.ptr;
-    return 0;
+        err = reader_report(&s->reader, id, place, view_make(r.memory, where.bytes));
+    free(r.memory);
+    return err;
 }
 
 void store_message_release(struct store_message *m)
@@ -627,34 +498,6 @@ void store_message_release(struct store_message *m)
         close(m->big_fd);
     free(m->memory);
     *m = (struct store_message){ .big_fd = -1 };
-}
-
-static bool copy_outcome(const struct store_outcome *from, struct arena *arena,
-                         struct store_outcome *out)
-{
-    uint32_t *rcpts = arena_alloc(arena, MAX(from->rcpt_count, 1) * sizeof(*rcpts));
-
-    if (rcpts == NULL)
-        return false;
-    memcpy(rcpts, from->rcpts, from->rcpt_count * sizeof(*rcpts));
-    *out = *from;
-    out->rcpts = rcpts;
-    return arena_copy(arena, from->text, &out->text);
-}
-
-/* What the outcome is in a D, or in the M of a notice. */
-static bool outcome_of(struct store *s, const struct record *r, struct store_outcome *o)
-{
-    struct record_message m;
-
-    if (r->type != RECORD_MESSAGE)
-        return record_get_outcome(r, s->rcpts, o);
-    if (!record_get_message(r->meta, s->rcpts, &m))
-        return false;
-    *o = (struct store_outcome){
-        .message = m.about, .rcpts = m.settles, .rcpt_count = m.settle_count, .state = STORE_FAILED
-    };
-    return true;
 }
 
 static struct store_ref follow_moves(const struct store *s, struct store_ref where)
@@ -669,22 +512,7 @@ static struct store_ref follow_moves(const struct store *s, struct store_ref whe
 int store_read_outcome(struct store *s, struct store_ref where, struct arena *arena,
                        struct store_outcome *out)
 {
-    struct store_outcome o;
-    struct record r;
-    struct view bytes;
-    uint32_t seed;
-    int err;
-
-    where = follow_moves(s, where);
-    err = read_front(s, where.place, where.bytes, &bytes, &seed);
-    if (err < 0)
-        return err;
-    if (!record_read_front(bytes, seed, &r) || !outcome_of(s, &r, &o))
-        err = report(s, 0, where.place, bytes);
-    else if (!copy_outcome(&o, arena, out))
-        err = -ENOMEM;
-    free_view(bytes);
-    return err;
+    return reader_outcome(&s->reader, follow_moves(s, where), arena, out);
 }
 
 /* ---- life ---- */
@@ -715,22 +543,39 @@ static int try_journal(struct store *s, struct error *err)
     return error_set(err, -EIO, "cannot write to the log of the spool");
 }
 
+static int open_parts(struct store *s)
+{
+    int err = shelf_open(&s->shelf, &s->spool, s->options.segment_bytes, s->loop);
+
+    if (err < 0)
+        return err;
+    s->stage = STAGE_SHELF;
+    err = bodies_open(&s->bodies, &s->spool, s->loop);
+    if (err < 0)
+        return err;
+    s->stage = STAGE_BODIES;
+    err = journal_open(&s->journal, &s->owner, s->loop, &s->shelf, &s->ledger,
+                       view_make(s->spool.uuid, SPOOL_UUID_LEN));
+    if (err == 0)
+        s->stage = STAGE_JOURNAL;
+    return err;
+}
+
 static int open_writing(struct store *s, const struct recovery *r, struct error *err)
 {
-    struct loop *l = s->loop;
     int result = spool_settle_format(&s->spool, err);
 
-    if (result < 0)
+    if (result == 0) {
+        bodies_sweep(&s->spool, &r->bodies, r->damaged > 0);
+        result = open_parts(s);
+        if (result < 0)
+            error_set(err, result, "cannot open the spool: %s", strerror(-result));
+    }
+    if (result < 0) {
+        if (r->fd >= 0)
+            close(r->fd);
         return result;
-    bodies_sweep(&s->spool, &r->bodies, r->damaged > 0);
-    result = shelf_open(&s->shelf, &s->spool, s->options.segment_bytes, l);
-    if (result == 0)
-        result = bodies_open(&s->bodies, &s->spool, l);
-    if (result == 0)
-        result = journal_open(&s->journal, &s->owner, l, &s->shelf, &s->ledger,
-                              view_make(s->spool.uuid, SPOOL_UUID_LEN));
-    if (result < 0)
-        return error_set(err, result, "cannot open the spool: %s", strerror(-result));
+    }
     s->journal.highest = r->highest;
     s->journal.next_batch = r->next_batch;
     journal_resume(&s->journal, r->current, r->fd, r->tail);
@@ -746,10 +591,11 @@ static int open_spool(struct store *s, struct store_replay *replay, struct error
 
     if (result < 0)
         return result;
+    s->stage = STAGE_SPOOL;
     result = recover(&r, err);
     s->live_messages = r.live_messages;
     s->live_bytes = r.live_bytes;
-    s->damaged = r.damaged;
+    s->reader.damaged = r.damaged;
     if (result == 0 && !s->options.read_only)
         result = open_writing(s, &r, err);
     idset_release(&r.bodies);
@@ -770,6 +616,35 @@ static void forget_moves(struct store *s)
     table_release(&s->moved);
 }
 
+/* Ends with a record of a batch of its own, so that whatever is broken before it at the next start
+ * is known to be damage and not a torn end. */
+static void finish_writing(struct store *s)
+{
+    workers_finish(&s->bodies.pool);
+    journal_finish(&s->journal);
+    if (s->journal.records > 0)
+        probe(s);
+}
+
+static void close_all(struct store *s)
+{
+    if (s->stage >= STAGE_JOURNAL)
+        journal_close(&s->journal);
+    if (s->stage >= STAGE_BODIES)
+        bodies_close(&s->bodies);
+    if (s->stage >= STAGE_SHELF)
+        shelf_close(&s->shelf);
+    loop_stop_timer(s->loop, &s->poll);
+    loop_stop_timer(s->loop, &s->refusing);
+    for (size_t i = 0; i < s->ledger.count; i++)
+        reader_close(&s->reader, s->ledger.segments[i]);
+    ledger_release(&s->ledger);
+    forget_moves(s);
+    if (s->stage >= STAGE_SPOOL)
+        spool_close(&s->spool);
+    free(s);
+}
+
 int store_open(struct store **out, const struct store_options *o, struct loop *l,
                struct store_replay *replay, struct store_watcher *watcher, struct error *err)
 {
@@ -788,13 +663,13 @@ int store_open(struct store **out, const struct store_options *o, struct loop *l
     for (size_t i = 0; i < SPOOL_TROUBLES; i++)
         list_init(&s->refused[i]);
     table_init(&s->moved, false);
+    s->reader.spool = &s->spool;
+    s->reader.ledger = &s->ledger;
     result = open_spool(s, replay, err);
-    if (result == 0) {
+    if (result < 0)
+        close_all(s);
+    else
         *out = s;
-        return 0;
-    }
-    forget_moves(s);
-    free(s); /* what else it holds is the process's, which ends now */
     return result;
 }
 
@@ -820,20 +695,6 @@ bool store_idle(const struct store *s)
     return s->options.read_only || (journal_idle(&s->journal) && !workers_busy(&s->bodies.pool));
 }
 
-/* Ends with a record of a batch of its own, so that whatever is broken before it at the next start
- * is known to be damage and not a torn end. */
-static void close_writing(struct store *s)
-{
-    workers_finish(&s->bodies.pool);
-    journal_finish(&s->journal);
-    if (s->journal.records > 0)
-        probe(s);
-    journal_close(&s->journal);
-    bodies_close(&s->bodies);
-    shelf_close(&s->shelf);
-    loop_stop_timer(s->loop, &s->poll);
-}
-
 void store_close(struct store **store)
 {
     struct store *s = *store;
@@ -841,15 +702,9 @@ void store_close(struct store **store)
     if (s == NULL)
         return;
     if (!s->options.read_only)
-        close_writing(s);
+        finish_writing(s);
     on_refusing(&s->refusing);
-    loop_stop_timer(s->loop, &s->refusing);
-    for (size_t i = 0; i < s->ledger.count; i++)
-        close_reader(s, s->ledger.segments[i]);
-    ledger_release(&s->ledger);
-    forget_moves(s);
-    spool_close(&s->spool);
-    free(s);
+    close_all(s);
     *store = NULL;
 }
 
@@ -864,7 +719,7 @@ void store_count(const struct store *s, struct store_numbers *out)
                                    .batches = s->journal.batches,
                                    .records = s->journal.records,
                                    .syncs_failed = s->failures,
-                                   .damaged = s->damaged,
+                                   .damaged = s->reader.damaged,
                                    .trouble = trouble_of(s) };
     for (size_t i = 0; i < s->ledger.count; i++)
         out->disk_bytes += s->ledger.segments[i]->bytes;
