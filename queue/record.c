@@ -357,7 +357,7 @@ static const char description[] =
     "            at += 64\n"
     "            continue\n"
     "        if word[1] in (b'M', b'C'):\n"
-    "            print('----', word[2].decode())\n"
+    "            print('\\n----', word[2].decode())\n"
     "            sys.stdout.flush()\n"
     "            sys.stdout.buffer.write(data[at + 64:at + 64 + meta + body])\n"
     "        at += (64 + meta + body + 63) // 64 * 64\n";
