@@ -197,6 +197,7 @@ class World:
         self.spool = folder / "spool"
         self.maildirs = folder / "mail"
         self.master = None
+        self.launched = []
         self.deaths_are_expected = False
         self._next_host = 10
         certificate, key = (shutil.copy(f, folder) for f in certificates)
@@ -232,6 +233,10 @@ class World:
                 status = self.master.wait(PATIENCE_S)
             if status is None:
                 self.kill()
+        for process in self.launched:
+            if process.poll() is None:  # a test that failed has forgotten it
+                process.kill()
+                process.wait()
         for sink in self.sinks:
             sink.close()
         self.dns.close()
@@ -269,6 +274,7 @@ class World:
         with open(self.log.path, "ab") as log:
             self.master = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
                                            stderr=log, preexec_fn=die_with_parent)
+        self.launched.append(self.master)
 
     def start_relay(self, **sections):
         self.configure(**sections)
