@@ -238,14 +238,16 @@ static void on_impatient(struct timer *t)
     loop_stop(w->loop);
 }
 
-void worker_drain(struct worker *w)
+void worker_drain(struct worker *w, bool stop)
 {
+    if (stop && !timer_running(&w->patience)) {
+        w->patience.fire = on_impatient;
+        loop_start_timer(w->loop, &w->patience, w->settings->timeouts.drain);
+    }
     if (w->draining)
         return;
     w->draining = true;
     say_ready(w);
-    w->patience.fire = on_impatient;
-    loop_start_timer(w->loop, &w->patience, w->settings->timeouts.drain);
     while (!list_empty(&w->idle))
         conn_quit(container_of(w->idle.next, struct conn, idle_link));
     check_end(w);

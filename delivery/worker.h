@@ -31,8 +31,9 @@ void worker_init(struct worker *w, const struct settings *s, struct loop *l,
  * the message may be accepted already. */
 void worker_connect_queue(struct worker *w, uint32_t index, int fd);
 
-/* Ends what runs, then stops the loop; after timeouts.drain in any case. */
-void worker_drain(struct worker *w);
+/* Ends what runs, then stops the loop; with `stop`, which may follow later, after timeouts.drain in any
+ * case. */
+void worker_drain(struct worker *w, bool stop);
 
 /* Everything about the job is decided, or nobody cares: tells the queue and frees it. */
 void worker_end_job(struct worker *w, struct job *j);

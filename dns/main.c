@@ -105,9 +105,10 @@ static void on_granted(struct role *r, const struct message_grant *what, int fd)
 }
 
 /* Those that ask finish first. */
-static void on_drain(struct role *r)
+static void on_drain(struct role *r, bool stop)
 {
     (void)r;
+    (void)stop;
     dns.draining = true;
     stop_when_unneeded();
 }

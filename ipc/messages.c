@@ -107,7 +107,7 @@ static bool finish(const struct wire_writer *w, struct buf *room)
     }
 
 CODEC_OF_ONE(READY, ready, unused, 8)
-CODEC_OF_ONE(DRAIN, drain, unused, 8)
+CODEC_OF_ONE(DRAIN, drain, stop, 8)
 CODEC_OF_ONE(SPOOL_OPEN, spool_open, transaction, 64)
 CODEC_OF_ONE(SPOOL_OPENED, spool_opened, transaction, 64)
 CODEC_OF_ONE(SPOOL_ABORT, spool_abort, transaction, 64)

@@ -86,7 +86,8 @@ struct message_ready {
     uint8_t unused;
 };
 struct message_drain {
-    uint8_t unused;
+    uint8_t stop; /* 1: Tern ends, patience is timeouts.drain; 0: newer processes take over, what
+                   * is open may end by itself */
 };
 struct message_reloaded {
     uint32_t generation;   /* in force */

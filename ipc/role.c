@@ -141,6 +141,7 @@ static bool on_master_said(struct peer *p, enum message type, struct view fields
     struct role *r = container_of(p, struct role, master);
     struct message_grant grant;
     struct message_reloaded reloaded;
+    struct message_drain drain;
 
     if (type == MESSAGE_GRANT && fd >= 0 && message_grant_decode(fields, &grant)) {
         r->granted(r, &grant, fd);
@@ -148,8 +149,8 @@ static bool on_master_said(struct peer *p, enum message type, struct view fields
     }
     if (fd >= 0)
         close(fd);
-    if (type == MESSAGE_DRAIN) {
-        r->drain(r);
+    if (type == MESSAGE_DRAIN && message_drain_decode(fields, &drain)) {
+        r->drain(r, drain.stop != 0);
         return true;
     }
     if (type == MESSAGE_RELOADED && r->reloaded != NULL &&
@@ -165,7 +166,7 @@ static void on_master_gone(struct peer *p)
     struct role *r = container_of(p, struct role, master);
 
     log_warn("master_gone", LOG_STRING("doing", "ending"));
-    r->drain(r);
+    r->drain(r, true);
 }
 
 int role_run(struct role *r, struct sandbox *sandbox)

@@ -35,7 +35,7 @@ struct role {
      * the first `granted`. A negative errno with words ends the process. */
     int (*prepare)(struct role *r, struct error *err);
     void (*granted)(struct role *r, const struct message_grant *what, int fd); /* later grants */
-    void (*drain)(struct role *r);                                              /* DRAIN came */
+    void (*drain)(struct role *r, bool stop); /* DRAIN came; perhaps once more, then with `stop` */
     void (*reloaded)(struct role *r, const struct message_reloaded *m);         /* queue only */
 };
 

@@ -144,11 +144,12 @@ static void on_quiet(struct timer *t)
 }
 
 /* Jobs may be under way that the queue sent before it hears of this. */
-static void on_drain(struct role *r)
+static void on_drain(struct role *r, bool stop)
 {
     static const struct message_ready_for nothing = { 0 };
     struct local *l = container_of(r, struct local, role);
 
+    (void)stop;
     l->draining = true;
     if (peer_is_open(&l->queue))
         peer_send_ready_for(&l->queue, &nothing, -1);

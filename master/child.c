@@ -203,13 +203,14 @@ int child_start(struct master *m, struct generation *g, enum process kind, uint3
     return 0;
 }
 
-void child_drain(struct child *c)
+void child_drain(struct child *c, bool stop)
 {
-    static const struct message_drain drain = { 0 };
+    const struct message_drain drain = { .stop = stop };
 
-    if (c->draining)
+    if (c->stopping || (c->draining && !stop))
         return;
     c->draining = true;
+    c->stopping = stop;
     peer_send_drain(&c->peer, &drain, -1);
 }
 

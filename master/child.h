@@ -17,7 +17,7 @@ struct child {
     enum process kind;
     uint32_t index;
     pid_t pid;
-    bool ready, draining;
+    bool ready, draining, stopping;
     uint64_t started_ms; /* monotonic */
 };
 
@@ -28,7 +28,8 @@ int child_find_executables(struct error *err) MUST_USE;
  * tells those of it. Appended to master.children. A negative errno: no process could be made. */
 int child_start(struct master *m, struct generation *g, enum process kind,
                 uint32_t index) MUST_USE;
-void child_drain(struct child *c);
+/* `stop`: Tern ends; else newer processes take over. */
+void child_drain(struct child *c, bool stop);
 /* After the process has ended: takes it out of the list and frees it after this turn. */
 void child_forget(struct child *c);
 

@@ -165,7 +165,7 @@ static void drain_workers(struct master *m, const struct generation *g)
         struct child *c = container_of(it, struct child, link);
 
         if (c->generation == g && c->kind != QUEUE)
-            child_drain(c);
+            child_drain(c, false);
     }
 }
 
@@ -260,7 +260,7 @@ static void begin_drain(struct master *m)
     log_info("draining", LOG_U64("seconds_most", m->now->settings.timeouts.drain / 1000));
     m->state = MASTER_DRAINING;
     list_each(it, &m->children)
-        child_drain(container_of(it, struct child, link));
+        child_drain(container_of(it, struct child, link), true);
     loop_start_timer(&m->loop, &m->patience, m->now->settings.timeouts.drain + DRAIN_EXTRA_MS);
     if (list_empty(&m->children))
         loop_stop(&m->loop);

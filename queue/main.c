@@ -110,9 +110,10 @@ static void on_granted(struct role *r, const struct message_grant *what, int fd)
         close(fd);
 }
 
-static void on_drain(struct role *r)
+static void on_drain(struct role *r, bool stop)
 {
     (void)r;
+    (void)stop;
     queue_drain(&tern.queue);
 }
 

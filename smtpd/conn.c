@@ -581,6 +581,10 @@ static void on_drain_timer(struct timer *t)
 {
     struct server *s = container_of(t, struct server, drain_timer);
 
+    if (!s->stopping) {
+        server_drain(s, true);
+        return;
+    }
     list_each_safe (link, &s->conns) {
         struct conn *c = container_of(link, struct conn, link);
 
@@ -603,17 +607,23 @@ void server_init(struct server *s, struct loop *l, const struct settings *settin
     spool_init(&s->spool, l);
 }
 
-void server_drain(struct server *s)
+void server_drain(struct server *s, bool stop)
 {
-    if (s->draining)
+    const struct timeouts_settings *t = &s->settings->timeouts;
+    uint64_t patience_ms = stop ? t->drain : t->session;
+
+    if (s->stopping || (s->draining && !stop))
         return;
     s->draining = true;
-    log_info("draining", LOG_U64("timeout_ms", s->settings->timeouts.drain));
+    s->stopping = stop;
+    log_info("draining", LOG_U64("timeout_ms", patience_ms));
     if (list_empty(&s->conns)) {
         s->emptied(s);
         return;
     }
-    loop_start_timer(s->loop, &s->drain_timer, s->settings->timeouts.drain);
+    loop_start_timer(s->loop, &s->drain_timer, patience_ms);
+    if (!stop)
+        return;
     list_each_safe (link, &s->conns)
         drain_conn(container_of(link, struct conn, link), false);
 }

@@ -28,7 +28,7 @@ struct server {
     struct content_budget budget;
     struct list conns;
     uint64_t conn_count; /* so far; makes session ids */
-    bool draining;
+    bool draining, stopping;
     struct timer drain_timer;
     void (*emptied)(struct server *s); /* draining, and the last connection has ended */
     struct buf out;                    /* on `output`; empty between the turns of a connection */
@@ -36,9 +36,10 @@ struct server {
 };
 
 void server_init(struct server *s, struct loop *l, const struct settings *settings);
-/* Ends the sessions that are between messages, and the others after theirs, or when
- * timeouts.drain has passed. `emptied` is called at the end, even at once. */
-void server_drain(struct server *s);
+/* No sessions will come any more: `emptied` is called after the last one, even at once. With `stop`,
+ * which may follow later, ends those that are between messages now, and the others after theirs, or
+ * when timeouts.drain has passed; without it, only those that are left after timeouts.session. */
+void server_drain(struct server *s, bool stop);
 
 /* Takes the socket, which was counted by limits_take. `rules` must outlive it. */
 void conn_start(struct server *s, const struct session_rules *rules, int fd,

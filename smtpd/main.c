@@ -127,12 +127,12 @@ static void on_granted(struct role *r, const struct message_grant *what, int fd)
         close(fd);
 }
 
-static void on_drain(struct role *r)
+static void on_drain(struct role *r, bool stop)
 {
     (void)r;
     list_each (link, &listeners)
         listener_close(container_of(link, struct listener, link));
-    server_drain(&server);
+    server_drain(&server, stop);
 }
 
 static void on_emptied(struct server *s)

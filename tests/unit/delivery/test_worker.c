@@ -443,7 +443,7 @@ static void drains(void **state)
     assert_int_equal(t.hosts[0].open, 1);
     town_send_job(&t, 2, VIEW("b.test"), HELLO, false);
     town_turn(&t, 1);
-    worker_drain(&t.worker);
+    worker_drain(&t.worker, true);
     assert_int_equal(loop_run(&t.loop), 0);
     town_turn(&t, 2);
     assert_int_equal(t.ended, 2);

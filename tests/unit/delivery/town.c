@@ -398,7 +398,7 @@ void town_open(struct town *t, const char *names, const char *script0, const cha
 void town_close(struct town *t)
 {
     peer_close(&t->queue);
-    worker_drain(&t->worker);
+    worker_drain(&t->worker, true);
     loop_stop_timer(&t->loop, &t->worker.patience);
     for (struct table_entry *e = NULL; (e = table_next(&t->worker.destinations, e)) != NULL;) {
         struct destination *d = container_of(e, struct destination, entry);

@@ -280,7 +280,7 @@ static int end(void **state)
     (void)state;
     settings.timeouts.drain = 0;
     for (int i = 0; i < 2; i++) {
-        server_drain(&server);
+        server_drain(&server, true);
         turn_only();
         clock_advance(1000000);
     }
@@ -704,7 +704,7 @@ static void drains(void **state)
     (void)state;
     connect_client();
     begin_message();
-    server_drain(&server);
+    server_drain(&server, true);
     turn();
     hear("");
     assert_int_equal(emptied, 0);
@@ -720,7 +720,7 @@ static void drains_in_time(void **state)
     (void)state;
     connect_client();
     begin_message();
-    server_drain(&server);
+    server_drain(&server, true);
     clock_advance(settings.timeouts.drain);
     turn();
     hear("421 4.3.2 The server is shutting down, try again soon\r\n");
@@ -732,7 +732,25 @@ static void drains_the_idle_at_once(void **state)
     (void)state;
     connect_client();
     pass_over();
-    server_drain(&server);
+    server_drain(&server, true);
+    turn();
+    hear("421 4.3.2 The server is shutting down, try again soon\r\n");
+    assert_int_equal(emptied, 1);
+}
+
+static void lets_sessions_go_on_without_it(void **state)
+{
+    (void)state;
+    connect_client();
+    pass_over();
+    server_drain(&server, false);
+    turn();
+    hear("");
+    begin_message();
+    say("x\r\n.\r\n");
+    hear("250 2.0.0 Ok: queued as 0000000000000abc\r\n");
+    assert_int_equal(emptied, 0);
+    server_drain(&server, true);
     turn();
     hear("421 4.3.2 The server is shutting down, try again soon\r\n");
     assert_int_equal(emptied, 1);
@@ -1007,6 +1025,7 @@ int main(int argc, char **argv)
         TEST(drains),
         TEST(drains_in_time),
         TEST(drains_the_idle_at_once),
+        TEST(lets_sessions_go_on_without_it),
         TEST(tells_who_was_refused),
         TEST(starts_tls),
         TEST(greets_under_tls),
