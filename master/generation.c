@@ -212,6 +212,12 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
+void generation_close_listeners(struct generation *g)
+{
+    for (size_t i = 0; g->listener_fds != NULL && i < g->settings.listener_count; i++)
+        close_fd(&g->listener_fds[i]);
+}
+
 void generation_close(struct generation *g)
 {
     close_fd(&g->bundle_fd);
@@ -219,8 +225,7 @@ void generation_close(struct generation *g)
     close_fd(&g->key_fd);
     close_fd(&g->anchors_fd);
     close_fd(&g->counters_fd);
-    for (size_t i = 0; g->listener_fds != NULL && i < g->settings.listener_count; i++)
-        close_fd(&g->listener_fds[i]);
+    generation_close_listeners(g);
     free(g->listener_fds);
     g->listener_fds = NULL;
     settings_release(&g->settings);

@@ -34,6 +34,8 @@ struct generation {
 int generation_open(struct generation *g, const char *path, const struct generation *old,
                     struct error *err) MUST_USE;
 void generation_close(struct generation *g);
+/* So that nobody waits in the backlog of a socket that no process accepts from. */
+void generation_close_listeners(struct generation *g);
 
 /* Makes the folders of the spool, the mailboxes and the control socket when they are missing, owned by
  * who uses them. An existing folder is left as it is. */

@@ -172,7 +172,7 @@ static void drain_workers(struct master *m, const struct generation *g)
 static void complete_reload(struct master *m)
 {
     const struct message_grant settings = { GRANT_SETTINGS, 0, MASTER };
-    const struct generation *old = m->now;
+    struct generation *old = m->now;
     struct child *queue = find_queue(m);
 
     m->now = m->next;
@@ -184,6 +184,7 @@ static void complete_reload(struct master *m)
         peer_send_grant(&queue->peer, &settings, m->now->bundle_fd);
     }
     drain_workers(m, old);
+    generation_close_listeners(old);
     tell_queue(m, true, "");
     drop_unused_generations(m);
 }
@@ -259,6 +260,8 @@ static void begin_drain(struct master *m)
         return;
     log_info("draining", LOG_U64("seconds_most", m->now->settings.timeouts.drain / 1000));
     m->state = MASTER_DRAINING;
+    list_each(it, &m->generations)
+        generation_close_listeners(container_of(it, struct generation, link));
     list_each(it, &m->children)
         child_drain(container_of(it, struct child, link), true);
     loop_start_timer(&m->loop, &m->patience, m->now->settings.timeouts.drain + DRAIN_EXTRA_MS);
