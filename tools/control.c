@@ -57,12 +57,15 @@ static void find_queue(char path[PATH_MAX])
 
 static int start_offline(struct control *c, const struct settings *s, struct error *err)
 {
-    char *spool = memory_copy(s->spool.path);
     char executable[PATH_MAX];
     char name[] = "tern-queue", option[] = "--offline";
-    char *argv[] = { name, option, spool, NULL };
+    char *argv[] = { name, option, NULL, NULL };
+    char *spool;
     int fds[2];
 
+    if (s->spool.path.len == 0)
+        return error_set(err, -EINVAL, "nothing runs, and the configuration has mistakes");
+    argv[2] = spool = memory_copy(s->spool.path);
     find_queue(executable);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
         free(spool);

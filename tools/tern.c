@@ -87,12 +87,14 @@ static int run(const char *path, int argc, char **argv)
 
     settings_gather(c);
     settings_read(&s, c);
+    /* After a reload that failed, this is how to find out what runs. */
     if (config_error_count(c) > 0) {
         struct view words = config_errors(c);
 
         fwrite(words.ptr, 1, words.len, stderr);
-        status = trouble("%s has mistakes: it must be right before anything can be asked", path);
-    } else if (strcmp(argv[0], "status") == 0) {
+        s.spool.path = VIEW_EMPTY;
+    }
+    if (strcmp(argv[0], "status") == 0) {
         status = command_status(&s, argc - 1, argv + 1);
     } else if (argc > 1) {
         status = command_queue(&s, argc - 1, argv + 1);
