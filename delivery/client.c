@@ -169,11 +169,19 @@ static bool means_too_many(const struct client *c, const struct reply *r)
            (r->enhanced.class == 0 || (r->enhanced.subject == 5 && r->enhanced.detail == 3));
 }
 
+/* RFC 3207, 4: 530 is "STARTTLS first". Where it was offered, and failed, it may work next time. */
+static bool misses_tls(const struct client *c, const struct reply *r)
+{
+    return r->code == 530 && c->ext.starttls && !c->encrypted;
+}
+
 static enum outcome_class class_of(const struct client *c, const struct reply *r)
 {
     if (r->code / 100 == 2)
         return OUTCOME_DELIVERED;
-    return r->code / 100 == 5 && !means_too_many(c, r) ? OUTCOME_FAILED : OUTCOME_DEFERRED;
+    if (means_too_many(c, r) || misses_tls(c, r))
+        return OUTCOME_DEFERRED;
+    return r->code / 100 == 5 ? OUTCOME_FAILED : OUTCOME_DEFERRED;
 }
 
 static struct outcome outcome_of(const struct client *c, const struct reply *r,

@@ -187,6 +187,13 @@ static const struct dialogue cases[] = {
     { .name = "TLS offered, refused: plain text",
       .server = HELLO_TLS "454 not now|",
       .transcript = EHLO "STARTTLS\n" GROUP_PLAIN },
+    { .name = "STARTTLS put off, but wanted: not for good",
+      .server = HELLO_TLS "454 not now|530 5.7.0 STARTTLS first\n503 no\n503 no\n503 no|250 reset|"
+                          "221 bye",
+      .transcript = EHLO "STARTTLS\n" GROUP_PLAIN "[rest deferred 530 4.7.0]\nRSET\n" QUIT BYE },
+    { .name = "530 where TLS is not offered is a refusal",
+      .server = HELLO "530 5.7.0 log in first\n503 no\n503 no\n503 no|250 reset|221 bye",
+      .transcript = GREETED "[rest failed 530 5.7.0]\nRSET\n" QUIT BYE },
     { .name = "TLS required, refused",
       .server = HELLO_TLS "454 4.7.0 not now|",
       .tls = ROUTE_TLS_REQUIRED,
