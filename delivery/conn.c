@@ -323,6 +323,8 @@ static bool listen_to(struct conn *c)
         input = view_make(room, (size_t)n);
         while (client_hear(&c->client, &input, &v))
             decide(c, &v);
+        if (client_wish(&c->client) == CLIENT_WISH_CLOSE)
+            return true; /* nobody listens to what else it says, however much that is */
     } while ((size_t)n == sizeof(room) || stream_has_pending(&c->stream));
     return true;
 }
