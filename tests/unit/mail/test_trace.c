@@ -54,7 +54,7 @@ static const struct {
         .protocol = VIEW_INIT("ESMTPS"),
         .tls = VIEW_INIT("TLSv1.3 TLS_AES_256_GCM_SHA384 256"),
         .session = VIEW_INIT("5f2a") },
-      "Received: from c.test (c.test [192.0.2.1])\r\n\t" BY
+      "Received: from c.test ([192.0.2.1])\r\n\t" BY
       " with ESMTPS (TLSv1.3 TLS_AES_256_GCM_SHA384 256) id 5f2a\r\n\tfor <bob@b.test>" DATE },
     { "two recipients, IPv6",
       { .rcpts = one,
@@ -62,17 +62,17 @@ static const struct {
         .client = VIEW_INIT("2001:db8::1"),
         .helo = VIEW_INIT("[IPv6:2001:db8::1]"),
         .protocol = VIEW_INIT("SMTP") },
-      "Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1] [IPv6:2001:db8::1])\r\n\t" BY
+      "Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1])\r\n\t" BY
       " with SMTP" DATE },
     { "forged name",
       { .rcpts = one,
         .rcpt_count = 2,
         .client = VIEW_INIT("192.0.2.1"),
         .helo = VIEW_INIT("a) (b\r\nX: <c>\\\xff") },
-      "Received: from a???b??X:??c??? (a???b??X:??c??? [192.0.2.1])\r\n\t" BY DATE },
+      "Received: from a???b??X:??c??? ([192.0.2.1])\r\n\t" BY DATE },
     { "no name",
       { .rcpts = one, .rcpt_count = 2, .client = VIEW_INIT("192.0.2.1") },
-      "Received: from unknown (unknown [192.0.2.1])\r\n\t" BY DATE },
+      "Received: from unknown ([192.0.2.1])\r\n\t" BY DATE },
     { "no client",
       { .rcpts = one, .rcpt_count = 1 },
       "Received: " BY "\r\n\tfor <bob@b.test>" DATE },
