@@ -188,8 +188,8 @@ static struct step run_help(struct session *s, struct view args)
 
 static struct step run_quit(struct session *s, struct view args)
 {
-    (void)s;
     (void)args;
+    s->quit = true;
     return step_close(221, "2.0.0", "Bye");
 }
 

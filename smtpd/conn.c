@@ -375,7 +375,7 @@ static void fulfil(struct conn *c)
         return;
     case WISH_CLOSE:
         if (sent)
-            close_conn(c, quit);
+            close_conn(c, c->session.quit ? quit : "ended by this server");
         return;
     case WISH_NOTHING:
         if (sent)

@@ -143,9 +143,12 @@ static size_t skip_line(struct session *s, struct view input)
     return input.ptr[input.len - 1] == '\r' ? input.len - 1 : input.len;
 }
 
-static bool is_text(struct view line)
+/* NULL: as it should be. */
+static const char *find_stray(struct view line)
 {
-    return !view_has(line, '\r') && !view_has(line, '\n') && !view_has(line, '\0');
+    if (view_has(line, '\r') || view_has(line, '\n'))
+        return "Bare CR or LF in a command: lines end in CRLF";
+    return view_has(line, '\0') ? "NUL in a command" : NULL;
 }
 
 /* Returns what was used; 0: the line is not whole. */
@@ -153,6 +156,7 @@ static size_t feed_line(struct session *s, struct view input)
 {
     size_t len = line_length(input);
     struct view line = view_sub(input, 0, len - 2);
+    const char *stray;
     bool of_mail = false;
     struct step step;
 
@@ -163,10 +167,11 @@ static size_t feed_line(struct session *s, struct view input)
         take_step(s, step_refuse(s, 500, "5.5.2", "Line too long"), false);
         return 0;
     }
-    if (is_text(line))
+    stray = find_stray(line);
+    if (stray == NULL)
         step = command_run(s, line, len < input.len, &of_mail);
     else
-        step = step_refuse(s, 500, "5.5.2", "Bare CR or LF in a command: lines end in CRLF");
+        step = step_refuse(s, 500, "5.5.2", stray);
     take_step(s, step, of_mail);
     return len;
 }

@@ -90,6 +90,7 @@ struct session {
     enum session_state state;
     enum session_wish wish;
     bool trusted, extended, skipping, draining;
+    bool quit;              /* the client has said so */
     unsigned errors;        /* refused commands since the last message */
     unsigned message_count; /* begun; makes ids */
     unsigned accepted_count;
