@@ -28,7 +28,12 @@ static enum client_phase hear_lone_dot(struct client *c, const struct reply *r);
 static enum client_phase hear_rset(struct client *c, const struct reply *r);
 static enum client_phase hear_quit(struct client *c, const struct reply *r);
 
-#define TIMEOUT(name) offsetof(struct timeouts_settings, name)
+/* A lost connection speaks of the host, or (while a message is under way) of the message. */
+enum { HOST = SCOPE_DESTINATION, MAIL = SCOPE_MESSAGE };
+
+#define PHASE(name, doing, say, hear, timeout, scope)                                              \
+    [CLIENT_##name] = { (doing), (say), (hear), offsetof(struct timeouts_settings, timeout),       \
+                        (enum outcome_scope)(scope) }
 
 static const struct phase {
     const char *doing; /* completes "timed out while ..." in logs and bounces */
@@ -38,22 +43,25 @@ static const struct phase {
     enum outcome_scope scope; /* what a connection that is lost here speaks of */
 } phases[CLIENT_PHASES] = {
     /* clang-format off */
-    [CLIENT_GREETING]  = { "waiting for the greeting", NULL, hear_greeting, TIMEOUT(greeting), SCOPE_DESTINATION },
-    [CLIENT_EHLO]      = { "sending EHLO",      say_ehlo,     hear_ehlo,     TIMEOUT(ehlo),  SCOPE_DESTINATION },
-    [CLIENT_HELO]      = { "sending HELO",      say_helo,     hear_helo,     TIMEOUT(ehlo),  SCOPE_DESTINATION },
-    [CLIENT_STARTTLS]  = { "sending STARTTLS",  say_starttls, hear_starttls, TIMEOUT(ehlo),  SCOPE_DESTINATION },
-    [CLIENT_HANDSHAKE] = { "starting TLS",      NULL,         hear_unasked,  TIMEOUT(handshake), SCOPE_DESTINATION },
-    [CLIENT_READY]     = { "waiting for a message", NULL,     hear_unasked,  TIMEOUT(idle_connection), SCOPE_DESTINATION },
-    [CLIENT_MAIL]      = { "sending MAIL FROM", say_mail,     hear_mail,     TIMEOUT(mail),  SCOPE_DESTINATION },
-    [CLIENT_RCPT]      = { "sending RCPT TO",   say_rcpt,     hear_rcpt,     TIMEOUT(rcpt),  SCOPE_DESTINATION },
-    [CLIENT_DATA]      = { "sending DATA",      say_data,     hear_data,     TIMEOUT(data),  SCOPE_DESTINATION },
-    [CLIENT_BODY]      = { "sending the message", NULL,       hear_early,    TIMEOUT(block), SCOPE_MESSAGE },
-    [CLIENT_DOT]       = { "waiting for the reply to the message", NULL, hear_dot, TIMEOUT(final), SCOPE_MESSAGE },
-    [CLIENT_LONE_DOT]  = { "sending an empty message", say_lone_dot, hear_lone_dot, TIMEOUT(final), SCOPE_MESSAGE },
-    [CLIENT_RSET]      = { "sending RSET",      say_rset,     hear_rset,     TIMEOUT(rset),  SCOPE_DESTINATION },
-    [CLIENT_QUIT]      = { "sending QUIT",      say_quit,     hear_quit,     TIMEOUT(idle_connection), SCOPE_DESTINATION },
-    [CLIENT_LISTEN]    = { "waiting for a reply", NULL,       hear_unasked,  TIMEOUT(ehlo),  SCOPE_DESTINATION },
-    [CLIENT_OVER]      = { "closing",           NULL,         hear_unasked,  TIMEOUT(rset),  SCOPE_DESTINATION },
+    PHASE(GREETING,  "waiting for the greeting",
+                                              NULL,         hear_greeting, greeting,        HOST),
+    PHASE(EHLO,      "sending EHLO",          say_ehlo,     hear_ehlo,     ehlo,            HOST),
+    PHASE(HELO,      "sending HELO",          say_helo,     hear_helo,     ehlo,            HOST),
+    PHASE(STARTTLS,  "sending STARTTLS",      say_starttls, hear_starttls, ehlo,            HOST),
+    PHASE(HANDSHAKE, "starting TLS",          NULL,         hear_unasked,  handshake,       HOST),
+    PHASE(READY,     "waiting for a message", NULL,         hear_unasked,  idle_connection, HOST),
+    PHASE(MAIL,      "sending MAIL FROM",     say_mail,     hear_mail,     mail,            HOST),
+    PHASE(RCPT,      "sending RCPT TO",       say_rcpt,     hear_rcpt,     rcpt,            HOST),
+    PHASE(DATA,      "sending DATA",          say_data,     hear_data,     data,            HOST),
+    PHASE(BODY,      "sending the message",   NULL,         hear_early,    block,           MAIL),
+    PHASE(DOT,       "waiting for the reply to the message",
+                                              NULL,         hear_dot,      final,           MAIL),
+    PHASE(LONE_DOT,  "sending an empty message",
+                                              say_lone_dot, hear_lone_dot, final,           MAIL),
+    PHASE(RSET,      "sending RSET",          say_rset,     hear_rset,     rset,            HOST),
+    PHASE(QUIT,      "sending QUIT",          say_quit,     hear_quit,     idle_connection, HOST),
+    PHASE(LISTEN,    "waiting for a reply",   NULL,         hear_unasked,  ehlo,            HOST),
+    PHASE(OVER,      "closing",               NULL,         hear_unasked,  rset,            HOST),
     /* clang-format on */
 };
 

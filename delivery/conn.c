@@ -14,7 +14,6 @@ enum {
 
 static bool try_address(struct conn *c);
 static void seek(struct conn *c);
-static void pump(struct conn *c);
 
 static struct worker *worker_of(const struct conn *c)
 {
@@ -485,7 +484,6 @@ static void handshake(struct conn *c)
     tls_describe(c->stream.tls, &c->facts);
     c->state = CONN_TALKING;
     client_tls_ready(&c->client);
-    pump(c);
 }
 
 static void start_tls(struct conn *c)
@@ -530,7 +528,7 @@ static bool fulfil(struct conn *c)
         return true;
     case CLIENT_WISH_TLS:
         start_tls(c);
-        return false;
+        return c->state == CONN_TALKING;
     case CLIENT_WISH_BODY:
         return put_content(c);
     case CLIENT_WISH_MESSAGE:
@@ -584,6 +582,8 @@ static void on_ready(struct watch *w, unsigned what)
         break;
     case CONN_HANDSHAKING:
         handshake(c);
+        if (c->state == CONN_TALKING)
+            pump(c);
         break;
     case CONN_TALKING:
         if (!(what & WANT_READ) || listen_to(c))

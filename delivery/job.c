@@ -19,13 +19,12 @@ enum {
 static bool take_rcpts(struct job *j)
 {
     size_t count = j->start.rcpt_count;
-    struct envelope_rcpt *rcpts;
     struct view rest = j->start.rcpts;
 
     if (count == 0 || count > ENVELOPE_RCPTS_MAX)
         return false;
-    rcpts = memory_new_array(count, sizeof(*rcpts));
-    j->message.rcpts = rcpts;
+    j->rcpts = memory_new_array(count, sizeof(*j->rcpts));
+    j->message.rcpts = j->rcpts;
     j->indexes = memory_new_array(count, sizeof(*j->indexes));
     j->decided = memory_new_array(count, sizeof(*j->decided));
     for (size_t i = 0; i < count; i++) {
@@ -33,7 +32,7 @@ static bool take_rcpts(struct job *j)
 
         if (!job_rcpts_take(&rest, &rcpt))
             return false;
-        rcpts[i].address = rcpt.address;
+        j->rcpts[i].address = rcpt.address;
         j->indexes[i] = rcpt.index;
     }
     return rest.len == 0;
@@ -80,7 +79,7 @@ void job_free(struct job **j)
         return;
     if (job->fd >= 0)
         close(job->fd);
-    free((void *)(uintptr_t)job->message.rcpts);
+    free(job->rcpts);
     free(job->indexes);
     free(job->decided);
     free(job->packet);

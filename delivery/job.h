@@ -28,6 +28,7 @@ struct job {
     uint64_t started_ms;            /* monotonic */
     struct message_job_start start; /* views borrow from `packet` */
     struct client_message message;  /* the same for the engine */
+    struct envelope_rcpt *rcpts;    /* of `message` */
     uint32_t *indexes;              /* of the recipients, in the envelope */
     bool *decided;
     size_t undecided;
