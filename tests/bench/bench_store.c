@@ -1,7 +1,9 @@
 /* How many messages a second the store makes durable: N producers, each of which commits its next
  * message when the last one is durable, and finishes it then.
  *
- *   bench_store SPOOL [producers [body bytes [seconds]]] */
+ *   bench_store SPOOL [producers [body bytes [seconds [keep]]]]
+ *
+ * With "keep", messages are not finished: the next start shows how fast so many are read back. */
 #include "common/crc32c.h"
 #include "common/memory.h"
 #include "io/clock.h"
@@ -31,7 +33,8 @@ struct bench {
     struct store_replay replay;
     struct store_watcher watcher;
     struct producer *producers;
-    uint64_t count, ends_us, done, refused;
+    uint64_t count, ends_us, done, refused, told;
+    bool keep;
     uint32_t *latencies;
     uint64_t latency_count;
 };
@@ -60,7 +63,8 @@ static void on_done(struct store_commit *c, enum spool_trouble trouble)
     if (trouble == SPOOL_FINE) {
         b->latencies[b->latency_count++ % LATENCIES] = (uint32_t)(now_us() - p->began_us);
         b->done++;
-        store_finish(b->store, c->id, c->where);
+        if (!b->keep)
+            store_finish(b->store, c->id, c->where);
     } else {
         b->refused++;
     }
@@ -88,7 +92,8 @@ static void on_turn(struct hook *h)
 static void on_message(struct store_replay *r, uint64_t id, struct store_ref where,
                        struct view envelope, uint64_t body_bytes)
 {
-    (void)r, (void)id, (void)where, (void)envelope, (void)body_bytes;
+    (void)id, (void)where, (void)envelope, (void)body_bytes;
+    container_of(r, struct bench, replay)->told++;
 }
 
 static void on_outcome(struct store_replay *r, const struct store_outcome *o,
@@ -172,14 +177,18 @@ int main(int argc, char **argv)
     double cpu;
 
     if (argc < 2) {
-        fprintf(stderr, "usage: %s SPOOL [producers [body bytes [seconds]]]\n", argv[0]);
+        fprintf(stderr, "usage: %s SPOOL [producers [body bytes [seconds [keep]]]]\n", argv[0]);
         return 64;
     }
+    b.keep = argc > 5;
     memset(body, 'x', bytes);
     b.count = argument(argv, argc, 2, 50);
     b.producers = memory_new_array(b.count, sizeof(*b.producers));
     b.latencies = memory_new_array(LATENCIES, sizeof(*b.latencies));
+    began = now_us();
     start(&b, argv[1]);
+    printf("opened with %llu messages in %llu ms\n", (unsigned long long)b.told,
+           (unsigned long long)(now_us() - began) / 1000);
     began = now_us();
     cpu = cpu_s();
     b.ends_us = began + seconds * 1000000;

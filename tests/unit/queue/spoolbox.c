@@ -21,7 +21,7 @@ static int remove_one(const char *path, const struct stat *facts, int kind, stru
 
 void box_new(struct box *b)
 {
-    *b = (struct box){ 0 };
+    *b = (struct box){ .reserve_bytes = 1 << 20 };
     snprintf(b->path, sizeof(b->path), "/tmp/tern-test-XXXXXX");
     assert_non_null(mkdtemp(b->path));
     assert_int_equal(loop_init(&b->loop), 0);
@@ -97,7 +97,7 @@ static void on_state(struct store_watcher *w, enum spool_trouble trouble, uint64
 
 int box_try(struct box *b, bool read_only, struct error *err)
 {
-    struct store_options o = { b->path, BOX_SEGMENT, 256 << 10, 1 << 20, read_only };
+    struct store_options o = { b->path, BOX_SEGMENT, 256 << 10, b->reserve_bytes, read_only };
 
     b->told_count = 0;
     b->replay = (struct store_replay){ on_message, on_outcome, on_change };

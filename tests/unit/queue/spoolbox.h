@@ -20,6 +20,7 @@ struct box_message {
 
 struct box {
     char path[64];
+    uint64_t reserve_bytes; /* 1 MiB to begin with */
     struct loop loop;
     struct store *store;
     struct store_replay replay;
@@ -44,7 +45,6 @@ void box_remove(struct box *b); /* closes, and removes the folder */
 int box_try(struct box *b, bool read_only, struct error *err);
 void box_open(struct box *b, bool threads);
 void box_close(struct box *b);
-/* As if killed: nothing more is written, locks and threads go. */
 void box_settle(struct box *b); /* turns the loop until the store is idle */
 
 struct box_message *box_find(struct box *b, uint64_t id); /* NULL: was not told */
@@ -58,7 +58,6 @@ struct box_commit *box_accept(struct box *b, uint64_t seed, size_t body_bytes);
 bool box_is_whole(struct box *b, uint64_t id, struct store_ref where, uint64_t seed,
                   size_t body_bytes);
 
-/* The only file below PATH/FOLDER whose name ends so, with its bytes; or count them. */
 size_t box_count_files(struct box *b, const char *folder);
 void box_newest_segment(struct box *b, char *path, size_t size);
 

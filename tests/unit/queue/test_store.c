@@ -2,12 +2,15 @@
 #include "tests/unit/unit.h"
 
 #include "common/crc32c.h"
+#include "io/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static const uint32_t first[] = { 0 }, second[] = { 1 }, both[] = { 0, 1 };
@@ -396,6 +399,105 @@ static void many_at_once_share_batches(void **state)
     box_remove(&b);
 }
 
+/* ---- trouble ---- */
+
+static void says_when_the_disk_is_low(void **state)
+{
+    struct box b;
+    struct box_commit *c;
+    uint64_t file;
+
+    (void)state;
+    box_new(&b);
+    b.reserve_bytes = 1ull << 60;
+    box_open(&b, true);
+    check("told in the first turn", loop_turn(&b.loop, 10) == 0 && b.states == 1);
+    check("full", b.trouble == SPOOL_FULL);
+    check("no file", store_create_body(b.store, &file) == -ENOSPC);
+    c = box_accept(&b, 1, 100);
+    check("but what comes all the same is kept", c->trouble == SPOOL_FINE);
+    box_commit_free(c);
+    box_remove(&b);
+}
+
+/* Every write fails, as on a disk that is broken. */
+static void let_writes_fail(bool fail)
+{
+    struct rlimit r;
+
+    getrlimit(RLIMIT_FSIZE, &r);
+    r.rlim_cur = fail ? 0 : r.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &r);
+}
+
+static void turn_for(struct box *b, unsigned seconds)
+{
+    for (unsigned i = 0; i < seconds * 10; i++) {
+        usleep(1000);
+        clock_advance(100);
+        assert_int_equal(loop_turn(&b->loop, 0), 0);
+        store_flush(b->store);
+    }
+}
+
+static void a_disk_that_fails_costs_no_record(void **state)
+{
+    struct box b;
+    struct box_commit *kept, *broken, *later, *last;
+    struct store_outcome o, back;
+    struct store_ref where;
+    struct arena arena;
+    struct store_numbers n;
+
+    (void)state;
+    signal(SIGXFSZ, SIG_IGN);
+    clock_freeze(1700000000000);
+    box_new(&b);
+    box_open(&b, true);
+    kept = box_accept(&b, 1, 100);
+    let_writes_fail(true);
+    broken = box_commit(&b, 2, 100);
+    store_accept(b.store, &broken->commit);
+    o = outcome_of(kept->commit.id, both, 2, STORE_DEFERRED);
+    store_settle(b.store, &o, &where);
+    store_flush(b.store);
+    while (!broken->done)
+        assert_int_equal(loop_turn(&b.loop, 10), 0);
+    check("refused", broken->trouble == SPOOL_BROKEN);
+    turn_for(&b, 3);
+    check("it failed again", b.trouble == SPOOL_SUSPENDED);
+    check("what was kept is read", box_is_whole(&b, kept->commit.id, kept->commit.where, 1, 100));
+    later = box_commit(&b, 3, 100);
+    store_accept(b.store, &later->commit);
+    turn_for(&b, 1);
+    check("refused at once", later->done && later->trouble == SPOOL_SUSPENDED);
+    check("the outcome waits", !store_idle(b.store));
+    let_writes_fail(false);
+    turn_for(&b, 3);
+    check("not any more", store_idle(b.store));
+    arena_init(&arena, 65536);
+    check("it is found in its new place", store_read_outcome(b.store, where, &arena, &back) == 0 &&
+                                              back.message == kept->commit.id &&
+                                              back.rcpt_count == 2);
+    arena_reset(&arena);
+    turn_for(&b, 20);
+    check("and all is well", b.trouble == SPOOL_FINE);
+    last = box_accept(&b, 4, 100);
+    check("accepted", last->trouble == SPOOL_FINE);
+    box_close(&b);
+    box_open(&b, true);
+    store_count(b.store, &n);
+    check("no damage", n.damaged == 0);
+    check("two, with the outcome", b.told_count == 2 &&
+                                       box_find(&b, kept->commit.id)->deferred == 1 &&
+                                       box_find(&b, last->commit.id) != NULL);
+    box_commit_free(kept);
+    box_commit_free(broken);
+    box_commit_free(later);
+    box_commit_free(last);
+    box_remove(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +513,8 @@ int main(void)
         cmocka_unit_test(knows_formats),
         cmocka_unit_test(reads_without_writing),
         cmocka_unit_test(many_at_once_share_batches),
+        cmocka_unit_test(says_when_the_disk_is_low),
+        cmocka_unit_test(a_disk_that_fails_costs_no_record),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
