@@ -54,7 +54,7 @@ void asker_connect(struct asker *a, uint32_t index, int fd)
     peer_close(&a->dns);
     err = peer_open(&a->dns, a->loop, DELIVERY, DNS, index, fd);
     if (err < 0) {
-        log_error("channel_failed", LOG_STRING("process", "dns"), LOG_ERRNO("error", -err));
+        log_error("channel_failed", LOG_STRING("peer", "dns"), LOG_ERRNO("error", -err));
         close(fd);
         return;
     }

@@ -207,7 +207,7 @@ void worker_connect_queue(struct worker *w, uint32_t index, int fd)
     }
     err = peer_open(&w->queue, w->loop, DELIVERY, QUEUE, index, fd);
     if (err < 0) {
-        log_error("channel_failed", LOG_STRING("process", "queue"), LOG_ERRNO("error", -err));
+        log_error("channel_failed", LOG_STRING("peer", "queue"), LOG_ERRNO("error", -err));
         close(fd);
         return;
     }

@@ -96,7 +96,7 @@ static void connect_to_others(struct child *c)
             (!talks_to(c, other) && !talks_to(other, c)))
             continue;
         if (channel_pair(fds) < 0) {
-            log_error("channel_failed", LOG_STRING("process", process_name(c->kind)));
+            log_error("channel_failed", LOG_STRING("peer", process_name(c->kind)));
             continue;
         }
         grant(c, GRANT_PEER, other->index, other->kind, fds[0]);

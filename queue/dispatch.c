@@ -249,7 +249,7 @@ void dispatch_add_worker(struct dispatch *d, enum process kind, uint32_t index, 
     int err;
 
     if (slot >= d->slot_count || (kind == LOCAL && index > 0)) {
-        log_error("worker_refused", LOG_STRING("process", process_name(kind)),
+        log_error("worker_refused", LOG_STRING("peer", process_name(kind)),
                   LOG_U64("index", index));
         close(fd);
         return;
@@ -263,7 +263,7 @@ void dispatch_add_worker(struct dispatch *d, enum process kind, uint32_t index, 
     list_init(&w->jobs);
     err = peer_open(&w->peer, d->queue->loop, QUEUE, kind, index, fd);
     if (err < 0) {
-        log_error("channel_failed", LOG_STRING("process", process_name(kind)),
+        log_error("channel_failed", LOG_STRING("peer", process_name(kind)),
                   LOG_ERRNO("error", -err));
         close(fd);
         free(w);

@@ -380,7 +380,7 @@ void intake_add_peer(struct intake *i, uint32_t index, int fd)
     table_init(&s->transactions, false);
     err = peer_open(&s->peer, i->queue->loop, QUEUE, SMTPD, index, fd);
     if (err < 0) {
-        log_error("channel_failed", LOG_STRING("process", "smtpd"), LOG_ERRNO("error", -err));
+        log_error("channel_failed", LOG_STRING("peer", "smtpd"), LOG_ERRNO("error", -err));
         close(fd);
         on_free(&s->free_later);
         return;
