@@ -17,7 +17,7 @@ def files(root):
 def report(name, complaints, seen):
     """The exit status. A test that looked at nothing has not passed."""
     if seen == 0:
-        complaints = [f"{name}: found nothing to look at"]
+        complaints = [*complaints, f"{name}: found nothing to look at"]
     for complaint in complaints:
         print(complaint)
     return 1 if complaints else 0

@@ -6,6 +6,7 @@ import pathlib
 import tempfile
 import unittest
 
+import events
 import functions
 import includes
 import libraries
@@ -101,6 +102,45 @@ class Tree(unittest.TestCase):
             [
                 "queue/x.c:3: atoi() is forbidden; use view_to_u64",
                 "queue/x.c:4: sprintf() is forbidden; use buf_printf",
+            ],
+        )
+
+
+class Events(Tree):
+    def lint(self, *names):
+        rows = "".join(f".It Ic {name}\nWords.\n" for name in names)
+        self.write("man/tern.8", f".Sh LOG\n.Bl\n{rows}.El\n.Sh FILES\n.It Ic other\n")
+        return self.run_lint(events)
+
+    def test_both_ways(self):
+        self.write(
+            "queue/x.c",
+            'log_debug("quiet", 1);\nlog_info("taken", LOG_U64("n", f(1, 2)));\n'
+            'LOG_AT(a ? b : c, a ? "one" : "two",\n       LOG_STRING("why", "x, \\"pid\\""));\n',
+        )
+        self.assertEqual(self.lint("taken", "one", "two"), [])
+        self.assertEqual(
+            self.lint("taken", "two", "gone", "two"),
+            [
+                "queue/x.c:3: one is not in man/tern.8",
+                "man/tern.8: nothing logs gone",
+                "man/tern.8: two stands there twice",
+            ],
+        )
+
+    def test_keys_are_there_once(self):
+        self.write("queue/x.c", 'log_warn("lost",\n         LOG_STRING("process", "dns"));\n')
+        self.assertEqual(
+            self.lint("lost"), ['queue/x.c:1: every line has a "process" already']
+        )
+
+    def test_names_must_be_read(self):
+        self.write("queue/x.c", 'log_error(name, LOG_U64("n", 1));\n')
+        self.assertEqual(
+            self.lint(),
+            [
+                "queue/x.c:1: the event has no name that can be read here",
+                "events: found nothing to look at",
             ],
         )
 
