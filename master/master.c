@@ -30,8 +30,10 @@ struct restart {
     struct master *master;
     enum process kind;
     uint32_t index;
+    uint32_t generation; /* its number; the queue outlives it */
 };
 
+static void begin_reload(struct master *m);
 static void kill_children(struct master *m, const struct generation *only)
 {
     list_each(it, &m->children) {
@@ -146,6 +148,15 @@ static void drop_unused_generations(struct master *m)
     }
 }
 
+/* A SIGHUP that came meanwhile may bring what has been put right. */
+static void reload_again(struct master *m)
+{
+    if (m->state != MASTER_RUNNING || !m->reload_again)
+        return;
+    m->reload_again = false;
+    begin_reload(m);
+}
+
 static void abandon_reload(struct master *m, const char *words)
 {
     struct generation *failed = m->next;
@@ -157,6 +168,7 @@ static void abandon_reload(struct master *m, const char *words)
         kill_children(m, failed);
     tell_queue(m, false, words);
     drop_unused_generations(m);
+    reload_again(m);
 }
 
 static void drain_workers(struct master *m, const struct generation *g)
@@ -246,10 +258,7 @@ void master_child_ready(struct master *m, const struct child *c)
     } else if (m->state == MASTER_RELOADING && workers_ready(m, m->next)) {
         complete_reload(m);
     }
-    if (m->state == MASTER_RUNNING && m->reload_again) {
-        m->reload_again = false;
-        begin_reload(m);
-    }
+    reload_again(m);
 }
 
 /* ---- ending ---- */
@@ -283,9 +292,23 @@ static void on_patience_over(struct timer *t)
 
 /* ---- children that end ---- */
 
+static uint64_t next_pause(struct master *m, enum process kind)
+{
+    uint64_t pause = MAX(m->restart_ms[kind], (uint64_t)RESTART_FIRST_MS);
+
+    m->restart_ms[kind] = MIN(pause * 2, (uint64_t)RESTART_LONGEST_MS);
+    return pause;
+}
+
 static void on_free_restart(struct deferred *d)
 {
     free(container_of(d, struct restart, free_later));
+}
+
+/* After a reload there is another in its place already. */
+static bool still_wanted(const struct master *m, const struct restart *r)
+{
+    return m->state != MASTER_DRAINING && (r->kind == QUEUE || r->generation == m->now->number);
 }
 
 static void on_restart(struct timer *t)
@@ -293,25 +316,26 @@ static void on_restart(struct timer *t)
     struct restart *r = container_of(t, struct restart, timer);
     struct master *m = r->master;
 
+    if (still_wanted(m, r) && !start_one(m, m->now, r->kind, r->index)) {
+        loop_start_timer(&m->loop, &r->timer, next_pause(m, r->kind));
+        return;
+    }
     list_remove(&r->link);
     loop_defer(&m->loop, &r->free_later);
-    if (m->state != MASTER_DRAINING)
-        start_one(m, m->now, r->kind, r->index);
 }
 
 static void restart_later(struct master *m, const struct child *c)
 {
     struct restart *r = memory_new(sizeof(*r));
-    uint64_t *pause = &m->restart_ms[c->kind];
 
-    if (*pause == 0 || clock_monotonic_ms() - c->started_ms > RESTART_FORGET_MS)
-        *pause = RESTART_FIRST_MS;
-    *r = (struct restart){ .master = m, .kind = c->kind, .index = c->index };
+    if (clock_monotonic_ms() - c->started_ms > RESTART_FORGET_MS)
+        m->restart_ms[c->kind] = 0;
+    *r = (struct restart){ .master = m, .kind = c->kind, .index = c->index,
+                           .generation = c->generation->number };
     r->timer.fire = on_restart;
     r->free_later.run = on_free_restart;
     list_append(&m->restarts, &r->link);
-    loop_start_timer(&m->loop, &r->timer, *pause);
-    *pause = MIN(*pause * 2, (uint64_t)RESTART_LONGEST_MS);
+    loop_start_timer(&m->loop, &r->timer, next_pause(m, c->kind));
 }
 
 static void log_end(const struct child *c, int status)

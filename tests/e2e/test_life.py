@@ -2,11 +2,13 @@
 import json
 import os
 import re
+import resource
 import signal
 import smtplib
 import ssl
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -203,6 +205,49 @@ def test_reloads_that_follow_each_other_settle(world):
              lambda: f"one generation, there is {processes(world)}")
     world.send("a@here.test", "alice@here.test")
     world.mailbox("alice").wait_message()
+
+
+def test_a_process_that_waits_to_be_started_again_is_not_started_beside_its_successor(world):
+    world.deaths_are_expected = True
+    world.start_relay()
+    for deaths in range(1, 6):  # each makes the pause before the next start longer
+        wait_for(lambda: world.pids_of("delivery"), "delivery to be back")
+        os.kill(world.pids_of("delivery")[0], signal.SIGKILL)
+        world.log.wait("process_died", count=deaths, kind="delivery")
+    starts = len(world.log.find("process_ready", kind="delivery"))
+    world.reload()
+    time.sleep(4)
+    assert len(world.pids_of("delivery")) == 1
+    assert len(world.log.find("process_ready", kind="delivery")) == starts + 1
+
+
+def test_a_reload_that_fails_is_followed_by_the_next_one(world):
+    world.start_relay()
+    certificate = Path(world.settings["tls"]["certificate"])
+    good = certificate.read_bytes()
+    world.deaths_are_expected = True
+    for _ in range(5):
+        certificate.write_bytes(b"no certificate")
+        before = len(world.log.find("reloaded"))
+        world.master.send_signal(signal.SIGHUP)
+        wait_for(lambda: len(world.pids_of("dns")) > 1 or world.log.has("reload_failed"),
+                 "the next generation")
+        certificate.write_bytes(good)
+        world.master.send_signal(signal.SIGHUP)
+        world.log.wait("reloaded", count=before + 1)
+
+
+def test_a_process_that_could_not_be_started_is_tried_again(world):
+    world.deaths_are_expected = True
+    world.start_relay()
+    master = world.master.pid
+    soft, hard = resource.prlimit(master, resource.RLIMIT_NOFILE)
+    resource.prlimit(master, resource.RLIMIT_NOFILE, (3, hard))
+    os.kill(world.pids_of("queue")[0], signal.SIGKILL)
+    world.log.wait("process_start_failed", kind="queue")
+    resource.prlimit(master, resource.RLIMIT_NOFILE, (soft, hard))
+    wait_for(lambda: world.pids_of("queue"), "the queue to be back")
+    wait_for(lambda: world.tern("status").returncode == 0, "the queue to answer")
 
 
 def test_no_mail_is_lost_or_doubled_while_reloading(world):
