@@ -546,6 +546,7 @@ void client_lost(struct client *c, struct view words)
                                                      : (struct enhanced){ 4, 4, 2 };
     c->why.text = words;
     c->saying = CLIENT_OVER;
+    c->lost = true;
 }
 
 const struct outcome *client_why(const struct client *c)
@@ -555,8 +556,7 @@ const struct outcome *client_why(const struct client *c)
 
 bool client_failed_at_tls(const struct client *c)
 {
-    return c->saying == CLIENT_OVER && c->why.code == 0 &&
-           (c->hearing == CLIENT_STARTTLS || c->hearing == CLIENT_HANDSHAKE);
+    return c->lost && (c->hearing == CLIENT_STARTTLS || c->hearing == CLIENT_HANDSHAKE);
 }
 
 bool client_is_past_dot(const struct client *c)

@@ -73,7 +73,7 @@ struct client {
     struct buf out; /* to be written; the driver appends the content */
     struct view hostname;
     enum route_tls tls;
-    bool encrypted, greeted;
+    bool encrypted, greeted, lost;
     struct ext ext;
     enum client_phase saying;    /* what is said next */
     enum client_phase hearing;   /* what the reply at hand answers */
@@ -118,8 +118,8 @@ void client_lost(struct client *c, struct view words);
  * another time, may do. Its text dies with the next call. */
 const struct outcome *client_why(const struct client *c);
 
-/* The connection is over because STARTTLS or the handshake went wrong, not by a proper refusal: in
- * plain text the host may be of use. */
+/* The connection was lost at STARTTLS or in the handshake: in plain text the host may be of use.
+ * Not so when it said too much or nonsense instead, which may be an attack. */
 bool client_failed_at_tls(const struct client *c);
 /* The final dot was said, and no proper answer heard: the message may have been accepted. */
 bool client_is_past_dot(const struct client *c);
