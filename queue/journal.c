@@ -292,8 +292,11 @@ static void on_batch_done(struct job *job)
     j->durable = b->number;
     j->batches++;
     j->records += b->records;
-    if (b->opens)
-        j->cut_count = 0; /* told */
+    if (b->opens) {
+        b->segment->begun = true;
+        j->ledger->changed = true; /* the one before may go now */
+        j->cut_count = 0;          /* told */
+    }
     j->owner->written(j->owner, b);
     put_away(j, b);
 }

@@ -65,7 +65,6 @@ struct segment *ledger_add(struct ledger *l, uint64_t number)
     memmove(l->segments + at + 1, l->segments + at, (l->count - at) * sizeof(struct segment *));
     l->segments[at] = s;
     l->count++;
-    l->changed = true; /* the one that was the newest may go now */
     return s;
 }
 
@@ -112,11 +111,15 @@ void ledger_tie(struct ledger *l, uint64_t number, uint64_t other)
 
 struct segment *ledger_needless(const struct ledger *l, uint64_t batch)
 {
-    for (size_t i = 0; i + 1 < l->count; i++) {
+    size_t newest = l->count;
+
+    while (newest > 0 && !l->segments[newest - 1]->begun)
+        newest--;
+    for (size_t i = 0; i + 1 < newest; i++) {
         struct segment *s = l->segments[i];
 
-        if (s->live == 0 && s->needed == 0 && s->end_count == 0 && s->writing == 0 && !s->leaving &&
-            s->settled_by <= batch)
+        if (s->live == 0 && s->needed == 0 && s->end_count == 0 && s->writing == 0 &&
+            !s->leaving && s->settled_by <= batch)
             return s;
     }
     return NULL;

@@ -25,6 +25,7 @@ struct segment {
     size_t end_count, end_room;
     uint64_t settled_by; /* batch: when it is durable, so is whatever made this one needless */
     unsigned writing;    /* batches that are not durable yet */
+    bool begun;          /* its head is durable */
     bool leaving;        /* being recycled */
     int fd;              /* for reading; -1 */
 };
@@ -65,7 +66,8 @@ void ledger_finish(struct ledger *l, uint64_t message, uint64_t home, uint64_t n
 /* Segment `number` must stay while `other` exists. */
 void ledger_tie(struct ledger *l, uint64_t number, uint64_t other);
 
-/* A segment that nothing needs, once `batch` and all before it are durable; never the newest. */
+/* A segment that nothing needs, once `batch` and all before it are durable. Never the newest that has
+ * begun: its name tells which numbers were used. */
 struct segment *ledger_needless(const struct ledger *l, uint64_t batch);
 
 #endif

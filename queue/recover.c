@@ -194,6 +194,7 @@ static void add_to_ledger(struct reading *g)
 
         segment->bytes = s->bytes;
         segment->seed = s->seed;
+        segment->begun = true;
         g->room_bytes = MAX(g->room_bytes, s->bytes);
     }
 }

@@ -140,14 +140,7 @@ static void poll_now(struct store *s)
 
 /* ---- what the journal tells ---- */
 
-static void on_gone(void *arg, uint64_t number, int error)
-{
-    struct store *s = arg;
-    struct segment *segment = ledger_find(&s->ledger, number);
-
-    if (error == 0)
-        ledger_remove(&s->ledger, segment);
-}
+static void on_gone(void *arg, uint64_t number, int error);
 
 static void recycle(struct store *s)
 {
@@ -162,6 +155,17 @@ static void recycle(struct store *s)
     }
     /* What waits for a batch is looked at again with the next one. */
     s->ledger.changed = s->journal.durable + 1 < s->journal.next_batch;
+}
+
+static void on_gone(void *arg, uint64_t number, int error)
+{
+    struct store *s = arg;
+    struct segment *segment = ledger_find(&s->ledger, number);
+
+    if (error < 0)
+        return;
+    ledger_remove(&s->ledger, segment);
+    recycle(s); /* others may have waited for it */
 }
 
 static void note_success(struct store *s)
@@ -199,9 +203,10 @@ static enum spool_trouble on_batch_failed(struct journal_owner *o, int error, bo
 {
     struct store *s = container_of(o, struct store, owner);
     bool full = error == -ENOSPC || error == -EDQUOT;
+    char name[SHELF_NAME];
 
-    log_error("spool_write_failed", LOG_U64("segment", s->journal.current->number),
-              LOG_ERRNO("error", -error));
+    segment_name(s->journal.current->number, name);
+    log_error("spool_write_failed", LOG_STRING("file", name), LOG_ERRNO("error", -error));
     poll_now(s);
     if (full) {
         s->stuck = true;

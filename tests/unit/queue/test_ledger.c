@@ -8,7 +8,7 @@
 static void add(struct ledger *l, uint64_t from, uint64_t to)
 {
     for (; from <= to; from++)
-        ledger_add(l, from);
+        ledger_add(l, from)->begun = true;
 }
 
 static uint64_t needless(const struct ledger *l, uint64_t batch)
@@ -28,6 +28,9 @@ static void live_messages_keep_their_segment(void **state)
     ledger_come(ledger_find(&l, 1));
     ledger_come(ledger_find(&l, 1));
     check("the next empty one", needless(&l, 0) == 2);
+    ledger_find(&l, 3)->begun = false;
+    check("not while its successor is not on the disk", needless(&l, 0) == 0);
+    ledger_find(&l, 3)->begun = true;
     ledger_find(&l, 2)->writing = 1;
     check("not while it is written", needless(&l, 0) == 0);
     ledger_finish(&l, 101, 1, 3, 7);
