@@ -127,15 +127,15 @@ static void give(struct journal *j, struct batch *b)
         return;
     }
     memset(b->room + b->len, 0, padded(b) - b->len);
+    list_append(&j->writing, &b->link);
     workers_give(&j->sync, &b->job);
 }
 
 static bool take_back(struct journal *j, struct batch *b)
 {
-    if (timer_running(&j->retry))
-        list_remove(&b->link); /* held */
-    else if (!workers_take_back(&j->sync, &b->job))
+    if (!timer_running(&j->retry) && !workers_take_back(&j->sync, &b->job))
         return false;
+    list_remove(&b->link); /* held or writing */
     b->given = false;
     return true;
 }
@@ -268,6 +268,41 @@ void journal_flush(struct journal *j)
         give(j, j->filling);
 }
 
+static bool contains(const struct batch *b, uint64_t place)
+{
+    uint64_t offset = record_offset(place);
+
+    return b->segment_number == record_segment(place) && offset >= b->offset &&
+           offset < b->offset + b->len;
+}
+
+static const struct batch *find_batch(const struct journal *j, uint64_t place)
+{
+    const struct list *const all[] = { &j->writing, &j->held, &j->failed };
+
+    if (j->filling != NULL && contains(j->filling, place))
+        return j->filling;
+    for (size_t i = 0; i < COUNT_OF(all); i++) {
+        list_each (it, all[i]) {
+            if (contains(container_of(it, struct batch, link), place))
+                return container_of(it, struct batch, link);
+        }
+    }
+    return NULL;
+}
+
+struct view journal_peek(const struct journal *j, uint64_t place, uint32_t *seed)
+{
+    const struct batch *b = find_batch(j, place);
+    size_t at;
+
+    if (b == NULL)
+        return VIEW_EMPTY;
+    *seed = b->seed;
+    at = (size_t)(record_offset(place) - b->offset);
+    return view_make(b->room + at, b->len - at);
+}
+
 bool journal_idle(const struct journal *j)
 {
     return !has_records(j->filling) && !workers_busy(&j->sync) && list_empty(&j->held) &&
@@ -283,6 +318,7 @@ static void on_batch_done(struct job *job)
 
     if (j->filling == b)
         j->filling = NULL;
+    list_remove(&b->link);
     if (b->error < 0) {
         list_append(&j->failed, &b->link);
         loop_start_timer(j->loop, &j->mend, 0);
@@ -432,6 +468,7 @@ int journal_open(struct journal *j, struct journal_owner *owner, struct loop *l,
                            .generation = 1,
                            .fd = -1 };
     list_init(&j->held);
+    list_init(&j->writing);
     list_init(&j->failed);
     list_init(&j->spare);
     return workers_init(&j->sync, l);

@@ -23,7 +23,7 @@ struct journal;
 
 struct batch {
     struct job job;
-    struct list link; /* held, failed or spare */
+    struct list link; /* held, writing, failed or spare */
     struct journal *journal;
     struct segment *segment;
     uint64_t segment_number;
@@ -65,7 +65,7 @@ struct journal {
     struct record_cut cuts[RECORD_CUTS]; /* what the next head must tell */
     size_t cut_count;
     struct batch *filling; /* NULL, or the newest, which may be given but not begun */
-    struct list held, failed, spare;
+    struct list held, writing, failed, spare;
     struct timer mend, retry;
     unsigned generation; /* of batches: one failure fails all of its generation */
     uint64_t batches, records;
@@ -94,6 +94,9 @@ void journal_close(struct journal *j); /* finishes first */
 bool journal_append(struct journal *j, struct journal_entry *e) MUST_USE;
 void journal_remove_later(struct journal *j, uint64_t big_file);
 void journal_flush(struct journal *j);
+/* What is to lie at `place` while it is not durable yet, and cannot be read from the disk: from there
+ * to the end of its batch, until the next call. Empty: it is durable, or never was. */
+struct view journal_peek(const struct journal *j, uint64_t place, uint32_t *seed);
 bool journal_idle(const struct journal *j);
 /* Flushes and waits until all is answered, or writing fails again and again. */
 void journal_finish(struct journal *j);

@@ -249,10 +249,9 @@ void ledger_note(struct ledger *l, uint64_t message, unsigned topic, uint64_t nu
         put(l, message, TOPIC_COUNT, highest);
 }
 
-void ledger_finish(struct ledger *l, uint64_t message, uint64_t home, uint64_t number,
-                   uint64_t batch)
+void ledger_finish_again(struct ledger *l, uint64_t message, uint64_t home, uint64_t number,
+                         uint64_t batch)
 {
-    struct segment *s = ledger_find(l, home);
     uint64_t highest = take(l, message, TOPIC_COUNT);
 
     for (unsigned topic = 0; topic <= highest; topic++)
@@ -260,6 +259,14 @@ void ledger_finish(struct ledger *l, uint64_t message, uint64_t home, uint64_t n
     unneed(l, take(l, message, LEDGER_CHANGE), batch);
     unneed(l, take(l, message, LEDGER_NOTICE), batch);
     ledger_tie(l, number, home);
+}
+
+void ledger_finish(struct ledger *l, uint64_t message, uint64_t home, uint64_t number,
+                   uint64_t batch)
+{
+    struct segment *s = ledger_find(l, home);
+
+    ledger_finish_again(l, message, home, number, batch);
     if (s == NULL)
         return;
     assert(s->live > 0);

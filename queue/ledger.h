@@ -63,6 +63,10 @@ void ledger_note(struct ledger *l, uint64_t message, unsigned topic, uint64_t nu
 /* A live message that lies in segment `home` is finished by a record in segment `number`. */
 void ledger_finish(struct ledger *l, uint64_t message, uint64_t home, uint64_t number,
                    uint64_t batch);
+/* The same, of a message that was finished before: the record and those before it had to be written
+ * anew. */
+void ledger_finish_again(struct ledger *l, uint64_t message, uint64_t home, uint64_t number,
+                         uint64_t batch);
 /* Segment `number` must stay while `other` exists. */
 void ledger_tie(struct ledger *l, uint64_t number, uint64_t other);
 

@@ -152,11 +152,20 @@ static bool copy_outcome(const struct store_outcome *from, struct arena *arena,
     return arena_copy(arena, from->text, &out->text);
 }
 
-int reader_outcome(struct reader *r, struct store_ref where, struct arena *arena,
-                   struct store_outcome *out)
+int reader_take_outcome(struct reader *r, struct view bytes, uint32_t seed, struct arena *arena,
+                        struct store_outcome *out)
 {
     struct store_outcome o;
     struct record record;
+
+    if (!record_read_front(bytes, seed, &record) || !outcome_of(r, &record, &o))
+        return -EBADMSG;
+    return copy_outcome(&o, arena, out) ? 0 : -ENOMEM;
+}
+
+int reader_outcome(struct reader *r, struct store_ref where, struct arena *arena,
+                   struct store_outcome *out)
+{
     struct view bytes;
     char *memory;
     uint32_t seed;
@@ -164,10 +173,9 @@ int reader_outcome(struct reader *r, struct store_ref where, struct arena *arena
 
     if (err < 0)
         return err;
-    if (!record_read_front(bytes, seed, &record) || !outcome_of(r, &record, &o))
-        err = reader_report(r, 0, where.place, bytes);
-    else if (!copy_outcome(&o, arena, out))
-        err = -ENOMEM;
+    err = reader_take_outcome(r, bytes, seed, arena, out);
+    if (err == -EBADMSG)
+        reader_report(r, 0, where.place, bytes);
     free(memory);
     return err;
 }

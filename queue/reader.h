@@ -33,6 +33,9 @@ int reader_message(struct reader *r, uint64_t id, uint64_t place, uint32_t bytes
 /* The outcome in a D, or in the M of a notice. */
 int reader_outcome(struct reader *r, struct store_ref where, struct arena *arena,
                    struct store_outcome *out) MUST_USE;
+/* The same of a record that is in memory; silent. */
+int reader_take_outcome(struct reader *r, struct view bytes, uint32_t seed, struct arena *arena,
+                        struct store_outcome *out) MUST_USE;
 /* Says that the record is damaged: -EBADMSG. */
 int reader_report(struct reader *r, uint64_t id, uint64_t place, struct view bytes);
 /* Before the segment goes. */

@@ -56,13 +56,16 @@ struct store {
     uint64_t told_room;
     bool told_once;
     uint64_t live_messages, live_bytes, failures;
-    struct table moved; /* records that were written again elsewhere, by their first place */
+    struct table moved;    /* records that were written again elsewhere, by their first place */
+    struct table moved_to; /* the same by their last */
     struct reader reader;
     char line[RECORD_LINE_MAX];
 };
 
+/* By its first place, which is what others know, and by the one where it is now: what fails again and
+ * again moves again and again. */
 struct moved {
-    struct table_entry entry;
+    struct table_entry entry, now;
     struct store_ref where;
 };
 
@@ -420,10 +423,18 @@ void store_flush(struct store *s)
 
 static void remember_move(struct store *s, uint64_t from, struct store_ref to)
 {
-    struct moved *m = memory_new(sizeof(*m));
+    struct table_entry *before = table_find_number(&s->moved_to, from);
+    struct moved *m;
 
+    if (before != NULL) {
+        m = container_of(before, struct moved, now);
+        table_remove(&s->moved_to, before);
+    } else {
+        m = memory_new(sizeof(*m));
+        table_add_number(&s->moved, &m->entry, from);
+    }
     m->where = to;
-    table_add_number(&s->moved, &m->entry, from);
+    table_add_number(&s->moved_to, &m->now, to.place);
 }
 
 static void settle_again(struct store *s, const struct record *r, uint64_t place)
@@ -448,7 +459,8 @@ static void on_again(struct journal_owner *o, const struct record *r, uint64_t p
         store_change(s, &c);
     else if (r->type == RECORD_FINISH) {
         append_finish(s, r->id);
-        ledger_tie(&s->ledger, s->journal.current->number, record_segment(r->id));
+        ledger_finish_again(&s->ledger, r->id, record_segment(r->id), s->journal.current->number,
+                            s->journal.filling->number);
     }
 }
 
@@ -507,17 +519,24 @@ void store_message_release(struct store_message *m)
 
 static struct store_ref follow_moves(const struct store *s, struct store_ref where)
 {
-    struct table_entry *e;
+    struct table_entry *e = table_find_number(&s->moved, where.place);
 
-    while ((e = table_find_number(&s->moved, where.place)) != NULL)
-        where = container_of(e, struct moved, entry)->where;
-    return where;
+    return e == NULL ? where : container_of(e, struct moved, entry)->where;
 }
 
 int store_read_outcome(struct store *s, struct store_ref where, struct arena *arena,
                        struct store_outcome *out)
 {
-    return reader_outcome(&s->reader, follow_moves(s, where), arena, out);
+    struct view fresh = VIEW_EMPTY;
+    uint32_t seed;
+
+    where = follow_moves(s, where);
+    /* What was recorded just now is not on the disk yet, or not for hours, when that is full. */
+    if (!s->options.read_only)
+        fresh = journal_peek(&s->journal, where.place, &seed);
+    if (fresh.len > 0)
+        return reader_take_outcome(&s->reader, fresh, seed, arena, out);
+    return reader_outcome(&s->reader, where, arena, out);
 }
 
 /* ---- life ---- */
@@ -619,6 +638,7 @@ static void forget_moves(struct store *s)
         e = next;
     }
     table_release(&s->moved);
+    table_release(&s->moved_to);
 }
 
 /* Ends with a record of a batch of its own, so that whatever is broken before it at the next start
@@ -668,6 +688,7 @@ int store_open(struct store **out, const struct store_options *o, struct loop *l
     for (size_t i = 0; i < SPOOL_TROUBLES; i++)
         list_init(&s->refused[i]);
     table_init(&s->moved, false);
+    table_init(&s->moved_to, false);
     s->reader.spool = &s->spool;
     s->reader.ledger = &s->ledger;
     result = open_spool(s, replay, err);

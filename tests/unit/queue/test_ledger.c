@@ -59,6 +59,23 @@ static void the_end_outlives_what_it_ends(void **state)
     ledger_release(&l);
 }
 
+static void what_is_written_anew_after_the_end_is_not_needed(void **state)
+{
+    struct ledger l = { 0 };
+
+    (void)state;
+    add(&l, 1, 3);
+    ledger_come(ledger_find(&l, 1));
+    ledger_note(&l, 5, 0, 1, 1);
+    ledger_finish(&l, 5, 1, 1, 2);
+    ledger_note(&l, 5, 0, 2, 3); /* both records again, in 2 */
+    ledger_finish_again(&l, 5, 1, 2, 4);
+    check("1", needless(&l, 9) == 1);
+    ledger_remove(&l, ledger_find(&l, 1));
+    check("2", needless(&l, 9) == 2);
+    ledger_release(&l);
+}
+
 static void only_the_newest_state_is_needed(void **state)
 {
     struct ledger l = { 0 };
@@ -162,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(live_messages_keep_their_segment),
         cmocka_unit_test(the_end_outlives_what_it_ends),
+        cmocka_unit_test(what_is_written_anew_after_the_end_is_not_needed),
         cmocka_unit_test(only_the_newest_state_is_needed),
         cmocka_unit_test(agrees_with_a_model),
         cmocka_unit_test(segments_are_found_in_any_order),

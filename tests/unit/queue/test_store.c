@@ -117,6 +117,44 @@ static void tells_what_happened(void **state)
     box_remove(&b);
 }
 
+static bool reads_as_deferred(struct box *b, struct store_ref where, uint64_t id)
+{
+    struct store_outcome back;
+    struct arena arena;
+    bool same;
+
+    arena_init(&arena, 65536);
+    same = store_read_outcome(b->store, where, &arena, &back) == 0 && back.message == id &&
+           back.state == STORE_DEFERRED && view_equal(back.text, VIEW("code=450\ntext=try later\n"));
+    arena_reset(&arena);
+    return same;
+}
+
+static void outcomes_can_be_read_at_once(void **state)
+{
+    struct box b;
+    struct box_commit *c;
+    struct store_outcome o;
+    struct store_ref where;
+    struct store_numbers n;
+
+    (void)state;
+    box_new(&b);
+    box_open(&b, true);
+    c = box_accept(&b, 1, 500);
+    o = outcome_of(c->commit.id, both, 2, STORE_DEFERRED);
+    store_settle(b.store, &o, &where);
+    check("before it is written", reads_as_deferred(&b, where, o.message));
+    store_flush(b.store);
+    check("while it is written", reads_as_deferred(&b, where, o.message));
+    box_settle(&b);
+    check("when it is written", reads_as_deferred(&b, where, o.message));
+    store_count(b.store, &n);
+    check("no damage", n.damaged == 0 && box_count_files(&b, "bad") == 0);
+    box_commit_free(c);
+    box_remove(&b);
+}
+
 static void a_notice_settles_in_the_same_record(void **state)
 {
     struct box b;
@@ -440,6 +478,42 @@ static void turn_for(struct box *b, unsigned seconds)
     }
 }
 
+static void outcomes_can_be_read_while_nothing_can_be_written(void **state)
+{
+    struct box b;
+    struct box_commit *c, *refused;
+    struct store_outcome o;
+    struct store_ref where;
+    struct store_numbers n;
+
+    (void)state;
+    signal(SIGXFSZ, SIG_IGN);
+    box_new(&b);
+    box_open(&b, true);
+    c = box_accept(&b, 1, 500);
+    o = outcome_of(c->commit.id, both, 2, STORE_DEFERRED);
+    let_writes_fail(true);
+    store_settle(b.store, &o, &where);
+    refused = box_commit(&b, 2, 10);
+    store_accept(b.store, &refused->commit);
+    for (store_count(b.store, &n); n.syncs_failed < 4; store_count(b.store, &n)) {
+        turn_for(&b, 1);
+        check("meanwhile", reads_as_deferred(&b, where, o.message));
+    }
+    check("new mail is refused", refused->done && refused->trouble == SPOOL_BROKEN);
+    let_writes_fail(false);
+    box_settle(&b);
+    check("afterwards", reads_as_deferred(&b, where, o.message));
+    store_count(b.store, &n);
+    check("no damage", n.damaged == 0 && box_count_files(&b, "bad") == 0);
+    box_close(&b);
+    box_open(&b, false);
+    check("at the next start", b.told_count == 1 && b.told[0].deferred == 1);
+    box_commit_free(c);
+    box_commit_free(refused);
+    box_remove(&b);
+}
+
 static void a_disk_that_fails_costs_no_record(void **state)
 {
     struct box b;
@@ -504,6 +578,8 @@ int main(void)
         cmocka_unit_test(keeps_what_it_accepted),
         cmocka_unit_test(ids_are_new_after_each_start),
         cmocka_unit_test(tells_what_happened),
+        cmocka_unit_test(outcomes_can_be_read_at_once),
+        cmocka_unit_test(outcomes_can_be_read_while_nothing_can_be_written),
         cmocka_unit_test(a_notice_settles_in_the_same_record),
         cmocka_unit_test(large_bodies_are_files),
         cmocka_unit_test(a_large_body_of_the_wrong_size_is_refused),
