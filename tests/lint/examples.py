@@ -1,0 +1,53 @@
+"""Are the configurations that people copy right? Usage: examples.py SOURCE_ROOT EXECUTABLE...
+
+"tern config check" reads each example of man/tern.yaml.5, and those of README.md as one file.
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import textwrap
+
+import sources
+
+ESCAPES = {r"\e": "\\", r"\(aq": "'", r"\(dq": '"', r"\(at": "@", r"\&": "", r"\-": "-"}
+ESCAPE = re.compile("|".join(re.escape(e) for e in ESCAPES))
+
+
+def of_manual(text):
+    blocks = re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed$", text, re.M | re.S)
+    return [ESCAPE.sub(lambda e: ESCAPES[e.group()], block) for block in blocks]
+
+
+def of_readme(text):
+    blocks = re.findall(r"^ *```yaml\n(.*?)^ *```$", text, re.M | re.S)
+    return ["".join(textwrap.dedent(block) for block in blocks)] if blocks else []
+
+
+def check(tern, name, text):
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        done = subprocess.run(
+            [tern, "config", "check", file.name], capture_output=True, text=True, check=False
+        )
+    return [] if done.returncode == 0 else [f"{name}:\n{text}{done.stderr}"]
+
+
+def main(root, executables):
+    tern = next(path for path in executables if pathlib.Path(path).name == "tern")
+    examples = []
+    for name, reader in (("man/tern.yaml.5", of_manual), ("README.md", of_readme)):
+        found = reader((pathlib.Path(root) / name).read_text(encoding="utf-8"))
+        examples += [(name, text) for text in found]
+        if not found:
+            print(f"{name}: no example was found")
+            return 1
+    complaints = [words for name, text in examples for words in check(tern, name, text)]
+    return sources.report("examples", complaints, len(examples))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))
