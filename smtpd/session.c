@@ -281,7 +281,7 @@ uint64_t session_patience_ms(const struct session *s)
 
 void session_time_out(struct session *s)
 {
-    leave(s, "4.4.2", "Nothing heard for too long, closing");
+    leave(s, "4.4.2", "It took too long, closing");
 }
 
 void session_drain(struct session *s, bool now)

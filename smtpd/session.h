@@ -125,7 +125,7 @@ void session_spool_failed(struct session *s, enum spool_trouble trouble);
 /* How long the driver shall wait for the next thing to happen, in ms: a command, more of a
  * message, or what is wished. */
 uint64_t session_patience_ms(const struct session *s);
-/* Nothing came for too long: says so and closes. */
+/* Nothing came for too long, or too little: says so and closes. */
 void session_time_out(struct session *s);
 /* The server ends: between messages it says so and closes, else after the message or, if
  * `now`, in its middle. */

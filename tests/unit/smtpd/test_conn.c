@@ -511,7 +511,7 @@ static void waits_not_for_ever(void **state)
     hear("");
     clock_advance(1);
     turn();
-    hear("421 4.4.2 Nothing heard for too long, closing\r\n");
+    hear("421 4.4.2 It took too long, closing\r\n");
     assert_true(client.closed);
 }
 
@@ -659,7 +659,7 @@ static void has_patience(void **state)
     say("NO");
     clock_advance(1);
     turn();
-    hear("421 4.4.2 Nothing heard for too long, closing\r\n");
+    hear("421 4.4.2 It took too long, closing\r\n");
     assert_true(client.closed);
 }
 
@@ -678,7 +678,7 @@ static void a_message_has_a_deadline(void **state)
     }
     clock_advance(step_ms);
     turn();
-    hear("421 4.4.2 Nothing heard for too long, closing\r\n");
+    hear("421 4.4.2 It took too long, closing\r\n");
 }
 
 static void a_session_without_mail_has_a_deadline(void **state)
@@ -696,7 +696,7 @@ static void a_session_without_mail_has_a_deadline(void **state)
     }
     clock_advance(step_ms);
     turn();
-    hear("421 4.4.2 Nothing heard for too long, closing\r\n");
+    hear("421 4.4.2 It took too long, closing\r\n");
 }
 
 static void drains(void **state)
