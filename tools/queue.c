@@ -190,14 +190,17 @@ static int finish(const struct call *call, const struct json_node *n)
 {
     unsigned long long matched = json_number(json_get(n, "matched"));
     struct view error = field(n, "error");
+    bool list = strcmp(call->verb, "list") == 0, show = strcmp(call->verb, "show") == 0;
 
     if (error.len > 0)
         return trouble("%.*s", VIEW_ARG(error));
-    if (strcmp(call->verb, "list") == 0 && !call->json)
+    if (call->json && !list && !show)
+        printf("{\"v\":1,\"matched\":%llu}\n", matched);
+    else if (!call->json && list)
         printf("%llu message%s\n", matched, matched == 1 ? "" : "s");
-    else if (strcmp(call->verb, "show") != 0 && !call->json)
+    else if (!call->json && !show)
         printf("%s: %llu message%s\n", call->verb, matched, matched == 1 ? "" : "s");
-    return matched > 0 || strcmp(call->verb, "list") == 0 ? EXIT_SUCCESS : EXIT_NONE_MATCHED;
+    return matched > 0 || list ? EXIT_SUCCESS : EXIT_NONE_MATCHED;
 }
 
 static int read_answer(const struct call *call, struct control *control)

@@ -105,7 +105,8 @@ def test_retry_overrides_the_back_off_of_a_destination(world):
 
 def test_hold_and_release(world, stuck):
     busy = world.sinks[0]
-    assert world.tern("queue", "hold", "--sender", "alice@here.test").returncode == 0
+    held = world.tern("queue", "hold", "--sender", "alice@here.test", "--json")
+    assert held.returncode == 0 and json.loads(held.stdout) == {"v": 1, "matched": 2}
     rows = {row["id"]: row["state"] for row in world.queue()}
     assert rows[stuck["busy"]] == rows[stuck["dead"]] == "held"
     assert ids_of(world.queue("--state", "held")) == {stuck["busy"], stuck["dead"]}
@@ -201,7 +202,7 @@ def test_odd_bytes_do_not_disturb_the_list(world):
     world.domain("busy.test", rcpt="451 4.2.0 \x1b[2Jcleared \"quoted\" \\ \xff")
     world.start_relay(retry=SLOW)
     world.send('"a b"@here.test', "b@busy.test")
-    rows = world.wait_queue(lambda rows: rows and rows[0]["reason"])
+    rows = world.wait_queue(lambda rows: rows and rows[0]["state"] == "deferred")
     assert "cleared" in rows[0]["reason"] and rows[0]["sender"] == '"a b"@here.test'
     text = world.tern("queue", "list").stdout
     assert "\x1b" not in text
