@@ -194,7 +194,7 @@ int child_start(struct master *m, struct generation *g, enum process kind, uint3
     list_append(&m->children, &c->link);
     err = peer_open(&c->peer, &m->loop, MASTER, kind, index, fds[0]);
     if (err < 0) { /* its end brings the next attempt */
-        log_error("channel_failed", LOG_STRING("process", process_name(kind)),
+        log_error("channel_failed", LOG_STRING("peer", process_name(kind)),
                   LOG_ERRNO("error", -err));
         close(fds[0]);
         kill(c->pid, SIGKILL);
