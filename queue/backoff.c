@@ -14,12 +14,8 @@ static void on_time(struct timer *t)
     struct queue *q = d->owner;
 
     d->probing = true;
-    if (d->units == 0) { /* nobody is interested any more */
-        backoff_override(q, d);
-        index_drop_destination(&q->index, d);
-        return;
-    }
     dispatch_wake(q->dispatch, d);
+    backoff_drop(q, d);
 }
 
 static void set_cause(struct destination *d, struct view cause)
@@ -42,6 +38,21 @@ static void log_backed_off(const struct destination *d, uint64_t wait_ms)
              LOG_VIEW("reason", buf_view(&words)), LOG_U64("failures", d->failures),
              LOG_U64("next_s", wait_ms / 1000), LOG_U64("waiting", d->due_count));
     arena_reset(&arena);
+}
+
+/* Mail whose lifetime ended when it was about to be tried: now it only waits, like the rest. */
+static void expire_overdue(struct queue *q, const struct destination *d)
+{
+    if (q->index.overdue_count == 0)
+        return;
+    for (uint32_t u = d->first; u != POOL_NONE; u = index_unit(&q->index, u)->link.next) {
+        uint32_t mail = index_unit(&q->index, u)->mail;
+        const struct mail *m = index_mail(&q->index, mail);
+
+        if ((m->flags & MAIL_OVERDUE) && m->deadline == DEADLINE_NONE)
+            index_set_deadline_first(&q->index, mail, DEADLINE_EXPIRY);
+    }
+    queue_arm_deadlines(q);
 }
 
 void backoff_failed(struct queue *q, struct destination *d, bool probe, struct view cause)
@@ -67,6 +78,7 @@ void backoff_failed(struct queue *q, struct destination *d, bool probe, struct v
     loop_start_timer(q->loop, &d->timer, wait_ms);
     list_remove(&d->turn);
     log_backed_off(d, wait_ms);
+    expire_overdue(q, d);
 }
 
 void backoff_override(struct queue *q, struct destination *d)
@@ -95,6 +107,13 @@ void backoff_untried(struct queue *q, struct destination *d)
 {
     d->probe_out = false;
     dispatch_wake(q->dispatch, d);
+}
+
+void backoff_drop(struct queue *q, struct destination *d)
+{
+    if (d->probing && d->units == 0 && d->running == 0)
+        backoff_override(q, d);
+    index_drop_destination(&q->index, d);
 }
 
 bool backoff_allows(const struct destination *d)

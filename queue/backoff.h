@@ -14,6 +14,9 @@ void backoff_recovered(struct queue *q, struct destination *d);
 void backoff_untried(struct queue *q, struct destination *d);
 /* An administrator wants it tried now: as if it had never failed. */
 void backoff_override(struct queue *q, struct destination *d);
+/* Forgets the destination if nothing needs it. A back-off is kept for its time, although nobody
+ * waits: mail may come; but not longer. */
+void backoff_drop(struct queue *q, struct destination *d);
 /* A job may be started, as far as back-off is concerned. */
 bool backoff_allows(const struct destination *d);
 

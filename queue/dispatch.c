@@ -141,7 +141,7 @@ static void end_job(struct dispatch *d, struct job *job)
     result_settle(d->queue, job); /* `to` stays, since a job of it is still counted */
     to->running--;
     dispatch_wake(d, to);
-    index_drop_destination(&d->queue->index, to);
+    backoff_drop(d->queue, to);
     free_job(job);
 }
 
@@ -524,7 +524,7 @@ static unsigned run_slot(struct dispatch *d, struct slot *s, unsigned budget)
             continue;
         start_job(d, w, to);
         dispatch_wake(d, to);
-        index_drop_destination(&d->queue->index, to);
+        backoff_drop(d->queue, to);
         budget--;
     }
     return budget;

@@ -124,6 +124,7 @@ void index_remove_mail(struct index *x, uint32_t mail)
 
     assert(m->units == POOL_NONE);
     index_set_held(x, mail, false);
+    index_set_overdue(x, mail, false);
     index_set_deadline(x, mail, DEADLINE_NONE);
     while (*link != mail)
         link = &index_mail(x, *link)->hash_next;
@@ -150,6 +151,16 @@ void index_set_held(struct index *x, uint32_t mail, bool held)
         return;
     m->flags ^= MAIL_HELD;
     x->held_count += held ? 1 : UINT64_MAX;
+}
+
+void index_set_overdue(struct index *x, uint32_t mail, bool overdue)
+{
+    struct mail *m = index_mail(x, mail);
+
+    if (((m->flags & MAIL_OVERDUE) != 0) == overdue)
+        return;
+    m->flags ^= MAIL_OVERDUE;
+    x->overdue_count += overdue ? 1 : UINT64_MAX;
 }
 
 /* ---- deadlines ---- */
@@ -188,18 +199,18 @@ void index_set_deadline(struct index *x, uint32_t mail, enum deadline list)
     x->deadlines[list].newest = mail;
 }
 
-void index_defer_notice(struct index *x, uint32_t mail)
+void index_set_deadline_first(struct index *x, uint32_t mail, enum deadline list)
 {
     struct mail *m = index_mail(x, mail);
 
     leave_deadline(x, mail);
-    m->deadline = DEADLINE_NOTICE;
-    m->newer = x->deadlines[DEADLINE_NOTICE].oldest;
+    m->deadline = (uint8_t)list;
+    m->newer = x->deadlines[list].oldest;
     if (m->newer != POOL_NONE)
         index_mail(x, m->newer)->older = mail;
     else
-        x->deadlines[DEADLINE_NOTICE].newest = mail;
-    x->deadlines[DEADLINE_NOTICE].oldest = mail;
+        x->deadlines[list].newest = mail;
+    x->deadlines[list].oldest = mail;
 }
 
 uint32_t index_first_deadline(const struct index *x, enum deadline list)

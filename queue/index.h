@@ -108,7 +108,7 @@ struct index {
     } deadlines[DEADLINES];
     struct list troubled; /* destinations that are backed off */
     uint64_t unit_counts[UNIT_STATES];
-    uint64_t held_count;
+    uint64_t held_count, overdue_count;
 };
 
 void index_init(struct index *x);
@@ -159,11 +159,12 @@ uint32_t index_next_unit(const struct index *x, uint32_t unit); /* POOL_NONE aft
 
 /* At the end of the list, which it leaves if it was in another. */
 void index_set_deadline(struct index *x, uint32_t mail, enum deadline list);
-/* Back to the front of DEADLINE_NOTICE. */
-void index_defer_notice(struct index *x, uint32_t mail);
+/* The same at its front: it is acted on first. */
+void index_set_deadline_first(struct index *x, uint32_t mail, enum deadline list);
 uint32_t index_first_deadline(const struct index *x, enum deadline list);
 
 void index_set_held(struct index *x, uint32_t mail, bool held);
+void index_set_overdue(struct index *x, uint32_t mail, bool overdue);
 
 struct store_ref index_place(const struct mail *m);
 void index_set_place(struct mail *m, struct store_ref where);

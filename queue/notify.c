@@ -120,7 +120,11 @@ static void give_back(struct queue *q, const uint32_t *units, size_t count)
     for (size_t i = 0; i < count; i++) {
         const struct unit *u = index_unit(&q->index, units[i]);
 
-        if (index_mail(&q->index, u->mail)->flags & MAIL_HELD)
+        unsigned flags = index_mail(&q->index, u->mail)->flags;
+
+        if (flags & MAIL_DELETED)
+            queue_remove_unit(q, units[i]);
+        else if (flags & MAIL_HELD)
             index_park(&q->index, units[i]);
         else
             index_time(&q->index, units[i], due);
@@ -143,13 +147,16 @@ static void on_failed(struct notice *n, enum spool_trouble trouble)
 
     log_warn("notice_failed", LOG_ID("message", n->commit.about),
              LOG_U64("trouble", (uint64_t)trouble));
-    if (n->delay && mail != POOL_NONE) {
+    if (n->delay && mail != POOL_NONE &&
+        (index_mail(&q->index, mail)->flags & MAIL_DELETED) == 0) {
         index_mail(&q->index, mail)->flags &= (uint8_t)~MAIL_NOTICED;
         q->notice_pause_ms = queue_now_ms(q) + NOTICE_PAUSE_MS;
-        index_defer_notice(&q->index, mail);
+        index_set_deadline_first(&q->index, mail, DEADLINE_NOTICE);
         queue_arm_deadlines(q);
     }
     give_back(q, n->units, n->unit_count);
+    if (mail != POOL_NONE)
+        queue_finish_if_done(q, mail);
 }
 
 static void on_durable(struct notice *n)
@@ -377,11 +384,11 @@ static void expire_units(struct queue *q, uint32_t mail, const struct envelope *
 
 void notify_expiry(struct queue *q, uint32_t mail)
 {
-    struct mail *m = index_mail(&q->index, mail);
+    const struct mail *m = index_mail(&q->index, mail);
     struct content c;
     int err;
 
-    m->flags |= MAIL_OVERDUE;
+    index_set_overdue(&q->index, mail, true);
     index_set_deadline(&q->index, mail, DEADLINE_NONE);
     err = content_open(q, m, false, &c);
     if (err < 0) {

@@ -135,7 +135,7 @@ static void meet_deadline(struct queue *q, uint32_t mail)
     bool over = queue_expiry_ms(q, m) <= queue_now_ms(q);
 
     if (m->flags & MAIL_HELD) {
-        m->flags |= over ? MAIL_OVERDUE : 0;
+        index_set_overdue(&q->index, mail, over);
         index_set_deadline(&q->index, mail, over ? DEADLINE_NONE : DEADLINE_NOTICED);
     } else if (over) {
         notify_expiry(q, mail);
@@ -234,7 +234,7 @@ void queue_remove_unit(struct queue *q, uint32_t unit)
     struct destination *d = index_destination(&q->index, index_unit(&q->index, unit)->destination);
 
     index_remove_unit(&q->index, unit);
-    index_drop_destination(&q->index, d);
+    backoff_drop(q, d);
 }
 
 bool queue_finish_if_done(struct queue *q, uint32_t mail)
@@ -315,7 +315,8 @@ void queue_release(struct queue *q, uint32_t mail, struct view who)
     log_info("released", LOG_ID("message", m->id), LOG_VIEW("by", who));
     m->flags &= (uint8_t)~MAIL_DAMAGED;
     if (m->deadline == DEADLINE_NONE) {
-        m->flags &= (uint8_t) ~(MAIL_OVERDUE | MAIL_RESTORED);
+        index_set_overdue(&q->index, mail, false);
+        m->flags &= (uint8_t)~MAIL_RESTORED;
         m->arrival_s = (uint32_t)((queue_now_ms(q) + 999) / 1000);
         list_deadline(q, mail);
     }

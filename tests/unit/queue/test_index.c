@@ -223,13 +223,13 @@ static void keeps_deadlines_in_order(void **state)
     index_set_deadline(&x, mails[0], DEADLINE_NOTICED);
     remove_all(mails[1]);
     assert_true(index_first_deadline(&x, DEADLINE_NOTICE) == mails[2]);
-    index_defer_notice(&x, mails[0]);
+    index_set_deadline_first(&x, mails[0], DEADLINE_NOTICE);
     assert_true(index_first_deadline(&x, DEADLINE_NOTICE) == mails[0]);
     assert_int_equal(index_first_deadline(&x, DEADLINE_NOTICED), POOL_NONE);
     index_set_deadline(&x, mails[0], DEADLINE_NONE);
     index_set_deadline(&x, mails[2], DEADLINE_NONE);
     assert_true(index_first_deadline(&x, DEADLINE_NOTICE) == mails[3]);
-    index_defer_notice(&x, mails[3]);
+    index_set_deadline_first(&x, mails[3], DEADLINE_NOTICE);
     index_set_deadline(&x, mails[3], DEADLINE_EXPIRY);
     assert_int_equal(index_first_deadline(&x, DEADLINE_NOTICE), POOL_NONE);
     assert_true(index_first_deadline(&x, DEADLINE_EXPIRY) == mails[3]);

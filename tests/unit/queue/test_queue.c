@@ -359,6 +359,24 @@ static void waits_for_a_destination_in_trouble(void **state)
     assert_int_equal(world.queue.index.destinations.count, 0);
 }
 
+/* The time of the back-off is over before its last mail goes. */
+static void forgets_a_destination_in_trouble(void **state)
+{
+    uint64_t waiting = world_accept("a@here.test", "b@there.test", body), other;
+
+    (void)state;
+    defer(world_job(0));
+    other = world_accept("a@here.test", "c@there.test", body);
+    fault(world_job(1));
+    queue_delete(&world.queue, index_find(&world.queue.index, other), VIEW("uid 0"));
+    world_pass(20 * SECOND);
+    assert_int_equal(world.job_count, 2);
+    assert_int_equal(world.queue.index.destinations.count, 1);
+    queue_delete(&world.queue, index_find(&world.queue.index, waiting), VIEW("uid 0"));
+    assert_int_equal(world.queue.index.destinations.count, 0);
+    assert_true(list_empty(&world.queue.index.troubled));
+}
+
 static void counts_no_attempt_for_what_only_waited(void **state)
 {
     (void)state;
@@ -632,6 +650,25 @@ static void gives_up_what_never_had_its_turn(void **state)
     assert_int_equal(memory_store.settled_by_notice, 10);
 }
 
+/* Its lifetime ends while it is due and others run: then the destination turns out to be dead. */
+static void gives_up_what_was_about_to_be_tried(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 7; i++)
+        world_accept("a@here.test", "b@there.test", body);
+    assert_int_equal(world.job_count, 4);
+    world_pass(DAY + HOUR);
+    assert_int_equal(memory_store.settled_by_notice, 0);
+    fault(world_job(0));
+    world_run();
+    assert_int_equal(memory_store.settled_by_notice, 4);
+    for (unsigned i = 1; i < 4; i++)
+        fault(world_job(i));
+    world_run();
+    assert_int_equal(memory_store.settled_by_notice, 7);
+    assert_int_equal(world.queue.index.overdue_count, 0);
+}
+
 static void neither_tries_nor_expires_what_is_held(void **state)
 {
     uint64_t id = world_accept("a@here.test", "b@there.test", body);
@@ -786,6 +823,7 @@ int main(void)
         IN_WORLD(tries_again_when_the_notice_is_not_durable),
         IN_WORLD(holds_what_is_damaged),
         IN_WORLD(waits_for_a_destination_in_trouble),
+        IN_WORLD(forgets_a_destination_in_trouble),
         IN_WORLD(counts_no_attempt_for_what_only_waited),
         IN_WORLD(does_not_prolong_for_jobs_from_before),
         IN_WORLD(retries_at_once_when_asked),
@@ -799,6 +837,7 @@ int main(void)
         IN_WORLD(tells_the_sender_of_a_delay_once),
         IN_WORLD(gives_up_after_the_lifetime),
         IN_WORLD(gives_up_what_never_had_its_turn),
+        IN_WORLD(gives_up_what_was_about_to_be_tried),
         IN_WORLD(neither_tries_nor_expires_what_is_held),
         IN_WORLD(forgets_what_is_deleted),
         IN_WORLD(goes_on_where_it_was_after_a_restart),
