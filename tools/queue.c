@@ -34,7 +34,10 @@ static int read_options(struct call *call, int argc, char **argv)
         { NULL, 0, NULL, 0 },
     };
     static const char *const keys[256] = {
-        ['s'] = "sender", ['r'] = "recipient", ['d'] = "domain", ['t'] = "state",
+        ['s'] = "sender",
+        ['r'] = "recipient",
+        ['d'] = "domain",
+        ['t'] = "state",
     };
     bool fits = true;
     int option;
@@ -147,9 +150,9 @@ static void print_line(const char *indent, const char *label, const struct json_
 static void print_last(const struct json_node *last)
 {
     static const char *const shown[][2] = {
-        { "last attempt", "at" },   { "  result", "class" },  { "  host", "host" },
-        { "  while", "stage" },     { "  code", "code" },     { "  enhanced", "enhanced" },
-        { "  reply", "text" },      { "  tls", "tls" },
+        { "last attempt", "at" }, { "  result", "class" }, { "  host", "host" },
+        { "  while", "stage" },   { "  code", "code" },    { "  enhanced", "enhanced" },
+        { "  reply", "text" },    { "  tls", "tls" },
     };
 
     for (size_t i = 0; last != NULL && i < COUNT_OF(shown); i++)
@@ -159,10 +162,10 @@ static void print_last(const struct json_node *last)
 static void print_message(const struct json_node *n)
 {
     static const char *const shown[][2] = {
-        { "message", "id" },       { "state", "state" },       { "arrived", "arrived" },
-        { "expires", "expires_at" }, { "size", "size" },       { "client", "client" },
-        { "helo", "helo" },        { "protocol", "protocol" }, { "tls", "tls" },
-        { "session", "session" },  { "attempts", "attempts" }, { "next attempt", "next_at" },
+        { "message", "id" },         { "state", "state" },       { "arrived", "arrived" },
+        { "expires", "expires_at" }, { "size", "size" },         { "client", "client" },
+        { "helo", "helo" },          { "protocol", "protocol" }, { "tls", "tls" },
+        { "session", "session" },    { "attempts", "attempts" }, { "next attempt", "next_at" },
         { "reason", "reason" },
     };
     const struct json_node *rcpts = json_get(n, "rcpts");
@@ -247,7 +250,8 @@ int command_queue(const struct settings *s, int argc, char **argv)
         return status;
     if (call.filters == 0 && strcmp(call.verb, "list") != 0)
         return trouble("%s which messages? An id, --all, --sender, --recipient, --domain or "
-                       "--state", call.verb);
+                       "--state",
+                       call.verb);
     if (control_open(&control, s, &why) < 0)
         return trouble("%s", why.text);
     if (control_ask(&control, buf_view(&call.request), &why) < 0)
