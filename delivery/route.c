@@ -162,6 +162,7 @@ static void take_addresses(struct route *r, const struct message_dns_answer *a)
         struct net_address address = { .family = item.family, .port = r->port };
 
         memcpy(address.bytes, item.address, sizeof(address.bytes));
+        net_unmap(&address);
         if (r->kind == HOP_MX && is_us(r, &address)) {
             r->address_count = 0;
             drop_from(r, preference);

@@ -29,8 +29,7 @@ static unsigned bits_of(const struct net_address *a)
     return a->family == AF_INET ? 32 : 128;
 }
 
-/* ::ffff:192.0.2.1 is 192.0.2.1. */
-static void unmap(struct net_address *a)
+void net_unmap(struct net_address *a)
 {
     static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 
@@ -70,7 +69,7 @@ bool net_parse_address(struct view text, struct net_address *out)
     out->family = view_has(text, ':') ? AF_INET6 : AF_INET;
     if (inet_pton(out->family, string, out->bytes) != 1)
         return false;
-    unmap(out);
+    net_unmap(out);
     return true;
 }
 
@@ -293,7 +292,7 @@ bool net_from_sockaddr(const struct sockaddr_storage *in, struct net_address *ou
         return false;
     }
     out->family = (uint8_t)in->ss_family;
-    unmap(out);
+    net_unmap(out);
     return true;
 }
 

@@ -25,6 +25,8 @@ struct net_block { /* CIDR */
     unsigned prefix; /* bits */
 };
 
+/* ::ffff:192.0.2.1 becomes 192.0.2.1: for who puts an address together from its bytes. */
+void net_unmap(struct net_address *a);
 bool net_parse_address(struct view text, struct net_address *out) MUST_USE; /* no port */
 /* "192.0.2.1:25", "[2001:db8::1]:25"; "*:25" gives family AF_INET6, all zero (dual stack). */
 bool net_parse_address_port(struct view text, struct net_address *out) MUST_USE;
