@@ -39,6 +39,9 @@ static void folder_name(uint64_t number, char name[static NAME_ROOM])
 int bodies_open(struct bodies *b, const struct spool *spool, struct loop *l)
 {
     *b = (struct bodies){ .spool = spool };
+    /* Folders that a former run made and did not live to sync. */
+    if (fsync(spool->big) < 0)
+        return -errno;
     return workers_init(&b->pool, l);
 }
 
