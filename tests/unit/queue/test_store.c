@@ -64,6 +64,27 @@ static void ids_are_new_after_each_start(void **state)
     box_remove(&b);
 }
 
+static void ids_of_a_spool_that_was_removed_do_not_come_again(void **state)
+{
+    uint64_t last = 0;
+
+    (void)state;
+    for (int spool = 0; spool < 2; spool++) {
+        struct box b;
+
+        box_new(&b);
+        box_open(&b, true);
+        for (uint64_t i = 0; i < 20; i++) {
+            struct box_commit *c = box_accept(&b, i, 200000);
+
+            check("new", c->commit.id > last);
+            last = c->commit.id;
+            box_commit_free(c);
+        }
+        box_remove(&b);
+    }
+}
+
 static struct store_outcome outcome_of(uint64_t id, const uint32_t *rcpts, size_t count,
                                        enum store_state s)
 {
@@ -577,6 +598,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_what_it_accepted),
         cmocka_unit_test(ids_are_new_after_each_start),
+        cmocka_unit_test(ids_of_a_spool_that_was_removed_do_not_come_again),
         cmocka_unit_test(tells_what_happened),
         cmocka_unit_test(outcomes_can_be_read_at_once),
         cmocka_unit_test(outcomes_can_be_read_while_nothing_can_be_written),
