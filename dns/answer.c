@@ -3,6 +3,7 @@
 #include <string.h>
 
 enum {
+    TYPE_NS = 2,
     TYPE_CNAME = 5,
     TYPE_SOA = 6,
     CLASS_IN = 1,
@@ -32,7 +33,7 @@ struct record {
 };
 
 struct header {
-    bool is_answer, truncated;
+    bool is_answer, authoritative, truncated;
     unsigned opcode, rcode;
     unsigned questions, answers, authorities;
 };
@@ -165,6 +166,7 @@ static struct header get_header(struct cursor *c)
     bits = get_u16(c);
     h.is_answer = bits & 0x8000;
     h.opcode = bits >> 11 & 0xf;
+    h.authoritative = bits & 0x0400;
     h.truncated = bits & 0x0200;
     h.rcode = bits & 0xf;
     h.questions = get_u16(c);
@@ -254,9 +256,11 @@ static bool collect(struct cursor *c, unsigned count, struct name *owner, enum a
     return true;
 }
 
-/* RFC 2308, 5: the lesser of the SOA's TTL and of its last field. */
-static void read_negative_ttl(struct cursor *c, unsigned count, struct answer *out)
+/* RFC 2308, 5: the lesser of the SOA's TTL and of its last field. False: name servers instead of a
+ * SOA, the answer of a server that sends us on to others (2.2). */
+static bool read_negative_ttl(struct cursor *c, unsigned count, struct answer *out)
 {
+    bool begins_zone = false, leads_on = false;
     uint32_t ttl_s = 0;
 
     while (count-- > 0 && !c->failed) {
@@ -274,11 +278,14 @@ static void read_negative_ttl(struct cursor *c, unsigned count, struct answer *o
                 minimum = get_u32(c);
             end_data(c, &r);
             ttl_s = MIN(r.ttl_s, minimum);
+            begins_zone = true;
         } else {
+            leads_on = leads_on || (r.type == TYPE_NS && r.class == CLASS_IN);
             c->at = r.end;
         }
     }
     out->ttl_s = MIN(out->ttl_s, ttl_s);
+    return begins_zone || !leads_on;
 }
 
 static bool read_question(struct cursor *c, struct view name, enum answer_type type,
@@ -313,7 +320,8 @@ static void read_sections(struct cursor *c, const struct header *h, struct name 
     }
     out->status = h->rcode == RCODE_OK ? ANSWER_NO_DATA : ANSWER_NO_DOMAIN;
     out->count = 0;
-    read_negative_ttl(c, h->authorities, out);
+    if (!read_negative_ttl(c, h->authorities, out) && h->rcode == RCODE_OK && !h->authoritative)
+        answer_set_failed(out, "the name server knows only others to ask: it is no resolver");
 }
 
 void answer_set_failed(struct answer *out, const char *failure)

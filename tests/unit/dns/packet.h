@@ -114,6 +114,14 @@ static inline UNUSED void add_address(struct packet *p, const char *owner, uint3
     end_record(p, start);
 }
 
+static inline UNUSED void add_ns(struct packet *p, const char *owner, const char *host)
+{
+    size_t start = begin_record(p, 1, owner, 2, 60);
+
+    put_name(p, host);
+    end_record(p, start);
+}
+
 static inline UNUSED void add_soa(struct packet *p, uint32_t ttl_s, uint32_t minimum)
 {
     size_t start = begin_record(p, 1, "test", 6, ttl_s);

@@ -87,6 +87,17 @@ static void build_nothing(struct packet *p)
     add_soa(p, 600, 900);
 }
 
+static void build_referral(struct packet *p)
+{
+    add_ns(p, "test", "ns.test");
+}
+
+static void build_name_servers_and_soa(struct packet *p)
+{
+    add_ns(p, "test", "ns.test");
+    add_soa(p, 600, 900);
+}
+
 static void build_without_soa(struct packet *p)
 {
     (void)p;
@@ -216,6 +227,11 @@ static const struct {
     { "no domain",              PACKET_ANSWER | 3, ANSWER_MX, build_nothing, ANSWER_NO_DOMAIN,
       0, 600 },
     { "no domain, no SOA",      PACKET_ANSWER | 3, ANSWER_MX, build_without_soa, ANSWER_NO_DOMAIN,
+      0, 0 },
+    { "sent on to others",      PACKET_ANSWER, ANSWER_MX, build_referral, ANSWER_FAILED, 0, 0 },
+    { "no data, and others",    PACKET_ANSWER, ANSWER_MX, build_name_servers_and_soa,
+      ANSWER_NO_DATA, 0, 600 },
+    { "no data, who knows it",  PACKET_ANSWER | 0x400, ANSWER_MX, build_referral, ANSWER_NO_DATA,
       0, 0 },
     { "null MX",                PACKET_ANSWER, ANSWER_MX, build_null_mx, ANSWER_OK, 1, 300 },
     { "SERVFAIL",               PACKET_ANSWER | 2, ANSWER_MX, build_two_hosts, ANSWER_FAILED,
