@@ -25,12 +25,11 @@ maillog_file_prefixes = {folder}
 myhostname = mx.there.test
 mydestination =
 mynetworks = 127.0.0.0/8, {address}
-inet_interfaces = {address}
+inet_interfaces = loopback-only
 inet_protocols = ipv4
-smtp_bind_address = 0.0.0.0
 disable_dns_lookups = yes
 smtp_host_lookup = native
-relayhost = [127.0.0.1]:25
+relayhost = [{tern}]:25
 virtual_mailbox_domains = there.test
 virtual_mailbox_base = {folder}/mail
 virtual_mailbox_maps = inline:{{ {{ b@there.test = b/ }}, {{ c@there.test = c/ }} }}
@@ -43,6 +42,8 @@ smtpd_tls_security_level = may
 smtpd_tls_received_header = yes
 smtp_tls_security_level = may
 smtputf8_enable = no
+message_size_limit = 50000000
+virtual_mailbox_limit = 0
 minimal_backoff_time = 1s
 queue_run_delay = 1s
 smtpd_peername_lookup = no
@@ -84,7 +85,7 @@ def postfix(world):
     world.give_away(folder / "mail")
     os.chown(folder / "data", owner.pw_uid, owner.pw_gid)
     certificate, key = world.certificates
-    values = {"folder": folder, "address": ADDRESS, "uid": nobody.pw_uid, "gid": nobody.pw_gid,
+    values = {"folder": folder, "address": ADDRESS, "tern": namespace.OWN, "uid": nobody.pw_uid, "gid": nobody.pw_gid,
               "certificate": certificate, "key": key}
     (folder / "etc" / "main.cf").write_text(MAIN.format(**values))
     (folder / "etc" / "master.cf").write_text(MASTER.format(**values))

@@ -2,6 +2,7 @@
 import contextlib
 import resource
 import subprocess
+import threading
 import time
 
 import pytest
@@ -131,13 +132,11 @@ def cpu_seconds(pid):
 
 
 def test_without_descriptors_smtpd_rests_and_recovers(world):
+    world.descriptors = 40
     world.start_relay(limits={"connections": 1000, "connections-per-client": 1000},
                       workers={"smtpd": 1})
     (smtpd,) = world.pids_of("smtpd")
-    resource.prlimit(smtpd, resource.RLIMIT_NOFILE, (40, 40))
-    clients = []
-    for _ in range(60):
-        clients.append(RawClient())
+    clients = [RawClient() for _ in range(60)]
     world.log.wait("accepting_paused")
     before, began = cpu_seconds(smtpd), time.monotonic()
     world.log.wait("accepting_paused", count=3)
@@ -159,18 +158,26 @@ def attempt_local(world):
     return False
 
 
-def test_without_descriptors_delivery_defers_and_recovers(world):
-    there = world.domain("there.test")
+def test_without_descriptors_delivery_puts_mail_off_and_all_of_it_arrives(world):
+    world.descriptors = 40
+    gate = threading.Event()
+
+    def greet(_):
+        gate.wait(90)
+        return "220 sink ESMTP"
+    there = world.sink("mx.there.test", greet=greet)
+    count = 60
+    for i in range(count):
+        world.dns.mx(f"there{i}.test", (10, "mx.there.test"))
     world.start_relay(retry=QUICK)
-    (delivery,) = world.pids_of("delivery")
-    soft, hard = resource.prlimit(delivery, resource.RLIMIT_NOFILE)
-    resource.prlimit(delivery, resource.RLIMIT_NOFILE, (3, hard))
-    world.send("a@here.test", "b@there.test")
-    wait_for(lambda: world.log.has("deferred") or world.log.has("destination_backed_off"),
-             "a deferral")
-    resource.prlimit(delivery, resource.RLIMIT_NOFILE, (soft, hard))
-    there.wait_message()
+    for i in range(count):
+        world.send("a@here.test", f"b@there{i}.test")
+    world.log.wait("destination_backed_off")
+    assert there.most_open < count
+    gate.set()
+    there.wait(count)
     world.wait_empty_queue()
+    assert len(there.messages) == count
 
 
 def test_a_master_with_few_descriptors_says_so_or_works(world):

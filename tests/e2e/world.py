@@ -5,6 +5,7 @@ import json
 import os
 import pwd
 import re
+import resource
 import shutil
 import signal
 import smtplib
@@ -197,6 +198,7 @@ class World:
         self.spool = folder / "spool"
         self.maildirs = folder / "mail"
         self.master = None
+        self.descriptors = None  # a limit for every process of Tern
         self.launched = []
         self.deaths_are_expected = False
         self._next_host = 10
@@ -271,9 +273,14 @@ class World:
     def launch(self, config=True):
         if config:
             self.write_config()
+
+        def prepare():
+            die_with_parent()
+            if self.descriptors is not None:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors, self.descriptors))
         with open(self.log.path, "ab") as log:
             self.master = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
-                                           stderr=log, preexec_fn=die_with_parent)
+                                           stderr=log, preexec_fn=prepare)
         self.launched.append(self.master)
 
     def start_relay(self, **sections):
