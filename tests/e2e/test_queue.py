@@ -20,8 +20,8 @@ def stuck(world):
     ids = {"busy": world.send("alice@here.test", "b@busy.test"),
            "dead": world.send("alice@here.test", "b@dead.test"),
            "both": world.send("bob@here.test", ["c@busy.test", "c@dead.test"])}
-    world.wait_queue(lambda rows: len(rows) == 3 and all(r["reason"] for r in rows)
-                     and not any(r["state"] in ("ready", "active") for r in rows))
+    world.wait_queue(lambda rows: len(rows) == 3
+                     and all(r["state"] in ("deferred", "waiting") for r in rows))
     return ids
 
 
@@ -202,7 +202,7 @@ def test_odd_bytes_do_not_disturb_the_list(world):
     world.domain("busy.test", rcpt="451 4.2.0 \x1b[2Jcleared \"quoted\" \\ \xff")
     world.start_relay(retry=SLOW)
     world.send('"a b"@here.test', "b@busy.test")
-    rows = world.wait_queue(lambda rows: rows and rows[0]["state"] == "deferred")
+    rows = [world.wait_deferred()]
     assert "cleared" in rows[0]["reason"] and rows[0]["sender"] == '"a b"@here.test'
     text = world.tern("queue", "list").stdout
     assert "\x1b" not in text

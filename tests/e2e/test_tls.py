@@ -6,10 +6,6 @@ import pytest
 from world import make_certificate, wait_for
 
 
-def deferred(world):
-    return world.wait_queue(lambda rows: rows and rows[0]["reason"])[0]
-
-
 def test_starttls_is_used_when_offered_and_the_log_says_so(world):
     there = world.domain("there.test", starttls=True)
     world.start_relay()
@@ -51,7 +47,7 @@ def test_text_that_comes_with_the_answer_to_starttls_is_not_believed(world):
     there = world.domain("there.test", starttls="220 go\r\n250 injected")
     world.start_relay()
     world.send("a@here.test", "b@there.test")
-    assert "STARTTLS" in deferred(world)["reason"]
+    assert "STARTTLS" in world.wait_deferred()["reason"]
     assert there.messages == [] and not any(c.startswith("MAIL") for c in there.commands)
 
 
@@ -67,7 +63,7 @@ def test_a_route_can_require_tls(world):
     world.start_relay(
         routes=[{"domain": "there.test", "via": "smtp://there.test", "tls": "required"}])
     world.send("a@here.test", "b@there.test")
-    assert "TLS" in deferred(world)["reason"]
+    assert "TLS" in world.wait_deferred()["reason"]
     assert there.messages == []
 
 
@@ -80,7 +76,7 @@ def test_required_tls_wants_a_certificate_that_fits(world):
         {"domain": "bad.test", "via": "smtp://other.test", "tls": "required"}])
     world.send("a@here.test", ["b@good.test", "b@bad.test"])
     assert there.wait_message().tls != ""
-    assert "certificate" in deferred(world)["reason"].lower()
+    assert "certificate" in world.wait_deferred()["reason"].lower()
 
 
 def test_a_smarthost_may_speak_tls_from_the_first_byte(world):

@@ -390,6 +390,11 @@ class World:
         wait_for(check, lambda: f"the queue; it has {rows}")
         return rows
 
+    def wait_deferred(self, *filters):
+        """The row of a message that waits for its next attempt."""
+        return self.wait_queue(lambda rows: rows and rows[0]["state"] in ("deferred", "waiting"),
+                               *filters)[0]
+
     def wait_empty_queue(self):
         self.wait_queue(lambda rows: not rows)
 
