@@ -27,16 +27,18 @@ class FakeDns:
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._udp.bind((ADDRESS, 53))
         self._tcp = socket.create_server((ADDRESS, 53))
-        for run in (self._serve_udp, self._serve_tcp):
-            threading.Thread(target=run, daemon=True).start()
+        self._threads = [threading.Thread(target=run, daemon=True)
+                         for run in (self._serve_udp, self._serve_tcp)]
+        for t in self._threads:
+            t.start()
 
     def close(self):
-        for s in (self._udp, self._tcp):
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            s.close()
+        self._udp.sendto(b"", self._udp.getsockname())  # the sign for the end
+        self._tcp.shutdown(socket.SHUT_RDWR)
+        for t in self._threads:
+            t.join()
+        self._udp.close()
+        self._tcp.close()
 
     # what is so
 
@@ -174,7 +176,7 @@ class FakeDns:
             except OSError:
                 return
             if not wire:
-                return  # shut down
+                return
             threading.Thread(target=self._respond_udp, args=(wire, client), daemon=True).start()
 
     def _converse_tcp(self, s):
