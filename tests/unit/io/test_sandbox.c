@@ -19,15 +19,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
-
 enum { ENTRY_FAILED = 99 };
 
 static char folder[] = "/tmp/test_sandbox.XXXXXX"; /* Landlock may allow it */
