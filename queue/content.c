@@ -35,6 +35,14 @@ int content_open(struct queue *q, const struct mail *m, bool with_body, struct c
     return -EBADMSG;
 }
 
+int content_take_file(struct content *c)
+{
+    int fd = c->big_fd;
+
+    c->big_fd = c->message.big_fd = -1;
+    return fd;
+}
+
 void content_close(struct content *c)
 {
     if (c->message.memory == NULL)

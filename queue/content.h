@@ -17,6 +17,8 @@ struct content {
 /* 0, -EBADMSG (damaged), or another negative errno. What it gives lives until content_close, and
  * only as long as the cache is not touched. */
 int content_open(struct queue *q, const struct mail *m, bool with_body, struct content *c) MUST_USE;
+/* c->big_fd, the caller's from now on. */
+int content_take_file(struct content *c);
 void content_close(struct content *c);
 
 #endif

@@ -2,6 +2,8 @@
 
 #include "common/memory.h"
 #include "io/log.h"
+#include "queue/import.h"
+#include "queue/parcel.h"
 #include "queue/row.h"
 
 #include <errno.h>
@@ -20,18 +22,37 @@ enum {
     ACCEPT_PAUSE_MS = 1000,   /* when there are no descriptors left */
 };
 
-enum verb { VERB_STATUS, VERB_LIST, VERB_SHOW, VERB_RETRY, VERB_HOLD, VERB_RELEASE, VERB_DELETE };
+enum verb {
+    VERB_STATUS,
+    VERB_LIST,
+    VERB_SHOW,
+    VERB_GET,
+    VERB_PUT,
+    VERB_RETRY,
+    VERB_HOLD,
+    VERB_RELEASE,
+    VERB_DELETE
+};
 
+/* clang-format off */
 static const struct {
     const char *name;
     bool changes; /* needs the right to, and a running queue */
+    bool reveals; /* what is in messages: needs the same right */
     bool needs_filter;
 } verbs[] = {
-    [VERB_STATUS] = { "status", false, false }, [VERB_LIST] = { "list", false, false },
-    [VERB_SHOW] = { "show", false, true },      [VERB_RETRY] = { "retry", true, true },
-    [VERB_HOLD] = { "hold", true, true },       [VERB_RELEASE] = { "release", true, true },
-    [VERB_DELETE] = { "delete", true, true },
+    /*                 name       changes reveals needs_filter */
+    [VERB_STATUS]  = { "status",  false,  false,  false },
+    [VERB_LIST]    = { "list",    false,  false,  false },
+    [VERB_SHOW]    = { "show",    false,  false,  true },
+    [VERB_GET]     = { "get",     false,  true,   true },
+    [VERB_PUT]     = { "put",     true,   false,  false },
+    [VERB_RETRY]   = { "retry",   true,   false,  true },
+    [VERB_HOLD]    = { "hold",    true,   false,  true },
+    [VERB_RELEASE] = { "release", true,   false,  true },
+    [VERB_DELETE]  = { "delete",  true,   false,  true },
 };
+/* clang-format on */
 
 /* Which messages; empty views and zero counts ask for nothing. */
 struct filter {
@@ -64,6 +85,8 @@ struct client {
     enum verb verb;
     struct filter filter;
     uint64_t cursor, matched;
+    struct parcel parcel;  /* of VERB_GET, on its way out */
+    struct import *import; /* of VERB_PUT; NULL: none */
     struct deferred step, free_later;
 };
 
@@ -93,6 +116,8 @@ static void on_free(struct deferred *d)
     struct client *c = container_of(d, struct client, free_later);
 
     forget_request(c);
+    parcel_drop(&c->parcel);
+    import_leave(&c->import);
     buf_free(&c->input);
     buf_free(&c->output);
     free(c);
@@ -109,10 +134,16 @@ static void close_client(struct client *c)
     c->watch.fd = -1;
     list_remove(&c->link);
     c->control->client_count--;
+    import_leave(&c->import);
     if (c->control->offline)
         loop_stop(l);
     if (!c->step.queued) /* else the step frees it */
         loop_defer(l, &c->free_later);
+}
+
+static bool wants_input(const struct client *c)
+{
+    return !c->ended && (!c->busy || (c->import != NULL && import_wants_more(c->import)));
 }
 
 static void set_watch(struct client *c)
@@ -121,7 +152,7 @@ static void set_watch(struct client *c)
 
     if (buf_len(&c->output) > 0)
         wanted |= WANT_WRITE;
-    if (!c->busy && !c->ended)
+    if (wants_input(c))
         wanted |= WANT_READ;
     if (loop_watch(c->control->queue->loop, &c->watch, wanted) < 0)
         close_client(c);
@@ -223,18 +254,99 @@ static bool find_verb(struct view word, enum verb *verb)
     return false;
 }
 
+/* NULL: the client may; else why not. */
+static const char *check_rights(const struct client *c)
+{
+    if (verbs[c->verb].changes && c->control->offline)
+        return "nothing runs: start Tern first";
+    if (verbs[c->verb].changes && !c->may_change)
+        return "not permitted: only root and Tern's own user may change the queue";
+    /* Offline, who could not read the spool would not have come so far. */
+    if (verbs[c->verb].reveals && !c->may_change && !c->control->offline)
+        return "not permitted: only root and Tern's own user may read messages";
+    return NULL;
+}
+
+static bool read_plan(struct view words, struct import_plan *plan)
+{
+    struct view word;
+    uint64_t number;
+
+    while ((word = view_take_word(&words)).len > 0) {
+        struct view key = view_take_until(&word, '=');
+
+        if (view_equal(key, VIEW("crc")) ? !view_hex_to_u64(word, &number)
+                                         : !view_to_u64(word, UINT32_MAX, &number))
+            return false;
+        if (view_equal(key, VIEW("envelope")))
+            plan->envelope_bytes = number;
+        else if (view_equal(key, VIEW("size")))
+            plan->body_bytes = number;
+        else if (view_equal(key, VIEW("crc")))
+            plan->body_crc = (uint32_t)number;
+        else if (view_equal(key, VIEW("hold")))
+            plan->hold = number != 0;
+        else
+            return false;
+    }
+    return true;
+}
+
+static void on_imported(void *arg, enum import_result result, uint64_t id)
+{
+    static const char *const reasons[] = {
+        [IMPORT_DONE] = "",
+        [IMPORT_MALFORMED] = "the envelope is malformed, or the message was cut",
+        [IMPORT_REFUSED] = "the spool takes no mail now",
+    };
+    struct client *c = arg;
+
+    c->import = NULL;
+    if (result == IMPORT_DONE)
+        buf_printf(&c->output,
+                   "{\"v\":1,\"id\":\"%016" PRIx64 "\"}\n{\"end\":true,\"matched\":1}\n", id);
+    else
+        buf_printf(&c->output, "{\"error\":\"%s\"}\n", reasons[result]);
+    forget_request(c);
+    loop_defer(c->control->queue->loop, &c->step);
+}
+
+static const char *begin_import(struct client *c, struct view words)
+{
+    struct import_plan plan = { .who = view_of(c->who) };
+
+    if (!read_plan(words, &plan))
+        return "put needs envelope=, size= and crc=";
+    c->import = import_new(c->control->queue, &plan, on_imported, c);
+    if (c->import == NULL)
+        return "the spool has no room for this message now";
+    buf_put(&c->output, VIEW("{\"ready\":true}\n"));
+    return NULL;
+}
+
+static void feed_import(struct client *c)
+{
+    size_t used = import_feed(c->import, buf_view(&c->input));
+
+    buf_consume(&c->input, used);
+    if (c->ended && import_wants_more(c->import))
+        close_client(c);
+}
+
 /* NULL: the request is understood and allowed; else what is wrong with it. */
 static const char *read_request(struct client *c)
 {
     struct view line = view_of(c->request);
     struct view word = view_take_word(&line);
+    const char *wrong;
 
     if (!find_verb(word, &c->verb))
         return "no such request";
-    if (verbs[c->verb].changes && c->control->offline)
-        return "nothing runs: start Tern first";
-    if (verbs[c->verb].changes && !c->may_change)
-        return "not permitted: only root and Tern's own user may change the queue";
+    wrong = check_rights(c);
+    if (wrong != NULL)
+        return wrong;
+    if (c->verb == VERB_PUT)
+        return begin_import(c, line);
     while ((word = view_take_word(&line)).len > 0) {
         struct view key = view_take_until(&word, '=');
         struct view value;
@@ -284,6 +396,9 @@ static void act(struct client *c, uint32_t mail, const struct envelope *e)
     case VERB_SHOW:
         row_write(q, mail, e, c->verb == VERB_SHOW, &c->output);
         break;
+    case VERB_GET:
+        parcel_pack(&c->parcel, q, mail);
+        break;
     case VERB_RETRY:
         queue_retry(q, mail);
         break;
@@ -297,6 +412,7 @@ static void act(struct client *c, uint32_t mail, const struct envelope *e)
         queue_delete(q, mail, who);
         break;
     case VERB_STATUS:
+    case VERB_PUT:
         break;
     }
 }
@@ -370,6 +486,13 @@ static void answer_some(struct client *c)
     for (unsigned left = MESSAGES_PER_TURN; left > 0; left--) {
         if (buf_len(&c->output) > OUTPUT_MARK)
             return;
+        if (!parcel_empty(&c->parcel)) {
+            if (!parcel_pass(&c->parcel, &c->output)) {
+                close_client(c); /* its length has been told already */
+                return;
+            }
+            continue;
+        }
         if (!next_mail(c, &mail)) {
             end_answer(c);
             return;
@@ -413,12 +536,15 @@ static void on_step(struct deferred *d)
         begin_answer(c, view_sub(input, 0, end));
         buf_consume(&c->input, end + 1);
     }
-    if (c->busy && buf_len(&c->output) <= OUTPUT_MARK)
+    if (c->import != NULL)
+        feed_import(c);
+    else if (c->busy && buf_len(&c->output) <= OUTPUT_MARK)
         answer_some(c);
-    flush(c);
+    if (c->watch.fd >= 0)
+        flush(c);
     if (c->watch.fd < 0)
         return;
-    if ((c->busy && buf_len(&c->output) <= OUTPUT_MARK) ||
+    if ((c->busy && c->import == NULL && buf_len(&c->output) <= OUTPUT_MARK) ||
         (!c->busy && view_has(buf_view(&c->input), '\n')))
         loop_defer(c->control->queue->loop, &c->step);
     else if (c->ended && !c->busy && buf_len(&c->output) == 0)
@@ -448,7 +574,7 @@ static void on_ready(struct watch *w, unsigned what)
 
     if (what & WANT_WRITE)
         loop_defer(c->control->queue->loop, &c->step);
-    if ((what & WANT_READ) && !c->busy && !c->ended)
+    if ((what & WANT_READ) && wants_input(c))
         hear(c);
 }
 

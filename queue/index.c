@@ -381,6 +381,15 @@ uint32_t index_next_unit(const struct index *x, uint32_t unit)
     return unit == POOL_NONE ? POOL_NONE : index_unit(x, unit)->sibling;
 }
 
+bool index_is_open(const struct index *x, const struct mail *m, unsigned rcpt)
+{
+    for (uint32_t u = m->units; u != POOL_NONE; u = index_next_unit(x, u)) {
+        if (rcpts_has(&index_unit(x, u)->rcpts, m->rcpt_count, rcpt))
+            return true;
+    }
+    return false;
+}
+
 void index_add_rcpt(struct index *x, uint32_t mail, struct destination *d, unsigned rcpt,
                     uint16_t routing)
 {

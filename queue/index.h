@@ -157,6 +157,9 @@ void index_remove_unit(struct index *x, uint32_t unit);
          u != POOL_NONE; u = u##_next, u##_next = index_next_unit((x), u))
 uint32_t index_next_unit(const struct index *x, uint32_t unit); /* POOL_NONE after POOL_NONE */
 
+/* Whether the recipient is in one of the message's units. */
+bool index_is_open(const struct index *x, const struct mail *m, unsigned rcpt);
+
 /* At the end of the list, which it leaves if it was in another. */
 void index_set_deadline(struct index *x, uint32_t mail, enum deadline list);
 /* The same at its front: it is acted on first. */

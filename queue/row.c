@@ -245,22 +245,13 @@ static unsigned put_unit(struct queue *q, const struct unit *u, const struct env
     return left_out;
 }
 
-static bool is_open(const struct queue *q, const struct mail *m, unsigned rcpt)
-{
-    for (uint32_t u = m->units; u != POOL_NONE; u = index_next_unit(&q->index, u)) {
-        if (rcpts_has(&index_unit(&q->index, u)->rcpts, m->rcpt_count, rcpt))
-            return true;
-    }
-    return false;
-}
-
 static unsigned put_done(const struct queue *q, const struct mail *m, const struct envelope *e,
                          struct buf *out)
 {
     unsigned left_out = 0;
 
     for (unsigned i = 0; i < m->rcpt_count; i++) {
-        if (is_open(q, m, i))
+        if (index_is_open(&q->index, m, i))
             continue;
         if (buf_space(out) < RCPT_ROOM) {
             left_out++;

@@ -13,6 +13,9 @@ enum {
 int command_config_check(const char *path);
 int command_status(const struct settings *s, int argc, char **argv);
 int command_queue(const struct settings *s, int argc, char **argv);
+int command_cat(const struct settings *s, int argc, char **argv);
+int command_export(const struct settings *s, int argc, char **argv);
+int command_import(const struct settings *s, int argc, char **argv);
 
 /* Prints a mistake on standard error; EXIT_TROUBLE. */
 int trouble(const char *format, ...) PRINTF_LIKE(1, 2);

@@ -121,19 +121,37 @@ bool control_put(struct buf *request, const char *key, struct view value)
     return fits;
 }
 
+bool control_write(struct control *c, struct view bytes)
+{
+    while (bytes.len > 0) {
+        ssize_t n = write(c->fd, bytes.ptr, bytes.len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        bytes = view_from(bytes, (size_t)n);
+    }
+    return true;
+}
+
 int control_ask(struct control *c, struct view request, struct error *err)
 {
-    char *line = memory_copy(request); /* NUL-terminated: room for the line end */
-    size_t sent = 0;
-    ssize_t n = 0;
+    if (control_write(c, request) && control_write(c, VIEW("\n")))
+        return 0;
+    return error_set(err, -errno, "the queue does not listen: %s", strerror(errno));
+}
 
-    line[request.len] = '\n';
-    while (sent <= request.len && (n = write(c->fd, line + sent, request.len + 1 - sent)) > 0)
-        sent += (size_t)n;
-    free(line);
-    if (n < 0)
-        return error_set(err, -errno, "the queue does not listen: %s", strerror(errno));
-    return 0;
+/* More of what the queue says. */
+static bool hear(struct control *c)
+{
+    size_t room;
+    char *tail = buf_tail(&c->input, &room);
+    ssize_t n = room > 0 ? read(c->fd, tail, room) : 0;
+
+    if (n > 0)
+        buf_extend(&c->input, (size_t)n);
+    return n > 0;
 }
 
 bool control_read(struct control *c, struct view *line)
@@ -143,19 +161,25 @@ bool control_read(struct control *c, struct view *line)
     for (;;) {
         struct view have = buf_view(&c->input);
         size_t end = view_find(have, '\n');
-        size_t room;
-        char *tail;
-        ssize_t n;
 
         if (end < have.len) {
             *line = view_sub(have, 0, end);
             c->used = end + 1;
             return true;
         }
-        tail = buf_tail(&c->input, &room);
-        n = room > 0 ? read(c->fd, tail, room) : 0;
-        if (n <= 0)
+        if (!hear(c))
             return false;
-        buf_extend(&c->input, (size_t)n);
     }
+}
+
+bool control_read_bytes(struct control *c, uint64_t most, struct view *bytes)
+{
+    buf_consume(&c->input, c->used);
+    c->used = 0;
+    if (buf_len(&c->input) == 0 && !hear(c))
+        return false;
+    *bytes = buf_view(&c->input);
+    bytes->len = (size_t)MIN(most, (uint64_t)bytes->len);
+    c->used = bytes->len;
+    return true;
 }

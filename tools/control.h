@@ -1,5 +1,6 @@
-/* The other end of the control socket: requests as lines of words, answers as JSON lines. Speaks to the
- * running queue, or, when nothing runs, to a queue process that opens the spool for reading only. */
+/* The other end of the control socket: requests as lines of words, answers as JSON lines. Speaks to
+ * the running queue, or, when nothing runs, to a queue process that opens the spool for reading
+ * only. */
 #ifndef TOOLS_CONTROL_H
 #define TOOLS_CONTROL_H
 
@@ -27,5 +28,9 @@ bool control_put(struct buf *request, const char *key, struct view value) MUST_U
 int control_ask(struct control *c, struct view request, struct error *err) MUST_USE;
 /* The next line of the answer, valid until the next call; false when the connection ended. */
 bool control_read(struct control *c, struct view *line) MUST_USE;
+/* After a line: some of the bytes that follow it, at most `most`; likewise. */
+bool control_read_bytes(struct control *c, uint64_t most, struct view *bytes) MUST_USE;
+/* After a request that was answered so: the bytes that it announced. */
+bool control_write(struct control *c, struct view bytes) MUST_USE;
 
 #endif

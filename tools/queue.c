@@ -1,62 +1,9 @@
+#include "tools/call.h"
 #include "tools/commands.h"
-#include "tools/control.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { REQUEST_MAX = 65536 }; /* bytes: some thousand ids */
-
-/* What stands on the command line, as a request. */
-struct call {
-    const char *verb;
-    struct buf request;
-    bool json;
-    unsigned filters;
-};
-
-static bool add_filter(struct call *call, const char *key, struct view value)
-{
-    call->filters++;
-    return control_put(&call->request, key, value);
-}
-
-static int read_options(struct call *call, int argc, char **argv)
-{
-    static const struct option options[] = {
-        { "all", no_argument, NULL, 'a' },
-        { "sender", required_argument, NULL, 's' },
-        { "recipient", required_argument, NULL, 'r' },
-        { "domain", required_argument, NULL, 'd' },
-        { "state", required_argument, NULL, 't' },
-        { "json", no_argument, NULL, 'j' },
-        { NULL, 0, NULL, 0 },
-    };
-    static const char *const keys[256] = {
-        ['s'] = "sender",
-        ['r'] = "recipient",
-        ['d'] = "domain",
-        ['t'] = "state",
-    };
-    bool fits = true;
-    int option;
-
-    optind = 0;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (option == 'j')
-            call->json = true;
-        else if (option == 'a')
-            fits = fits && add_filter(call, "all", VIEW("1"));
-        else if (option > 0 && option < 256 && keys[option] != NULL)
-            fits = fits && add_filter(call, keys[option], view_of(optarg));
-        else
-            return EXIT_TROUBLE;
-    }
-    for (; optind < argc; optind++)
-        fits = fits && add_filter(call, "id", view_of(argv[optind]));
-    return fits ? 0 : trouble("too many ids for one call");
-}
 
 static void print_age(uint64_t seconds)
 {
@@ -193,7 +140,7 @@ static int finish(const struct call *call, const struct json_node *n)
 {
     unsigned long long matched = json_number(json_get(n, "matched"));
     struct view error = field(n, "error");
-    bool list = strcmp(call->verb, "list") == 0, show = strcmp(call->verb, "show") == 0;
+    bool list = strcmp(call->command, "list") == 0, show = strcmp(call->command, "show") == 0;
 
     if (error.len > 0)
         return trouble("%.*s", VIEW_ARG(error));
@@ -202,7 +149,7 @@ static int finish(const struct call *call, const struct json_node *n)
     else if (!call->json && list)
         printf("%llu message%s\n", matched, matched == 1 ? "" : "s");
     else if (!call->json && !show)
-        printf("%s: %llu message%s\n", call->verb, matched, matched == 1 ? "" : "s");
+        printf("%s: %llu message%s\n", call->command, matched, matched == 1 ? "" : "s");
     return matched > 0 || list ? EXIT_SUCCESS : EXIT_NONE_MATCHED;
 }
 
@@ -218,7 +165,7 @@ static int read_answer(const struct call *call, struct control *control)
 
         if (!last && call->json)
             printf("%.*s\n", VIEW_ARG(line));
-        else if (!last && strcmp(call->verb, "show") == 0)
+        else if (!last && strcmp(call->command, "show") == 0)
             print_message(n);
         else if (!last)
             print_row(n);
@@ -229,35 +176,45 @@ static int read_answer(const struct call *call, struct control *control)
     return trouble("the queue ended the conversation before its answer was complete");
 }
 
-int command_queue(const struct settings *s, int argc, char **argv)
+static int run_simple(const struct settings *s, int argc, char **argv)
 {
-    static const char *const verbs[] = { "list", "show", "retry", "hold", "release", "delete" };
-    static char room[REQUEST_MAX];
-    struct call call = { .verb = argv[0], .request = BUF_ON_ARRAY(room) };
+    static char room[CALL_REQUEST_MAX];
+    struct call call = { .command = argv[0], .request = BUF_ON_ARRAY(room) };
     struct control control;
-    struct error why;
-    bool known = false;
     int status;
 
-    for (size_t i = 0; i < COUNT_OF(verbs); i++)
-        known = known || strcmp(call.verb, verbs[i]) == 0;
-    if (!known)
-        return trouble("no such queue command: %s (list, show, retry, hold, release, delete)",
-                       call.verb);
-    buf_put(&call.request, view_of(call.verb));
-    status = read_options(&call, argc, argv);
+    buf_put(&call.request, view_of(call.command));
+    status = call_read(&call, argc, argv);
     if (status != 0)
         return status;
-    if (call.filters == 0 && strcmp(call.verb, "list") != 0)
+    if (call.filters == 0 && strcmp(call.command, "list") != 0)
         return trouble("%s which messages? An id, --all, --sender, --recipient, --domain or "
                        "--state",
-                       call.verb);
-    if (control_open(&control, s, &why) < 0)
-        return trouble("%s", why.text);
-    if (control_ask(&control, buf_view(&call.request), &why) < 0)
-        status = trouble("%s", why.text);
-    else
-        status = read_answer(&call, &control);
+                       call.command);
+    status = call_begin(&call, s, &control);
+    if (status != 0)
+        return status;
+    status = read_answer(&call, &control);
     control_close(&control);
     return status;
+}
+
+int command_queue(const struct settings *s, int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(const struct settings *s, int argc, char **argv);
+    } commands[] = {
+        { "list", run_simple }, { "show", run_simple },       { "retry", run_simple },
+        { "hold", run_simple }, { "release", run_simple },    { "delete", run_simple },
+        { "cat", command_cat }, { "export", command_export }, { "import", command_import },
+    };
+
+    for (size_t i = 0; i < COUNT_OF(commands); i++) {
+        if (strcmp(argv[0], commands[i].name) == 0)
+            return commands[i].run(s, argc, argv);
+    }
+    return trouble("no such queue command: %s (list, show, cat, retry, hold, release, delete, "
+                   "export, import)",
+                   argv[0]);
 }

@@ -16,11 +16,15 @@ static const char usage[] =
     "  status [--json]                what runs, and what is in the queue\n"
     "  queue list [FILTER] [--json]   the messages in the queue, and why they wait\n"
     "  queue show ID [--json]         everything about one message\n"
+    "  queue cat ID                   a message as it is sent\n"
     "  queue retry FILTER             try now\n"
     "  queue hold FILTER              do not try until released\n"
     "  queue release FILTER           end a hold\n"
     "  queue delete FILTER            forget, without a notice to the sender\n"
-    "FILTER: ID ..., --all, --sender ADDRESS, --recipient ADDRESS, --domain DOMAIN, --state STATE\n";
+    "  queue export FILTER DIR        write messages and their envelopes as files\n"
+    "  queue import DIR               take in what was exported\n"
+    "FILTER: ID ..., --all, --sender ADDRESS, --recipient ADDRESS, --domain DOMAIN, --state "
+    "STATE\n";
 
 int trouble(const char *format, ...)
 {

@@ -208,3 +208,113 @@ def test_odd_bytes_do_not_disturb_the_list(world):
     assert "\x1b" not in text
     assert json.dumps(rows)
     assert ids_of(world.queue("--sender", '"a b"@here.test')) == {rows[0]["id"]}
+
+
+def test_cat_gives_the_message_as_it_is_sent(world):
+    text = "Subject: odd\r\n\r\n.dot\r\n\r\nlast line \xe4\r\n".encode("latin-1")
+    big = b"Subject: big\r\n\r\n" + b"0123456789abcde\r\n" * 40000
+    sink = world.domain("busy.test", rcpt="451 4.2.0 come back later")
+    world.start_relay(retry=SLOW)
+    ids = {world.send("alice@here.test", "b@busy.test", content): content
+           for content in (text, big)}
+    world.wait_queue(lambda rows: len(rows) == 2 and all(r["attempts"] == 1 for r in rows))
+    running = {message: world.cat(message) for message in ids}
+    for message, content in ids.items():
+        assert running[message].startswith(b"Received: from client.test")
+        assert running[message].endswith(content)
+    for wrong in (("cat",), ("cat", *ids), ("cat", "--all")):
+        assert world.tern("queue", *wrong).returncode == 2
+    assert world.tern("queue", "cat", "00000000deadbeef").returncode == 1
+    world.stop_relay()
+    assert {message: world.cat(message) for message in ids} == running
+    world.start_relay()
+    sink.says.clear()
+    world.tern("queue", "retry", "--all")
+    sink.wait(2)
+    assert {m.content for m in sink.messages} == set(running.values())
+
+
+def test_a_stranger_may_not_read_messages(world, stuck):
+    if not namespace.is_root():
+        pytest.skip("needs root, to be somebody else")
+    tern = [str(world.build / "tools" / "tern"), "--config", str(world.config_path)]
+    done = world.run_as(33, tern + ["queue", "cat", stuck["busy"]])
+    assert done.returncode == 2 and "permitted" in done.stderr and done.stdout == ""
+
+
+def test_what_was_exported_can_be_imported(world):
+    big = b"Subject: big\r\n\r\n" + b"0123456789abcde\r\n" * 40000
+    sink = world.domain("busy.test", rcpt={"done@busy.test": "250 ok",
+                                           "late@busy.test": "451 4.2.0 come back later"})
+    world.start_relay(retry=SLOW)
+    both = world.send('"a%b"@here.test', ["done@busy.test", "late@busy.test"])
+    held = world.send("bob@here.test", "late@busy.test", big)
+    world.wait_queue(lambda rows: len(rows) == 2 and all(
+        r["attempts"] == 1 and r["state"] == "deferred" for r in rows))
+    sink.wait(1)
+    world.tern("queue", "hold", held)
+    content = {message: world.cat(message) for message in (both, held)}
+    folder = world.folder / "exported"
+    done = world.tern("queue", "export", "--all", str(folder))
+    assert done.returncode == 0 and "2 messages" in done.stdout, done.stderr
+    assert {f.name for f in folder.iterdir()} == {
+        m + ending for m in (both, held) for ending in (".eml", ".envelope")}
+    assert all((folder / f"{m}.eml").read_bytes() == content[m] for m in (both, held))
+    envelope = (folder / f"{both}.envelope").read_text().splitlines()
+    assert 'from="a%25b"@here.test' in envelope and "rcpt=late@busy.test" in envelope
+    assert "rcpt=done@busy.test" not in envelope
+    # Nothing is overwritten.
+    again = world.tern("queue", "export", both, str(folder))
+    assert again.returncode == 2 and "exists" in again.stderr
+    assert world.tern("queue", "delete", "--all").returncode == 0
+
+    done = world.tern("queue", "import", str(folder))
+    assert done.returncode == 0 and "2 messages" in done.stdout, done.stderr
+    new = dict(line.split() for line in done.stdout.splitlines() if "  " in line)
+    assert set(new) == {both, held} and not set(new.values()) & {both, held}
+    world.kill()  # what was said to be imported is durable
+    world.deaths_are_expected = True
+    sink.says.clear()
+    world.start_relay()
+    assert world.cat(new[held]) == content[held]
+    assert world.show(new[held])["state"] == "held"
+    world.tern("queue", "retry", new[both])
+    late = [m for m in sink.wait(2) if m.recipients == ["late@busy.test"]]
+    assert [m.content for m in late] == [content[both]] and late[0].sender == '"a%b"@here.test'
+    assert ids_of(world.queue()) == {new[held]}
+    # A second run finds nothing that is left to do.
+    assert world.tern("queue", "import", str(folder)).returncode == 1
+    world.stop_relay()
+    (folder / f"{both}.imported").rename(folder / f"{both}.envelope")
+    done = world.tern("queue", "import", str(folder))
+    assert done.returncode == 2 and "nothing runs" in done.stderr
+
+
+def test_export_works_when_nothing_runs(world, stuck):
+    world.stop_relay()
+    folder = world.folder / "exported"
+    assert world.tern("queue", "export", "--domain", "dead.test", str(folder)).returncode == 0
+    assert {f.stem for f in folder.iterdir()} == {stuck["dead"], stuck["both"]}
+    world.start_relay()
+
+
+def test_import_refuses_what_is_not_mail(world):
+    world.start_relay()
+    folder = world.folder / "odd"
+    folder.mkdir()
+    fine = "from=\nrcpt=alice@here.test\narrival=1\n"
+    for name, envelope, content in (
+            ("nul", fine, b"Subject: x\r\n\r\na\0b\r\n"), ("cr", fine, b"Subject: x\r\n\r\na\rb\r\n"),
+            ("empty", fine, b""), ("nobody", "from=\narrival=1\n", b"Subject: x\r\n"),
+            ("lines", "rcpt alice\n", b"Subject: x\r\n"), ("alone", fine, None),
+            ("unix", fine, b"Subject: unix\n\nr\xe9sum\xe9\n\nno line end")):
+        (folder / f"{name}.envelope").write_text(envelope)
+        if content is not None:
+            (folder / f"{name}.eml").write_bytes(content)
+    done = world.tern("queue", "import", str(folder))
+    assert done.returncode == 2 and "import: 1 message\n" in done.stdout
+    for name in ("nul", "cr", "empty", "nobody", "lines", "alone"):
+        assert f"/{name}: " in done.stderr
+    assert world.mailbox("alice").wait_message().endswith(
+        b"Subject: unix\n\nr\xe9sum\xe9\n\nno line end\n")
+    assert (folder / "unix.imported").exists() and (folder / "nul.envelope").exists()

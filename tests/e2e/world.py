@@ -375,6 +375,13 @@ class World:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
+    def cat(self, message):
+        command = [str(self.build / "tools" / "tern"), "--config", str(self.config_path)]
+        done = subprocess.run(namespace.without_capabilities() + command + ["queue", "cat", message],
+                              capture_output=True, timeout=PATIENCE_S)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def status(self):
         done = self.tern("status", "--json")
         assert done.returncode == 0, done.stderr
