@@ -201,15 +201,27 @@ static void complete_reload(struct master *m)
     drop_unused_generations(m);
 }
 
-/* What belongs to the life of the running master cannot change with a reload. */
+/* What belongs to the life of the running master, or queue, cannot change with a reload: smtpd would
+ * send messages of a size that the queue has no room for. */
 static int check_unchanged(const struct settings *now, const struct settings *next,
                            struct error *err)
 {
-    if (!view_equal(now->spool.path, next->spool.path))
-        return error_set(err, -EINVAL, "spool.path cannot change while Tern runs: restart it");
+    const struct spool_settings *a = &now->spool, *b = &next->spool;
+    const char *changed = NULL;
+
     if (!view_equal(now->control, next->control))
-        return error_set(err, -EINVAL, "control cannot change while Tern runs: restart it");
-    return 0;
+        changed = "control";
+    else if (!view_equal(a->path, b->path))
+        changed = "spool.path";
+    else if (a->segment_bytes != b->segment_bytes)
+        changed = "spool.segment";
+    else if (a->big_body_bytes != b->big_body_bytes)
+        changed = "spool.big-body";
+    else if (a->reserve_bytes != b->reserve_bytes)
+        changed = "spool.reserve";
+    if (changed == NULL)
+        return 0;
+    return error_set(err, -EINVAL, "%s cannot change while Tern runs: restart it", changed);
 }
 
 static void begin_reload(struct master *m)

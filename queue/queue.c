@@ -596,12 +596,6 @@ static void free_settings(struct queue_settings *s)
 
 void queue_reload(struct queue *q, struct queue_settings *next)
 {
-    const struct spool_settings *now = &q->settings->spool, *new = &next->settings.spool;
-
-    if (!view_equal(now->path, new->path) || now->segment_bytes != new->segment_bytes ||
-        now->big_body_bytes != new->big_body_bytes || now->reserve_bytes != new->reserve_bytes)
-        log_warn("restart_needed", LOG_STRING("setting", "spool"),
-                 LOG_STRING("reason", "path, segment, big-body and reserve change with a restart"));
     q->settings = &next->settings;
     free_settings(q->replaced);
     q->replaced = next;

@@ -163,7 +163,7 @@ def test_a_broken_configuration_changes_nothing_and_the_status_says_so(world):
     assert world.status()["settings"]["reload_ok"] is True
 
 
-@pytest.mark.parametrize("change", ["port", "key", "spool"])
+@pytest.mark.parametrize("change", ["port", "key", "spool", "sizes"])
 def test_a_reload_that_cannot_be_done_changes_nothing(world, change):
     world.start_relay()
     if change == "port":
@@ -171,11 +171,13 @@ def test_a_reload_that_cannot_be_done_changes_nothing(world, change):
         world.configure(listen=world.settings["listen"] + [{"address": "127.0.0.1:2626"}])
     elif change == "key":
         world.configure(tls={"key": str(world.folder / "missing.key")})
+    elif change == "sizes":
+        world.configure(spool={"segment": "64M", "big-body": "16M"})
     else:
         world.configure(spool={"path": str(world.folder / "other")})
     world.reload()
     assert world.log.wait("reload_failed")["reason"]
-    world.send("a@here.test", "alice@here.test")
+    world.send("a@here.test", "alice@here.test", b"Subject: x\r\n\r\n" + 75000 * (70 * b"x" + b"\r\n"))
     world.mailbox("alice").wait_message()
 
 
