@@ -212,6 +212,17 @@ static void on_free(struct deferred *d)
     free(container_of(d, struct worker, free_later));
 }
 
+/* Once is bad luck, and the next worker gets it at once. A message that ends its worker again may
+ * well be the cause: it waits, so that the others get through. */
+static void blame(struct queue *q, struct job *job)
+{
+    struct mail *m = index_mail(&q->index, job->mail);
+
+    if (m->flags & MAIL_JOB_LOST)
+        result_lost(q, job);
+    m->flags |= MAIL_JOB_LOST;
+}
+
 static void lose_jobs(struct worker *w)
 {
     list_each_safe (it, &w->jobs) {
@@ -220,6 +231,7 @@ static void lose_jobs(struct worker *w)
         log_warn("job_lost", LOG_ID("message", job->message),
                  LOG_VIEW("destination", job->destination->hop.name),
                  LOG_U64("recipients", job->open));
+        blame(w->owner->queue, job);
         end_job(w->owner, job);
     }
 }

@@ -48,6 +48,7 @@ enum {
     MAIL_DELETED = 16,    /* goes when its last unit comes back */
     MAIL_RESTORED = 32,   /* from before the start */
     MAIL_DAMAGED = 64,    /* cannot be read back: held */
+    MAIL_JOB_LOST = 128,  /* a worker ended while it had it */
 };
 
 /* Messages by deadline. Each list is in order of arrival: its first one is the next to act on. */

@@ -84,6 +84,25 @@ bool result_hear(struct queue *q, struct job *job, const struct message_rcpt_res
     return line != NULL && take_line(q, job, line, v);
 }
 
+void result_lost(struct queue *q, struct job *job)
+{
+    const struct outcome o = {
+        .class = OUTCOME_DEFERRED,
+        .scope = SCOPE_MESSAGE,
+        .enhanced = { 4, 3, 0 },
+        .text = VIEW("the process that delivered it ended, not for the first time"),
+    };
+    char room[512];
+    struct buf encoded = BUF_ON_ARRAY(room);
+    struct message_rcpt_result r = { .rcpt = JOB_ALL_RCPTS };
+
+    if (job->open == 0 || !outcome_encode(&o, &encoded))
+        return;
+    r.outcome = buf_view(&encoded);
+    if (!result_hear(q, job, &r))
+        return; /* no room for it in the job: due again at once, as after the first time */
+}
+
 /* ---- settling ---- */
 
 /* Recipients of a job that share a fate. */

@@ -470,6 +470,21 @@ static void gives_a_lost_job_to_the_next_worker(void **state)
     assert_int_equal(count_mails(), 0);
 }
 
+static void defers_what_ends_its_worker_twice(void **state)
+{
+    (void)state;
+    world_accept("a@here.test", "b@x.test", body);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(world.job_count, i + 1);
+        world_lose_worker(world_job((unsigned)i)->worker);
+        world_add_worker(DELIVERY, 0);
+        world_run();
+    }
+    assert_int_equal(world.job_count, 2);
+    assert_int_equal(memory_store.settled[STORE_DEFERRED], 1);
+    assert_int_equal(count_mails(), 1);
+}
+
 static void moves_to_the_new_workers_with_the_reload(void **state)
 {
     struct world_worker *old = &world.workers[0], *new;
@@ -543,11 +558,13 @@ static void closes_the_channel_of_a_worker_that_talks_nonsense(void **state)
         struct world_worker *w = i == 0 ? &world.workers[0] : world_add_worker(DELIVERY, 0);
         struct message_job_end end = { cases[i].job_more };
         struct message_rcpt_result result = { .job = cases[i].job_more };
-        unsigned jobs = world.job_count;
+        unsigned jobs;
 
-        if (i == 0)
-            world_accept("a@here.test", "b@x.test", body);
         world_run();
+        if (i > 0) /* what the one before lost */
+            deliver(world_job(world.job_count - 1));
+        jobs = world.job_count;
+        world_accept("a@here.test", "b@x.test", body);
         assert_int_equal(world.job_count, jobs + 1);
         end.job += world_job(jobs)->start.job;
         result.job += world_job(jobs)->start.job;
@@ -561,7 +578,7 @@ static void closes_the_channel_of_a_worker_that_talks_nonsense(void **state)
     }
     world_add_worker(DELIVERY, 0);
     world_run();
-    deliver(world_job(4));
+    deliver(world_job(world.job_count - 1));
     assert_int_equal(count_mails(), 0);
 }
 
@@ -830,6 +847,7 @@ int main(void)
         IN_WORLD(limits_what_runs_to_a_destination),
         IN_WORLD(starts_no_more_than_a_worker_takes),
         IN_WORLD(gives_a_lost_job_to_the_next_worker),
+        IN_WORLD(defers_what_ends_its_worker_twice),
         IN_WORLD(moves_to_the_new_workers_with_the_reload),
         IN_WORLD(routes_again_after_a_reload),
         IN_WORLD(tries_destinations_in_trouble_again_after_a_reload),
