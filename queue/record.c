@@ -345,7 +345,7 @@ static const char description[] =
     "of the nonce (lowest first); the crc in the line of an M is one of the body alone.\n"
     "This prints every message that is in the file, finished or not:\n"
     "\n"
-    "    import sys\n"
+    "    import os, sys\n"
     "    data = open(sys.argv[1], 'rb').read()\n"
     "    at = 8192\n"
     "    while at < len(data):\n"
@@ -360,6 +360,11 @@ static const char description[] =
     "            print('\\n----', word[2].decode())\n"
     "            sys.stdout.flush()\n"
     "            sys.stdout.buffer.write(data[at + 64:at + 64 + meta + body])\n"
+    "            for w in data[at + 64:at + 64 + meta].split(b'\\n')[0].decode().split():\n"
+    "                name = os.path.join(sys.argv[1], '../../big', w[5:7], w[5:] + '.eml')\n"
+    "                name = os.path.normpath(name)\n"
+    "                if w.startswith('file=') and os.path.exists(name):\n"
+    "                    sys.stdout.buffer.write(open(name, 'rb').read())\n"
     "        at += (64 + meta + body + 63) // 64 * 64\n";
 
 static_assert(sizeof(description) + 512 < RECORD_HEAD_COPY, "the words must fit the first block");
