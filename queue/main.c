@@ -3,6 +3,7 @@
 #include "common/memory.h"
 #include "io/log.h"
 #include "ipc/role.h"
+#include "queue/check.h"
 #include "queue/control.h"
 #include "queue/dispatch.h"
 #include "queue/intake.h"
@@ -177,14 +178,30 @@ static int run_offline(const char *path)
     return err < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* Also while a queue runs in it. The exit status is the result. */
+static int run_check(const char *path, bool json)
+{
+    struct error why = { "" };
+    enum check_result result = CHECK_FAILED;
+
+    log_open("queue", LOG_FORMAT_TEXT, LOG_LEVEL_WARNING);
+    if (enter_spool(path, &why) == 0)
+        result = check_spool(STDOUT_FILENO, json, &why);
+    if (result == CHECK_FAILED)
+        fail(&why);
+    return (int)result;
+}
+
 int main(int argc, char **argv)
 {
     umask(077);
     if (argc == 3 && strcmp(argv[1], "--offline") == 0)
         return run_offline(argv[2]);
+    if (argc == 3 && (strcmp(argv[1], "--check") == 0 || strcmp(argv[1], "--check-json") == 0))
+        return run_check(argv[2], strcmp(argv[1], "--check-json") == 0);
     if (argc > 1) {
-        fputs("usage: tern-queue [--offline SPOOL]\n"
-              "Started by tern-master; with --offline by tern.\n",
+        fputs("usage: tern-queue [--offline | --check | --check-json SPOOL]\n"
+              "Started by tern-master; with an option by tern.\n",
               stderr);
         return EXIT_FAILURE;
     }

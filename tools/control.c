@@ -55,18 +55,30 @@ static void find_queue(char path[PATH_MAX])
     snprintf(path, PATH_MAX, "%s/tern-queue", TERN_LIBEXEC);
 }
 
+int control_become_queue(char **argv)
+{
+    static char name[] = "tern-queue";
+    char executable[PATH_MAX];
+    int code;
+
+    argv[0] = name;
+    find_queue(executable);
+    execv(executable, argv);
+    code = errno;
+    fprintf(stderr, "tern: %s cannot be run: %s\n", executable, strerror(code));
+    return -code;
+}
+
 static int start_offline(struct control *c, const struct settings *s, struct error *err)
 {
-    char executable[PATH_MAX];
-    char name[] = "tern-queue", option[] = "--offline";
-    char *argv[] = { name, option, NULL, NULL };
+    char option[] = "--offline";
+    char *argv[] = { NULL, option, NULL, NULL };
     char *spool;
     int fds[2];
 
     if (s->spool.path.len == 0)
         return error_set(err, -EINVAL, "nothing runs, and the configuration has mistakes");
     argv[2] = spool = memory_copy(s->spool.path);
-    find_queue(executable);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
         free(spool);
         return error_set(err, -errno, "no socket pair: %s", strerror(errno));
@@ -74,8 +86,7 @@ static int start_offline(struct control *c, const struct settings *s, struct err
     c->offline = fork();
     if (c->offline == 0) {
         dup2(fds[1], STDIN_FILENO);
-        execv(executable, argv);
-        fprintf(stderr, "tern: %s cannot be run: %s\n", executable, strerror(errno));
+        control_become_queue(argv);
         _exit(127);
     }
     free(spool);

@@ -22,6 +22,10 @@ struct control {
 int control_open(struct control *c, const struct settings *s, struct error *err) MUST_USE;
 void control_close(struct control *c);
 
+/* Becomes the queue's program with these words (argv[0] is set; NULL at the end). Returns only when
+ * that fails: the negative errno. */
+int control_become_queue(char **argv);
+
 /* Adds " key=value" to a request, the value escaped as the queue wants it. */
 bool control_put(struct buf *request, const char *key, struct view value) MUST_USE;
 /* Sends one request line (without its LF). */

@@ -1,0 +1,135 @@
+"""The spool as an administrator sees it when something is wrong with the disk, or with Tern."""
+import json
+import random
+import subprocess
+import sys
+
+import pytest
+
+SLOW = {"first": "1h", "longest": "4h", "jitter": 0}
+BIG = b"Subject: big\r\n\r\n" + b"0123456789abcde\r\n" * 40000
+
+
+@pytest.fixture
+def filled(world):
+    """Messages that wait; content by id. The last one is large."""
+    world.domain("busy.test", rcpt="451 4.2.0 come back later")
+    world.start_relay(retry=SLOW)
+    ids = [world.send("alice@here.test", "b@busy.test", content) for content in
+           [b"Subject: %d\r\n\r\n" % i + b"x" * 70 * i + b"\r\n" for i in range(20)] + [BIG]]
+    world.wait_queue(lambda rows: len(rows) == len(ids)
+                     and all(r["state"] in ("deferred", "waiting") for r in rows))
+    return {message: world.cat(message) for message in ids}
+
+
+def check(world):
+    """Exit status, findings, numbers."""
+    done = world.tern("spool", "check", "--json")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert lines and lines[-1].pop("end"), done.stderr
+    return done.returncode, lines[:-1], lines[-1]
+
+
+def segments(world):
+    return sorted((world.spool / "log").glob("*.seg"))
+
+
+def overwrite(path, offset, content):
+    with open(path, "r+b") as f:
+        f.seek(offset)
+        f.write(content)
+
+
+def test_a_sound_spool_is_said_to_be_sound(world, filled):
+    status, findings, numbers = check(world)
+    assert (status, findings, numbers["damaged"]) == (0, [], 0)
+    assert numbers["unfinished"] == len(filled) and numbers["large_bodies"] == 1
+    world.tern("queue", "delete", *list(filled)[:5])
+    assert check(world)[2]["unfinished"] == len(filled) - 5
+    text = world.tern("spool", "check")
+    assert text.returncode == 0 and "damaged 0" in text.stdout
+    world.stop_relay()
+    assert check(world)[0] == 0
+    for wrong in (("spool",), ("spool", "mend"), ("spool", "check", "all")):
+        assert world.tern(*wrong).returncode == 2
+    world.start_relay()
+
+
+def test_a_spool_that_is_busy_is_not_said_to_be_damaged(world):
+    world.start_relay()
+    with world.connect() as c:
+        c.hello()
+        for i in range(300):
+            c.begin("a@here.test", "alice@here.test")
+            c.send(b"Subject: x\r\n\r\n" + b"x" * 70 + b"\r\n.\r\n")
+            assert c.reply().startswith("250")
+            if i % 30 == 0:
+                assert check(world)[:2] == (0, [])
+
+
+def test_damage_is_found_with_its_place(world, filled):
+    world.stop_relay()
+    log, = segments(world)
+    content = log.read_bytes()
+    body, header, meta = list(filled)[3:6]
+    at = {message: content.index(b"TERN1 M " + message.encode()) for message in (body, header, meta)}
+    overwrite(log, content.index(filled[body][-40:], at[body]), b"\xff")
+    overwrite(log, at[header] + 5, b"\xff")
+    overwrite(log, at[meta] + 70, b"\xff")
+    big, = (world.spool / "big").glob("*/*.eml")
+    overwrite(big, 100000, b"\xff")
+    status, findings, numbers = check(world)
+    places = {(f["file"], f["offset"]): f for f in findings}
+    body_file = f"big/{big.parent.name}/{big.name}"
+    # Two neighbours without a whole header are one place.
+    assert status == 1 and set(places) == {("log/" + log.name, at[body]),
+                                           ("log/" + log.name, at[header]), (body_file, 0)}
+    assert numbers["damaged"] == 3
+    assert places["log/" + log.name, at[body]]["message"] == body
+    assert places[body_file, 0]["message"] == list(filled)[-1]
+    assert "checksum" in places[body_file, 0]["what"]
+    text = world.tern("spool", "check")
+    assert text.returncode == 1 and f"{log.name}: offset {at[body]}, " in text.stdout
+    big.unlink()
+    assert any("not there" in f["what"] for f in check(world)[1])
+
+
+def test_any_damaged_sector_is_found(world, filled):
+    world.stop_relay()
+    log, = segments(world)
+    sound = log.read_bytes()
+    end = sound.rindex(b"TERN1 ")
+    chance = random.Random(5)
+    for _ in range(20):
+        at = chance.randrange(0, end // 512) * 512
+        if not sound[at:at + 512].strip(b"\0") or 4096 - 512 > at >= 512:
+            continue  # nothing is there, or words alone
+        overwrite(log, at, chance.randbytes(512))
+        status, findings, _ = check(world)
+        assert status == 1 and findings, at
+        overwrite(log, at, sound[at:at + 512])
+    assert check(world)[0] == 0
+
+
+def test_the_words_in_a_segment_are_enough_to_rescue_mail(world, filled):
+    world.kill()
+    world.deaths_are_expected = True
+    rescued = b""
+    for log in segments(world):
+        words = log.read_bytes()[:4096].split(b"\0")
+        program = next(w for w in words if b"import os, sys" in w).decode()
+        lines = program[program.index("    import os, sys"):].splitlines()
+        assert all(line.startswith("    ") for line in lines)
+        script = world.folder / "rescue.py"
+        script.write_text("".join(line[4:] + "\n" for line in lines))
+        rescued += subprocess.run([sys.executable, str(script), str(log)], check=True,
+                                  capture_output=True).stdout
+    parts = {}
+    for part in rescued.split(b"\n---- ")[1:]:
+        message, _, rest = part.partition(b"\n")
+        parts[message.decode()] = rest
+    assert set(parts) == set(filled)
+    for message, content in filled.items():
+        envelope = parts[message][:-len(content)]
+        assert parts[message].endswith(content) and b"\nrcpt=b@busy.test\n" in envelope
+    world.start_relay()
