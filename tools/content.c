@@ -46,14 +46,17 @@ static void fail(struct receiver *r, const char *why)
 
 /* ---- bytes ---- */
 
-/* No mail moves the cursor of a terminal. */
-static bool put_safe(FILE *out, struct view bytes)
+/* No mail moves the cursor of a terminal. U+0080 to U+009F, C2 80 to C2 9F, are control characters
+ * too; *last is the byte before these. */
+static bool put_safe(FILE *out, struct view bytes, unsigned char *last)
 {
     for (size_t i = 0; i < bytes.len; i++) {
-        char c = bytes.ptr[i];
-        bool harmless = (unsigned char)c >= ' ' ? c != 0x7f : c == '\n' || c == '\t' || c == '\r';
+        unsigned char b = (unsigned char)bytes.ptr[i];
+        bool blank = b == '\n' || b == '\t' || b == '\r';
+        bool control = (b < ' ' && !blank) || b == 0x7f || (*last == 0xc2 && b < 0xa0);
 
-        if (putc(harmless ? c : '?', out) == EOF)
+        *last = b;
+        if (putc(control ? '?' : b, out) == EOF)
             return false;
     }
     return true;
@@ -79,6 +82,7 @@ static const char *read_body(const struct receiver *r, struct control *c, FILE *
 {
     bool safe = isatty(fileno(out));
     bool written = true;
+    unsigned char last = 0;
     uint64_t left = r->body_bytes;
     uint32_t crc = 0;
     struct view bytes;
@@ -88,7 +92,8 @@ static const char *read_body(const struct receiver *r, struct control *c, FILE *
             return "the queue could not read it to its end";
         crc = crc32c(crc, bytes);
         if (written)
-            written = safe ? put_safe(out, bytes) : fwrite(bytes.ptr, bytes.len, 1, out) == 1;
+            written =
+                safe ? put_safe(out, bytes, &last) : fwrite(bytes.ptr, bytes.len, 1, out) == 1;
         left -= bytes.len;
     }
     if (crc != r->crc)

@@ -1,6 +1,9 @@
 """The queue as an administrator sees it, and what she does with it."""
 import json
+import os
+import pty
 import re
+import subprocess
 
 import pytest
 
@@ -232,6 +235,19 @@ def test_cat_gives_the_message_as_it_is_sent(world):
     world.tern("queue", "retry", "--all")
     sink.wait(2)
     assert {m.content for m in sink.messages} == set(running.values())
+
+
+def test_cat_does_not_disturb_a_terminal(world):
+    world.domain("busy.test", rcpt="451 4.2.0 come back later")
+    world.start_relay(retry=SLOW)
+    message = world.send("a@here.test", "b@busy.test", b"\x1b[2J \xc2\x9b2J caf\xc3\xa9\r\n")
+    mine, its = pty.openpty()
+    subprocess.run([str(world.build / "tools" / "tern"), "--config", str(world.config_path), "queue",
+                    "cat", message], stdout=its, check=True)
+    shown = os.read(mine, 65536)
+    os.close(mine)
+    os.close(its)
+    assert b"?[2J \xc2?2J caf\xc3\xa9" in shown and b"\x1b" not in shown
 
 
 def test_a_stranger_may_not_read_messages(world, stuck):
