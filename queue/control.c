@@ -353,7 +353,7 @@ static const char *read_request(struct client *c)
 
         if (!unescape(c->request + (word.ptr - c->request), word.len, &value) ||
             !add_condition(&c->filter, key, value))
-            return "a condition that is not understood: all, id, sender, recipient, domain, state";
+            return "a filter is not understood; an id has sixteen hexadecimal digits";
     }
     if (verbs[c->verb].needs_filter && !c->filter.any)
         return "which messages?";

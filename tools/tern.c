@@ -62,7 +62,7 @@ int command_config_check(const char *path)
     settings_read(&s, c);
     mistakes = config_error_count(c);
     words = config_errors(c);
-    fwrite(words.ptr, 1, words.len, stderr);
+    fprintf(stderr, "%.*s", VIEW_ARG(words));
     if (mistakes == 0)
         printf("%s: ok: %.*s, %zu listener%s, %zu domain%s, %zu mailbox%s, %zu route%s\n", path,
                VIEW_ARG(s.hostname), s.listener_count, s.listener_count == 1 ? "" : "s",
@@ -96,7 +96,7 @@ static int run(const char *path, int argc, char **argv)
     if (config_error_count(c) > 0) {
         struct view words = config_errors(c);
 
-        fwrite(words.ptr, 1, words.len, stderr);
+        fprintf(stderr, "%.*s", VIEW_ARG(words));
         s.spool.path = VIEW_EMPTY;
     }
     if (strcmp(argv[0], "status") == 0) {

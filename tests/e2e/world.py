@@ -247,6 +247,8 @@ class World:
         assert status == 0, f"tern-master ended with {status} after SIGTERM\n{self.log.text()}"
         for event in ("peer_broke_the_rules", "commit_invalid", "loop_failed", "message_damaged"):
             assert not self.log.has(event), self.log.find(event)
+        for sign in ("runtime error:", "AddressSanitizer"):
+            assert sign not in self.log.text(), self.log.text()
         if not self.deaths_are_expected:
             assert not self.log.has("process_died"), self.log.text()
         for sink in self.sinks:
