@@ -13,7 +13,6 @@
 enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, PROCESS_KINDS };
 #define FROM(process) (1u << (process))
 #define WORKER        (FROM(DELIVERY) | FROM(LOCAL))
-#define ASKER         (FROM(SMTPD) | FROM(DELIVERY))
 #define CHILD         (FROM(SMTPD) | FROM(QUEUE) | FROM(DELIVERY) | FROM(DNS) | FROM(LOCAL))
 
 /* clang-format off */
@@ -38,8 +37,8 @@ enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, PROCESS_KINDS };
     M(JOB_CANCEL,       job_cancel,      FROM(QUEUE),    WORKER)       /* not wanted any more, if not begun */ \
     M(RCPT_RESULT,      rcpt_result,     WORKER,         FROM(QUEUE))  /* what became of one, or of all */ \
     M(JOB_END,          job_end,         WORKER,         FROM(QUEUE))  /* every recipient has its result */ \
-    M(DNS_ASK,          dns_ask,         ASKER,          FROM(DNS))    /* a route, addresses, a name */ \
-    M(DNS_ANSWER,       dns_answer,      FROM(DNS),      ASKER)
+    M(DNS_ASK,          dns_ask,         FROM(DELIVERY), FROM(DNS))    /* a route, or addresses */ \
+    M(DNS_ANSWER,       dns_answer,      FROM(DNS),      FROM(DELIVERY))
 /* clang-format on */
 
 enum message {
@@ -192,7 +191,7 @@ struct message_job_end {
 bool job_rcpts_put(struct buf *out, const struct job_rcpt *r) MUST_USE;
 bool job_rcpts_take(struct view *rest, struct job_rcpt *out) MUST_USE;
 
-/* ---- smtpd, delivery and dns ---- */
+/* ---- delivery and dns ---- */
 
 enum dns_question {
     DNS_ROUTE,     /* domain -> mail hosts by preference, equal ones shuffled (RFC 5321, 5.1) */

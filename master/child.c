@@ -69,14 +69,14 @@ static void grant(struct child *c, enum grant_kind kind, uint32_t index, enum pr
         peer_send_grant(&c->peer, &m, fd);
 }
 
-/* Who has a channel to whom: the queue talks to those that bring and take mail, dns to those that ask;
- * both only within a generation, but for the queue, which outlives them. */
+/* Who has a channel to whom: the queue talks to those that bring and take mail, dns to those that ask
+ * it. dns belongs to a generation; the queue outlives them all. */
 static bool talks_to(const struct child *a, const struct child *b)
 {
     if (a->kind == QUEUE)
         return b->kind == SMTPD || b->kind == DELIVERY || b->kind == LOCAL;
     if (a->kind == DNS)
-        return (b->kind == SMTPD || b->kind == DELIVERY) && a->generation == b->generation;
+        return b->kind == DELIVERY && a->generation == b->generation;
     return false;
 }
 
