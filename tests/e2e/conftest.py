@@ -50,7 +50,8 @@ def certificates():
 @pytest.fixture
 def world(request, certificates):
     if not namespace.is_inside():
-        pytest.skip(namespace.WHY_NOT)
+        # Nothing that matters is skipped where the tests have to prove something.
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(namespace.WHY_NOT)
     if not (BUILD / "master" / "tern-master").exists():
         pytest.fail(f"{BUILD} has no tern-master: build first, or set TERN_BUILD")
     folder = Path(tempfile.mkdtemp(prefix="tern-e2e-"))
