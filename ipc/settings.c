@@ -143,6 +143,10 @@ static const struct config_item spool_items[] = {
           "with less free space new mail is refused for the time being"),
     SPOOL("cache",    cache_bytes,    0,       64 * GIB, "64M",
           "memory for messages that are about to be delivered"),
+    SPOOL("trash",    trash_bytes,    0,       1024 * GIB, "1G",
+          "deleted messages that can be brought back; beyond it the oldest go"),
+    NUMBER("trash-time", SECONDS, struct spool_settings, trash_ms, 0, 365 * DAY_MS, "1d",
+           "how long they can be"),
 };
 
 #define DNS(key, kind, field, low, high, value, text) \

@@ -102,6 +102,8 @@ struct settings {
         uint64_t big_body_bytes;  /* 256K: larger bodies are files of their own */
         uint64_t reserve_bytes;   /* 512M: with less free, new mail is answered 452 */
         uint64_t cache_bytes;     /* 64M: fresh small bodies kept in memory */
+        uint64_t trash_bytes;     /* 1G: of bodies of deleted messages */
+        uint64_t trash_ms;        /* 1d */
     } spool;
     struct dns_settings {
         struct net_address *servers; /* default: those of the system's resolver configuration */

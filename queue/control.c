@@ -31,7 +31,8 @@ enum verb {
     VERB_RETRY,
     VERB_HOLD,
     VERB_RELEASE,
-    VERB_DELETE
+    VERB_DELETE,
+    VERB_UNDELETE
 };
 
 /* clang-format off */
@@ -51,6 +52,7 @@ static const struct {
     [VERB_HOLD]    = { "hold",    true,   false,  true },
     [VERB_RELEASE] = { "release", true,   false,  true },
     [VERB_DELETE]  = { "delete",  true,   false,  true },
+    [VERB_UNDELETE] = { "undelete", true, false,  true },
 };
 /* clang-format on */
 
@@ -409,7 +411,13 @@ static void act(struct client *c, uint32_t mail, const struct envelope *e)
         queue_release(q, mail, who);
         break;
     case VERB_DELETE:
-        queue_delete(q, mail, who);
+        if (queue_in_trash(index_mail(&q->index, mail)))
+            queue_purge(q, mail);
+        else
+            queue_delete(q, mail, who);
+        break;
+    case VERB_UNDELETE:
+        queue_undelete(q, mail, who);
         break;
     case VERB_STATUS:
     case VERB_PUT:
@@ -436,13 +444,26 @@ static void answer_unread(struct client *c, uint32_t mail)
                    m->id, row_state_name(row_state(q, m)), m->body_bytes);
 }
 
+/* What was deleted is there only for who looks for it. */
+static bool is_meant(const struct client *c, const struct mail *m)
+{
+    const struct filter *f = &c->filter;
+    bool running = c->control->queue->dispatch != NULL;
+    bool looked_for = c->verb == VERB_UNDELETE || (f->by_state && f->state == MAIL_IS_DELETED) ||
+                      (f->id_count > 0 && !verbs[c->verb].changes);
+
+    if ((m->flags & MAIL_DELETED) == 0)
+        return c->verb != VERB_UNDELETE;
+    return looked_for && (!running || queue_in_trash(m));
+}
+
 static void consider(struct client *c, uint32_t mail)
 {
     struct queue *q = c->control->queue;
     const struct mail *m = index_mail(&q->index, mail);
     struct content content;
 
-    if (m->id == 0 || m->units == POOL_NONE || (m->flags & MAIL_DELETED) != 0 ||
+    if (m->id == 0 || m->units == POOL_NONE || !is_meant(c, m) ||
         (c->filter.by_state && row_state(q, m) != c->filter.state))
         return;
     if (content_open(q, m, false, &content) < 0) {

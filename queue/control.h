@@ -3,13 +3,14 @@
  * with {"end":true,"matched":N} or {"error":"..."}.
  *
  *   status
- *   list | show | retry | hold | release | delete   and which messages: all, id=, sender=,
+ *   list | show | retry | hold | release | delete | undelete
+ *                                                   and which messages: all, id=, sender=,
  *                                                   recipient=, domain= (of a recipient), state=
  *
  *   get                      which messages, as above; the messages themselves, queue/parcel.h
  *   put envelope=N size=N crc=HEX [hold=1]
- *                            is answered by {"ready":true}; then so many bytes of an envelope and of
- *                            a body follow, and the answer has the new message's id: it is durable
+ *                            is answered by {"ready":true}; then so many bytes of an envelope and
+ * of a body follow, and the answer has the new message's id: it is durable
  *
  * Several conditions must all hold; several id= are any of them. Only root and the queue's own
  * user may change anything, or see what is in messages. */

@@ -45,7 +45,7 @@ enum {
     MAIL_NOTICED = 2,     /* its sender knows of the delay */
     MAIL_NULL_SENDER = 4, /* nobody to tell */
     MAIL_OVERDUE = 8,     /* its lifetime is over: the next deferral is the last */
-    MAIL_DELETED = 16,    /* goes when its last unit comes back */
+    MAIL_DELETED = 16,    /* in the trash (DEADLINE_TRASH), or goes when its last unit comes back */
     MAIL_RESTORED = 32,   /* from before the start */
     MAIL_DAMAGED = 64,    /* cannot be read back: held */
     MAIL_JOB_LOST = 128,  /* a worker ended while it had it */
@@ -57,6 +57,7 @@ enum deadline {
     DEADLINE_NOTICE,  /* then DEADLINE_NOTICED */
     DEADLINE_NOTICED, /* expiry */
     DEADLINE_EXPIRY,  /* expiry; never a notice of delay */
+    DEADLINE_TRASH,   /* the end of a deleted message; arrival_s is when it was deleted */
     DEADLINES
 };
 

@@ -120,11 +120,11 @@ static void give_back(struct queue *q, const uint32_t *units, size_t count)
     for (size_t i = 0; i < count; i++) {
         const struct unit *u = index_unit(&q->index, units[i]);
 
-        unsigned flags = index_mail(&q->index, u->mail)->flags;
+        const struct mail *m = index_mail(&q->index, u->mail);
 
-        if (flags & MAIL_DELETED)
+        if ((m->flags & MAIL_DELETED) && !queue_in_trash(m))
             queue_remove_unit(q, units[i]);
-        else if (flags & MAIL_HELD)
+        else if (m->flags & MAIL_HELD)
             index_park(&q->index, units[i]);
         else
             index_time(&q->index, units[i], due);
@@ -147,8 +147,7 @@ static void on_failed(struct notice *n, enum spool_trouble trouble)
 
     log_warn("notice_failed", LOG_ID("message", n->commit.about),
              LOG_U64("trouble", (uint64_t)trouble));
-    if (n->delay && mail != POOL_NONE &&
-        (index_mail(&q->index, mail)->flags & MAIL_DELETED) == 0) {
+    if (n->delay && mail != POOL_NONE && (index_mail(&q->index, mail)->flags & MAIL_DELETED) == 0) {
         index_mail(&q->index, mail)->flags &= (uint8_t)~MAIL_NOTICED;
         q->notice_pause_ms = queue_now_ms(q) + NOTICE_PAUSE_MS;
         index_set_deadline_first(&q->index, mail, DEADLINE_NOTICE);

@@ -96,12 +96,23 @@ uint64_t queue_expiry_ms(const struct queue *q, const struct mail *m)
                               q->wall_base_ms);
 }
 
+bool queue_in_trash(const struct mail *m)
+{
+    return m->deadline == DEADLINE_TRASH;
+}
+
 static uint64_t notice_ms(const struct queue *q, const struct mail *m)
 {
     uint64_t at_ms = schedule_notice_ms(&q->settings->retry, arrival_ms(m),
                                         (m->flags & MAIL_RESTORED) != 0, q->wall_base_ms);
 
     return MAX(at_ms, q->notice_pause_ms);
+}
+
+/* New mail needs the room more than what was thrown away. */
+static bool trash_must_shrink(const struct queue *q)
+{
+    return q->trash_bytes > q->settings->spool.trash_bytes || q->trouble == SPOOL_FULL;
 }
 
 /* What is to be done with the first of a list, at this time of the queue's clock. */
@@ -113,6 +124,8 @@ static uint64_t deadline_ms(const struct queue *q, enum deadline list)
     if (mail == POOL_NONE)
         return UINT64_MAX;
     m = index_mail(&q->index, mail);
+    if (list == DEADLINE_TRASH)
+        return trash_must_shrink(q) ? 0 : arrival_ms(m) + q->settings->spool.trash_ms;
     return list == DEADLINE_NOTICE ? MIN(notice_ms(q, m), queue_expiry_ms(q, m))
                                    : queue_expiry_ms(q, m);
 }
@@ -134,7 +147,9 @@ static void meet_deadline(struct queue *q, uint32_t mail)
     struct mail *m = index_mail(&q->index, mail);
     bool over = queue_expiry_ms(q, m) <= queue_now_ms(q);
 
-    if (m->flags & MAIL_HELD) {
+    if (queue_in_trash(m)) {
+        queue_purge(q, mail);
+    } else if (m->flags & MAIL_HELD) {
         index_set_overdue(&q->index, mail, over);
         index_set_deadline(&q->index, mail, over ? DEADLINE_NONE : DEADLINE_NOTICED);
     } else if (over) {
@@ -237,12 +252,31 @@ void queue_remove_unit(struct queue *q, uint32_t unit)
     backoff_drop(q, d);
 }
 
+static void enter_trash(struct queue *q, uint32_t mail)
+{
+    q->trash_count++;
+    q->trash_bytes += index_mail(&q->index, mail)->body_bytes;
+    index_set_deadline(&q->index, mail, DEADLINE_TRASH);
+}
+
+static void leave_trash(struct queue *q, uint32_t mail)
+{
+    const struct mail *m = index_mail(&q->index, mail);
+
+    if (!queue_in_trash(m))
+        return;
+    q->trash_count--;
+    q->trash_bytes -= m->body_bytes;
+    index_set_deadline(&q->index, mail, DEADLINE_NONE);
+}
+
 bool queue_finish_if_done(struct queue *q, uint32_t mail)
 {
     const struct mail *m = index_mail(&q->index, mail);
 
     if (m->units != POOL_NONE)
         return false;
+    leave_trash(q, mail);
     store_finish(q->store, m->id, index_place(m));
     cache_drop(&q->cache, m->id);
     index_remove_mail(&q->index, mail);
@@ -278,6 +312,18 @@ static void record_change(struct queue *q, uint64_t id, enum store_change_kind k
     store_change(q->store, &c);
 }
 
+static void park_units(struct queue *q, uint32_t mail)
+{
+    index_each_unit (u, &q->index, mail) {
+        unsigned state = index_unit(&q->index, u)->state;
+
+        if (state == UNIT_TIMED || state == UNIT_DUE)
+            index_park(&q->index, u);
+        else if (state == UNIT_RUNNING)
+            dispatch_cancel(q->dispatch, u);
+    }
+}
+
 void queue_hold(struct queue *q, uint32_t mail, struct view who)
 {
     struct mail *m = index_mail(&q->index, mail);
@@ -287,14 +333,7 @@ void queue_hold(struct queue *q, uint32_t mail, struct view who)
     index_set_held(&q->index, mail, true);
     record_change(q, m->id, STORE_HOLD, who);
     log_info("held", LOG_ID("message", m->id), LOG_VIEW("by", who));
-    index_each_unit (u, &q->index, mail) {
-        unsigned state = index_unit(&q->index, u)->state;
-
-        if (state == UNIT_TIMED || state == UNIT_DUE)
-            index_park(&q->index, u);
-        else if (state == UNIT_RUNNING)
-            dispatch_cancel(q->dispatch, u);
-    }
+    park_units(q, mail);
 }
 
 static void try_now(struct queue *q, uint32_t unit)
@@ -345,16 +384,35 @@ void queue_delete(struct queue *q, uint32_t mail, struct view who)
     if (m->flags & MAIL_DELETED)
         return;
     m->flags |= MAIL_DELETED;
+    m->arrival_s = (uint32_t)(queue_now_ms(q) / 1000);
+    index_set_held(&q->index, mail, true);
     record_change(q, m->id, STORE_DELETED, who);
     log_info("deleted", LOG_ID("message", m->id), LOG_VIEW("by", who));
     q->totals.deleted++;
-    index_set_deadline(&q->index, mail, DEADLINE_NONE);
+    enter_trash(q, mail);
+    park_units(q, mail);
+    queue_arm_deadlines(q);
+}
+
+void queue_undelete(struct queue *q, uint32_t mail, struct view who)
+{
+    struct mail *m = index_mail(&q->index, mail);
+
+    if (!queue_in_trash(m))
+        return;
+    leave_trash(q, mail);
+    m->flags &= (uint8_t)~MAIL_DELETED;
+    record_change(q, m->id, STORE_HOLD, who);
+    log_info("undeleted", LOG_ID("message", m->id), LOG_VIEW("by", who));
+}
+
+void queue_purge(struct queue *q, uint32_t mail)
+{
+    leave_trash(q, mail);
     index_each_unit (u, &q->index, mail) {
         unsigned state = index_unit(&q->index, u)->state;
 
-        if (state == UNIT_RUNNING)
-            dispatch_cancel(q->dispatch, u);
-        else if (state != UNIT_FAILING)
+        if (state != UNIT_RUNNING && state != UNIT_FAILING)
             queue_remove_unit(q, u);
     }
     queue_finish_if_done(q, mail);
@@ -432,6 +490,7 @@ static void on_change(struct store_replay *r, const struct store_change *c)
     m = index_mail(&q->index, mail);
     switch (c->kind) {
     case STORE_HOLD:
+        m->flags &= (uint8_t)~MAIL_DELETED;
         index_set_held(&q->index, mail, true);
         break;
     case STORE_RELEASE:
@@ -443,6 +502,8 @@ static void on_change(struct store_replay *r, const struct store_change *c)
         break;
     case STORE_DELETED:
         m->flags |= MAIL_DELETED;
+        m->arrival_s = (uint32_t)(MIN(c->at_ms, q->wall_base_ms) / 1000);
+        index_set_held(&q->index, mail, true);
         break;
     case STORE_CHANGES:
         break;
@@ -458,14 +519,6 @@ static int compare_arrival(const void *a, const void *b)
     const struct restored *x = a, *y = b;
 
     return (x->arrival_s > y->arrival_s) - (x->arrival_s < y->arrival_s);
-}
-
-/* Messages that a former run was about to forget. */
-static void finish_restored(struct queue *q, uint32_t mail)
-{
-    index_each_unit (u, &q->index, mail)
-        queue_remove_unit(q, u);
-    queue_finish_if_done(q, mail);
 }
 
 static void time_units(struct queue *q, uint32_t mail)
@@ -496,14 +549,17 @@ static void schedule_all(struct queue *q)
 
         if (m->id == 0)
             continue;
-        if (m->units == POOL_NONE || (m->flags & MAIL_DELETED))
-            finish_restored(q, i);
+        if (m->units == POOL_NONE)
+            queue_finish_if_done(q, i);
         else
             all[count++] = (struct restored){ i, m->arrival_s };
     }
     qsort(all, count, sizeof(*all), compare_arrival);
     for (uint32_t i = 0; i < count; i++) {
-        list_deadline(q, all[i].mail);
+        if (index_mail(x, all[i].mail)->flags & MAIL_DELETED)
+            enter_trash(q, all[i].mail);
+        else
+            list_deadline(q, all[i].mail);
         time_units(q, all[i].mail);
     }
     free(all);
@@ -521,8 +577,10 @@ static void on_state(struct store_watcher *w, enum spool_trouble trouble, uint64
                  LOG_U64("room_bytes", room_bytes));
     q->trouble = trouble;
     q->room_bytes = room_bytes;
-    if (q->intake != NULL)
-        intake_tell_state(q->intake);
+    if (q->intake == NULL)
+        return;
+    intake_tell_state(q->intake);
+    queue_arm_deadlines(q);
 }
 
 int queue_open(struct queue *q, struct loop *l, const struct settings *settings, const char *path,

@@ -59,7 +59,8 @@ struct queue {
     struct dispatch *dispatch;
     struct control *control;
     struct queue_totals totals;
-    uint64_t notices_pending; /* notices that are not durable yet */
+    uint64_t trash_count, trash_bytes; /* deleted messages that can come back, and their bodies */
+    uint64_t notices_pending;          /* notices that are not durable yet */
     uint64_t notices_made;
 
     uint64_t wall_base_ms, monotonic_base_ms;
@@ -116,7 +117,12 @@ void queue_arm_deadlines(struct queue *q);
 /* What an administrator does. `who` is for the record. */
 void queue_hold(struct queue *q, uint32_t mail, struct view who);
 void queue_release(struct queue *q, uint32_t mail, struct view who);
+/* Into the trash, from where it can come back for a while: held. */
 void queue_delete(struct queue *q, uint32_t mail, struct view who);
+void queue_undelete(struct queue *q, uint32_t mail, struct view who);
+bool queue_in_trash(const struct mail *m);
+/* For good. */
+void queue_purge(struct queue *q, uint32_t mail);
 void queue_retry(struct queue *q, uint32_t mail);
 
 #endif

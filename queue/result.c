@@ -276,7 +276,10 @@ static void settle_group(struct queue *q, const struct job *job, const struct gr
             defer(q, job, g, unit);
         break;
     case OUTCOME_FAILED:
-        lose(q, job, g, unit, l);
+        if (queue_in_trash(index_mail(&q->index, job->mail)))
+            index_park(&q->index, unit); /* nobody is told, unless it comes back */
+        else
+            lose(q, job, g, unit, l);
         break;
     case OUTCOME_CLASSES:
         break;
@@ -384,8 +387,10 @@ static void settle_lines(struct queue *q, struct job *job)
 
 void result_settle(struct queue *q, struct job *job)
 {
+    const struct mail *m = index_mail(&q->index, job->mail);
+
     judge_destination(q, job);
-    if (index_mail(&q->index, job->mail)->flags & MAIL_DELETED)
+    if ((m->flags & MAIL_DELETED) && !queue_in_trash(m))
         drop_unit(q, job);
     else if (!settle_single(q, job))
         settle_lines(q, job);

@@ -16,7 +16,7 @@ enum {
 
 static const char *const state_names[MAIL_STATES] = {
     [MAIL_READY] = "ready",     [MAIL_ACTIVE] = "active", [MAIL_DEFERRED] = "deferred",
-    [MAIL_WAITING] = "waiting", [MAIL_IS_HELD] = "held",
+    [MAIL_WAITING] = "waiting", [MAIL_IS_HELD] = "held",  [MAIL_IS_DELETED] = "deleted",
 };
 
 const char *row_state_name(enum mail_state s)
@@ -106,6 +106,8 @@ enum mail_state row_state(const struct queue *q, const struct mail *m)
     static const enum mail_state order[] = { MAIL_ACTIVE, MAIL_READY, MAIL_DEFERRED };
     unsigned seen = 0;
 
+    if (m->flags & MAIL_DELETED)
+        return MAIL_IS_DELETED;
     if (m->flags & MAIL_HELD)
         return MAIL_IS_HELD;
     for (uint32_t u = m->units; u != POOL_NONE; u = index_next_unit(&q->index, u))
@@ -193,6 +195,10 @@ static void print_reason(struct queue *q, const struct unit *u, struct buf *word
 
     if (m->flags & MAIL_DAMAGED) {
         buf_put(words, VIEW("held: it is damaged in the spool"));
+        return;
+    }
+    if (m->flags & MAIL_DELETED) {
+        buf_put(words, VIEW("deleted by an administrator"));
         return;
     }
     if (m->flags & MAIL_HELD) {
@@ -348,8 +354,9 @@ static void put_counts(const struct queue *q, struct buf *out)
 
     list_each (it, &x->troubled)
         waiting += container_of(it, struct destination, trouble)->due_count;
-    put_number(out, "messages", x->mails.count);
-    put_number(out, "held", x->held_count);
+    put_number(out, "messages", x->mails.count - q->trash_count);
+    put_number(out, "held", x->held_count - q->trash_count);
+    put_number(out, "deleted", q->trash_count);
     begin_object(out, "deliveries"); /* a delivery: a message x a destination */
     put_number(out, "ready", x->unit_counts[UNIT_DUE] - waiting);
     put_number(out, "active", x->unit_counts[UNIT_RUNNING] + x->unit_counts[UNIT_FAILING]);

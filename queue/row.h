@@ -4,7 +4,15 @@
 
 #include "queue/content.h"
 
-enum mail_state { MAIL_READY, MAIL_ACTIVE, MAIL_DEFERRED, MAIL_WAITING, MAIL_IS_HELD, MAIL_STATES };
+enum mail_state {
+    MAIL_READY,
+    MAIL_ACTIVE,
+    MAIL_DEFERRED,
+    MAIL_WAITING,
+    MAIL_IS_HELD,
+    MAIL_IS_DELETED,
+    MAIL_STATES
+};
 
 enum { ROW_MAX = 1000000 }; /* bytes of a row; recipients that do not fit are only counted */
 

@@ -205,16 +205,18 @@ int command_queue(const struct settings *s, int argc, char **argv)
         const char *name;
         int (*run)(const struct settings *s, int argc, char **argv);
     } commands[] = {
-        { "list", run_simple }, { "show", run_simple },       { "retry", run_simple },
-        { "hold", run_simple }, { "release", run_simple },    { "delete", run_simple },
-        { "cat", command_cat }, { "export", command_export }, { "import", command_import },
+        { "list", run_simple },       { "show", run_simple },    { "retry", run_simple },
+        { "hold", run_simple },       { "release", run_simple }, { "delete", run_simple },
+        { "undelete", run_simple },   { "cat", command_cat },    { "export", command_export },
+        { "import", command_import },
     };
 
     for (size_t i = 0; i < COUNT_OF(commands); i++) {
         if (strcmp(argv[0], commands[i].name) == 0)
             return commands[i].run(s, argc, argv);
     }
-    return trouble("no such queue command: %s (list, show, cat, retry, hold, release, delete, "
-                   "export, import)",
-                   argv[0]);
+    return trouble(
+        "no such queue command: %s (list, show, cat, retry, hold, release, delete, undelete, "
+        "export, import)",
+        argv[0]);
 }

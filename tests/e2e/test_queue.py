@@ -334,3 +334,26 @@ def test_import_refuses_what_is_not_mail(world):
     assert world.mailbox("alice").wait_message().endswith(
         b"Subject: unix\n\nr\xe9sum\xe9\n\nno line end\n")
     assert (folder / "unix.imported").exists() and (folder / "nul.envelope").exists()
+
+
+def test_what_was_deleted_can_be_brought_back(world, stuck):
+    busy = world.sinks[0]
+    world.tern("queue", "delete", stuck["busy"], stuck["both"])
+    assert ids_of(world.queue()) == {stuck["dead"]} and world.status()["deleted"] == 2
+    assert ids_of(world.queue("--state", "deleted")) == {stuck["busy"], stuck["both"]}
+    assert world.cat(stuck["busy"]).endswith(b"hello\r\n")
+    for verb in ("retry", "hold", "release", "delete"):
+        assert world.tern("queue", verb, stuck["busy"]).returncode == 1
+    assert world.tern("queue", "undelete", stuck["dead"]).returncode == 1
+    world.stop_relay()
+    assert ids_of(world.queue()) == {stuck["dead"]}
+    assert ids_of(world.queue("--state", "deleted")) == {stuck["busy"], stuck["both"]}
+    world.start_relay()
+    busy.says.clear()
+    assert world.tern("queue", "undelete", stuck["busy"]).returncode == 0
+    assert world.queue(stuck["busy"])[0]["state"] == "held"
+    world.tern("queue", "release", stuck["busy"])
+    busy.wait(1)
+    assert world.tern("queue", "delete", "--state", "deleted").returncode == 0
+    assert world.queue("--state", "deleted") == []
+    assert world.tern("queue", "undelete", stuck["both"]).returncode == 1

@@ -47,6 +47,8 @@ def test_a_sound_spool_is_said_to_be_sound(world, filled):
     assert (status, findings, numbers["damaged"]) == (0, [], 0)
     assert numbers["unfinished"] == len(filled) and numbers["large_bodies"] == 1
     world.tern("queue", "delete", *list(filled)[:5])
+    assert check(world)[2]["unfinished"] == len(filled)  # they are in the trash
+    world.tern("queue", "delete", "--state", "deleted")
     assert check(world)[2]["unfinished"] == len(filled) - 5
     text = world.tern("spool", "check")
     assert text.returncode == 0 and "damaged 0" in text.stdout

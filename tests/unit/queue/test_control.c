@@ -272,11 +272,22 @@ static void acts_on_many(void **state)
     assert_int_equal(world.queue.index.held_count, 10);
     ask("delete domain=y.test");
     assert_int_equal(matched(), 10);
+    ask("list");
+    assert_int_equal(matched(), 10);
+    ask("undelete recipient=b@x.test");
+    assert_int_equal(matched(), 0);
+    ask("undelete recipient=b@y.test");
+    assert_int_equal(matched(), 10);
+    ask("delete recipient=b@y.test");
+    ask("delete state=deleted");
+    assert_int_equal(matched(), 10);
     assert_int_equal(memory_store.live, 10);
     ask("release all=1");
     assert_int_equal(matched(), 10);
     assert_int_equal(world.queue.index.held_count, 0);
     ask("delete all=1");
+    assert_int_equal(memory_store.live, 10);
+    ask("delete state=deleted");
     assert_int_equal(memory_store.live, 4); /* a worker has them */
     for (unsigned i = 20; i < 24; i++)
         world_end(world_job(i));

@@ -369,10 +369,12 @@ static void forgets_a_destination_in_trouble(void **state)
     other = world_accept("a@here.test", "c@there.test", body);
     fault(world_job(1));
     queue_delete(&world.queue, index_find(&world.queue.index, other), VIEW("uid 0"));
+    queue_purge(&world.queue, index_find(&world.queue.index, other));
     world_pass(20 * SECOND);
     assert_int_equal(world.job_count, 2);
     assert_int_equal(world.queue.index.destinations.count, 1);
     queue_delete(&world.queue, index_find(&world.queue.index, waiting), VIEW("uid 0"));
+    queue_purge(&world.queue, index_find(&world.queue.index, waiting));
     assert_int_equal(world.queue.index.destinations.count, 0);
     assert_true(list_empty(&world.queue.index.troubled));
 }
@@ -716,14 +718,91 @@ static void forgets_what_is_deleted(void **state)
     defer(world_job(0));
     running = world_accept("a@here.test", "c@there.test", body);
     queue_delete(&world.queue, index_find(&world.queue.index, waiting), VIEW("uid 0"));
-    assert_int_equal(count_mails(), 1);
     queue_delete(&world.queue, index_find(&world.queue.index, running), VIEW("uid 0"));
+    assert_int_equal(world.queue.trash_count, 2);
     world_run();
     assert_true(world_job(1)->cancelled);
     world_end(world_job(1)); /* without a result, since it had not begun */
+    world_pass(20 * HOUR);
+    world_restart(); /* which does not prolong it */
+    assert_int_equal(count_mails(), 2);
+    assert_int_equal(world.queue.trash_bytes, 2 * body.len);
+    world_pass(4 * HOUR + MINUTE);
     assert_int_equal(count_mails(), 0);
+    assert_int_equal(world.queue.trash_count, 0);
+    assert_int_equal(world.queue.trash_bytes, 0);
     assert_int_equal(memory_store.finished, 2);
     assert_int_equal(memory_store.changes[STORE_DELETED], 2);
+    assert_int_equal(world.job_count, 0); /* since the restart */
+}
+
+static void brings_back_what_was_deleted(void **state)
+{
+    uint64_t id = world_accept("a@here.test", "b@there.test", body);
+    uint32_t mail = index_find(&world.queue.index, id);
+
+    (void)state;
+    defer(world_job(0));
+    queue_delete(&world.queue, mail, VIEW("uid 0"));
+    queue_release(&world.queue, mail, VIEW("uid 0"));
+    queue_retry(&world.queue, mail);
+    world_pass(20 * HOUR);
+    assert_int_equal(world.job_count, 1);
+    queue_undelete(&world.queue, mail, VIEW("uid 0"));
+    assert_int_equal(world.queue.trash_bytes, 0);
+    world_restart();
+    world_pass(20 * HOUR); /* held: neither tried nor expired */
+    assert_int_equal(count_mails(), 1);
+    assert_int_equal(world.job_count, 0);
+    queue_release(&world.queue, index_find(&world.queue.index, id), VIEW("uid 0"));
+    world_run();
+    assert_int_equal(world.job_count, 1);
+    assert_int_equal(world.queue.index.held_count, 0);
+}
+
+static void a_deleted_message_tells_nobody(void **state)
+{
+    uint32_t mail = index_find(&world.queue.index, world_accept("a@here.test", "b@x.test c@x.test",
+                                                                body));
+    struct world_job *j = world_job(0);
+
+    (void)state;
+    queue_delete(&world.queue, mail, VIEW("uid 0"));
+    world_result(j, 0, OUTCOME_FAILED, SCOPE_RCPT, 550, "No such user");
+    world_result(j, 1, OUTCOME_DELIVERED, SCOPE_RCPT, 250, "Ok");
+    world_end(j);
+    assert_int_equal(memory_store.settled[STORE_DELIVERED], 1);
+    assert_int_equal(memory_store.settled_by_notice, 0);
+    assert_int_equal(count_mails(), 1);
+    queue_undelete(&world.queue, mail, VIEW("uid 0"));
+    queue_release(&world.queue, mail, VIEW("uid 0"));
+    world_run();
+    assert_int_equal(world_job(1)->start.rcpt_count, 1);
+}
+
+static void the_oldest_leave_a_full_trash(void **state)
+{
+    uint64_t first, second;
+
+    (void)state;
+    world_reload("spool: { path: /tmp, trash: 40 }\n");
+    first = world_accept("a@here.test", "b@there.test", body);
+    second = world_accept("a@here.test", "c@there.test", body);
+    queue_delete(&world.queue, index_find(&world.queue.index, first), VIEW("uid 0"));
+    world_run();
+    assert_int_equal(world.queue.trash_count, 1);
+    queue_delete(&world.queue, index_find(&world.queue.index, second), VIEW("uid 0"));
+    world_pass(1);
+    assert_int_equal(world.queue.trash_count, 1);
+    assert_true(queue_in_trash(index_mail(&world.queue.index,
+                                          index_find(&world.queue.index, second))));
+    for (unsigned i = 0; i < world.job_count; i++)
+        world_end(world_job(i));
+    assert_int_equal(index_find(&world.queue.index, first), POOL_NONE);
+    world.queue.trouble = SPOOL_FULL;
+    queue_arm_deadlines(&world.queue);
+    world_pass(1);
+    assert_int_equal(count_mails(), 0);
 }
 
 /* ---- restart ---- */
@@ -858,6 +937,9 @@ int main(void)
         IN_WORLD(gives_up_what_was_about_to_be_tried),
         IN_WORLD(neither_tries_nor_expires_what_is_held),
         IN_WORLD(forgets_what_is_deleted),
+        IN_WORLD(brings_back_what_was_deleted),
+        IN_WORLD(a_deleted_message_tells_nobody),
+        IN_WORLD(the_oldest_leave_a_full_trash),
         IN_WORLD(goes_on_where_it_was_after_a_restart),
         IN_WORLD(tries_once_more_when_it_was_down_for_too_long),
         IN_WORLD(drains),
