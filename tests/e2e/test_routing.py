@@ -224,7 +224,7 @@ def test_slow_dns_holds_up_nobody_else(world):
     world.domain("slow.test")
     world.dns.silent("slow.test")
     there = world.domain("there.test")
-    world.start_relay(dns={"timeout": "60s"})
+    world.start_relay(dns={"timeout": "60s"}, timeouts={"drain": "1s"})
     world.send("a@here.test", "b@slow.test")
     world.send("a@here.test", "b@there.test")
     there.wait_message()

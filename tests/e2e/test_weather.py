@@ -197,7 +197,7 @@ def test_a_master_with_few_descriptors_says_so_or_works(world):
 def test_a_remote_that_never_answers_does_not_stop_other_mail(world):
     world.domain("tarpit.test", final=SILENT)
     there = world.domain("there.test")
-    world.start_relay(delivery={"concurrency": 2})
+    world.start_relay(delivery={"concurrency": 2}, timeouts={"drain": "1s"})
     for _ in range(10):
         world.send("a@here.test", "b@tarpit.test")
     world.send("a@here.test", "b@there.test")
