@@ -134,10 +134,9 @@ def test_tern_relays_to_postfix_over_tls(world, postfix):
     world.wait_empty_queue()
 
 
-@pytest.mark.parametrize("kind", REAL)
+# Postfix changes the others, which have no header or no text.
+@pytest.mark.parametrize("kind", sorted(set(REAL) - {"no header", "no body", "all bytes"}))
 def test_real_messages_reach_postfix_unchanged(world, postfix, kind):
-    if kind in ("no header", "no body", "all bytes"):
-        pytest.skip("Postfix changes such a message")
     world.start_relay()
     submit("127.0.0.1", ["b@there.test"], REAL[kind])
     stored = wait_mail(postfix, "b")[0]

@@ -244,6 +244,8 @@ class World:
         for sink in self.sinks:
             sink.close()
         self.dns.close()
+        for words in ("runtime error: ", "Sanitizer: "):  # of a sanitized build
+            assert words not in self.log.text(), self.log.text()
         if failed or self.master is None:
             return
         assert status == 0, f"tern-master ended with {status} after SIGTERM\n{self.log.text()}"
