@@ -22,7 +22,7 @@ from sink import Sink
 
 PATIENCE_S = 90  # generous: only a test that fails waits so long
 HOSTNAME = "mx.tern.test"
-# At its end a process of a sanitized build would look for leaks with calls that the sandbox forbids.
+# The search for leaks at a process's end traces it, which no sandbox allows; the unit tests do it.
 ENVIRONMENT = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
 
 
