@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-import namespace
-from world import World, make_certificate
+pytest.register_assert_rewrite("sink", "world")
+
+import namespace  # noqa: E402
+from world import World, make_certificate  # noqa: E402
 
 LOG_LINES_SHOWN = 150
 BUILD = Path(os.environ.get("TERN_BUILD", Path(__file__).parents[2] / "build")).resolve()

@@ -189,13 +189,18 @@ class Session:
             self.f = self.s.makefile("rwb")
         if not self.say("greet"):
             return
-        while line := self.f.readline():
+        while line := self.read_line():
             self.note(lambda: self.sink.commands.append(line.decode("latin-1").rstrip("\r\n")))
             if not line.endswith(b"\r\n"):
                 self.sink.complaints.append(f"a command that ends in {line[-2:]!r}")
             text = line.decode("latin-1").rstrip("\r\n")
             verb, _, argument = text.partition(" ")
             getattr(self, "on_" + verb.lower(), self.on_other)(argument)
+
+    def read_line(self):
+        """Empty at the end; what was cut off there is no line."""
+        line = self.f.readline()
+        return line if line.endswith(b"\n") else b""
 
     # commands
 
@@ -251,7 +256,7 @@ class Session:
         if not self.say("data", argument):
             return
         lines = []
-        while (line := self.f.readline()) != b".\r\n":
+        while (line := self.read_line()) != b".\r\n":
             if line == b"":
                 raise Over
             if not line.endswith(b"\r\n") or b"\r" in line[:-2]:
