@@ -45,7 +45,7 @@ static struct view read_header(const struct content *c, char *room, size_t size)
 
 static struct letter *wrap(const struct queue *q, struct view to, struct view body)
 {
-    const struct envelope_rcpt rcpt = { to };
+    const struct envelope_rcpt rcpt = { .address = to };
     const struct envelope e = {
         .rcpts = &rcpt,
         .rcpt_count = 1,

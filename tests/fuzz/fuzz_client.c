@@ -107,9 +107,9 @@ static void talk(struct run *r, struct view input, size_t most)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
-    static const struct envelope_rcpt rcpts[RCPTS] = { { VIEW_INIT("a@b.test") },
-                                                       { VIEW_INIT("c@b.test") },
-                                                       { VIEW_INIT("d@b.test") } };
+    static const struct envelope_rcpt rcpts[RCPTS] = { { .address = VIEW_INIT("a@b.test") },
+                                                       { .address = VIEW_INIT("c@b.test") },
+                                                       { .address = VIEW_INIT("d@b.test") } };
     static char room[NOTED_MAX];
     static struct run r;
 

@@ -363,7 +363,7 @@ static void keeps_the_window(void **state)
 static void knows_when_the_dot_is_past(void **state)
 {
     static struct client c;
-    static const struct envelope_rcpt rcpt = { VIEW_INIT("a@b.test") };
+    static const struct envelope_rcpt rcpt = { .address = VIEW_INIT("a@b.test") };
     const struct client_message m = { VIEW_EMPTY, &rcpt, 1, 0, false };
     struct view hello = VIEW("220 x\r\n"), ehlo = VIEW("250-x\r\n250 PIPELINING\r\n");
     struct view taken = VIEW("250 x\r\n250 x\r\n354 x\r\n");

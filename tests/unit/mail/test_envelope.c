@@ -2,13 +2,24 @@
 
 #include "tests/unit/unit.h"
 
-static const struct envelope_rcpt two[] = { { VIEW_INIT("bob@b.test") },
-                                            { VIEW_INIT("\"c d\"@e.test") } };
+static const struct envelope_rcpt two[] = {
+    { .address = VIEW_INIT("bob@b.test"),
+      .original = VIEW_INIT("rfc822;b b@b.test"),
+      .notify = NOTIFY_SUCCESS | NOTIFY_DELAY },
+    { .address = VIEW_INIT("\"c d\"@e.test"), .notify = NOTIFY_NEVER },
+};
+static const struct envelope_rcpt one[] = { { .address = VIEW_INIT("bob@b.test") } };
 
-static const char full_text[] = "from=alice@a.test\nrcpt=bob@b.test\nrcpt=\"c d\"@e.test\n"
-                                "arrival=1795421700123\nbody=8bit\nnotice=yes\nclient=192.0.2.1\n"
+static const char full_text[] = "from=alice@a.test\n"
+                                "rcpt=bob@b.test\norcpt=rfc822;b b@b.test\nnotify=success,delay\n"
+                                "rcpt=\"c d\"@e.test\nnotify=never\n"
+                                "arrival=1795421700123\nbody=8bit\nnotice=yes\nret=headers\n"
+                                "smtputf8=yes\nrequiretls=yes\npriority=-9\n"
+                                "not-before=1795421800000\ndeliver-by=1795421900000\nby=return\n"
+                                "by-trace=yes\nclient=192.0.2.1\n"
                                 "helo=x%0Arcpt=evil\nprotocol=ESMTPS\ntls=TLSv1.3 A 256\n"
-                                "session=5f2a\n";
+                                "session=5f2a\nlistener=submission\nlogin=alice\ntags=bulk,slow\n"
+                                "hold=rule 3\nmessage-id=<1@a.test>\nenvid=QQ 314159\n";
 
 static struct envelope full(void)
 {
@@ -24,19 +35,33 @@ static struct envelope full(void)
         .protocol = VIEW("ESMTPS"),
         .tls = VIEW("TLSv1.3 A 256"),
         .session = VIEW("5f2a"),
+        .listener = VIEW("submission"),
+        .login = VIEW("alice"),
+        .tags = VIEW("bulk,slow"),
+        .hold = VIEW("rule 3"),
+        .message_id = VIEW("<1@a.test>"),
+        .envelope_id = VIEW("QQ 314159"),
+        .returns = RETURN_HEADERS,
+        .utf8 = true,
+        .require_tls = true,
+        .priority = PRIORITY_LEAST,
+        .not_before_ms = 1795421800000,
+        .deliver_by_ms = 1795421900000,
+        .by = BY_RETURN,
+        .by_trace = true,
     };
 }
 
 static void encodes(void **state)
 {
     struct envelope e = full();
-    char room[512];
+    char room[1024];
     struct buf out = BUF_ON_ARRAY(room);
 
     (void)state;
     assert_true(envelope_encode(&e, &out));
     check_view("full", buf_view(&out), VIEW(full_text));
-    e = (struct envelope){ .rcpts = two, .rcpt_count = 1 };
+    e = (struct envelope){ .rcpts = one, .rcpt_count = 1 };
     buf_clear(&out);
     assert_true(envelope_encode(&e, &out));
     check_view("bare", buf_view(&out), VIEW("from=\nrcpt=bob@b.test\narrival=0\n"));
@@ -67,6 +92,22 @@ static void decodes(void **state)
     check_view("protocol", e.protocol, wanted.protocol);
     check_view("tls", e.tls, wanted.tls);
     check_view("session", e.session, wanted.session);
+    check_view("listener", e.listener, wanted.listener);
+    check_view("login", e.login, wanted.login);
+    check_view("tags", e.tags, wanted.tags);
+    check_view("hold", e.hold, wanted.hold);
+    check_view("message-id", e.message_id, wanted.message_id);
+    check_view("envid", e.envelope_id, wanted.envelope_id);
+    check_view("first original", e.rcpts[0].original, two[0].original);
+    check_view("second original", e.rcpts[1].original, VIEW(""));
+    assert_int_equal(e.rcpts[0].notify, two[0].notify);
+    assert_int_equal(e.rcpts[1].notify, two[1].notify);
+    assert_int_equal(e.returns, wanted.returns);
+    assert_true(e.utf8 && e.require_tls && e.by_trace);
+    assert_int_equal(e.priority, wanted.priority);
+    assert_int_equal(e.not_before_ms, wanted.not_before_ms);
+    assert_int_equal(e.deliver_by_ms, wanted.deliver_by_ms);
+    assert_int_equal(e.by, wanted.by);
     arena_reset(&arena);
 }
 
@@ -93,6 +134,16 @@ static const struct {
     { "arrival not a number", "from=\nrcpt=a@b\narrival=x\n", false },
     { "arrival too big", "from=\nrcpt=a@b\narrival=18446744073709551616\n", false },
     { "unknown body", "from=\nrcpt=a@b\narrival=1\nbody=9bit\n", false },
+    { "priority", "from=\nrcpt=a@b\narrival=1\npriority=9\n", true },
+    { "priority too high", "from=\nrcpt=a@b\narrival=1\npriority=10\n", false },
+    { "unknown ret", "from=\nrcpt=a@b\narrival=1\nret=some\n", false },
+    { "nothing for a word", "from=\nrcpt=a@b\narrival=1\nret=\n", false },
+    { "flag denied", "from=\nrcpt=a@b\narrival=1\nsmtputf8=no\n", false },
+    { "orcpt before any recipient", "from=\norcpt=rfc822;a@b\nrcpt=a@b\narrival=1\n", false },
+    { "orcpt twice", "from=\nrcpt=a@b\norcpt=x;y\norcpt=x;y\narrival=1\n", false },
+    { "never and more", "from=\nrcpt=a@b\nnotify=never,delay\narrival=1\n", false },
+    { "unknown notify", "from=\nrcpt=a@b\nnotify=always\narrival=1\n", false },
+    { "login twice", "from=\nrcpt=a@b\narrival=1\nlogin=a\nlogin=a\n", false },
     { "cut", "from=\nrcpt=a@b\narrival=1", false },
     { "not a line", "from=\nrcpt=a@b\narrival=1\n\n", false },
 };

@@ -34,9 +34,9 @@ static void prints_dates(void **state)
     }
 }
 
-static const struct envelope_rcpt one[] = { { VIEW_INIT("bob@b.test") },
-                                            { VIEW_INIT("carl@c.test") } };
-static const struct envelope_rcpt quoted[] = { { VIEW_INIT("\"a)b\"@c.test") } };
+static const struct envelope_rcpt one[] = { { .address = VIEW_INIT("bob@b.test") },
+                                            { .address = VIEW_INIT("carl@c.test") } };
+static const struct envelope_rcpt quoted[] = { { .address = VIEW_INIT("\"a)b\"@c.test") } };
 
 #define BY   "by mx.here.test (Tern)"
 #define DATE "; Mon, 23 Nov 2026 08:15:00 +0000\r\n"
@@ -62,8 +62,7 @@ static const struct {
         .client = VIEW_INIT("2001:db8::1"),
         .helo = VIEW_INIT("[IPv6:2001:db8::1]"),
         .protocol = VIEW_INIT("SMTP") },
-      "Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1])\r\n\t" BY
-      " with SMTP" DATE },
+      "Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1])\r\n\t" BY " with SMTP" DATE },
     { "forged name",
       { .rcpts = one,
         .rcpt_count = 2,
