@@ -2,6 +2,7 @@
 
 #include "common/attrs.h"
 #include "ipc/settings_check.h"
+#include "ipc/settings_rows.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,14 +15,6 @@ enum {
     TRUST_PREFIX4_LEAST = 8,
     TRUST_PREFIX6_LEAST = 7,
 };
-
-#define SECOND_MS 1000ULL
-#define MINUTE_MS (60 * SECOND_MS)
-#define HOUR_MS   (60 * MINUTE_MS)
-#define DAY_MS    (24 * HOUR_MS)
-#define KIB       (1ULL << 10)
-#define MIB       (1ULL << 20)
-#define GIB       (1ULL << 30)
 
 static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const log_levels[] = { "debug", "info", "warning", "error", NULL };
@@ -46,33 +39,6 @@ static void read_routes(struct config *c, struct config_node *n, void *section);
 static void read_route_domain(struct config *c, struct config_node *n, void *section);
 static void read_route_via(struct config *c, struct config_node *n, void *section);
 static void read_dns_servers(struct config *c, struct config_node *n, void *section);
-
-/* Rows of the tables below. NUMBER: least and most in the field's unit. */
-#define PLACE(of, field) .offset = offsetof(of, field)
-#define NUMBER(key, kind, of, field, low, high, value, words)                                      \
-    {                                                                                              \
-        .name = key, .type = CONFIG_##kind, PLACE(of, field), .least = low, .most = high,          \
-        .fallback = value, .summary = words                                                        \
-    }
-#define VALUE(key, kind, of, field, value, text)                                                   \
-    {                                                                                              \
-        .name = key, .type = CONFIG_##kind, PLACE(of, field), .fallback = value, .summary = text   \
-    }
-#define CHOICE(key, of, field, list, value, text)                                                  \
-    {                                                                                              \
-        .name = key, .type = CONFIG_ENUM, PLACE(of, field), .words = list, .fallback = value,      \
-        .required = (value) == NULL, .summary = text                                               \
-    }
-#define READ(key, reader, needed, value, text)                                                     \
-    {                                                                                              \
-        .name = key, .type = CONFIG_CUSTOM, .read = reader, .required = needed, .fallback = value, \
-        .summary = text                                                                            \
-    }
-#define SECTION(key, table, field, text)                                                           \
-    {                                                                                              \
-        .name = key, .type = CONFIG_SECTION, PLACE(struct settings, field), .items = table,        \
-        .item_count = COUNT_OF(table), .summary = text                                             \
-    }
 
 /* clang-format off */
 static const struct config_item listen_items[] = {
@@ -272,56 +238,65 @@ static const struct config_item root_items[] = {
     SECTION("workers", workers_items, workers, "numbers of processes"),
 };
 
-static const struct {
-    const char *name;
-    const struct config_item *items;
-    size_t count;
-} sections[] = {
-    { "",         root_items,     COUNT_OF(root_items) },
-    { "listen",   listen_items,   COUNT_OF(listen_items) },
-    { "log",      log_items,      COUNT_OF(log_items) },
-    { "users",    users_items,    COUNT_OF(users_items) },
-    { "tls",      tls_items,      COUNT_OF(tls_items) },
-    { "domains",  domain_items,   COUNT_OF(domain_items) },
-    { "maildir",  maildir_items,  COUNT_OF(maildir_items) },
-    { "routes",   route_items,    COUNT_OF(route_items) },
-    { "spool",    spool_items,    COUNT_OF(spool_items) },
-    { "dns",      dns_items,      COUNT_OF(dns_items) },
-    { "limits",   limits_items,   COUNT_OF(limits_items) },
-    { "timeouts", timeouts_items, COUNT_OF(timeouts_items) },
-    { "retry",    retry_items,    COUNT_OF(retry_items) },
-    { "delivery", delivery_items, COUNT_OF(delivery_items) },
-    { "workers",  workers_items,  COUNT_OF(workers_items) },
+/* Those of other files follow. */
+static const struct settings_table tables[] = {
+    { "",          root_items,      COUNT_OF(root_items) },
+    { "listen",    listen_items,    COUNT_OF(listen_items) },
+    { "log",       log_items,       COUNT_OF(log_items) },
+    { "users",     users_items,     COUNT_OF(users_items) },
+    { "tls",       tls_items,       COUNT_OF(tls_items) },
+    { "domains",   domain_items,    COUNT_OF(domain_items) },
+    { "maildir",   maildir_items,   COUNT_OF(maildir_items) },
+    { "routes",    route_items,     COUNT_OF(route_items) },
+    { "spool",     spool_items,     COUNT_OF(spool_items) },
+    { "dns",       dns_items,       COUNT_OF(dns_items) },
+    { "limits",    limits_items,    COUNT_OF(limits_items) },
+    { "timeouts",  timeouts_items,  COUNT_OF(timeouts_items) },
+    { "retry",     retry_items,     COUNT_OF(retry_items) },
+    { "delivery",  delivery_items,  COUNT_OF(delivery_items) },
+    { "workers",   workers_items,   COUNT_OF(workers_items) },
 };
 /* clang-format on */
+
+/* Sections that have a file of their own (ipc/settings_rows.h). */
+static const struct settings_table *const other_tables[] = { NULL };
+
+static const struct settings_table *table_at(size_t i)
+{
+    return i < COUNT_OF(tables) ? &tables[i] : other_tables[i - COUNT_OF(tables)];
+}
 
 size_t settings_item_count(void)
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < COUNT_OF(sections); i++)
-        count += sections[i].count;
+    for (size_t i = 0; table_at(i) != NULL; i++)
+        count += table_at(i)->count;
     return count;
 }
 
 void settings_item(size_t i, const char **section, const struct config_item **item)
 {
-    size_t s = 0;
+    const struct settings_table *table;
 
-    while (i >= sections[s].count)
-        i -= sections[s++].count;
-    *section = sections[s].name;
-    *item = &sections[s].items[i];
+    for (size_t t = 0; (table = table_at(t)) != NULL; t++) {
+        if (i < table->count) {
+            *section = table->name;
+            *item = &table->items[i];
+            return;
+        }
+        i -= table->count;
+    }
 }
 
 /* Lists */
 
-static void *config_copy(struct config *c, const void *bytes, size_t size)
+void *settings_copy(struct config *c, const void *bytes, size_t size)
 {
     return memcpy(config_alloc(c, 1, size), bytes, size);
 }
 
-static struct view lower(struct config *c, struct view text)
+struct view settings_lower(struct config *c, struct view text)
 {
     char *room = config_alloc(c, text.len + 1, 1);
 
@@ -330,9 +305,8 @@ static struct view lower(struct config *c, struct view text)
     return view_make(room, text.len);
 }
 
-/* An array of zeroed structs, one for each element of the list; each is filled by `items`. */
-static void *read_rows(struct config *c, struct config_node *n, const struct config_item *items,
-                       size_t item_count, size_t size, size_t *count)
+void *settings_rows(struct config *c, struct config_node *n, const struct config_item *items,
+                    size_t item_count, size_t size, size_t *count)
 {
     char *rows = config_alloc(c, MAX(config_count(n), 1), size);
 
@@ -382,7 +356,7 @@ static bool read_network(struct config *c, struct config_node *n, struct net_blo
     return false;
 }
 
-static void read_networks(struct config *c, struct config_node *n, struct network_list *list)
+void settings_networks(struct config *c, struct config_node *n, struct network_list *list)
 {
     struct net_block *blocks = config_alloc(c, MAX(config_count(n), 1), sizeof(*blocks));
     size_t count = 0;
@@ -400,14 +374,14 @@ static void read_networks(struct config *c, struct config_node *n, struct networ
 
 static void read_trust(struct config *c, struct config_node *n, void *section)
 {
-    read_networks(c, n, &((struct settings *)section)->trust);
+    settings_networks(c, n, &((struct settings *)section)->trust);
 }
 
 /* Listeners */
 
 static void read_listener_trust(struct config *c, struct config_node *n, void *section)
 {
-    read_networks(c, n, &((struct listener_settings *)section)->trust);
+    settings_networks(c, n, &((struct listener_settings *)section)->trust);
 }
 
 static void read_listener_address(struct config *c, struct config_node *n, void *section)
@@ -428,8 +402,8 @@ static void read_listeners(struct config *c, struct config_node *n, void *sectio
 {
     struct settings *s = section;
 
-    s->listeners = read_rows(c, n, listen_items, COUNT_OF(listen_items), sizeof(*s->listeners),
-                             &s->listener_count);
+    s->listeners = settings_rows(c, n, listen_items, COUNT_OF(listen_items), sizeof(*s->listeners),
+                                 &s->listener_count);
     if (config_is_list(n) && s->listener_count == 0)
         config_report(c, n, "at least one listener is needed");
 }
@@ -516,12 +490,12 @@ static bool make_key(struct config *c, struct view text, struct view *key, struc
 
     if (view_equal_nocase(text, VIEW("postmaster"))) {
         *a = (struct address){ .local = text };
-        *key = lower(c, text);
+        *key = settings_lower(c, text);
         return true;
     }
     if (!address_parse(text, true, a) || a->literal || !address_key(a, &b))
         return false;
-    *key = view_make(config_copy(c, room, sizeof(room)), buf_len(&b));
+    *key = view_make(settings_copy(c, room, sizeof(room)), buf_len(&b));
     return true;
 }
 
@@ -589,7 +563,7 @@ static void read_mailboxes(struct config *c, struct config_node *n, void *sectio
 /* The folders of a directory domain, one on a line, as settings_gather found them. */
 static void read_folders(struct config *c, struct settings *s, const struct domain_settings *d)
 {
-    struct view domain = lower(c, d->name);
+    struct view domain = settings_lower(c, d->name);
     struct view list, name, key;
     char room[ADDRESS_MAX * 2];
     struct address a;
@@ -609,7 +583,7 @@ static void read_folders(struct config *c, struct settings *s, const struct doma
         buf_clear(&path);
         buf_printf(&path, "%.*s/%.*s", VIEW_ARG(domain), VIEW_ARG(name));
         m->address = key;
-        m->folder = view_make(config_copy(c, room, buf_len(&path)), buf_len(&path));
+        m->folder = view_make(settings_copy(c, room, buf_len(&path)), buf_len(&path));
         m->origin = d->origin;
         table_add(&s->folders, &m->entry, key);
     }
@@ -683,8 +657,8 @@ static void read_routes(struct config *c, struct config_node *n, void *section)
 {
     struct settings *s = section;
 
-    s->routes =
-        read_rows(c, n, route_items, COUNT_OF(route_items), sizeof(*s->routes), &s->route_count);
+    s->routes = settings_rows(c, n, route_items, COUNT_OF(route_items), sizeof(*s->routes),
+                              &s->route_count);
 }
 
 /* Name servers */

@@ -1,0 +1,64 @@
+/* For the files that read the configuration, settings_*.c: how the rows of a section's table are
+ * written, and the values that several sections have. Each section that is new gets a file of its
+ * own, which gives its table as a struct settings_table for the list of sections in settings.c. */
+#ifndef IPC_SETTINGS_ROWS_H
+#define IPC_SETTINGS_ROWS_H
+
+#include "common/attrs.h"
+#include "ipc/settings.h"
+
+#define SECOND_MS 1000ULL
+#define MINUTE_MS (60 * SECOND_MS)
+#define HOUR_MS   (60 * MINUTE_MS)
+#define DAY_MS    (24 * HOUR_MS)
+#define KIB       (1ULL << 10)
+#define MIB       (1ULL << 20)
+#define GIB       (1ULL << 30)
+
+/* NUMBER: least and most in the field's unit. */
+#define PLACE(of, field) .offset = offsetof(of, field)
+#define NUMBER(key, kind, of, field, low, high, value, words)                                      \
+    {                                                                                              \
+        .name = key, .type = CONFIG_##kind, PLACE(of, field), .least = low, .most = high,          \
+        .fallback = value, .summary = words                                                        \
+    }
+#define VALUE(key, kind, of, field, value, text)                                                   \
+    {                                                                                              \
+        .name = key, .type = CONFIG_##kind, PLACE(of, field), .fallback = value, .summary = text   \
+    }
+#define CHOICE(key, of, field, list, value, text)                                                  \
+    {                                                                                              \
+        .name = key, .type = CONFIG_ENUM, PLACE(of, field), .words = list, .fallback = value,      \
+        .required = (value) == NULL, .summary = text                                               \
+    }
+#define READ(key, reader, needed, value, text)                                                     \
+    {                                                                                              \
+        .name = key, .type = CONFIG_CUSTOM, .read = reader, .required = needed, .fallback = value, \
+        .summary = text                                                                            \
+    }
+#define SECTION(key, table, field, text)                                                           \
+    {                                                                                              \
+        .name = key, .type = CONFIG_SECTION, PLACE(struct settings, field), .items = table,        \
+        .item_count = COUNT_OF(table), .summary = text                                             \
+    }
+
+/* A section's rows. A file exports its own as "extern const struct settings_table ..." in this
+ * header; other_tables of settings.c lists it, and a READ row of root_items calls its reader. */
+struct settings_table {
+    const char *name; /* as it stands at the top level */
+    const struct config_item *items;
+    size_t count;
+};
+
+/* Copies that live as long as `c`. */
+void *settings_copy(struct config *c, const void *bytes, size_t size);
+struct view settings_lower(struct config *c, struct view text);
+
+/* An array of zeroed structs of `size` bytes, one for each element of the list `n`; each is filled
+ * by `items`. */
+void *settings_rows(struct config *c, struct config_node *n, const struct config_item *items,
+                    size_t item_count, size_t size, size_t *count);
+/* A list of networks, of which none may be so large that to trust it were an open relay. */
+void settings_networks(struct config *c, struct config_node *n, struct network_list *list);
+
+#endif
