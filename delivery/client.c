@@ -114,10 +114,10 @@ static enum client_phase say_starttls(struct client *c)
 
 static enum client_phase say_mail(struct client *c)
 {
-    say(c, "MAIL FROM:<%.*s>", VIEW_ARG(c->message.sender));
+    say(c, "MAIL FROM:<%.*s>", VIEW_ARG(c->message.envelope->sender));
     if (c->ext.size)
         say(c, " SIZE=%" PRIu64, c->message.bytes);
-    if (c->ext.eight_bit && c->message.eight_bit)
+    if (c->ext.eight_bit && c->message.envelope->body_8bit)
         say(c, " BODY=8BITMIME");
     say(c, "\r\n");
     return CLIENT_RCPT;
@@ -125,10 +125,10 @@ static enum client_phase say_mail(struct client *c)
 
 static enum client_phase say_rcpt(struct client *c)
 {
-    struct view to = c->message.rcpts[c->said_rcpts++].address;
+    struct view to = c->message.envelope->rcpts[c->said_rcpts++].address;
 
     say(c, "RCPT TO:<%.*s>\r\n", VIEW_ARG(to));
-    return c->said_rcpts < c->message.rcpt_count ? CLIENT_RCPT : CLIENT_DATA;
+    return c->said_rcpts < c->message.envelope->rcpt_count ? CLIENT_RCPT : CLIENT_DATA;
 }
 
 static enum client_phase say_data(struct client *c)
@@ -325,7 +325,7 @@ static enum client_phase hear_rcpt(struct client *c, const struct reply *r)
         c->accepted++;
     else
         decide_one(c, r, rcpt);
-    c->refused = c->accepted == 0 && c->heard_rcpts == c->message.rcpt_count;
+    c->refused = c->accepted == 0 && c->heard_rcpts == c->message.envelope->rcpt_count;
     return carry_on(c);
 }
 

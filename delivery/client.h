@@ -54,11 +54,8 @@ enum client_wish {
 
 /* A transaction. Everything is borrowed until all recipients are decided. */
 struct client_message {
-    struct view sender;
-    const struct envelope_rcpt *rcpts;
-    size_t rcpt_count; /* at least 1 */
-    uint64_t bytes;    /* of the content, without dots stuffed */
-    bool eight_bit;
+    const struct envelope *envelope;
+    uint64_t bytes; /* of the content, without dots stuffed */
 };
 
 /* What was decided. The outcome's host and tls are the driver's to fill in; its text dies with the

@@ -12,43 +12,24 @@
 enum {
     OUTCOME_ROOM = 4096, /* bytes of an encoded outcome, all of it escaped */
     END_BYTES = 5,       /* CRLF, ".", CRLF */
+    ARENA_MAX = 1 << 20, /* what 1,000 recipients with escapes need */
 };
 
 /* ---- beginning ---- */
 
-static bool take_rcpts(struct job *j)
-{
-    size_t count = j->start.rcpt_count;
-    struct view rest = j->start.rcpts;
-
-    if (count == 0 || count > ENVELOPE_RCPTS_MAX)
-        return false;
-    j->rcpts = memory_new_array(count, sizeof(*j->rcpts));
-    j->message.rcpts = j->rcpts;
-    j->indexes = memory_new_array(count, sizeof(*j->indexes));
-    j->decided = memory_new_array(count, sizeof(*j->decided));
-    for (size_t i = 0; i < count; i++) {
-        struct job_rcpt rcpt;
-
-        if (!job_rcpts_take(&rest, &rcpt))
-            return false;
-        j->rcpts[i].address = rcpt.address;
-        j->indexes[i] = rcpt.index;
-    }
-    return rest.len == 0;
-}
-
 static bool read_start(struct job *j, struct view fields)
 {
+    struct envelope *e = &j->envelope;
+
     j->packet = memory_copy(fields);
     if (!message_job_start_decode(view_make(j->packet, fields.len), &j->start))
         return false;
-    if (j->start.hop_kind == HOP_LOCAL || j->start.big != (j->fd >= 0) || !take_rcpts(j))
+    if (j->start.hop_kind == HOP_LOCAL || j->start.big != (j->fd >= 0) ||
+        !job_envelope(&j->start, &j->arena, e, &j->indexes))
         return false;
-    j->message.sender = j->start.sender;
-    j->message.rcpt_count = j->undecided = j->start.rcpt_count;
-    j->message.bytes = j->start.body_bytes;
-    j->message.eight_bit = j->start.body_8bit;
+    j->decided = memory_new_array(e->rcpt_count, sizeof(*j->decided));
+    j->undecided = e->rcpt_count;
+    j->message = (struct client_message){ e, j->start.body_bytes };
     return j->start.big || j->front_len + j->start.body.len == j->start.body_bytes;
 }
 
@@ -58,6 +39,7 @@ struct job *job_new(struct view fields, struct job_body *parts, int fd)
 
     list_init(&j->link);
     j->fd = fd;
+    arena_init(&j->arena, ARENA_MAX);
     if (parts != NULL) {
         j->front = parts->bytes;
         j->front_len = parts->len;
@@ -79,8 +61,7 @@ void job_free(struct job **j)
         return;
     if (job->fd >= 0)
         close(job->fd);
-    free(job->rcpts);
-    free(job->indexes);
+    arena_reset(&job->arena);
     free(job->decided);
     free(job->packet);
     free(job->front);
@@ -197,12 +178,12 @@ static void tell(const struct job *j, uint32_t index, const struct outcome *o, u
 
 bool job_is_untouched(const struct job *j)
 {
-    return j->undecided == j->message.rcpt_count;
+    return j->undecided == j->envelope.rcpt_count;
 }
 
 void job_decide(struct job *j, size_t rcpt, const struct outcome *o, uint64_t now_ms)
 {
-    assert(rcpt < j->message.rcpt_count && !j->decided[rcpt]);
+    assert(rcpt < j->envelope.rcpt_count && !j->decided[rcpt]);
     j->decided[rcpt] = true;
     j->undecided--;
     tell(j, j->indexes[rcpt], o, now_ms);
@@ -215,7 +196,7 @@ void job_decide_rest(struct job *j, const struct outcome *o, uint64_t now_ms)
         tell(j, JOB_ALL_RCPTS, o, now_ms);
         return;
     }
-    for (size_t i = 0; i < j->message.rcpt_count && j->undecided > 0; i++) {
+    for (size_t i = 0; i < j->envelope.rcpt_count && j->undecided > 0; i++) {
         if (!j->decided[i])
             job_decide(j, i, o, now_ms);
     }

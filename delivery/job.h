@@ -27,9 +27,10 @@ struct job {
     struct peer *queue;             /* NULL: nobody wants to hear of it any more */
     uint64_t started_ms;            /* monotonic */
     struct message_job_start start; /* views borrow from `packet` */
-    struct client_message message;  /* the same for the engine */
-    struct envelope_rcpt *rcpts;    /* of `message` */
-    uint32_t *indexes;              /* of the recipients, in the envelope */
+    struct arena arena;             /* of the envelope */
+    struct envelope envelope;
+    const uint32_t *indexes;       /* of its recipients, in the whole envelope */
+    struct client_message message; /* the same for the engine */
     bool *decided;
     size_t undecided;
     char *packet;

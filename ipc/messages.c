@@ -269,7 +269,6 @@ bool message_job_start_encode(const struct message_job_start *m, struct buf *roo
 
     wire_put_u64(&w, m->job);
     wire_put_u64(&w, m->message);
-    wire_put_u64(&w, m->arrival_ms);
     wire_put_u32(&w, m->attempt);
     wire_put_u8(&w, m->hop_kind);
     wire_put_view(&w, m->hop_name);
@@ -277,13 +276,11 @@ bool message_job_start_encode(const struct message_job_start *m, struct buf *roo
     wire_put_u16(&w, m->port);
     wire_put_u8(&w, m->tls);
     wire_put_bool(&w, m->implicit_tls);
-    wire_put_bool(&w, m->body_8bit);
     wire_put_bool(&w, m->big);
     wire_put_u64(&w, m->body_bytes);
     wire_put_u32(&w, m->body_crc);
-    wire_put_view(&w, m->sender);
-    wire_put_view(&w, m->rcpts);
-    wire_put_u32(&w, m->rcpt_count);
+    wire_put_view(&w, m->envelope);
+    wire_put_view(&w, m->indexes);
     wire_put_rest(&w, m->body);
     return finish(&w, room);
 }
@@ -294,7 +291,6 @@ bool message_job_start_decode(struct view fields, struct message_job_start *m)
 
     m->job = wire_get_u64(&r);
     m->message = wire_get_u64(&r);
-    m->arrival_ms = wire_get_u64(&r);
     m->attempt = wire_get_u32(&r);
     m->hop_kind = (uint8_t)wire_get_enum(&r, HOP_KINDS);
     m->hop_name = wire_get_view(&r);
@@ -302,40 +298,38 @@ bool message_job_start_decode(struct view fields, struct message_job_start *m)
     m->port = wire_get_u16(&r);
     m->tls = (uint8_t)wire_get_enum(&r, ROUTE_TLS_REQUIRED + 1);
     m->implicit_tls = wire_get_bool(&r);
-    m->body_8bit = wire_get_bool(&r);
     m->big = wire_get_bool(&r);
     m->body_bytes = wire_get_u64(&r);
     m->body_crc = wire_get_u32(&r);
-    m->sender = wire_get_view(&r);
-    m->rcpts = wire_get_view(&r);
-    m->rcpt_count = wire_get_u32(&r);
+    m->envelope = wire_get_view(&r);
+    m->indexes = wire_get_view(&r);
     m->body = wire_get_rest(&r);
     return wire_done(&r);
 }
 
-bool job_rcpts_put(struct buf *out, const struct job_rcpt *rcpt)
+bool job_index_put(struct buf *out, uint32_t index)
 {
-    size_t room;
-    char *tail = buf_tail(out, &room);
-    struct wire_writer w = wire_write(tail, room);
+    char room[sizeof(index)];
+    struct wire_writer w = wire_write(room, sizeof(room));
     struct view bytes;
 
-    wire_put_u32(&w, rcpt->index);
-    wire_put_view(&w, rcpt->address);
-    if (!wire_finish(&w, &bytes))
-        return false;
-    buf_extend(out, bytes.len);
-    return true;
+    wire_put_u32(&w, index);
+    return wire_finish(&w, &bytes) && buf_put(out, bytes);
 }
 
-bool job_rcpts_take(struct view *rest, struct job_rcpt *out)
+bool job_envelope(const struct message_job_start *m, struct arena *arena, struct envelope *e,
+                  const uint32_t **indexes)
 {
-    struct wire_reader r = wire_read(*rest);
+    struct wire_reader r = wire_read(m->indexes);
+    uint32_t *list;
 
-    out->index = wire_get_u32(&r);
-    out->address = wire_get_view(&r);
-    *rest = r.rest;
-    return !r.failed;
+    if (!envelope_decode(m->envelope, arena, e))
+        return false;
+    list = arena_alloc(arena, e->rcpt_count * sizeof(*list));
+    for (size_t i = 0; list != NULL && i < e->rcpt_count; i++)
+        list[i] = wire_get_u32(&r);
+    *indexes = list;
+    return list != NULL && wire_done(&r);
 }
 
 bool message_rcpt_result_encode(const struct message_rcpt_result *m, struct buf *room)

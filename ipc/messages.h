@@ -9,6 +9,7 @@
 
 #include "common/buf.h"
 #include "common/view.h"
+#include "mail/envelope.h"
 
 enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, PROCESS_KINDS };
 #define FROM(process) (1u << (process))
@@ -151,14 +152,9 @@ struct message_job_part {
     uint64_t job;
     struct view bytes;
 };
-struct job_rcpt {
-    uint32_t index;      /* in the envelope; names the recipient in RCPT_RESULT */
-    struct view address;
-};
 struct message_job_start {
     uint64_t job;
     uint64_t message;
-    uint64_t arrival_ms;
     uint32_t attempt;    /* 1 for the first */
     /* the hop, as settings_hop gave it */
     uint8_t hop_kind;    /* enum hop_kind */
@@ -166,13 +162,11 @@ struct message_job_start {
     uint16_t port;
     uint8_t tls;         /* enum route_tls */
     bool implicit_tls;
-    bool body_8bit;
     bool big;            /* the body is the file whose descriptor came along, read-only */
     uint64_t body_bytes;
     uint32_t body_crc;
-    struct view sender;
-    struct view rcpts;   /* job_rcpt after job_rcpt: job_rcpts_put, job_rcpts_take */
-    uint32_t rcpt_count;
+    struct view envelope; /* mail/envelope.h, with the recipients of the job alone */
+    struct view indexes; /* of those in the whole envelope, u32 after u32: job_envelope */
     struct view body;    /* rest of the packet: the body, or what JOB_PARTs left over */
 };
 struct message_job_cancel {
@@ -180,7 +174,7 @@ struct message_job_cancel {
 };
 struct message_rcpt_result {
     uint64_t job;
-    uint32_t rcpt;       /* job_rcpt.index, or JOB_ALL_RCPTS */
+    uint32_t rcpt;       /* one of the job's indexes, or JOB_ALL_RCPTS */
     uint32_t duration_ms; /* of the attempt */
     struct view outcome; /* mail/outcome.h */
 };
@@ -188,8 +182,11 @@ struct message_job_end {
     uint64_t job;
 };
 
-bool job_rcpts_put(struct buf *out, const struct job_rcpt *r) MUST_USE;
-bool job_rcpts_take(struct view *rest, struct job_rcpt *out) MUST_USE;
+/* The envelope of a job, and the index of each of its recipients, which names it in RCPT_RESULT.
+ * Both borrow from the packet and from `arena`. False: malformed. */
+bool job_envelope(const struct message_job_start *m, struct arena *arena, struct envelope *e,
+                  const uint32_t **indexes) MUST_USE;
+bool job_index_put(struct buf *out, uint32_t index) MUST_USE;
 
 /* ---- delivery and dns ---- */
 

@@ -15,6 +15,7 @@ enum {
     READ_ROOM = 65536,       /* bytes of a large body read at once */
     HEADER_ROOM = 256 << 10, /* bytes of a large body that are searched for Delivered-To */
     TEXT_ROOM = 256,         /* bytes of a result's words */
+    ENVELOPE_ROOM = 1 << 20, /* what 1,000 recipients with escapes need */
 };
 
 struct box {
@@ -40,6 +41,15 @@ struct content {
     struct view bytes;
     int fd;
     uint64_t len;
+};
+
+/* What a job is about. */
+struct letter {
+    const struct message_job_start *job;
+    struct envelope envelope;
+    const uint32_t *indexes; /* of its recipients */
+    struct content content;
+    struct view header;
 };
 
 void deliver_init(struct deliver *d, const struct settings *s, int root_fd)
@@ -201,13 +211,11 @@ static int write_content(struct maildir_file *f, const struct content *c)
     return err;
 }
 
-static int write_message(struct deliver *d, const struct box *box,
-                         const struct message_job_start *job, const struct job_rcpt *rcpt,
-                         const struct content *content)
+static int write_message(struct deliver *d, const struct box *box, const struct letter *l, size_t i)
 {
-    const struct maildir_id id = { .arrival_ms = job->arrival_ms,
-                                   .message = job->message,
-                                   .rcpt = rcpt->index,
+    const struct maildir_id id = { .arrival_ms = l->envelope.arrival_ms,
+                                   .message = l->job->message,
+                                   .rcpt = l->indexes[i],
                                    .hostname = d->settings->hostname };
     int err = box->err;
 
@@ -215,9 +223,9 @@ static int write_message(struct deliver *d, const struct box *box,
         err = maildir_create(&d->file, &box->dir, &id);
     if (err < 0)
         return err;
-    err = write_top(&d->file, job->sender, rcpt->address);
+    err = write_top(&d->file, l->envelope.sender, l->envelope.rcpts[i].address);
     if (err == 0)
-        err = write_content(&d->file, content);
+        err = write_content(&d->file, &l->content);
     if (err < 0) {
         maildir_discard(&d->file);
         return err;
@@ -225,27 +233,26 @@ static int write_message(struct deliver *d, const struct box *box,
     return maildir_publish(&d->file);
 }
 
-static void deliver_one(struct deliver *d, struct result *r, const struct message_job_start *job,
-                        const struct job_rcpt *rcpt, const struct content *content,
-                        struct view header)
+static void deliver_one(struct deliver *d, struct result *r, const struct letter *l, size_t i)
 {
+    struct view recipient = l->envelope.rcpts[i].address;
     char room[MAILBOX_FOLDER_MAX];
     struct buf folder = BUF_ON_ARRAY(room);
     struct box *box;
     int err;
 
-    if (!mailbox_find(d->settings, rcpt->address, &folder)) {
+    if (!mailbox_find(d->settings, recipient, &folder)) {
         decide(r, OUTCOME_FAILED, (struct enhanced){ 5, 1, 1 }, "there is no such mailbox here",
                VIEW_EMPTY);
         return;
     }
-    if (delivered_before(header, rcpt->address)) {
+    if (delivered_before(l->header, recipient)) {
         decide(r, OUTCOME_FAILED, (struct enhanced){ 5, 4, 6 },
                "mail loop: it was delivered to this address before", VIEW_EMPTY);
         return;
     }
     box = find_box(d, buf_view(&folder));
-    err = write_message(d, box, job, rcpt, content);
+    err = write_message(d, box, l, i);
     if (err < 0) {
         defer(r, err);
         return;
@@ -269,32 +276,38 @@ static struct result *add_result(struct deliver *d, const struct message_job_sta
     return r;
 }
 
-bool deliver_job(struct deliver *d, const struct message_job_start *job, int fd)
+/* Into the mailbox of each recipient. */
+static void deliver_letter(struct deliver *d, struct letter *l)
 {
-    struct content content = { job->body, job->big ? fd : -1, job->body_bytes };
-    struct view rest = job->rcpts;
-    struct view header;
-    struct result *r = NULL;
-    struct job_rcpt rcpt;
-    int err;
+    int err = check_content(&l->content, l->job->body_crc);
 
-    if (job->big ? fd < 0 : job->body.len != job->body_bytes)
-        return false;
-    err = check_content(&content, job->body_crc);
-    header = read_header(&content);
-    for (uint32_t i = 0; i < job->rcpt_count; i++) {
-        if (!job_rcpts_take(&rest, &rcpt))
-            break;
-        r = add_result(d, job, rcpt.index);
+    l->header = read_header(&l->content);
+    for (size_t i = 0; i < l->envelope.rcpt_count; i++) {
+        struct result *r = add_result(d, l->job, l->indexes[i]);
+
+        r->last = i + 1 == l->envelope.rcpt_count;
         if (err == 0)
-            deliver_one(d, r, job, &rcpt, &content, header);
+            deliver_one(d, r, l, i);
         else
             decide(r, OUTCOME_DEFERRED, (struct enhanced){ 4, 3, 0 },
                    "the message cannot be read from the queue: ", view_of(strerror(-err)));
     }
-    if (r != NULL)
-        r->last = true;
-    return r != NULL && rest.len == 0;
+}
+
+bool deliver_job(struct deliver *d, const struct message_job_start *job, int fd)
+{
+    struct letter l = { .job = job, .content = { job->body, job->big ? fd : -1, job->body_bytes } };
+    struct arena arena;
+    bool sensible;
+
+    if (job->big ? fd < 0 : job->body.len != job->body_bytes)
+        return false;
+    arena_init(&arena, ENVELOPE_ROOM);
+    sensible = job_envelope(job, &arena, &l.envelope, &l.indexes);
+    if (sensible)
+        deliver_letter(d, &l);
+    arena_reset(&arena);
+    return sensible;
 }
 
 static void report(struct deliver *d, struct result *r)

@@ -13,7 +13,7 @@
 
 enum {
     JOBS_PER_TURN = 512,
-    JOB_RCPTS_BYTES = 32768,     /* recipients of one job, encoded: a packet has to hold them */
+    JOB_ENVELOPE_BYTES = 49152,  /* of one job, encoded: a packet has to hold it */
     JOB_FIXED_BYTES = 256,       /* the numbers of a JOB_START, with the lengths of its views */
     JOB_ARENA_MAX = 4 << 20,     /* addresses, and what a worker says of them */
     UNSENT_MARK_BYTES = 4 << 20, /* a worker that does not read gets no more */
@@ -44,7 +44,9 @@ struct dispatch {
     struct table jobs;
     uint64_t next_job;
     struct deferred again;
-    struct buf rcpts; /* of the job that is being made */
+    /* Of the job that is being made. */
+    struct envelope_rcpt *rcpts;
+    struct buf envelope, indexes; /* encoded */
 };
 
 /* ---- slots ---- */
@@ -78,7 +80,9 @@ struct dispatch *dispatch_new(struct queue *q)
     }
     d->delivery_count = count_delivery(q);
     table_init(&d->jobs, false);
-    buf_new(&d->rcpts, JOB_RCPTS_BYTES);
+    d->rcpts = memory_new_array(ENVELOPE_RCPTS_MAX, sizeof(*d->rcpts));
+    buf_new(&d->envelope, JOB_ENVELOPE_BYTES);
+    buf_new(&d->indexes, ENVELOPE_RCPTS_MAX * sizeof(uint32_t));
     return d;
 }
 
@@ -337,34 +341,46 @@ static void gather_siblings(struct index *x, uint32_t unit)
     }
 }
 
-/* Puts as many recipients of the unit into d->rcpts as a packet may hold; the others get a unit of
- * their own, due next. Returns how many there are. */
-static uint32_t put_rcpts(struct dispatch *d, uint32_t unit, const struct envelope *e)
+/* Gives the unit's recipients from number `kept` on a unit of their own, due next. */
+static void put_off(struct dispatch *d, uint32_t unit, size_t kept)
 {
     struct index *x = &d->queue->index;
-    struct unit *u = index_unit(x, unit);
+    const struct unit *u = index_unit(x, unit);
     unsigned total = index_mail(x, u->mail)->rcpt_count;
     struct rcpts rest;
-    uint32_t count = 0;
     uint32_t part;
 
-    buf_clear(&d->rcpts);
     rcpts_init(&rest, total);
     rcpts_each (i, &u->rcpts, total) {
-        const struct job_rcpt r = { i, e->rcpts[i].address };
-
-        if (d->rcpts.overflowed || !job_rcpts_put(&d->rcpts, &r)) {
-            d->rcpts.overflowed = true;
+        if (kept > 0)
+            kept--;
+        else
             rcpts_add(&rest, total, i);
-        } else {
-            count++;
-        }
     }
     part = index_split(x, unit, &rest);
     rcpts_release(&rest, total);
     if (part != POOL_NONE)
         index_make_due(x, part, true);
-    return count;
+}
+
+/* Encodes the envelope with as many recipients of the unit as a packet may hold; the others get a
+ * unit of their own. Returns how many there are. */
+static uint32_t put_envelope(struct dispatch *d, uint32_t unit, const struct envelope *e)
+{
+    const struct unit *u = index_unit(&d->queue->index, unit);
+    struct envelope part = *e;
+    bool fits;
+
+    part.rcpts = d->rcpts;
+    part.rcpt_count = 0;
+    rcpts_each (i, &u->rcpts, (unsigned)e->rcpt_count)
+        d->rcpts[part.rcpt_count++] = e->rcpts[i];
+    buf_clear(&d->envelope);
+    while (!(fits = envelope_encode(&part, &d->envelope)) && part.rcpt_count > 1)
+        part.rcpt_count /= 2;
+    assert(fits); /* with one recipient, as it came in a packet too */
+    put_off(d, unit, part.rcpt_count);
+    return (uint32_t)part.rcpt_count;
 }
 
 static struct job *make_job(struct dispatch *d, struct worker *w, uint32_t unit, uint32_t count,
@@ -373,8 +389,8 @@ static struct job *make_job(struct dispatch *d, struct worker *w, uint32_t unit,
     struct index *x = &d->queue->index;
     const struct unit *u = index_unit(x, unit);
     struct job *job = memory_new(sizeof(*job) + count * sizeof(job->lines[0]));
-    struct view rest, text;
-    bool fits;
+    struct job_line *line = job->lines;
+    bool fits = true;
 
     job->worker = w;
     job->mail = u->mail;
@@ -385,15 +401,14 @@ static struct job *make_job(struct dispatch *d, struct worker *w, uint32_t unit,
     job->attempt = u->attempts + 1u;
     job->open = job->line_count = count;
     arena_init(&job->arena, JOB_ARENA_MAX);
-    fits = arena_copy(&job->arena, buf_view(&d->rcpts), &text);
-    assert(fits);
-    rest = text;
-    for (uint32_t i = 0; fits && i < count; i++) {
-        struct job_rcpt r = { 0 };
-
-        fits = job_rcpts_take(&rest, &r);
-        job->lines[i] = (struct job_line){ r.index, r.address, NULL };
+    buf_clear(&d->indexes);
+    rcpts_each (i, &u->rcpts, (unsigned)e->rcpt_count) {
+        line->rcpt = i;
+        fits = fits && arena_copy(&job->arena, e->rcpts[i].address, &line->address) &&
+               job_index_put(&d->indexes, i);
+        line++;
     }
+    assert(fits && line == job->lines + count);
     table_add_number(&d->jobs, &job->entry, d->next_job++);
     list_append(&w->jobs, &job->link);
     w->running++;
@@ -418,7 +433,6 @@ static void send_job(struct dispatch *d, const struct job *job, const struct con
     struct message_job_start m = {
         .job = job->entry.number,
         .message = job->message,
-        .arrival_ms = job->arrival_ms,
         .attempt = job->attempt,
         .hop_kind = (uint8_t)hop->kind,
         .hop_name = hop->name,
@@ -426,19 +440,17 @@ static void send_job(struct dispatch *d, const struct job *job, const struct con
         .port = hop->port,
         .tls = (uint8_t)hop->tls,
         .implicit_tls = hop->implicit_tls,
-        .body_8bit = c->envelope.body_8bit,
         .big = c->big_fd >= 0,
         .body_bytes = c->body_bytes,
         .body_crc = c->body_crc,
-        .sender = c->envelope.sender,
-        .rcpts = buf_view(&d->rcpts),
-        .rcpt_count = job->line_count,
+        .envelope = buf_view(&d->envelope),
+        .indexes = buf_view(&d->indexes),
         .body = c->body,
     };
 
     send_parts(job, &m.body,
-               CHANNEL_PACKET_MAX - JOB_FIXED_BYTES - hop->name.len - hop->host.len - m.sender.len -
-                   m.rcpts.len);
+               CHANNEL_PACKET_MAX - JOB_FIXED_BYTES - hop->name.len - hop->host.len -
+                   m.envelope.len - m.indexes.len);
     peer_send_job_start(&job->worker->peer, &m, c->big_fd);
 }
 
@@ -509,7 +521,7 @@ static void start_job(struct dispatch *d, struct worker *w, struct destination *
     }
     if (still_routed(d, unit, &content.envelope)) {
         gather_siblings(&q->index, unit);
-        job = make_job(d, w, unit, put_rcpts(d, unit, &content.envelope), &content.envelope);
+        job = make_job(d, w, unit, put_envelope(d, unit, &content.envelope), &content.envelope);
         index_run(&q->index, unit);
         job->probe = to->backed_off;
         to->probe_out = to->backed_off;
@@ -607,7 +619,9 @@ void dispatch_free(struct dispatch **d)
         }
     }
     table_release(&(*d)->jobs);
-    buf_free(&(*d)->rcpts);
+    buf_free(&(*d)->envelope);
+    buf_free(&(*d)->indexes);
+    free((*d)->rcpts);
     free((*d)->slots);
     free(*d);
     *d = NULL;

@@ -110,6 +110,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     static const struct envelope_rcpt rcpts[RCPTS] = { { .address = VIEW_INIT("a@b.test") },
                                                        { .address = VIEW_INIT("c@b.test") },
                                                        { .address = VIEW_INIT("d@b.test") } };
+    static const struct envelope envelope = {
+        .sender = VIEW_INIT("s@a.test"), .rcpts = rcpts, .rcpt_count = RCPTS, .body_8bit = true
+    };
     static char room[NOTED_MAX];
     static struct run r;
 
@@ -119,7 +122,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
         struct buf noted = BUF_ON_ARRAY(room);
 
         r = (struct run){ .noted = &noted };
-        r.message = (struct client_message){ VIEW("s@a.test"), rcpts, RCPTS, 1000, true };
+        r.message = (struct client_message){ &envelope, 1000 };
         talk(&r, view_make(bytes, len), most);
     }
     return 0;

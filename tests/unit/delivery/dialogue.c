@@ -7,6 +7,7 @@ enum { RCPTS_MAX = 200 };
 struct stage {
     const struct dialogue *d;
     struct client client;
+    struct envelope envelope;
     struct client_message message;
     unsigned started;
     struct buf *said;
@@ -151,12 +152,12 @@ void dialogue_run(const struct dialogue *d, struct cutter how, struct buf *trans
     struct stage *s = &stage;
 
     *s = (struct stage){ .d = d, .said = transcript };
-    s->message.sender = VIEW("s@a.test");
-    s->message.rcpts = rcpts;
-    s->message.rcpt_count = d->rcpts > 0 ? d->rcpts : 2;
-    s->message.bytes = d->bytes > 0 ? d->bytes : 7;
-    s->message.eight_bit = d->eight_bit;
-    for (size_t i = 0; i < s->message.rcpt_count; i++) {
+    s->envelope = (struct envelope){ .sender = VIEW_INIT("s@a.test"),
+                                     .rcpts = rcpts,
+                                     .rcpt_count = d->rcpts > 0 ? d->rcpts : 2,
+                                     .body_8bit = d->eight_bit };
+    s->message = (struct client_message){ &s->envelope, d->bytes > 0 ? d->bytes : 7 };
+    for (size_t i = 0; i < s->envelope.rcpt_count; i++) {
         struct buf name = BUF_ON_ARRAY(names[i]);
 
         buf_printf(&name, "r%zu@b.test", i);

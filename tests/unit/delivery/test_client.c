@@ -364,7 +364,8 @@ static void knows_when_the_dot_is_past(void **state)
 {
     static struct client c;
     static const struct envelope_rcpt rcpt = { .address = VIEW_INIT("a@b.test") };
-    const struct client_message m = { VIEW_EMPTY, &rcpt, 1, 0, false };
+    static const struct envelope e = { .rcpts = &rcpt, .rcpt_count = 1 };
+    const struct client_message m = { &e, 0 };
     struct view hello = VIEW("220 x\r\n"), ehlo = VIEW("250-x\r\n250 PIPELINING\r\n");
     struct view taken = VIEW("250 x\r\n250 x\r\n354 x\r\n");
     struct timeouts_settings t = { .greeting = 1, .mail = 2, .block = 3, .final = 4 };

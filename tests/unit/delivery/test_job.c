@@ -24,11 +24,11 @@ static const struct {
 enum where { IN_PACKET, IN_PARTS, IN_FILE, PLACES };
 static const char *const place_names[] = { "in the packet", "in parts", "in a file" };
 
-static char packet_room[CHANNEL_PACKET_MAX], rcpts_room[1024];
+static char packet_room[CHANNEL_PACKET_MAX], indexes_room[64];
 
 static struct message_job_start start_of(struct view body)
 {
-    struct buf rcpts = BUF_ON_ARRAY(rcpts_room);
+    struct buf indexes = BUF_ON_ARRAY(indexes_room);
     struct message_job_start m = { .job = 7,
                                    .message = 1,
                                    .hop_kind = HOP_MX,
@@ -37,13 +37,13 @@ static struct message_job_start start_of(struct view body)
                                    .port = 25,
                                    .body_bytes = body.len,
                                    .body_crc = crc32c(0, body),
-                                   .sender = VIEW_INIT("s@a.test"),
-                                   .rcpt_count = 2,
+                                   .envelope = VIEW_INIT("from=s@a.test\nrcpt=a@b.test\n"
+                                                         "notify=never\nrcpt=b@b.test\n"
+                                                         "arrival=1\nenvid=x\n"),
                                    .body = body };
-    struct job_rcpt a = { 3, VIEW_INIT("a@b.test") }, b = { 9, VIEW_INIT("b@b.test") };
 
-    assert_true(job_rcpts_put(&rcpts, &a) && job_rcpts_put(&rcpts, &b));
-    m.rcpts = buf_view(&rcpts);
+    assert_true(job_index_put(&indexes, 3) && job_index_put(&indexes, 9));
+    m.indexes = buf_view(&indexes);
     return m;
 }
 
@@ -187,11 +187,12 @@ static void refuses_nonsense(void **state)
     m = start_of(VIEW("hello\r\n"));
     assert_null(decode(&m, NULL, make_file(VIEW("x")))); /* one that nobody spoke of */
     m = start_of(VIEW("hello\r\n"));
-    m.rcpt_count = 0;
-    assert_null(decode(&m, NULL, -1));
-    m.rcpt_count = 1;
-    assert_null(decode(&m, NULL, -1)); /* a recipient is left over */
-    m.rcpt_count = 3;
+    m.envelope = VIEW("from=s@a.test\narrival=1\n");
+    assert_null(decode(&m, NULL, -1)); /* nobody to send it to */
+    m.envelope = VIEW("from=s@a.test\nrcpt=a@b.test\narrival=1\n");
+    assert_null(decode(&m, NULL, -1)); /* an index is left over */
+    m = start_of(VIEW("hello\r\n"));
+    m.indexes.len -= 4;
     assert_null(decode(&m, NULL, -1)); /* one is missing */
     m = start_of(VIEW("hello\r\n"));
     m.hop_kind = HOP_LOCAL;
@@ -206,6 +207,8 @@ static void counts_decisions(void **state)
     (void)state;
     assert_true(job_is_untouched(j));
     assert_int_equal(j->indexes[1], 9);
+    check_view("all of the envelope", j->envelope.envelope_id, VIEW("x"));
+    assert_int_equal(j->envelope.rcpts[0].notify, NOTIFY_NEVER);
     job_decide(j, 1, &o, 0);
     assert_false(job_is_untouched(j));
     assert_int_equal(j->undecided, 1);

@@ -310,21 +310,26 @@ static int make_file(struct view body)
     return fd;
 }
 
-static void put_rcpt(struct buf *rcpts, uint32_t index, struct view local, struct view domain)
+static void put_envelope(struct view domain, struct buf *text, struct buf *indexes)
 {
-    char room[ADDRESS_MAX];
-    struct buf address = BUF_ON_ARRAY(room);
-    struct job_rcpt rcpt = { .index = index };
+    char rooms[2][ADDRESS_MAX];
+    struct envelope_rcpt rcpts[2] = { 0 };
+    struct envelope e = { .sender = VIEW_INIT("s@a.test"), .rcpts = rcpts, .rcpt_count = 2 };
 
-    buf_printf(&address, "%.*s@%.*s", VIEW_ARG(local), VIEW_ARG(domain));
-    rcpt.address = buf_view(&address);
-    assert_true(job_rcpts_put(rcpts, &rcpt));
+    for (unsigned i = 0; i < e.rcpt_count; i++) {
+        struct buf address = BUF_ON_ARRAY(rooms[i]);
+
+        buf_printf(&address, "%c@%.*s", "ab"[i], VIEW_ARG(domain));
+        rcpts[i].address = buf_view(&address);
+        assert_true(job_index_put(indexes, i));
+    }
+    assert_true(envelope_encode(&e, text));
 }
 
 void town_send_job(struct town *t, uint64_t job, struct view domain, struct view body, bool big)
 {
-    char room[1024];
-    struct buf rcpts = BUF_ON_ARRAY(room);
+    char text_room[1024], indexes_room[64];
+    struct buf text = BUF_ON_ARRAY(text_room), indexes = BUF_ON_ARRAY(indexes_room);
     struct message_job_start m = { .job = job,
                                    .hop_kind = HOP_MX,
                                    .hop_name = domain,
@@ -332,14 +337,12 @@ void town_send_job(struct town *t, uint64_t job, struct view domain, struct view
                                    .port = (uint16_t)t->settings.delivery.port,
                                    .big = big,
                                    .body_bytes = body.len,
-                                   .body_crc = crc32c(0, body),
-                                   .sender = VIEW_INIT("s@a.test"),
-                                   .rcpt_count = 2 };
+                                   .body_crc = crc32c(0, body) };
     int fd = big ? make_file(body) : -1;
 
-    put_rcpt(&rcpts, 0, VIEW("a"), domain);
-    put_rcpt(&rcpts, 1, VIEW("b"), domain);
-    m.rcpts = buf_view(&rcpts);
+    put_envelope(domain, &text, &indexes);
+    m.envelope = buf_view(&text);
+    m.indexes = buf_view(&indexes);
     m.body = big ? VIEW_EMPTY : body;
     peer_send_job_start(&t->queue, &m, fd);
     if (fd >= 0)

@@ -53,25 +53,27 @@ static int close_all(void **state)
 /* A job for the recipients, separated by blanks. */
 static struct message_job_start make_job(struct view body, const char *recipients)
 {
-    static char room[4096];
-    struct buf rcpts = BUF_ON_ARRAY(room);
+    static char text_room[4096], indexes_room[64];
+    struct buf text = BUF_ON_ARRAY(text_room), indexes = BUF_ON_ARRAY(indexes_room);
+    struct envelope_rcpt rcpts[RESULTS_MAX] = { 0 };
+    struct envelope e = { .sender = VIEW_INIT("a@there.test"),
+                          .rcpts = rcpts,
+                          .arrival_ms = 1795421700123 };
     struct view rest = view_of(recipients);
     struct message_job_start job = { .job = 77,
                                      .message = 5,
-                                     .arrival_ms = 1795421700123,
                                      .attempt = 1,
                                      .body_bytes = body.len,
                                      .body_crc = crc32c(0, body),
-                                     .body = body,
-                                     .sender = VIEW_INIT("a@there.test") };
+                                     .body = body };
 
     while (rest.len > 0) {
-        struct job_rcpt r = { .index = job.rcpt_count++ };
-
-        r.address = view_take_word(&rest);
-        assert_true(job_rcpts_put(&rcpts, &r));
+        assert_true(job_index_put(&indexes, (uint32_t)e.rcpt_count));
+        rcpts[e.rcpt_count++].address = view_take_word(&rest);
     }
-    job.rcpts = buf_view(&rcpts);
+    assert_true(envelope_encode(&e, &text));
+    job.envelope = buf_view(&text);
+    job.indexes = buf_view(&indexes);
     return job;
 }
 

@@ -58,9 +58,9 @@ static void delivers_what_smtpd_commits(void **state)
     assert_true(id != 0);
     assert_true(j->start.message == id);
     assert_int_equal(j->start.attempt, 1);
-    assert_int_equal(j->start.rcpt_count, 1);
-    check_view("recipient", j->rcpts[0].address, VIEW("B@There.test"));
-    check_view("sender", j->start.sender, VIEW("a@here.test"));
+    assert_int_equal(j->envelope.rcpt_count, 1);
+    check_view("recipient", j->envelope.rcpts[0].address, VIEW("B@There.test"));
+    check_view("sender", j->envelope.sender, VIEW("a@here.test"));
     check_view("hop", j->start.hop_name, VIEW("there.test"));
     check_view("body", job_body(j), body);
     assert_true(j->start.body_crc == crc32c(0, body));
@@ -126,9 +126,9 @@ static void makes_one_job_of_each_destination(void **state)
         const struct world_job *j = world_job(i);
 
         if (view_equal(j->start.hop_name, VIEW("x.test")))
-            assert_int_equal(j->start.rcpt_count, 2);
+            assert_int_equal(j->envelope.rcpt_count, 2);
         else
-            assert_int_equal(j->start.rcpt_count, 1);
+            assert_int_equal(j->envelope.rcpt_count, 1);
         assert_true((j->start.hop_kind == HOP_LOCAL) == (j->worker == &world.workers[1]));
     }
     for (unsigned i = 0; i < 3; i++)
@@ -207,7 +207,7 @@ static void splits_recipients_that_exceed_a_packet(void **state)
 {
     static char recipients[400000];
     struct buf text = BUF_ON_ARRAY(recipients);
-    unsigned seen = 0;
+    size_t seen = 0;
 
     (void)state;
     for (int i = 0; i < 800; i++)
@@ -217,7 +217,7 @@ static void splits_recipients_that_exceed_a_packet(void **state)
     assert_true(buf_len(&text) < 65000);
     world_accept("a@here.test", recipients, VIEW_EMPTY);
     for (unsigned i = 0; i < world.job_count; i++) {
-        seen += world_job(i)->start.rcpt_count;
+        seen += world_job(i)->envelope.rcpt_count;
         deliver(world_job(i));
     }
     assert_true(world.job_count > 1);
@@ -266,15 +266,15 @@ static void settles_each_recipient_by_itself(void **state)
     assert_int_equal(memory_store.settled_by_notice, 1);
     /* The notice is on its way at once, to the sender. */
     j = world_job(1);
-    check_view("to", j->rcpts[0].address, VIEW("a@here.test"));
-    check_view("from", j->start.sender, VIEW(""));
+    check_view("to", j->envelope.rcpts[0].address, VIEW("a@here.test"));
+    check_view("from", j->envelope.sender, VIEW(""));
     assert_true(body_has(j, "d@x.test") && body_has(j, "No such user"));
     assert_false(body_has(j, "c@x.test"));
     deliver(j);
     /* What was deferred for different reasons goes together again. */
     world_pass(MINUTE);
     j = world_job(2);
-    assert_int_equal(j->start.rcpt_count, 2);
+    assert_int_equal(j->envelope.rcpt_count, 2);
     assert_int_equal(j->start.attempt, 2);
     deliver(j);
     assert_int_equal(count_mails(), 0);
@@ -465,8 +465,8 @@ static void gives_a_lost_job_to_the_next_worker(void **state)
     assert_int_equal(memory_store.settled[STORE_DELIVERED], 1);
     world_add_worker(DELIVERY, 0);
     world_run();
-    assert_int_equal(world_job(1)->start.rcpt_count, 1);
-    check_view("the other", world_job(1)->rcpts[0].address, VIEW("c@x.test"));
+    assert_int_equal(world_job(1)->envelope.rcpt_count, 1);
+    check_view("the other", world_job(1)->envelope.rcpts[0].address, VIEW("c@x.test"));
     assert_int_equal(world_job(1)->start.attempt, 1);
     deliver(world_job(1));
     assert_int_equal(count_mails(), 0);
@@ -516,7 +516,7 @@ static void routes_again_after_a_reload(void **state)
         const struct world_job *j = world_job(i);
 
         assert_int_equal(j->start.attempt, 2);
-        if (j->start.rcpt_count == 2) {
+        if (j->envelope.rcpt_count == 2) {
             check_view("hop", j->start.hop_name, VIEW("relay.test:2525"));
             assert_int_equal(j->start.port, 2525);
         } else {
@@ -598,7 +598,7 @@ static void tells_the_sender_of_a_delay_once(void **state)
 
             if (j->ended)
                 continue;
-            if (j->start.sender.len > 0) {
+            if (j->envelope.sender.len > 0) {
                 defer(j);
                 continue;
             }
@@ -625,7 +625,7 @@ static struct world_job *live_through(uint64_t until_ms, void (*answer)(struct w
 
             if (j->ended)
                 continue;
-            if (j->start.sender.len > 0) {
+            if (j->envelope.sender.len > 0) {
                 answer(j);
                 continue;
             }
@@ -762,8 +762,8 @@ static void brings_back_what_was_deleted(void **state)
 
 static void a_deleted_message_tells_nobody(void **state)
 {
-    uint32_t mail = index_find(&world.queue.index, world_accept("a@here.test", "b@x.test c@x.test",
-                                                                body));
+    uint32_t mail =
+        index_find(&world.queue.index, world_accept("a@here.test", "b@x.test c@x.test", body));
     struct world_job *j = world_job(0);
 
     (void)state;
@@ -777,7 +777,7 @@ static void a_deleted_message_tells_nobody(void **state)
     queue_undelete(&world.queue, mail, VIEW("uid 0"));
     queue_release(&world.queue, mail, VIEW("uid 0"));
     world_run();
-    assert_int_equal(world_job(1)->start.rcpt_count, 1);
+    assert_int_equal(world_job(1)->envelope.rcpt_count, 1);
 }
 
 static void the_oldest_leave_a_full_trash(void **state)
@@ -794,8 +794,8 @@ static void the_oldest_leave_a_full_trash(void **state)
     queue_delete(&world.queue, index_find(&world.queue.index, second), VIEW("uid 0"));
     world_pass(1);
     assert_int_equal(world.queue.trash_count, 1);
-    assert_true(queue_in_trash(index_mail(&world.queue.index,
-                                          index_find(&world.queue.index, second))));
+    assert_true(
+        queue_in_trash(index_mail(&world.queue.index, index_find(&world.queue.index, second))));
     for (unsigned i = 0; i < world.job_count; i++)
         world_end(world_job(i));
     assert_int_equal(index_find(&world.queue.index, first), POOL_NONE);
@@ -814,10 +814,10 @@ static void goes_on_where_it_was_after_a_restart(void **state)
     (void)state;
     world_accept("a@here.test", "b@x.test c@x.test d@y.test", body);
     world_result(world_job(0), 0, OUTCOME_DELIVERED, SCOPE_RCPT, 250, "Ok");
-    if (world_job(0)->start.rcpt_count == 2)
+    if (world_job(0)->envelope.rcpt_count == 2)
         world_result(world_job(0), 1, OUTCOME_DEFERRED, SCOPE_RCPT, 451, "busy");
     world_end(world_job(0));
-    if (world_job(1)->start.rcpt_count == 2) {
+    if (world_job(1)->envelope.rcpt_count == 2) {
         world_result(world_job(1), 0, OUTCOME_DELIVERED, SCOPE_RCPT, 250, "Ok");
         world_result(world_job(1), 1, OUTCOME_DEFERRED, SCOPE_RCPT, 451, "busy");
         world_end(world_job(1));
@@ -833,11 +833,11 @@ static void goes_on_where_it_was_after_a_restart(void **state)
     world_pass(MINUTE);
     assert_int_equal(world.job_count, 1);
     assert_int_equal(world_job(0)->start.attempt, 2);
-    check_view("the deferred one", world_job(0)->rcpts[0].address, VIEW("c@x.test"));
+    check_view("the deferred one", world_job(0)->envelope.rcpts[0].address, VIEW("c@x.test"));
     deliver(world_job(0));
     queue_release(&world.queue, index_find(&world.queue.index, held), VIEW("uid 0"));
     world_run();
-    check_view("the held one", world_job(1)->rcpts[0].address, VIEW("e@z.test"));
+    check_view("the held one", world_job(1)->envelope.rcpts[0].address, VIEW("e@z.test"));
     deliver(world_job(1));
     assert_int_equal(memory_store.live, 0);
     world_restart();

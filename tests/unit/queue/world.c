@@ -134,7 +134,6 @@ static void take_part(struct world_worker *w, struct view bytes)
 static void take_job(struct world_worker *w, struct view fields, int fd)
 {
     struct world_job *j = &world.jobs[world.job_count++];
-    struct view rest;
 
     assert_true(world.job_count <= WORLD_JOBS_MAX);
     *j = (struct world_job){ .worker = w, .big_fd = fd };
@@ -145,10 +144,8 @@ static void take_job(struct world_worker *w, struct view fields, int fd)
     j->body_len = w->parts_len;
     w->parts = NULL;
     w->parts_len = 0;
-    rest = j->start.rcpts;
-    for (uint32_t i = 0; i < j->start.rcpt_count; i++)
-        assert_true(job_rcpts_take(&rest, &j->rcpts[i]));
-    assert_int_equal(rest.len, 0);
+    arena_init(&j->arena, LETTER_ARENA_MAX);
+    assert_true(job_envelope(&j->start, &j->arena, &j->envelope, &j->indexes));
 }
 
 static void take_cancel(const struct message_job_cancel *m)
@@ -232,7 +229,7 @@ void world_result(struct world_job *j, uint32_t n, enum outcome_class class,
     struct message_rcpt_result m = { .job = j->start.job, .duration_ms = 12 };
 
     assert_true(outcome_encode(&o, &encoded));
-    m.rcpt = n == UINT32_MAX ? JOB_ALL_RCPTS : j->rcpts[n].index;
+    m.rcpt = n == UINT32_MAX ? JOB_ALL_RCPTS : j->indexes[n];
     m.outcome = buf_view(&encoded);
     peer_send_rcpt_result(&j->worker->peer, &m, -1);
 }
@@ -308,6 +305,7 @@ static void close_queue(void)
         free(world.workers[i].parts);
     }
     for (unsigned i = 0; i < world.job_count; i++) {
+        arena_reset(&world.jobs[i].arena);
         free(world.jobs[i].memory);
         free(world.jobs[i].body);
         if (world.jobs[i].big_fd >= 0)

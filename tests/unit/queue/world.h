@@ -18,7 +18,9 @@ struct world_job {
     char *body;
     size_t body_len;
     int big_fd;
-    struct job_rcpt rcpts[WORLD_RCPTS_MAX];
+    struct arena arena; /* of the envelope */
+    struct envelope envelope;
+    const uint32_t *indexes; /* of its recipients */
     bool cancelled, ended;
 };
 
