@@ -2,9 +2,9 @@
 #ifndef DELIVERY_WORKER_H
 #define DELIVERY_WORKER_H
 
-#include "delivery/ask.h"
 #include "delivery/job.h"
 #include "io/tls.h"
+#include "ipc/ask.h"
 #include "ipc/peer.h"
 #include "ipc/settings.h"
 

@@ -193,10 +193,18 @@ static void get_record(struct cursor *c, struct record *r)
     r->end = c->at + len;
 }
 
-static void get_data(struct cursor *c, enum answer_type type, struct answer_record *out)
+static void get_host(struct cursor *c, struct answer_record *out)
 {
     struct name host;
 
+    get_name(c, &host);
+    out->host_len = (uint8_t)host.len;
+    out->host_odd = host.odd;
+    memcpy(out->host, host.text, host.len);
+}
+
+static void get_data(struct cursor *c, enum answer_type type, struct answer_record *out)
+{
     switch (type) {
     case ANSWER_A:
         get_bytes(c, out->address, 4);
@@ -206,10 +214,10 @@ static void get_data(struct cursor *c, enum answer_type type, struct answer_reco
         break;
     case ANSWER_MX:
         out->preference = (uint16_t)get_u16(c);
-        get_name(c, &host);
-        out->host_len = (uint8_t)host.len;
-        out->host_odd = host.odd;
-        memcpy(out->host, host.text, host.len);
+        get_host(c, out);
+        break;
+    case ANSWER_PTR:
+        get_host(c, out);
         break;
     }
 }

@@ -11,7 +11,7 @@ enum {
     ANSWER_CNAMES_MAX = 8,    /* aliases on the way to the records */
 };
 
-enum answer_type { ANSWER_A = 1, ANSWER_MX = 15, ANSWER_AAAA = 28 };
+enum answer_type { ANSWER_A = 1, ANSWER_PTR = 12, ANSWER_MX = 15, ANSWER_AAAA = 28 };
 
 enum answer_status {
     ANSWER_OK,        /* there are records */
@@ -24,8 +24,8 @@ enum answer_status {
 struct answer_record {
     uint16_t preference;            /* MX */
     uint8_t address[16];            /* A: the first four bytes; AAAA */
-    uint8_t host_len;               /* MX: 0 is the root */
-    bool host_odd;                  /* MX: the name has bytes that text cannot show */
+    uint8_t host_len;               /* MX, PTR: 0 is the root */
+    bool host_odd;                  /* MX, PTR: the name has bytes that text cannot show */
     char host[ANSWER_NAME_MAX + 1]; /* lower case */
 };
 

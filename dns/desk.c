@@ -3,6 +3,7 @@
 #include "common/memory.h"
 #include "dns/addr.h"
 #include "dns/mx.h"
+#include "dns/reverse.h"
 #include "io/log.h"
 
 #include <assert.h>
@@ -15,30 +16,36 @@ enum { WORDS_MAX = 400 }; /* bytes: a name and a sentence */
  *
  *   DNS_ROUTE:      MX --records--> hosts
  *                      --none-----> the addresses of the domain itself, as a question of its own
- *   DNS_ADDRESSES:  AAAA and A, until both are answered */
+ *   DNS_ADDRESSES:  AAAA and A, until both are answered
+ *   DNS_NAME:       PTR --names--> the addresses of each, as questions of their own, until one is
+ *                                  the address that was asked for */
 struct question {
     struct table_entry entry;
     struct desk *desk;
     enum dns_question kind;
     struct list waiters;
-    struct resolver_query mx, aaaa, a;
-    uint32_t mx_ttl_s; /* of "there are no MX records" */
+    struct resolver_query mx, aaaa, a, ptr;
+    uint32_t ttl_s; /* of the MX or PTR records, or of there being none */
     unsigned halves_pending;
     struct addr_half v6, v4;
+    struct net_address address; /* DNS_NAME */
+    struct reverse_hosts names;
+    bool name_failed; /* the addresses of one of them could not be had */
+    char reversed[REVERSE_NAME_MAX + 1];
     char words[WORDS_MAX]; /* of its finding */
     size_t key_len;
     char key[CACHE_KEY_MAX]; /* the kind's digit and the name, in lower case */
 };
 
-/* Who waits for it: an asker, or the question for a route. */
+/* Who waits for it: a customer, or another question. */
 struct waiter {
-    struct list of_question, of_asker;
-    struct asker *asker;
+    struct list of_question, of_customer;
+    struct customer *customer;
     uint64_t id;
-    struct question *route;
+    struct question *parent;
 };
 
-static void conclude_route(struct question *q, const struct finding *addresses);
+static void go_on(struct question *parent, const struct finding *addresses);
 
 static uint32_t next_random(struct mx_random *r)
 {
@@ -62,10 +69,16 @@ static struct view name_of(const struct question *q)
 /* Why there is no answer. */
 static struct view explain(struct question *q, enum dns_result result, const char *failure)
 {
+    static const struct {
+        const char *what, *none;
+    } kinds[DNS_QUESTIONS] = {
+        [DNS_ROUTE] = { "mail hosts", "neither mail hosts nor an address" },
+        [DNS_ADDRESSES] = { "addresses", "no address" },
+        [DNS_NAME] = { "name", "no name that leads back to it" },
+    };
     struct buf words = BUF_ON_ARRAY(q->words);
     struct view name = name_of(q);
-    bool route = q->kind == DNS_ROUTE;
-    const char *what = route ? "mail hosts" : "addresses";
+    const char *what = kinds[q->kind].what;
 
     switch (result) {
     case DNS_OK:
@@ -75,8 +88,7 @@ static struct view explain(struct question *q, enum dns_result result, const cha
         buf_printf(&words, "%.*s does not exist in the DNS", VIEW_ARG(name));
         break;
     case DNS_NO_HOSTS:
-        buf_printf(&words, "%.*s has %s in the DNS", VIEW_ARG(name),
-                   route ? "neither mail hosts nor an address" : "no address");
+        buf_printf(&words, "%.*s has %s in the DNS", VIEW_ARG(name), kinds[q->kind].none);
         break;
     case DNS_NULL_MX:
         buf_printf(&words, "%.*s takes no mail (null MX)", VIEW_ARG(name));
@@ -127,17 +139,17 @@ static struct finding make_finding(struct question *q, enum dns_result result, u
 
 static void answer_waiter(struct waiter *w, const struct finding *f)
 {
-    struct asker *asker = w->asker;
-    struct question *route = w->route;
+    struct customer *customer = w->customer;
+    struct question *parent = w->parent;
     uint64_t id = w->id;
 
     list_remove(&w->of_question);
-    list_remove(&w->of_asker);
+    list_remove(&w->of_customer);
     free(w);
-    if (route != NULL)
-        conclude_route(route, f);
+    if (parent != NULL)
+        go_on(parent, f);
     else
-        asker->answer(asker, id, f);
+        customer->answer(customer, id, f);
 }
 
 /* Nothing may touch q after this. */
@@ -157,6 +169,17 @@ static void conclude(struct question *q, const struct finding *f)
 static void on_mx_answered(struct resolver_query *r, struct view packet, const char *failure);
 static void on_aaaa_answered(struct resolver_query *r, struct view packet, const char *failure);
 static void on_a_answered(struct resolver_query *r, struct view packet, const char *failure);
+static void on_ptr_answered(struct resolver_query *r, struct view packet, const char *failure);
+
+static void ask_for_ptr(struct question *q)
+{
+    struct buf name = buf_on(q->reversed, REVERSE_NAME_MAX);
+    bool is_address = net_parse_address(name_of(q), &q->address);
+
+    assert(is_address); /* desk_ask has looked */
+    reverse_name(&q->address, &name);
+    resolver_ask(q->desk->resolver, &q->ptr, buf_view(&name), ANSWER_PTR);
+}
 
 static void send_queries(struct question *q)
 {
@@ -165,12 +188,21 @@ static void send_queries(struct question *q)
     q->mx.answered = on_mx_answered;
     q->aaaa.answered = on_aaaa_answered;
     q->a.answered = on_a_answered;
-    if (q->kind == DNS_ROUTE) {
+    q->ptr.answered = on_ptr_answered;
+    switch (q->kind) {
+    case DNS_ROUTE:
         resolver_ask(r, &q->mx, name_of(q), ANSWER_MX);
-    } else {
+        break;
+    case DNS_ADDRESSES:
         q->halves_pending = 2;
         resolver_ask(r, &q->aaaa, name_of(q), ANSWER_AAAA);
         resolver_ask(r, &q->a, name_of(q), ANSWER_A);
+        break;
+    case DNS_NAME:
+        ask_for_ptr(q);
+        break;
+    case DNS_QUESTIONS:
+        break;
     }
 }
 
@@ -205,32 +237,32 @@ static void wait_for(struct desk *d, enum dns_question kind, struct view name, s
     list_append(&q->waiters, &w->of_question);
 }
 
-static struct waiter *new_waiter(struct asker *a, uint64_t id, struct question *route)
+static struct waiter *new_waiter(struct customer *c, uint64_t id, struct question *parent)
 {
     struct waiter *w = memory_new(sizeof(*w));
 
-    w->asker = a;
+    w->customer = c;
     w->id = id;
-    w->route = route;
+    w->parent = parent;
     list_init(&w->of_question);
-    list_init(&w->of_asker);
-    if (a != NULL)
-        list_append(&a->waiting, &w->of_asker);
+    list_init(&w->of_customer);
+    if (c != NULL)
+        list_append(&c->waiting, &w->of_customer);
     return w;
 }
 
 /* ---- what the name servers say ---- */
 
 /* One answer is looked at at a time, and it is large. */
-static const struct answer *read_answer(const struct question *q, enum answer_type type,
-                                        struct view packet, const char *failure)
+static const struct answer *read_answer(struct view name, enum answer_type type, struct view packet,
+                                        const char *failure)
 {
     static struct answer answer;
 
     if (failure != NULL)
         answer_set_failed(&answer, failure);
     else
-        answer_read(packet, name_of(q), type, &answer);
+        answer_read(packet, name, type, &answer);
     return &answer;
 }
 
@@ -252,7 +284,7 @@ static void on_aaaa_answered(struct resolver_query *r, struct view packet, const
 {
     struct question *q = container_of(r, struct question, aaaa);
 
-    addr_keep(read_answer(q, ANSWER_AAAA, packet, failure), &q->v6);
+    addr_keep(read_answer(name_of(q), ANSWER_AAAA, packet, failure), &q->v6);
     if (--q->halves_pending == 0)
         conclude_addresses(q);
 }
@@ -261,7 +293,7 @@ static void on_a_answered(struct resolver_query *r, struct view packet, const ch
 {
     struct question *q = container_of(r, struct question, a);
 
-    addr_keep(read_answer(q, ANSWER_A, packet, failure), &q->v4);
+    addr_keep(read_answer(name_of(q), ANSWER_A, packet, failure), &q->v4);
     if (--q->halves_pending == 0)
         conclude_addresses(q);
 }
@@ -273,13 +305,13 @@ static void conclude_route(struct question *q, const struct finding *addresses)
     struct finding f;
 
     if (addresses->result == DNS_OK) {
-        f = make_finding(q, DNS_OK, q->mx_ttl_s, NULL);
+        f = make_finding(q, DNS_OK, q->ttl_s, NULL);
         f.implicit = true;
         f.items = &domain;
         f.count = 1;
         f.ttl_ms = MIN(f.ttl_ms, addresses->ttl_ms);
     } else if (addresses->result == DNS_NO_HOSTS || addresses->result == DNS_NO_DOMAIN) {
-        f = make_finding(q, addresses->result, q->mx_ttl_s, NULL);
+        f = make_finding(q, addresses->result, q->ttl_s, NULL);
         f.ttl_ms = MIN(f.ttl_ms, addresses->ttl_ms);
     } else {
         f = *addresses;
@@ -287,15 +319,16 @@ static void conclude_route(struct question *q, const struct finding *addresses)
     conclude(q, &f);
 }
 
-static void ask_for_own_addresses(struct question *q)
+/* `parent` goes on when they are known, perhaps at once. */
+static void ask_for_addresses(struct question *parent, struct view host)
 {
-    const struct finding *known =
-        cache_find(&q->desk->cache, DNS_ADDRESSES, name_of(q), q->desk->loop->now_ms);
+    struct desk *d = parent->desk;
+    const struct finding *known = cache_find(&d->cache, DNS_ADDRESSES, host, d->loop->now_ms);
 
     if (known != NULL)
-        conclude_route(q, known);
+        go_on(parent, known);
     else
-        wait_for(q->desk, DNS_ADDRESSES, name_of(q), new_waiter(NULL, 0, q));
+        wait_for(d, DNS_ADDRESSES, host, new_waiter(NULL, 0, parent));
 }
 
 static void conclude_hosts(struct question *q, const struct answer *answer)
@@ -321,15 +354,15 @@ static void conclude_without_hosts(struct question *q, enum dns_result result,
 static void on_mx_answered(struct resolver_query *r, struct view packet, const char *failure)
 {
     struct question *q = container_of(r, struct question, mx);
-    const struct answer *answer = read_answer(q, ANSWER_MX, packet, failure);
+    const struct answer *answer = read_answer(name_of(q), ANSWER_MX, packet, failure);
 
     switch (answer->status) {
     case ANSWER_OK:
         conclude_hosts(q, answer);
         break;
     case ANSWER_NO_DATA:
-        q->mx_ttl_s = answer->ttl_s;
-        ask_for_own_addresses(q);
+        q->ttl_s = answer->ttl_s;
+        ask_for_addresses(q, name_of(q));
         break;
     case ANSWER_NO_DOMAIN:
         conclude_without_hosts(q, DNS_NO_DOMAIN, answer);
@@ -343,6 +376,79 @@ static void on_mx_answered(struct resolver_query *r, struct view packet, const c
     }
 }
 
+static void conclude_name(struct question *q, struct view host, uint64_t ttl_ms)
+{
+    struct dns_item item = { .host = host };
+    struct finding f = make_finding(q, DNS_OK, q->ttl_s, NULL);
+
+    f.items = &item;
+    f.count = 1;
+    f.ttl_ms = MIN(f.ttl_ms, ttl_ms);
+    conclude(q, &f);
+}
+
+static struct view name_at(const struct question *q, size_t i)
+{
+    return view_of(q->names.hosts[i]);
+}
+
+static void try_next_name(struct question *q)
+{
+    enum dns_result result = q->name_failed ? DNS_TEMPORARY : DNS_NO_HOSTS;
+    struct finding f;
+
+    if (q->names.next < q->names.count) {
+        ask_for_addresses(q, name_at(q, q->names.next++));
+        return;
+    }
+    f = make_finding(q, result, q->ttl_s, "the addresses of its name could not be had");
+    conclude(q, &f);
+}
+
+static void check_name(struct question *q, const struct finding *addresses)
+{
+    if (reverse_confirms(addresses->items, addresses->count, &q->address)) {
+        conclude_name(q, name_at(q, q->names.next - 1), addresses->ttl_ms);
+        return;
+    }
+    if (addresses->result == DNS_TEMPORARY || addresses->result == DNS_MALFORMED)
+        q->name_failed = true;
+    try_next_name(q);
+}
+
+static void on_ptr_answered(struct resolver_query *r, struct view packet, const char *failure)
+{
+    struct question *q = container_of(r, struct question, ptr);
+    const struct answer *answer = read_answer(view_of(q->reversed), ANSWER_PTR, packet, failure);
+
+    q->ttl_s = answer->ttl_s;
+    switch (answer->status) {
+    case ANSWER_OK:
+        reverse_keep(answer, &q->names);
+        try_next_name(q);
+        break;
+    case ANSWER_NO_DATA:
+    case ANSWER_NO_DOMAIN:
+        conclude_without_hosts(q, DNS_NO_HOSTS, answer);
+        break;
+    case ANSWER_FAILED:
+        conclude_without_hosts(q, DNS_TEMPORARY, answer);
+        break;
+    case ANSWER_MALFORMED:
+        conclude_without_hosts(q, DNS_MALFORMED, answer);
+        break;
+    }
+}
+
+/* What a question that needed addresses makes of them. */
+static void go_on(struct question *parent, const struct finding *addresses)
+{
+    if (parent->kind == DNS_NAME)
+        check_name(parent, addresses);
+    else
+        conclude_route(parent, addresses);
+}
+
 /* ---- the counter ---- */
 
 void desk_init(struct desk *d, struct loop *l, struct resolver *r, const struct dns_settings *s)
@@ -354,13 +460,14 @@ void desk_init(struct desk *d, struct loop *l, struct resolver *r, const struct 
     table_init(&d->questions, true);
 }
 
-void asker_init(struct asker *a)
+void customer_init(struct customer *c)
 {
-    list_init(&a->waiting);
+    list_init(&c->waiting);
 }
 
 /* What needs no name server: an address as a name. It is its own mail host. */
-static bool answer_literal(struct asker *a, uint64_t id, enum dns_question kind, struct view name)
+static bool answer_literal(struct customer *c, uint64_t id, enum dns_question kind,
+                           struct view name)
 {
     struct dns_item item;
     struct finding f = { .result = DNS_OK, .items = &item, .count = 1 };
@@ -371,49 +478,58 @@ static bool answer_literal(struct asker *a, uint64_t id, enum dns_question kind,
         item = (struct dns_item){ .host = name };
         f.implicit = true;
     }
-    a->answer(a, id, &f);
+    c->answer(c, id, &f);
     return true;
 }
 
-static void refuse(struct asker *a, uint64_t id, enum dns_result result, struct view words)
+static void refuse(struct customer *c, uint64_t id, enum dns_result result, struct view words)
 {
     const struct finding f = { .result = result, .words = words };
 
-    a->answer(a, id, &f);
+    c->answer(c, id, &f);
 }
 
-void desk_ask(struct desk *d, struct asker *a, uint64_t id, enum dns_question kind,
+static bool is_askable(enum dns_question kind, struct view name)
+{
+    struct net_address unused;
+
+    return kind == DNS_NAME ? net_parse_address(name, &unused) : answer_name_valid(name);
+}
+
+void desk_ask(struct desk *d, struct customer *c, uint64_t id, enum dns_question kind,
               struct view name)
 {
     struct finding *known;
 
-    if (answer_literal(a, id, kind, name))
+    if (kind != DNS_NAME && answer_literal(c, id, kind, name))
         return;
-    if (!answer_name_valid(name)) {
-        refuse(a, id, DNS_NO_DOMAIN, VIEW("this is not a domain name"));
+    if (!is_askable(kind, name)) {
+        refuse(c, id, DNS_NO_DOMAIN,
+               kind == DNS_NAME ? VIEW("this is not an address")
+                                : VIEW("this is not a domain name"));
         return;
     }
     known = cache_find(&d->cache, kind, name, d->loop->now_ms);
     if (known != NULL) {
         if (kind == DNS_ROUTE)
             mx_shuffle(known->items, known->count, &chance);
-        a->answer(a, id, known);
+        c->answer(c, id, known);
         return;
     }
     if (d->questions.count >= DESK_QUESTIONS_MAX) {
-        refuse(a, id, DNS_TEMPORARY, VIEW("too many questions for the DNS at once"));
+        refuse(c, id, DNS_TEMPORARY, VIEW("too many questions for the DNS at once"));
         return;
     }
-    wait_for(d, kind, name, new_waiter(a, id, NULL));
+    wait_for(d, kind, name, new_waiter(c, id, NULL));
 }
 
-void desk_forget(struct asker *a)
+void desk_forget(struct customer *c)
 {
-    list_each_safe (it, &a->waiting) {
-        struct waiter *w = container_of(it, struct waiter, of_asker);
+    list_each_safe (it, &c->waiting) {
+        struct waiter *w = container_of(it, struct waiter, of_customer);
 
         list_remove(&w->of_question);
-        list_remove(&w->of_asker);
+        list_remove(&w->of_customer);
         free(w);
     }
 }

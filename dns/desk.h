@@ -21,19 +21,19 @@ struct desk {
 };
 
 /* Who asks; embed. */
-struct asker {
+struct customer {
     struct list waiting; /* private */
     /* May be called from inside desk_ask. The finding dies with the call. */
-    void (*answer)(struct asker *a, uint64_t id, const struct finding *f);
+    void (*answer)(struct customer *c, uint64_t id, const struct finding *f);
 };
 
 void desk_init(struct desk *d, struct loop *l, struct resolver *r, const struct dns_settings *s);
-void asker_init(struct asker *a);
+void customer_init(struct customer *c);
 
 /* `id` comes back with the answer. */
-void desk_ask(struct desk *d, struct asker *a, uint64_t id, enum dns_question kind,
+void desk_ask(struct desk *d, struct customer *c, uint64_t id, enum dns_question kind,
               struct view name);
-/* The asker is gone: it gets no more answers. */
-void desk_forget(struct asker *a);
+/* The customer is gone: it gets no more answers. */
+void desk_forget(struct customer *c);
 
 #endif

@@ -19,16 +19,16 @@ struct dns {
 
 struct client {
     struct peer peer; /* its link is in dns.clients */
-    struct asker asker;
+    struct customer customer;
     struct deferred free_later;
 };
 
 static struct dns dns;
 static char items_room[CHANNEL_PACKET_MAX / 2];
 
-static void on_answer(struct asker *a, uint64_t id, const struct finding *f)
+static void on_answer(struct customer *customer, uint64_t id, const struct finding *f)
 {
-    struct client *c = container_of(a, struct client, asker);
+    struct client *c = container_of(customer, struct client, customer);
     struct buf items = BUF_ON_ARRAY(items_room);
     struct message_dns_answer m = {
         .question = id, .result = f->result, .implicit = f->implicit, .words = f->words
@@ -53,7 +53,7 @@ static bool on_asked(struct peer *p, enum message type, struct view fields, int 
         close(fd);
     if (type != MESSAGE_DNS_ASK || !message_dns_ask_decode(fields, &m))
         return false;
-    desk_ask(&dns.desk, &c->asker, m.question, m.kind, m.name);
+    desk_ask(&dns.desk, &c->customer, m.question, m.kind, m.name);
     return true;
 }
 
@@ -72,7 +72,7 @@ static void on_client_gone(struct peer *p)
 {
     struct client *c = container_of(p, struct client, peer);
 
-    desk_forget(&c->asker);
+    desk_forget(&c->customer);
     list_remove(&p->link);
     loop_defer(&dns.role.loop, &c->free_later);
     stop_when_unneeded();
@@ -88,8 +88,8 @@ static void on_granted(struct role *r, const struct message_grant *what, int fd)
         return;
     }
     c = memory_new(sizeof(*c));
-    asker_init(&c->asker);
-    c->asker.answer = on_answer;
+    customer_init(&c->customer);
+    c->customer.answer = on_answer;
     c->free_later.run = on_free;
     c->peer.heard = on_asked;
     c->peer.gone = on_client_gone;

@@ -144,6 +144,18 @@ bool net_print_address_port(const struct net_address *a, struct buf *out)
     return buf_printf(out, "%.*s:%u", VIEW_ARG(buf_view(&address)), a->port);
 }
 
+bool net_print_reversed(const struct net_address *a, struct buf *out)
+{
+    const uint8_t *b = a->bytes;
+    bool fits = true;
+
+    if (a->family == AF_INET)
+        return buf_printf(out, "%u.%u.%u.%u", b[3], b[2], b[1], b[0]);
+    for (int i = 15; i >= 0 && fits; i--)
+        fits = buf_printf(out, "%x.%x%s", b[i] & 0xf, b[i] >> 4, i > 0 ? "." : "");
+    return fits;
+}
+
 bool net_equal(const struct net_address *a, const struct net_address *b)
 {
     return a->family == b->family && a->scope == b->scope &&

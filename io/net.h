@@ -33,6 +33,8 @@ bool net_parse_address_port(struct view text, struct net_address *out) MUST_USE;
 bool net_parse_block(struct view text, struct net_block *out) MUST_USE; /* no host bits set */
 bool net_print_address(const struct net_address *a, struct buf *out);      /* no port, no brackets */
 bool net_print_address_port(const struct net_address *a, struct buf *out);
+/* As labels for the DNS, least significant first: "1.2.0.192", or the 32 digits of IPv6. */
+bool net_print_reversed(const struct net_address *a, struct buf *out);
 bool net_equal(const struct net_address *a, const struct net_address *b); /* ports ignored */
 bool net_block_has(const struct net_block *b, const struct net_address *a);
 /* Its network: the first `prefix4` or `prefix6` bits, port 0. For limits by client. */

@@ -404,6 +404,7 @@ static void put_item(struct wire_writer *w, enum dns_question kind, const struct
 {
     switch (kind) {
     case DNS_ROUTE:
+    case DNS_NAME:
         wire_put_u16(w, item->preference);
         wire_put_view(w, item->host);
         break;
@@ -438,6 +439,7 @@ bool dns_items_take(struct view *rest, enum dns_question kind, struct dns_item *
     *out = (struct dns_item){ 0 };
     switch (kind) {
     case DNS_ROUTE:
+    case DNS_NAME:
         out->preference = wire_get_u16(&r);
         out->host = wire_get_view(&r);
         break;

@@ -14,6 +14,7 @@
 enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, PROCESS_KINDS };
 #define FROM(process) (1u << (process))
 #define WORKER        (FROM(DELIVERY) | FROM(LOCAL))
+#define DNS_CLIENT    (FROM(SMTPD) | FROM(DELIVERY))
 #define CHILD         (FROM(SMTPD) | FROM(QUEUE) | FROM(DELIVERY) | FROM(DNS) | FROM(LOCAL))
 
 /* clang-format off */
@@ -38,8 +39,8 @@ enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, PROCESS_KINDS };
     M(JOB_CANCEL,       job_cancel,      FROM(QUEUE),    WORKER)       /* not wanted any more, if not begun */ \
     M(RCPT_RESULT,      rcpt_result,     WORKER,         FROM(QUEUE))  /* what became of one, or of all */ \
     M(JOB_END,          job_end,         WORKER,         FROM(QUEUE))  /* every recipient has its result */ \
-    M(DNS_ASK,          dns_ask,         FROM(DELIVERY), FROM(DNS))    /* a route, or addresses */ \
-    M(DNS_ANSWER,       dns_answer,      FROM(DNS),      FROM(DELIVERY))
+    M(DNS_ASK,          dns_ask,         DNS_CLIENT,     FROM(DNS))    /* a route, addresses, or a name */ \
+    M(DNS_ANSWER,       dns_answer,      FROM(DNS),      DNS_CLIENT)
 /* clang-format on */
 
 enum message {
@@ -188,17 +189,19 @@ bool job_envelope(const struct message_job_start *m, struct arena *arena, struct
                   const uint32_t **indexes) MUST_USE;
 bool job_index_put(struct buf *out, uint32_t index) MUST_USE;
 
-/* ---- delivery and dns ---- */
+/* ---- dns and those that ask it ---- */
 
 enum dns_question {
     DNS_ROUTE,     /* domain -> mail hosts by preference, equal ones shuffled (RFC 5321, 5.1) */
     DNS_ADDRESSES, /* host name -> addresses, IPv6 and IPv4 */
+    DNS_NAME,      /* address -> the name of its host, if that has the address too */
     DNS_QUESTIONS
 };
 enum dns_result {
     DNS_OK,
     DNS_NO_DOMAIN,   /* NXDOMAIN: permanent */
-    DNS_NO_HOSTS,    /* the domain is there, but neither MX nor address: permanent */
+    DNS_NO_HOSTS,    /* the domain is there, but neither MX nor address, or there is no name that
+                      * leads back to the address: permanent */
     DNS_NULL_MX,     /* RFC 7505: it takes no mail: permanent */
     DNS_TEMPORARY,   /* SERVFAIL, time-out, no resolver answers: try again */
     DNS_MALFORMED,   /* an answer that breaks the rules (CNAME loop, bad names): try again */
@@ -220,7 +223,7 @@ struct message_dns_answer {
 };
 struct dns_item {
     uint16_t preference; /* DNS_ROUTE */
-    struct view host;    /* DNS_ROUTE: a host name, lower case, valid */
+    struct view host;    /* DNS_ROUTE, DNS_NAME: a host name, lower case, valid */
     uint8_t family;      /* DNS_ADDRESSES: AF_INET, AF_INET6 */
     uint8_t address[16];
 };

@@ -9,6 +9,7 @@ static const struct {
     size_t offset;
 } texts[] = {
     { "client", offsetof(struct envelope, client) },
+    { "client-name", offsetof(struct envelope, client_name) },
     { "helo", offsetof(struct envelope, helo) },
     { "protocol", offsetof(struct envelope, protocol) },
     { "tls", offsetof(struct envelope, tls) },

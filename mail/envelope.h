@@ -40,6 +40,7 @@ struct envelope {
     bool body_8bit;               /* BODY=8BITMIME was said, or the content has octets above 127 */
     bool notice;                  /* made by Tern itself: a bounce or a delay notice */
     struct view client;           /* "192.0.2.1" or "2001:db8::1"; empty for notices */
+    struct view client_name;      /* of its host, looked up both ways; empty: unknown */
     struct view helo;             /* as the client said it */
     struct view protocol;         /* RFC 3848: SMTP, ESMTP, ESMTPS */
     struct view tls;              /* "TLSv1.3 TLS_AES_256_GCM_SHA384 256"; empty: plain text */

@@ -96,7 +96,8 @@ static bool put_from(const struct envelope *e, struct buf *out)
     if (e->client.len == 0)
         return true;
     return buf_put(out, VIEW("from ")) && put_clean(helo, NAME_SHOWN_MAX, out) &&
-           buf_put(out, VIEW(" ([")) &&
+           buf_put(out, VIEW(" (")) && put_clean(e->client_name, NAME_SHOWN_MAX, out) &&
+           buf_put(out, e->client_name.len > 0 ? VIEW(" [") : VIEW("[")) &&
            (!view_has(e->client, ':') || buf_put(out, VIEW("IPv6:"))) &&
            put_clean(e->client, FACT_SHOWN_MAX, out) && buf_put(out, VIEW("])\r\n\t"));
 }

@@ -12,9 +12,10 @@ bool trace_date(uint64_t wall_ms, struct buf *out) MUST_USE;
 bool trace_timestamp(uint64_t wall_ms, struct buf *out) MUST_USE;
 
 /* The Received field with its CRLF, folded, from the envelope's facts:
- *   Received: from HELO (HELO [CLIENT])
+ *   Received: from HELO (NAME [CLIENT])
  *       by HOSTNAME (Tern) with ESMTPS (TLSv1.3 CIPHER BITS) id SESSION
  *       for <RCPT>; DATE
+ * NAME only when it is known: what was looked up, never what the client calls itself.
  * "for" only when there is exactly one recipient, with nothing in it to clean. An IPv6 client is
  * printed "IPv6:...".
  * What the client said is cleaned: only printable ASCII without ( ) \ < > passes. */

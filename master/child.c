@@ -76,7 +76,7 @@ static bool talks_to(const struct child *a, const struct child *b)
     if (a->kind == QUEUE)
         return b->kind == SMTPD || b->kind == DELIVERY || b->kind == LOCAL;
     if (a->kind == DNS)
-        return b->kind == DELIVERY && a->generation == b->generation;
+        return (b->kind == SMTPD || b->kind == DELIVERY) && a->generation == b->generation;
     return false;
 }
 

@@ -276,6 +276,7 @@ static unsigned put_done(const struct queue *q, const struct mail *m, const stru
 static void put_facts(const struct envelope *e, struct buf *out)
 {
     put_some(out, "client", e->client);
+    put_some(out, "client_name", e->client_name);
     put_some(out, "helo", e->helo);
     put_some(out, "protocol", e->protocol);
     put_some(out, "tls", e->tls);

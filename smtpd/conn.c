@@ -22,7 +22,8 @@ struct conn {
     struct timer timer; /* fires at `due_ms` or before, and looks then */
     struct deferred free;
     struct spool_request request;
-    int file; /* of the content; -1: none */
+    struct question name; /* of the client */
+    int file;             /* of the content; -1: none */
     bool shaking_hands, closed;
     bool asked; /* the queue, for what the session wishes */
     uint64_t started_ms;
@@ -58,6 +59,7 @@ static void tell_close(const struct conn *c, const char *reason)
 
     LOG_AT(quiet ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "session_closed", LOG_ID("session", s->id),
            LOG_STRING("client", s->client_text),
+           LOG_STRING(s->client_name != NULL ? "client_name" : NULL, s->client_name),
            LOG_VIEW(s->helo_len > 0 ? "helo" : NULL, view_make(s->helo, s->helo_len)),
            LOG_STRING("reason", reason), LOG_U64("messages", s->accepted_count),
            LOG_U64("errors", s->errors),
@@ -91,6 +93,7 @@ static void close_conn(struct conn *c, const char *reason)
     c->closed = true;
     tell_close(c, c->reason != NULL ? c->reason : reason);
     spool_cancel(&s->spool, &c->request);
+    asker_forget(&s->asker, &c->name);
     drop_file(c);
     loop_unwatch(s->loop, &c->watch);
     loop_stop_timer(s->loop, &c->timer);
@@ -535,6 +538,28 @@ static void on_ready(struct watch *w, unsigned what)
 
 /* ---- beginning, and draining ---- */
 
+static void on_named(struct question *q, const struct message_dns_answer *a)
+{
+    struct conn *c = container_of(q, struct conn, name);
+    struct view rest = a->items;
+    struct dns_item item;
+
+    if (a->result != DNS_OK || !dns_items_take(&rest, DNS_NAME, &item))
+        return;
+    session_name_client(&c->session, item.host);
+    log_debug("client_named", LOG_ID("session", c->session.id),
+              LOG_STRING("client", c->session.client_text),
+              LOG_STRING("client_name", c->session.client_name));
+}
+
+/* Nothing waits for the answer: until it comes, and when it says that there is none, the name is
+ * unknown. */
+static void ask_for_name(struct conn *c)
+{
+    if (!net_is_loopback(&c->session.client))
+        asker_ask(&c->server->asker, &c->name, DNS_NAME, view_of(c->session.client_text));
+}
+
 void conn_start(struct server *s, const struct session_rules *rules, int fd,
                 const struct net_address *client)
 {
@@ -550,6 +575,7 @@ void conn_start(struct server *s, const struct session_rules *rules, int fd,
                      .describe = on_describe,
                      .committed = on_committed,
                      .failed = on_failed },
+        .name.answered = on_named,
         .file = -1,
         .started_ms = s->loop->now_ms,
     };
@@ -559,6 +585,7 @@ void conn_start(struct server *s, const struct session_rules *rules, int fd,
     list_append(&s->conns, &c->link);
     log_debug("session_opened", LOG_ID("session", c->session.id),
               LOG_STRING("client", c->session.client_text));
+    ask_for_name(c);
     set_deadline(c);
     session_greet(&c->session);
     renew(c);
@@ -605,6 +632,7 @@ void server_init(struct server *s, struct loop *l, const struct settings *settin
     s->out = BUF_ON_ARRAY(s->output);
     list_init(&s->conns);
     spool_init(&s->spool, l);
+    asker_init(&s->asker, l, SMTPD);
 }
 
 void server_drain(struct server *s, bool stop)

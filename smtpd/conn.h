@@ -6,6 +6,7 @@
 #include "common/list.h"
 #include "io/loop.h"
 #include "io/tls.h"
+#include "ipc/ask.h"
 #include "ipc/settings.h"
 #include "smtpd/content.h"
 #include "smtpd/limits.h"
@@ -25,6 +26,7 @@ struct server {
     struct tls_context *tls; /* NULL: no certificate is configured */
     struct limits limits;
     struct spool spool;
+    struct asker asker;
     struct content_budget budget;
     struct list conns;
     uint64_t conn_count; /* so far; makes session ids */

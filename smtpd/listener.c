@@ -136,7 +136,9 @@ static void report_refusal(const struct session *s, const struct session_refusal
 
     LOG_AT(r->of_mail ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG,
            r->of_mail ? "message_refused" : "command_refused", LOG_ID("session", s->id),
-           LOG_STRING("client", s->client_text), LOG_VIEW("helo", view_make(s->helo, s->helo_len)),
+           LOG_STRING("client", s->client_text),
+           LOG_STRING(s->client_name != NULL ? "client_name" : NULL, s->client_name),
+           LOG_VIEW("helo", view_make(s->helo, s->helo_len)),
            LOG_VIEW(r->of_mail ? "sender" : NULL, r->sender),
            LOG_VIEW(has_rcpt ? "recipient" : NULL, r->recipient), LOG_U64("code", r->code),
            LOG_STRING("enhanced", r->enhanced), LOG_STRING("reason", r->text));

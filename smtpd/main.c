@@ -1,5 +1,5 @@
 /* tern-smtpd: receives mail over SMTP. Holds listening sockets, the certificate's key, and channels
- * to master and queue; no paths, and no way to make a connection. */
+ * to master, queue and dns; no paths, and no way to make a connection. */
 #include "common/memory.h"
 #include "io/log.h"
 #include "ipc/role.h"
@@ -123,6 +123,8 @@ static void on_granted(struct role *r, const struct message_grant *what, int fd)
         take_listener(what->index, fd);
     else if (what->kind == GRANT_PEER && what->peer == QUEUE)
         take_queue(what->index, fd);
+    else if (what->kind == GRANT_PEER && what->peer == DNS)
+        asker_connect(&server.asker, what->index, fd);
     else
         close(fd);
 }

@@ -1,11 +1,13 @@
 #include "smtpd/session.h"
 
+#include "common/memory.h"
 #include "mail/reply.h"
 #include "smtpd/commands.h"
 #include "smtpd/policy.h"
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { CONTENT_STEP = 16384 }; /* bytes that are looked at together, and need room in memory */
@@ -49,6 +51,14 @@ void session_init(struct session *s, const struct session_rules *rules,
 void session_release(struct session *s)
 {
     reset_transaction(s);
+    free(s->client_name);
+    s->client_name = NULL;
+}
+
+void session_name_client(struct session *s, struct view name)
+{
+    free(s->client_name);
+    s->client_name = memory_copy(view_sub(name, 0, SESSION_HELO_MAX));
 }
 
 static void say(struct session *s, unsigned code, const char *enhanced, const char *text)
@@ -315,6 +325,7 @@ void session_envelope(const struct session *s, struct envelope *e)
         .arrival_ms = t->arrival_ms,
         .body_8bit = t->body_8bit || t->receiver.eight_bit,
         .client = view_of(s->client_text),
+        .client_name = view_of(s->client_name),
         .helo = view_make(s->helo, s->helo_len),
         .protocol = view_of(protocol(s)),
         .tls = view_of(s->tls),

@@ -98,6 +98,7 @@ struct session {
     size_t helo_len;
     struct view asked_sender, asked_rcpt; /* by the command that runs */
     struct transaction transaction;
+    char *client_name; /* heap; NULL: not known, or not yet */
     char client_text[NET_ADDRESS_TEXT_MAX], id_text[SESSION_ID_TEXT_MAX];
     char tls[96];   /* tls_facts.text; empty: plain text */
     char words[48]; /* of a reply that is made for the occasion */
@@ -107,6 +108,9 @@ struct session {
 void session_init(struct session *s, const struct session_rules *rules,
                   const struct net_address *client, uint64_t id, struct buf *out);
 void session_release(struct session *s);
+
+/* The name of the client's host was found; at most SESSION_HELO_MAX bytes, for what comes after. */
+void session_name_client(struct session *s, struct view name);
 
 /* With implicit TLS it wishes that first, and greets afterwards. */
 void session_greet(struct session *s);

@@ -111,9 +111,9 @@ static void print_message(const struct json_node *n)
     static const char *const shown[][2] = {
         { "message", "id" },         { "state", "state" },       { "arrived", "arrived" },
         { "expires", "expires_at" }, { "size", "size" },         { "client", "client" },
-        { "helo", "helo" },          { "protocol", "protocol" }, { "tls", "tls" },
-        { "session", "session" },    { "attempts", "attempts" }, { "next attempt", "next_at" },
-        { "reason", "reason" },
+        { "client name", "client_name" }, { "helo", "helo" }, { "protocol", "protocol" },
+        { "tls", "tls" },            { "session", "session" },   { "attempts", "attempts" },
+        { "next attempt", "next_at" }, { "reason", "reason" },
     };
     const struct json_node *rcpts = json_get(n, "rcpts");
 

@@ -1,6 +1,7 @@
 #include "dns/addr.h"
 #include "dns/answer.h"
 #include "dns/mx.h"
+#include "dns/reverse.h"
 
 #include "tests/fuzz/fuzz.h"
 
@@ -43,9 +44,19 @@ static void check_addresses(const struct answer *answer)
     assert(count == 2 * MIN(answer->count, (size_t)ADDR_FAMILY_MAX));
 }
 
+static void check_names(const struct answer *answer)
+{
+    static struct reverse_hosts names;
+
+    reverse_keep(answer, &names);
+    assert(names.count <= answer->count);
+    for (size_t i = 0; i < names.count; i++)
+        assert(answer_name_valid(view_of(names.hosts[i])));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
-    static const enum answer_type types[] = { ANSWER_A, ANSWER_MX, ANSWER_AAAA };
+    static const enum answer_type types[] = { ANSWER_A, ANSWER_MX, ANSWER_AAAA, ANSWER_PTR };
     static struct answer answer;
     enum answer_type type;
 
@@ -58,7 +69,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     assert(answer.ttl_s <= INT32_MAX);
     if (answer.status == ANSWER_OK && type == ANSWER_MX)
         check_hosts(&answer);
-    if (type != ANSWER_MX)
+    if (type == ANSWER_PTR)
+        check_names(&answer);
+    else if (type != ANSWER_MX)
         check_addresses(&answer);
     return 0;
 }

@@ -95,6 +95,15 @@ static inline UNUSED void add_mx(struct packet *p, const char *owner, uint32_t t
     end_record(p, start);
 }
 
+static inline UNUSED void add_ptr(struct packet *p, const char *owner, uint32_t ttl_s,
+                                  const char *host)
+{
+    size_t start = begin_record(p, 0, owner, 12, ttl_s);
+
+    put_name(p, host);
+    end_record(p, start);
+}
+
 static inline UNUSED void add_cname(struct packet *p, const char *owner, uint32_t ttl_s,
                                     const char *target)
 {

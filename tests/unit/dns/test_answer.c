@@ -108,6 +108,28 @@ static void build_null_mx(struct packet *p)
     add_mx(p, "@", 300, 0, "");
 }
 
+static void build_names(struct packet *p)
+{
+    add_ptr(p, "@", 300, "One.There.Test");
+    add_ptr(p, "@", 200, "two.there.test");
+}
+
+/* RFC 2317, 4 */
+static void build_name_by_alias(struct packet *p)
+{
+    add_cname(p, "@", 90, "1.0/25.2.0.192.in-addr.arpa");
+    add_ptr(p, "1.0/25.2.0.192.in-addr.arpa", 300, "one.there.test");
+}
+
+static void build_name_with_rest(struct packet *p)
+{
+    size_t start = begin_record(p, 0, "@", 12, 60);
+
+    put_name(p, "one.there.test");
+    put_u16(p, 0);
+    end_record(p, start);
+}
+
 static void build_short_address(struct packet *p)
 {
     size_t start = begin_record(p, 0, "@", 1, 60);
@@ -234,6 +256,10 @@ static const struct {
     { "no data, who knows it",  PACKET_ANSWER | 0x400, ANSWER_MX, build_referral, ANSWER_NO_DATA,
       0, 0 },
     { "null MX",                PACKET_ANSWER, ANSWER_MX, build_null_mx, ANSWER_OK, 1, 300 },
+    { "names of an address",    PACKET_ANSWER, ANSWER_PTR, build_names, ANSWER_OK, 2, 200 },
+    { "name by alias",          PACKET_ANSWER, ANSWER_PTR, build_name_by_alias, ANSWER_OK, 1, 90 },
+    { "name and more",          PACKET_ANSWER, ANSWER_PTR, build_name_with_rest, ANSWER_MALFORMED,
+      0, 0 },
     { "SERVFAIL",               PACKET_ANSWER | 2, ANSWER_MX, build_two_hosts, ANSWER_FAILED,
       0, 0 },
     { "REFUSED",                PACKET_ANSWER | 5, ANSWER_MX, build_nothing, ANSWER_FAILED, 0, 0 },

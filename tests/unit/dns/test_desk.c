@@ -27,7 +27,7 @@ static struct dns_settings settings;
 static struct desk desk;
 
 static struct client {
-    struct asker asker;
+    struct customer customer;
     unsigned answered;
     uint64_t id;
     enum dns_result result;
@@ -56,6 +56,23 @@ static int answer_query(const char *name, unsigned type, struct packet *p)
         add_address(p, "@", 60, v4);
     } else if (strncmp(name, "host", 4) == 0 && type == ANSWER_AAAA) {
         add_address(p, "@", 60, v6);
+    } else if (strcmp(name, "1.2.0.192.in-addr.arpa") == 0) {
+        add_ptr(p, "@", 60, "a b.test"); /* no name of a host */
+        add_ptr(p, "@", 60, "empty.test");
+        add_ptr(p, "@", 60, "Host.test");
+    } else if (strcmp(name, "2.2.0.192.in-addr.arpa") == 0) {
+        add_ptr(p, "@", 60, "host.test"); /* which has another address */
+    } else if (strcmp(name, "3.2.0.192.in-addr.arpa") == 0) {
+        add_ptr(p, "@", 60, "broken.test");
+    } else if (strcmp(name, "4.2.0.192.in-addr.arpa") == 0) {
+        return 2;
+    } else if (strcmp(name, "5.2.0.192.in-addr.arpa") == 0) {
+        return NO_ANSWER;
+    } else if (strcmp(name, "6.2.0.192.in-addr.arpa") == 0) {
+        add_soa(p, 60, 60);
+        return 3;
+    } else if (strstr(name, ".8.b.d.0.1.0.0.2.ip6.arpa") != NULL) {
+        add_ptr(p, "@", 60, "host6.test");
     } else if (strcmp(name, "loop.test") == 0) {
         add_cname(p, "@", 60, "loop.test");
     } else {
@@ -108,9 +125,9 @@ static void on_query(struct watch *w, unsigned what)
     sendto(w->fd, p.room, buf_len(&p.buf), 0, (struct sockaddr *)&from, from_len);
 }
 
-static void on_answer(struct asker *a, uint64_t id, const struct finding *f)
+static void on_answer(struct customer *a, uint64_t id, const struct finding *f)
 {
-    struct client *c = container_of(a, struct client, asker);
+    struct client *c = container_of(a, struct client, customer);
 
     c->answered++;
     c->id = id;
@@ -152,8 +169,8 @@ static int open_all(void **state)
                                       .negative_ttl_ms = 86400000 };
     resolver = resolver_new(&loop, &settings, &err);
     assert_non_null(resolver);
-    asker_init(&client.asker);
-    client.asker.answer = on_answer;
+    customer_init(&client.customer);
+    client.customer.answer = on_answer;
     return 0;
 }
 
@@ -209,6 +226,15 @@ static const struct {
     { "loop.test",      DNS_ADDRESSES, DNS_MALFORMED, 0, "", false, "malformed" },
     { "192.0.2.1",      DNS_ADDRESSES, DNS_OK, 1, "", false, "" },
     { "2001:db8::1",    DNS_ADDRESSES, DNS_OK, 1, "", false, "" },
+    { "192.0.2.1",      DNS_NAME,      DNS_OK, 1, "host.test", false, "" },
+    { "2001:db8::1",    DNS_NAME,      DNS_OK, 1, "host6.test", false, "" },
+    { "192.0.2.2",      DNS_NAME,      DNS_NO_HOSTS, 0, "", false, "no name that leads back" },
+    { "192.0.2.3",      DNS_NAME,      DNS_TEMPORARY, 0, "", false, "could not be had" },
+    { "192.0.2.4",      DNS_NAME,      DNS_TEMPORARY, 0, "", false, "SERVFAIL" },
+    { "192.0.2.5",      DNS_NAME,      DNS_TEMPORARY, 0, "", false, "in time" },
+    { "192.0.2.6",      DNS_NAME,      DNS_NO_HOSTS, 0, "", false, "no name that leads back" },
+    { "192.0.2.7",      DNS_NAME,      DNS_NO_HOSTS, 0, "", false, "no name that leads back" },
+    { "host.test",      DNS_NAME,      DNS_NO_DOMAIN, 0, "", false, "not an address" },
 };
 /* clang-format on */
 
@@ -221,7 +247,7 @@ static void test_questions(void **state)
 
         for (size_t i = 0; i < COUNT_OF(cases); i++) {
             client.answered = 0;
-            desk_ask(&desk, &client.asker, i, cases[i].kind, view_of(cases[i].name));
+            desk_ask(&desk, &client.customer, i, cases[i].kind, view_of(cases[i].name));
             turn_until(1);
             check(cases[i].name, client.id == i);
             check(cases[i].name, client.result == cases[i].result);
@@ -240,7 +266,7 @@ static void test_equal_questions_are_asked_once(void **state)
 {
     (void)state;
     for (uint64_t i = 0; i < 5; i++)
-        desk_ask(&desk, &client.asker, i, DNS_ROUTE,
+        desk_ask(&desk, &client.customer, i, DNS_ROUTE,
                  i % 2 ? VIEW("hosts.test") : VIEW("Hosts.Test"));
     turn_until(5);
     assert_int_equal(server.asked, 1);
@@ -251,9 +277,9 @@ static void test_equal_questions_are_asked_once(void **state)
 static void test_a_route_waits_for_addresses(void **state)
 {
     (void)state;
-    desk_ask(&desk, &client.asker, 1, DNS_ROUTE, VIEW("empty.test"));
-    desk_ask(&desk, &client.asker, 2, DNS_ADDRESSES, VIEW("empty.test"));
-    desk_ask(&desk, &client.asker, 3, DNS_ADDRESSES, VIEW("empty.test"));
+    desk_ask(&desk, &client.customer, 1, DNS_ROUTE, VIEW("empty.test"));
+    desk_ask(&desk, &client.customer, 2, DNS_ADDRESSES, VIEW("empty.test"));
+    desk_ask(&desk, &client.customer, 3, DNS_ADDRESSES, VIEW("empty.test"));
     turn_until(3);
     assert_int_equal(server.asked, 3);
     if (client.id == 1)
@@ -264,15 +290,15 @@ static void test_a_route_waits_for_addresses(void **state)
 
 static void test_who_is_gone_hears_nothing(void **state)
 {
-    struct asker other;
+    struct customer other;
 
     (void)state;
-    asker_init(&other);
+    customer_init(&other);
     other.answer = NULL;
     desk_ask(&desk, &other, 1, DNS_ROUTE, VIEW("hosts.test"));
     desk_ask(&desk, &other, 2, DNS_ADDRESSES, VIEW("host.test"));
-    desk_ask(&desk, &client.asker, 3, DNS_ROUTE, VIEW("hosts.test"));
-    desk_ask(&desk, &client.asker, 4, DNS_ADDRESSES, VIEW("host.test"));
+    desk_ask(&desk, &client.customer, 3, DNS_ROUTE, VIEW("hosts.test"));
+    desk_ask(&desk, &client.customer, 4, DNS_ADDRESSES, VIEW("host.test"));
     desk_forget(&other);
     turn_until(2);
 }

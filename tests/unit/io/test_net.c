@@ -161,9 +161,12 @@ static void prefixes_name_networks(void **state)
     v4.port = 25;
     n = net_prefix(&v4, 26, 64);
     check_printed("v4", &n, "192.0.2.192", net_print_address);
+    check_printed("v4", &n, "192.2.0.192", net_print_reversed);
     assert_int_equal(n.port, 0);
     n = net_prefix(&v6, 26, 63);
     check_printed("v6", &n, "2001:db8:1:2::", net_print_address);
+    check_printed("v6", &n, "0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2",
+                  net_print_reversed);
     n = net_prefix(&v6, 26, 128);
     assert_true(net_equal(&n, &v6));
     n = net_prefix(&v4, 0, 0);

@@ -16,7 +16,7 @@ static const char full_text[] = "from=alice@a.test\n"
                                 "arrival=1795421700123\nbody=8bit\nnotice=yes\nret=headers\n"
                                 "smtputf8=yes\nrequiretls=yes\npriority=-9\n"
                                 "not-before=1795421800000\ndeliver-by=1795421900000\nby=return\n"
-                                "by-trace=yes\nclient=192.0.2.1\n"
+                                "by-trace=yes\nclient=192.0.2.1\nclient-name=mail.a.test\n"
                                 "helo=x%0Arcpt=evil\nprotocol=ESMTPS\ntls=TLSv1.3 A 256\n"
                                 "session=5f2a\nlistener=submission\nlogin=alice\ntags=bulk,slow\n"
                                 "hold=rule 3\nmessage-id=<1@a.test>\nenvid=QQ 314159\n";
@@ -31,6 +31,7 @@ static struct envelope full(void)
         .body_8bit = true,
         .notice = true,
         .client = VIEW("192.0.2.1"),
+        .client_name = VIEW("mail.a.test"),
         .helo = VIEW("x\nrcpt=evil"),
         .protocol = VIEW("ESMTPS"),
         .tls = VIEW("TLSv1.3 A 256"),

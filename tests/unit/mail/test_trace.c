@@ -63,6 +63,13 @@ static const struct {
         .helo = VIEW_INIT("[IPv6:2001:db8::1]"),
         .protocol = VIEW_INIT("SMTP") },
       "Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1])\r\n\t" BY " with SMTP" DATE },
+    { "name that was looked up",
+      { .rcpts = one,
+        .rcpt_count = 2,
+        .client = VIEW_INIT("192.0.2.1"),
+        .client_name = VIEW_INIT("mail.a.test"),
+        .helo = VIEW_INIT("other.test") },
+      "Received: from other.test (mail.a.test [192.0.2.1])\r\n\t" BY DATE },
     { "forged name",
       { .rcpts = one,
         .rcpt_count = 2,
@@ -111,7 +118,8 @@ static void lines_stay_short(void **state)
 
     (void)state;
     memset(long_name, 'x', sizeof(long_name));
-    e.helo = e.tls = e.client = e.session = e.protocol = view_make(long_name, sizeof(long_name));
+    e.helo = e.client_name = e.tls = e.client = e.session = e.protocol =
+        view_make(long_name, sizeof(long_name));
     assert_true(trace_received(&e, view_make(long_name, 255), &out));
     rest = buf_view(&out);
     while (view_take_line(&rest, &line))

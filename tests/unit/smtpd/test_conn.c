@@ -47,6 +47,14 @@ static struct client {
     bool closed;
 } client;
 
+/* The end of dns: what it was asked. */
+static struct names {
+    struct peer peer;
+    unsigned asked;
+    uint64_t question;
+    char address[NET_ADDRESS_TEXT_MAX];
+} names;
+
 static const char *settings_path;
 static struct config *config;
 static struct settings settings;
@@ -141,6 +149,50 @@ static void stop_queue(void)
 {
     peer_close(&queue.peer);
     queue.open = false;
+}
+
+/* ---- dns ---- */
+
+static bool on_smtpd_asked(struct peer *p, enum message type, struct view fields, int fd)
+{
+    struct message_dns_ask m;
+
+    (void)p;
+    assert_int_equal(fd, -1);
+    if (type != MESSAGE_DNS_ASK || !message_dns_ask_decode(fields, &m))
+        return false;
+    assert_int_equal(m.kind, DNS_NAME);
+    assert_true(m.name.len < sizeof(names.address));
+    memcpy(names.address, m.name.ptr, m.name.len);
+    names.address[m.name.len] = '\0';
+    names.question = m.question;
+    names.asked++;
+    return true;
+}
+
+static void start_dns(void)
+{
+    int fds[2];
+
+    names = (struct names){ .peer.heard = on_smtpd_asked, .peer.gone = on_smtpd_gone };
+    assert_int_equal(channel_pair(fds), 0);
+    assert_int_equal(peer_open(&names.peer, &loop, DNS, SMTPD, 0, fds[0]), 0);
+    asker_connect(&server.asker, 0, fds[1]);
+}
+
+static void answer_name(enum dns_result result, const char *name)
+{
+    char room[300];
+    struct buf items = BUF_ON_ARRAY(room);
+    struct dns_item item = { .host = view_of(name) };
+    struct message_dns_answer m = { .question = names.question, .result = result };
+
+    if (name != NULL) {
+        assert_true(dns_items_put(&items, DNS_NAME, &item));
+        m.items = buf_view(&items);
+        m.item_count = 1;
+    }
+    peer_send_dns_answer(&names.peer, &m, -1);
 }
 
 /* ---- the client ---- */
@@ -287,6 +339,7 @@ static int end(void **state)
     assert_true(list_empty(&server.conns));
     assert_int_equal(server.budget.used, 0);
     assert_int_equal(server.spool.requests.count, 0);
+    assert_int_equal(server.asker.questions.count, 0);
     list_each_safe (link, &listeners) {
         struct listener *l = container_of(link, struct listener, link);
 
@@ -303,6 +356,9 @@ static int end(void **state)
     limits_close(&server.limits);
     tls_context_free(&server.tls);
     table_release(&server.spool.requests);
+    table_release(&server.asker.questions);
+    peer_close(&server.asker.dns);
+    peer_close(&names.peer);
     memset(&server, 0, sizeof(server));
     loop_release(&loop);
     settings_release(&settings);
@@ -998,6 +1054,77 @@ static void survives_without_descriptors(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
+static void expect_received(const char *from)
+{
+    buf_clear(&queue.body);
+    begin_message();
+    say("Subject: x\r\n\r\nhello\r\n.\r\n");
+    pass_over();
+    if (!view_starts(buf_view(&queue.body), view_of(from)))
+        fail_msg("wanted [%s], have [%.*s]", from, VIEW_ARG(buf_view(&queue.body)));
+}
+
+/* The greeting and a whole message go through before dns answers; the next message has the name. */
+static void does_not_wait_for_the_name(void **state)
+{
+    struct envelope e;
+    struct arena arena;
+
+    (void)state;
+    start_dns();
+    connect_client();
+    hear("220 mx.test ESMTP Tern\r\n");
+    assert_int_equal(names.asked, 1);
+    assert_string_equal(names.address, "192.0.2.77");
+    expect_received("Received: from client.test ([192.0.2.77])");
+    answer_name(DNS_OK, "host.there.test");
+    turn();
+    expect_received("Received: from client.test (host.there.test [192.0.2.77])");
+    arena_init(&arena, 65536);
+    assert_true(envelope_decode(queue.commit.envelope, &arena, &e));
+    check_view("envelope", e.client_name, VIEW("host.there.test"));
+    arena_reset(&arena);
+    assert_int_equal(names.asked, 1);
+}
+
+static void trouble_leaves_the_name_unknown(void **state)
+{
+    static const enum dns_result results[] = { DNS_NO_HOSTS, DNS_TEMPORARY, DNS_MALFORMED };
+
+    (void)state;
+    start_dns();
+    for (size_t i = 0; i < COUNT_OF(results); i++) {
+        connect_client();
+        answer_name(results[i], NULL);
+        turn();
+        expect_received("Received: from client.test ([192.0.2.77])");
+        say("QUIT\r\n");
+        stream_close(&client.stream);
+    }
+}
+
+/* The answer comes to a connection that has gone, and dns itself goes. */
+static void the_name_may_come_too_late(void **state)
+{
+    (void)state;
+    start_dns();
+    connect_client();
+    say("QUIT\r\n");
+    answer_name(DNS_OK, "host.there.test");
+    turn();
+    stream_close(&client.stream);
+    connect_client();
+    peer_close(&names.peer);
+    turn();
+    expect_received("Received: from client.test ([192.0.2.77])");
+    start_dns();
+    turn();
+    assert_int_equal(names.asked, 1); /* again, by the new one */
+    answer_name(DNS_OK, "host.there.test");
+    turn();
+    expect_received("Received: from client.test (host.there.test [192.0.2.77])");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -1022,6 +1149,9 @@ int main(int argc, char **argv)
         TEST(has_patience),
         TEST(a_message_has_a_deadline),
         TEST(a_session_without_mail_has_a_deadline),
+        TEST(does_not_wait_for_the_name),
+        TEST(trouble_leaves_the_name_unknown),
+        TEST(the_name_may_come_too_late),
         TEST(drains),
         TEST(drains_in_time),
         TEST(drains_the_idle_at_once),

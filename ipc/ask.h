@@ -1,6 +1,6 @@
-/* Questions to the dns process. */
-#ifndef DELIVERY_ASK_H
-#define DELIVERY_ASK_H
+/* Questions to the dns process, from those that may ask it. */
+#ifndef IPC_ASK_H
+#define IPC_ASK_H
 
 #include "common/table.h"
 #include "ipc/peer.h"
@@ -15,12 +15,13 @@ struct question { /* embed; zeroed but for answered is "not asked" */
 
 struct asker {
     struct loop *loop;
+    enum process self;
     struct peer dns;
     struct table questions; /* that wait for an answer */
     uint64_t next;
 };
 
-void asker_init(struct asker *a, struct loop *l);
+void asker_init(struct asker *a, struct loop *l, enum process self);
 /* Takes the descriptor of a channel to (another) dns process; what waits is asked again there. */
 void asker_connect(struct asker *a, uint32_t index, int fd);
 

@@ -1,4 +1,4 @@
-#include "delivery/ask.h"
+#include "ipc/ask.h"
 
 #include "io/log.h"
 
@@ -31,9 +31,9 @@ static void on_gone(struct peer *p)
     log_warn("dns_gone", LOG_STRING("doing", "waiting for another"));
 }
 
-void asker_init(struct asker *a, struct loop *l)
+void asker_init(struct asker *a, struct loop *l, enum process self)
 {
-    *a = (struct asker){ .loop = l, .next = 1 };
+    *a = (struct asker){ .loop = l, .self = self, .next = 1 };
     table_init(&a->questions, false);
     a->dns.heard = on_heard;
     a->dns.gone = on_gone;
@@ -52,7 +52,7 @@ void asker_connect(struct asker *a, uint32_t index, int fd)
     int err;
 
     peer_close(&a->dns);
-    err = peer_open(&a->dns, a->loop, DELIVERY, DNS, index, fd);
+    err = peer_open(&a->dns, a->loop, a->self, DNS, index, fd);
     if (err < 0) {
         log_error("channel_failed", LOG_STRING("peer", "dns"), LOG_ERRNO("error", -err));
         close(fd);
