@@ -38,7 +38,7 @@ struct finding {
 };
 
 struct large {
-    uint64_t id, file, bytes;
+    uint64_t id, place, file, bytes;
     uint32_t crc;
 };
 
@@ -54,6 +54,7 @@ struct look {
     struct large *larges;
     size_t large_count, large_room;
     struct idset messages, finished;
+    struct idset left; /* places from where a message was moved */
     uint64_t records, bodies;
     char *room;
     uint64_t room_bytes;
@@ -222,13 +223,21 @@ static void note_message(struct look *k, const struct place *p, const struct rec
         find_in_segment(k, p, from, to, r->id, "the record cannot be understood");
         return;
     }
+    if (m.was != 0)
+        idset_add(&k->left, m.was);
     if (!m.big)
         return;
     if (k->large_count == k->large_room) {
         k->large_room = k->large_room == 0 ? 16 : k->large_room * 2;
         k->larges = memory_grow(k->larges, k->large_room, sizeof(*k->larges));
     }
-    k->larges[k->large_count++] = (struct large){ r->id, m.file, m.body_bytes, m.body_crc };
+    k->larges[k->large_count++] = (struct large){
+        .id = r->id,
+        .place = record_place(p->number, from),
+        .file = m.file,
+        .bytes = m.body_bytes,
+        .crc = m.body_crc,
+    };
 }
 
 static void note_record(struct look *k, const struct place *p, const struct record *r,
@@ -369,8 +378,10 @@ static struct look *look_at(const struct spool *spool)
     for (size_t i = 0; i < k->place_count && k->error == 0; i++)
         check_segment(k, &k->places[i], i + 1 == k->place_count);
     for (size_t i = 0; i < k->large_count && k->error == 0; i++) {
-        if (!idset_has(&k->finished, k->larges[i].id))
-            check_body(k, &k->larges[i]);
+        const struct large *b = &k->larges[i];
+
+        if (!idset_has(&k->finished, b->id) && !idset_has(&k->left, b->place))
+            check_body(k, b);
     }
     free(k->room);
     k->room = NULL;
@@ -384,6 +395,7 @@ static void free_look(struct look *k)
     free(k->larges);
     idset_release(&k->messages);
     idset_release(&k->finished);
+    idset_release(&k->left);
     free(k);
 }
 

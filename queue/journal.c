@@ -94,6 +94,7 @@ static struct batch *new_batch(struct journal *j)
                          .generation = j->generation };
     list_init(&b->link);
     list_init(&b->commits);
+    list_init(&b->moves);
     b->segment->writing++;
     return b;
 }
@@ -171,9 +172,11 @@ static void begin_segment(struct journal *j)
     if (getrandom(&start.nonce, sizeof(start.nonce), 0) != sizeof(start.nonce))
         abort(); /* without it, anybody's bytes could pass for records */
     memcpy(start.cuts, j->cuts, sizeof(start.cuts));
+    if (j->current != NULL)
+        j->current->closed_ms = j->loop->now_ms;
     start.segment = ++j->highest;
     j->current = ledger_add(j->ledger, start.segment);
-    j->current->bytes = start.bytes;
+    j->current->bytes = j->current->end = start.bytes;
     j->current->seed = record_seed(start.nonce);
     j->tail = 0;
     b = new_batch(j);
@@ -182,7 +185,7 @@ static void begin_segment(struct journal *j)
     b->len = j->tail = RECORD_HEAD;
     j->filling = b;
     for (size_t i = 0; i < j->cut_count; i++) /* what it tells must not get lost */
-        ledger_tie(j->ledger, start.segment, j->cuts[i].segment);
+        ledger_tie(j->ledger, start.segment, j->cuts[i].segment, true);
 }
 
 static void put_record(struct journal *j, struct batch *b, struct record *r, size_t span)
@@ -243,6 +246,7 @@ bool journal_append(struct journal *j, struct journal_entry *e)
     end = put_bytes(end, e->body);
     memset(end, 0, span - e->where.bytes);
     put_record(j, b, &r, span);
+    j->bytes += span;
     return true;
 }
 
@@ -366,11 +370,16 @@ static void close_segment(struct journal *j)
     j->cut_count = MIN(j->cut_count + 1, RECORD_CUTS);
     if (first->opens)
         shelf_abandon(j->shelf, first->segment_number);
+    else
+        first->segment->end = first->offset;
     list_each (it, &j->failed)
         batch_of(it)->segment->writing--;
     list_each (it, &j->failed) {
-        if (batch_of(it)->opens)
-            ledger_remove(j->ledger, batch_of(it)->segment);
+        if (!batch_of(it)->opens)
+            continue;
+        if (j->current == batch_of(it)->segment)
+            j->current = NULL;
+        ledger_remove(j->ledger, batch_of(it)->segment);
     }
 }
 
@@ -383,7 +392,7 @@ static void append_again(struct journal *j, const struct batch *b)
         bool whole = record_read_front(view_make(b->room + at, b->len - at), b->seed, &r);
 
         assert(whole);
-        if (r.type == RECORD_OUTCOME || r.type == RECORD_CHANGE || r.type == RECORD_FINISH)
+        if (r.type != RECORD_MESSAGE && r.type != RECORD_PADDING)
             j->owner->again(j->owner, &r, record_place(b->segment_number, b->offset + at));
         at += record_span(r.meta.len, r.type == RECORD_PADDING ? 0 : r.body.len);
     }

@@ -38,6 +38,7 @@ struct batch {
     unsigned generation;
     int error;
     struct list commits; /* struct store_commit, in order */
+    struct list moves;   /* struct move: messages that are copied in it */
     uint64_t *removals;  /* large bodies to remove when it is durable */
     size_t removal_count, removal_room;
 };
@@ -47,7 +48,7 @@ struct journal_owner {
     void (*written)(struct journal_owner *o, struct batch *b); /* durable */
     /* A batch failed: what to answer its messages, and whether to wait before writing again. */
     enum spool_trouble (*failed)(struct journal_owner *o, int error, bool *wait);
-    /* Append a D, A or X anew that was to lie at `place`. */
+    /* Append a D, A, X or C anew that was to lie at `place`. */
     void (*again)(struct journal_owner *o, const struct record *r, uint64_t place);
 };
 
@@ -69,13 +70,14 @@ struct journal {
     struct timer mend, retry;
     unsigned generation; /* of batches: one failure fails all of its generation */
     uint64_t batches, records;
+    uint64_t bytes; /* appended so far */
     unsigned failed_generation; /* the sync thread's */
     int fd;                     /* the sync thread's: of the segment being written */
 };
 
 struct journal_entry {
     char type;
-    uint64_t id;            /* out, for M */
+    uint64_t id;            /* out, for M; given for others */
     struct view line, text; /* its meta */
     struct view body;
     struct store_ref where; /* out */

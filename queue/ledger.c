@@ -68,11 +68,11 @@ struct segment *ledger_add(struct ledger *l, uint64_t number)
     return s;
 }
 
-static void forget_end(struct segment *s, uint64_t number)
+static void forget_tie(struct segment *s, uint64_t number)
 {
-    for (size_t i = 0; i < s->end_count; i++) {
-        if (s->ends[i] == number) {
-            s->ends[i] = s->ends[--s->end_count];
+    for (size_t i = 0; i < s->tie_count; i++) {
+        if (s->ties[i].number == number) {
+            s->ties[i] = s->ties[--s->tie_count];
             return;
         }
     }
@@ -86,27 +86,51 @@ void ledger_remove(struct ledger *l, struct segment *s)
     l->count--;
     memmove(l->segments + at, l->segments + at + 1, (l->count - at) * sizeof(struct segment *));
     for (size_t i = 0; i < l->count; i++)
-        forget_end(l->segments[i], s->number);
-    free(s->ends);
+        forget_tie(l->segments[i], s->number);
+    free(s->ties);
     free(s);
     l->changed = true;
 }
 
-void ledger_tie(struct ledger *l, uint64_t number, uint64_t other)
+void ledger_tie(struct ledger *l, uint64_t number, uint64_t other, bool firm)
 {
     struct segment *s = ledger_find(l, number);
 
     if (s == NULL || number == other || ledger_find(l, other) == NULL)
         return;
-    for (size_t i = s->end_count; i > 0; i--) {
-        if (s->ends[i - 1] == other)
+    for (size_t i = s->tie_count; i > 0; i--) {
+        if (s->ties[i - 1].number == other) {
+            s->ties[i - 1].firm = s->ties[i - 1].firm || firm;
             return;
+        }
     }
-    if (s->end_count == s->end_room) {
-        s->end_room = s->end_room == 0 ? 4 : s->end_room * 2;
-        s->ends = memory_grow(s->ends, s->end_room, sizeof(*s->ends));
+    if (s->tie_count == s->tie_room) {
+        s->tie_room = s->tie_room == 0 ? 4 : s->tie_room * 2;
+        s->ties = memory_grow(s->ties, s->tie_room, sizeof(*s->ties));
     }
-    s->ends[s->end_count++] = other;
+    s->ties[s->tie_count++] = (struct tie){ other, firm };
+}
+
+void ledger_untie(struct ledger *l, struct segment *s, uint64_t batch)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < s->tie_count; i++) {
+        if (s->ties[i].firm)
+            s->ties[kept++] = s->ties[i];
+    }
+    s->tie_count = kept;
+    s->settled_by = batch;
+    l->changed = true;
+}
+
+bool ledger_is_tied_firmly(const struct segment *s)
+{
+    for (size_t i = 0; i < s->tie_count; i++) {
+        if (s->ties[i].firm)
+            return true;
+    }
+    return false;
 }
 
 struct segment *ledger_needless(const struct ledger *l, uint64_t batch)
@@ -118,8 +142,8 @@ struct segment *ledger_needless(const struct ledger *l, uint64_t batch)
     for (size_t i = 0; i + 1 < newest; i++) {
         struct segment *s = l->segments[i];
 
-        if (s->live == 0 && s->needed == 0 && s->end_count == 0 && s->writing == 0 &&
-            !s->leaving && s->settled_by <= batch)
+        if (s->live == 0 && s->needed == 0 && s->tie_count == 0 && s->writing == 0 && !s->leaving &&
+            s->settled_by <= batch)
             return s;
     }
     return NULL;
@@ -228,9 +252,28 @@ static void unneed(struct ledger *l, uint64_t number, uint64_t batch)
     l->changed = l->changed || s->needed == 0;
 }
 
-void ledger_come(struct segment *s)
+void ledger_come(struct segment *s, uint64_t bytes)
 {
     s->live++;
+    s->live_bytes += bytes;
+}
+
+void ledger_leave(struct ledger *l, uint64_t number, uint64_t bytes, uint64_t batch)
+{
+    struct segment *s = ledger_find(l, number);
+
+    if (s == NULL)
+        return;
+    assert(s->live > 0 && s->live_bytes >= bytes);
+    s->live--;
+    s->live_bytes -= bytes;
+    s->settled_by = batch;
+    l->changed = l->changed || s->live == 0;
+}
+
+uint64_t ledger_holder(const struct ledger *l, uint64_t message, unsigned topic)
+{
+    return l->state_count == 0 ? 0 : look(l, message, topic)->where >> TOPIC_BITS;
 }
 
 void ledger_note(struct ledger *l, uint64_t message, unsigned topic, uint64_t number,
@@ -258,19 +301,12 @@ void ledger_finish_again(struct ledger *l, uint64_t message, uint64_t home, uint
         unneed(l, take(l, message, topic), batch);
     unneed(l, take(l, message, LEDGER_CHANGE), batch);
     unneed(l, take(l, message, LEDGER_NOTICE), batch);
-    ledger_tie(l, number, home);
+    ledger_tie(l, number, home, false);
 }
 
-void ledger_finish(struct ledger *l, uint64_t message, uint64_t home, uint64_t number,
-                   uint64_t batch)
+void ledger_finish(struct ledger *l, uint64_t message, uint64_t home, uint64_t bytes,
+                   uint64_t number, uint64_t batch)
 {
-    struct segment *s = ledger_find(l, home);
-
     ledger_finish_again(l, message, home, number, batch);
-    if (s == NULL)
-        return;
-    assert(s->live > 0);
-    s->live--;
-    s->settled_by = batch;
-    l->changed = l->changed || s->live == 0;
+    ledger_leave(l, home, bytes, batch);
 }

@@ -5,7 +5,9 @@
  *   - it holds the newest state of a recipient of a live message (or the newest change, or that
  *     its delay notice is out): older ones are superseded; or
  *   - it holds the end of a message that lies in another segment that still exists: without the
- * end, that message would come alive again. */
+ *     end, that message would come alive again; or
+ *   - it holds a message that was moved, and the segment where it lay before still exists: the
+ *     message's end only knows of its newest place. */
 #ifndef QUEUE_LEDGER_H
 #define QUEUE_LEDGER_H
 
@@ -15,18 +17,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A segment that must stay while segment `number` exists. */
+struct tie {
+    uint64_t number;
+    bool firm; /* else only for ends, which may be written again elsewhere */
+};
+
 struct segment {
     uint64_t number;
     uint64_t bytes;  /* of its file */
+    uint64_t end;    /* what lies behind does not count: a write there failed */
     uint32_t seed;   /* of its CRCs */
     uint64_t live;   /* messages */
+    uint64_t live_bytes;
     uint64_t needed; /* newest states of recipients of live messages */
-    uint64_t *ends;  /* numbers of the segments whose messages end here */
-    size_t end_count, end_room;
+    struct tie *ties;
+    size_t tie_count, tie_room;
     uint64_t settled_by; /* batch: when it is durable, so is whatever made this one needless */
+    uint64_t closed_ms;  /* monotonic: when the next one began; 0: in a former run */
     unsigned writing;    /* batches that are not durable yet */
     bool begun;          /* its head is durable */
     bool leaving;        /* being recycled */
+    bool stubborn;       /* something in it could not be moved elsewhere */
     int fd;              /* for reading; -1 */
 };
 
@@ -56,19 +68,26 @@ struct segment *ledger_find(const struct ledger *l, uint64_t number); /* NULL: n
 /* It is gone from the disk for good, or never was there. */
 void ledger_remove(struct ledger *l, struct segment *s);
 
-void ledger_come(struct segment *s);
+void ledger_come(struct segment *s, uint64_t bytes);
+/* A live message that lies in segment `number` lies elsewhere since `batch`. */
+void ledger_leave(struct ledger *l, uint64_t number, uint64_t bytes, uint64_t batch);
 /* The newest state of `topic` of a live message is now in segment `number`, by `batch`. */
 void ledger_note(struct ledger *l, uint64_t message, unsigned topic, uint64_t number,
                  uint64_t batch);
+/* That segment; 0: there is no such state. */
+uint64_t ledger_holder(const struct ledger *l, uint64_t message, unsigned topic);
 /* A live message that lies in segment `home` is finished by a record in segment `number`. */
-void ledger_finish(struct ledger *l, uint64_t message, uint64_t home, uint64_t number,
-                   uint64_t batch);
+void ledger_finish(struct ledger *l, uint64_t message, uint64_t home, uint64_t bytes,
+                   uint64_t number, uint64_t batch);
 /* The same, of a message that was finished before: the record and those before it had to be written
  * anew. */
 void ledger_finish_again(struct ledger *l, uint64_t message, uint64_t home, uint64_t number,
                          uint64_t batch);
 /* Segment `number` must stay while `other` exists. */
-void ledger_tie(struct ledger *l, uint64_t number, uint64_t other);
+void ledger_tie(struct ledger *l, uint64_t number, uint64_t other, bool firm);
+/* Every end in the segment has been written again elsewhere, by `batch`. */
+void ledger_untie(struct ledger *l, struct segment *s, uint64_t batch);
+bool ledger_is_tied_firmly(const struct segment *s);
 
 /* A segment that nothing needs, once `batch` and all before it are durable. Never the newest that has
  * begun: its name tells which numbers were used. */

@@ -583,10 +583,43 @@ static void on_state(struct store_watcher *w, enum spool_trouble trouble, uint64
     queue_arm_deadlines(q);
 }
 
+static struct store_ref on_find(struct store_watcher *w, uint64_t id)
+{
+    struct queue *q = container_of(w, struct queue, watcher);
+    uint32_t mail = index_find(&q->index, id);
+
+    return mail == POOL_NONE ? (struct store_ref){ 0 } : index_place(index_mail(&q->index, mail));
+}
+
+static void on_moved(struct store_watcher *w, uint64_t id, struct store_ref where)
+{
+    struct queue *q = container_of(w, struct queue, watcher);
+    uint32_t mail = index_find(&q->index, id);
+
+    if (mail != POOL_NONE)
+        index_set_place(index_mail(&q->index, mail), where);
+}
+
+static void on_outcome_moved(struct store_watcher *w, uint64_t id, uint64_t from,
+                             struct store_ref where)
+{
+    struct queue *q = container_of(w, struct queue, watcher);
+    uint32_t mail = index_find(&q->index, id);
+
+    if (mail == POOL_NONE)
+        return;
+    index_each_unit (u, &q->index, mail) {
+        if (index_unit(&q->index, u)->last_place == from)
+            index_set_last(index_unit(&q->index, u), where);
+    }
+}
+
 int queue_open(struct queue *q, struct loop *l, const struct settings *settings, const char *path,
                struct error *err)
 {
-    struct store_options o = { .path = path, .read_only = settings == NULL };
+    struct store_options o = {
+        .path = path, .read_only = settings == NULL, .rest_ms = QUEUE_REST_MS
+    };
 
     *q = (struct queue){ .loop = l, .settings = settings };
     list_init(&q->hook.link);
@@ -594,7 +627,7 @@ int queue_open(struct queue *q, struct loop *l, const struct settings *settings,
     index_init(&q->index);
     cache_init(&q->cache, settings != NULL ? settings->spool.cache_bytes : 0);
     q->replay = (struct store_replay){ on_message, on_outcome, on_change };
-    q->watcher.state = on_state;
+    q->watcher = (struct store_watcher){ on_state, on_find, on_moved, on_outcome_moved };
     q->wheel_timer.fire = on_wheel;
     q->deadline_timer.fire = on_deadline;
     if (settings != NULL) {

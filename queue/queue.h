@@ -17,6 +17,7 @@
 enum {
     QUEUE_TICK_MS = 100,          /* of the wheel */
     QUEUE_STEPS_PER_TURN = 20000, /* of the wheel */
+    QUEUE_REST_MS = 5000,         /* of segments: most mail is gone by then */
 };
 
 struct dispatch;

@@ -93,13 +93,18 @@ void record_seal(char *at, const struct record *r, uint32_t seed)
     at[RECORD_HEADER - 1] = '\n';
 }
 
+bool record_is_likely(struct view bytes)
+{
+    return bytes.len >= RECORD_HEADER && memcmp(bytes.ptr, magic, MAGIC_LEN) == 0 &&
+           bytes.ptr[RECORD_HEADER - 1] == '\n';
+}
+
 bool record_read_front(struct view bytes, uint32_t seed, struct record *r)
 {
     const char *at = bytes.ptr;
     uint64_t meta, body, back, crc;
 
-    if (bytes.len < RECORD_HEADER || memcmp(at, magic, MAGIC_LEN) != 0 ||
-        at[RECORD_HEADER - 1] != '\n')
+    if (!record_is_likely(bytes))
         return false;
     if (!get_hex(at + ID_AT, ID_LEN, &r->id) || !get_hex(at + META_AT, META_LEN, &meta) ||
         !get_hex(at + BODY_AT, BODY_LEN, &body) || !get_hex(at + BATCH_AT, BATCH_LEN, &r->batch) ||
@@ -205,13 +210,16 @@ static bool get_rcpts(struct view ranges, uint32_t *rcpts, size_t *count)
     return true;
 }
 
-/* ---- M: "body=3840 crc=9d1e0b77 file=... about=... settles=0-3,7" and the envelope ---- */
+/* ---- M: "body=3840 crc=9d1e0b77 file=... about=... settles=0-3,7" and the envelope; C: the same
+ * with "was=..." ---- */
 
 bool record_put_message(struct buf *out, const struct record_message *m)
 {
     if (!put_number(out, "body=", m->body_bytes) || !put_hex_word(out, " crc=", m->body_crc, 8))
         return false;
     if (m->big && !put_hex_word(out, " file=", m->file, 16))
+        return false;
+    if (m->was != 0 && !put_hex_word(out, " was=", m->was, 16))
         return false;
     if (m->about != 0 && !put_hex_word(out, " about=", m->about, 16))
         return false;
@@ -231,6 +239,8 @@ bool record_get_message(struct view meta, uint32_t *rcpts, struct record_message
         return false;
     m->body_crc = (uint32_t)crc;
     m->big = find_hex(line, "file=", &m->file);
+    if (!find_hex(line, "was=", &m->was))
+        m->was = 0;
     if (!find_hex(line, "about=", &m->about))
         return true;
     return !find(line, "settles=", &ranges) || get_rcpts(ranges, rcpts, &m->settle_count);
@@ -326,13 +336,28 @@ bool record_get_change(const struct record *r, struct store_change *c)
     return find_number(line, "at=", UINT64_MAX, &c->at_ms);
 }
 
+/* ---- X: nothing, or "place=00000001a200f3c0" ---- */
+
+bool record_put_finish(struct buf *out, uint64_t id, uint64_t place)
+{
+    return place == id || (put_hex_word(out, "place=", place, 16) && buf_put_byte(out, '\n'));
+}
+
+uint64_t record_get_finish(const struct record *r)
+{
+    struct view meta = r->meta;
+    uint64_t place;
+
+    return find_hex(view_take_until(&meta, '\n'), "place=", &place) ? place : r->id;
+}
+
 /* ---- S: "spool=... segment=... nonce=... bytes=... cut=SEGMENT:OFFSET,..." ---- */
 
 static const char description[] =
     "\n"
     "This is a segment of the mail queue of Tern (doc/spool-format.md). No tool is needed to read "
     "it:\n"
-    "    grep -a '^TERN1 M' FILE           the messages\n"
+    "    grep -a '^TERN1 [MC]' FILE        the messages\n"
     "    grep -a '^rcpt=' FILE             their recipients\n"
     "A record begins at a multiple of 64 bytes with a line of 64 bytes, numbers in hexadecimal:\n"
     "    TERN1 type id meta-bytes body-bytes batch back crc\n"

@@ -53,6 +53,8 @@ void record_seal(char *at, const struct record *r, uint32_t seed);
 /* The record at the front of `bytes`: header and meta are whole and it ends within `bytes`. The
  * body is not looked at. Views borrow from `bytes`. */
 bool record_read(struct view bytes, uint32_t seed, struct record *r) MUST_USE;
+/* It begins as records do. */
+bool record_is_likely(struct view bytes);
 /* The same when `bytes` may end behind the meta: r->body is where the body would be. */
 bool record_read_front(struct view bytes, uint32_t seed, struct record *r) MUST_USE;
 
@@ -66,6 +68,7 @@ struct record_message { /* M, C */
     uint64_t about; /* as in struct store_commit; 0: none */
     const uint32_t *settles;
     size_t settle_count;
+    uint64_t was; /* C: the place from where it was moved; 0: none */
     struct view envelope;
 };
 
@@ -77,6 +80,9 @@ bool record_put_outcome(struct buf *out, const struct store_outcome *o) MUST_USE
 bool record_get_outcome(const struct record *r, uint32_t *rcpts, struct store_outcome *o) MUST_USE;
 bool record_put_change(struct buf *out, const struct store_change *c) MUST_USE;
 bool record_get_change(const struct record *r, struct store_change *c) MUST_USE;
+/* X: where the message lay when it was finished, if it had been moved. */
+bool record_put_finish(struct buf *out, uint64_t id, uint64_t place) MUST_USE;
+uint64_t record_get_finish(const struct record *r);
 /* The body is the one that the line speaks of; true for big ones. */
 bool record_body_whole(const struct record *r) MUST_USE;
 

@@ -41,8 +41,11 @@ struct reading {
     size_t source_count, source_room;
     struct gap *gaps;
     size_t gap_count, gap_room;
-    struct idset finished, lost, live;
-    char *room; /* for the bytes of one segment */
+    struct idset finished; /* messages */
+    struct idset lost;     /* places of records whose body is not whole */
+    struct idset stale;    /* places from where a message was moved */
+    struct idset live;     /* messages that were told */
+    char *room;            /* for the bytes of one segment */
     uint64_t room_bytes;
     size_t loaded; /* the source whose bytes are in room, plus 1 */
     /* of the newest segment */
@@ -192,7 +195,7 @@ static void add_to_ledger(struct reading *g)
         const struct source *s = &g->sources[i];
         struct segment *segment = ledger_add(g->r->ledger, s->number);
 
-        segment->bytes = s->bytes;
+        segment->bytes = segment->end = s->bytes;
         segment->seed = s->seed;
         segment->begun = true;
         g->room_bytes = MAX(g->room_bytes, s->bytes);
@@ -221,7 +224,8 @@ static void apply_cuts(struct reading *g)
             if (s == NULL || s >= teller)
                 continue;
             s->end = MIN(s->end, MAX(cut->offset, (uint64_t)RECORD_HEAD));
-            ledger_tie(g->r->ledger, teller->number, s->number);
+            ledger_find(g->r->ledger, s->number)->end = s->end;
+            ledger_tie(g->r->ledger, teller->number, s->number, true);
         }
     }
 }
@@ -265,11 +269,21 @@ static void add_gap(struct reading *g, struct gap gap)
     g->gaps[g->gap_count++] = gap;
 }
 
+/* Whether the segment of that place is still there. */
+static bool has_segment(const struct reading *g, uint64_t place)
+{
+    return place != 0 && ledger_find(g->r->ledger, record_segment(place)) != NULL;
+}
+
 static void note_record(struct reading *g, const struct record *r)
 {
-    if (r->type == RECORD_FINISH && r->id != 0 &&
-        ledger_find(g->r->ledger, record_segment(r->id)) != NULL)
+    struct record_message m;
+
+    if (r->type == RECORD_FINISH && r->id != 0 && has_segment(g, record_get_finish(r)))
         idset_add(&g->finished, r->id);
+    if (r->type == RECORD_COPY && record_get_message(r->meta, g->rcpts, &m) &&
+        has_segment(g, m.was))
+        idset_add(&g->stale, m.was);
 }
 
 static int survey_segment(struct reading *g, size_t i)
@@ -291,7 +305,7 @@ static int survey_segment(struct reading *g, size_t i)
             note_record(g, &r);
         } else if (step == RECORD_BROKEN) {
             add_gap(g, (struct gap){ i, from, to, true, r.id, r.batch });
-            idset_add(&g->lost, r.id);
+            idset_add(&g->lost, record_place(scan.segment, from));
         } else {
             add_gap(g, (struct gap){ .source = i, .from = from, .to = to });
         }
@@ -386,7 +400,8 @@ static void tell_message(struct reading *g, size_t source, const struct record *
     uint64_t segment = g->sources[source].number;
     struct record_message m;
 
-    if (idset_has(&g->lost, r->id))
+    if (idset_has(&g->lost, where.place) || idset_has(&g->stale, where.place) ||
+        idset_has(&g->finished, r->id))
         return;
     if (!record_get_message(r->meta, g->rcpts, &m)) {
         report_damage(g, &(struct gap){ source, record_offset(where.place),
@@ -394,11 +409,6 @@ static void tell_message(struct reading *g, size_t source, const struct record *
                                         r->batch });
         return;
     }
-    if (m.about != 0)
-        tell_settled(g, &m, segment,
-                     (struct store_ref){ where.place, (uint32_t)(RECORD_HEADER + r->meta.len) });
-    if (idset_has(&g->finished, r->id))
-        return;
     if (!has_body(g, &m)) {
         report_damage(g, &(struct gap){ source, record_offset(where.place),
                                         record_offset(where.place) + where.bytes, true, r->id,
@@ -408,7 +418,7 @@ static void tell_message(struct reading *g, size_t source, const struct record *
     if (m.big)
         where.place |= PLACE_BIG;
     idset_add(&g->live, r->id);
-    ledger_come(ledger_find(g->r->ledger, segment));
+    ledger_come(ledger_find(g->r->ledger, segment), where.bytes);
     g->r->live_messages++;
     g->r->live_bytes += where.bytes;
     g->r->replay->message(g->r->replay, r->id, where, m.envelope, m.body_bytes);
@@ -437,23 +447,51 @@ static void tell_change(struct reading *g, uint64_t segment, const struct record
     g->r->replay->change(g->r->replay, &c);
 }
 
-static void tell(struct reading *g, size_t i, const struct record *r, size_t from)
+/* What a notice says about another message counts even when the notice itself is finished. */
+static void tell_about(struct reading *g, uint64_t segment, const struct record *r,
+                       struct store_ref where)
+{
+    struct record_message m;
+
+    where.bytes = (uint32_t)(RECORD_HEADER + r->meta.len);
+    if (record_get_message(r->meta, g->rcpts, &m) && m.about != 0 &&
+        !idset_has(&g->lost, where.place))
+        tell_settled(g, &m, segment, where);
+    if (r->type == RECORD_COPY && m.was != 0)
+        ledger_tie(g->r->ledger, segment, record_segment(m.was), true);
+}
+
+static struct store_ref place_of(const struct reading *g, size_t i, const struct record *r,
+                                 size_t from)
+{
+    return (struct store_ref){ record_place(g->sources[i].number, from),
+                               (uint32_t)(RECORD_HEADER + r->meta.len + r->body.len) };
+}
+
+static void tell_if_message(struct reading *g, size_t i, const struct record *r, size_t from)
+{
+    if (r->type == RECORD_MESSAGE || r->type == RECORD_COPY)
+        tell_message(g, i, r, place_of(g, i, r, from));
+}
+
+static void tell_what_happened(struct reading *g, size_t i, const struct record *r, size_t from)
 {
     uint64_t segment = g->sources[i].number;
-    struct store_ref where = { record_place(segment, from),
-                               (uint32_t)(RECORD_HEADER + r->meta.len + r->body.len) };
+    struct store_ref where = place_of(g, i, r, from);
 
-    if (r->type == RECORD_MESSAGE)
-        tell_message(g, i, r, where);
+    if (r->type == RECORD_MESSAGE || r->type == RECORD_COPY)
+        tell_about(g, segment, r, where);
     else if (r->type == RECORD_OUTCOME)
         tell_outcome(g, segment, r, where);
     else if (r->type == RECORD_CHANGE)
         tell_change(g, segment, r);
     else if (r->type == RECORD_FINISH)
-        ledger_tie(g->r->ledger, segment, record_segment(r->id));
+        ledger_tie(g->r->ledger, segment, record_segment(record_get_finish(r)), false);
 }
 
-static int replay_segment(struct reading *g, size_t i)
+static int replay_segment(struct reading *g, size_t i,
+                          void (*each)(struct reading *g, size_t i, const struct record *r,
+                                       size_t from))
 {
     struct record_scan scan;
     struct record r;
@@ -466,7 +504,7 @@ static int replay_segment(struct reading *g, size_t i)
     scan.trusting = true; /* bodies were looked at by survey_segment */
     while ((step = record_scan_next(&scan, &r, &from, &to)) != RECORD_END) {
         if (step == RECORD_FOUND)
-            tell(g, i, &r, from);
+            each(g, i, &r, from);
     }
     return 0;
 }
@@ -557,7 +595,9 @@ static int read_log(struct reading *g)
     if (err == 0)
         judge_gaps(g);
     for (size_t i = 0; i < g->source_count && err == 0; i++)
-        err = replay_segment(g, i);
+        err = replay_segment(g, i, tell_if_message);
+    for (size_t i = 0; i < g->source_count && err == 0; i++)
+        err = replay_segment(g, i, tell_what_happened);
     return err == 0 ? resume(g) : err;
 }
 
@@ -568,6 +608,7 @@ static void release(struct reading *g)
     free(g->room);
     idset_release(&g->finished);
     idset_release(&g->lost);
+    idset_release(&g->stale);
     idset_release(&g->live);
     free(g);
 }

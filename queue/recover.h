@@ -1,5 +1,5 @@
-/* What the log says, at start. Twice from end to end: first to learn what is finished and what is
- * damaged, then to tell what is left in the order in which it happened. */
+/* What the log says, at start. From end to end: first to learn what is finished, moved or damaged;
+ * then to tell which messages are left; then to tell what happened to them, in that order. */
 #ifndef QUEUE_RECOVER_H
 #define QUEUE_RECOVER_H
 

@@ -6,6 +6,7 @@
 #include "io/clock.h"
 #include "io/log.h"
 #include "queue/bodies.h"
+#include "queue/compactor.h"
 #include "queue/journal.h"
 #include "queue/reader.h"
 #include "queue/recover.h"
@@ -30,7 +31,7 @@ enum {
 };
 
 /* How far opening came, and so what is to be closed. */
-enum stage { STAGE_NOTHING, STAGE_SPOOL, STAGE_SHELF, STAGE_BODIES, STAGE_JOURNAL };
+enum stage { STAGE_NOTHING, STAGE_SPOOL, STAGE_SHELF, STAGE_BODIES, STAGE_JOURNAL, STAGE_ALL };
 
 struct store {
     enum stage stage;
@@ -42,6 +43,7 @@ struct store {
     struct ledger ledger;
     struct journal journal;
     struct journal_owner owner;
+    struct compactor compactor;
     struct store_watcher *watcher;
     struct timer poll; /* of the space */
     struct timer refusing;
@@ -130,6 +132,7 @@ static void on_poll(struct timer *t)
     look_at_space(s);
     if (s->stuck || (s->suspended && s->loop->now_ms >= s->failed_ms + CALM_MS))
         probe(s);
+    s->compactor.paused = s->stuck || s->suspended;
     shelf_tend(&s->shelf);
     tell_state(s);
     loop_start_timer(s->loop, &s->poll,
@@ -194,11 +197,13 @@ static void on_batch_written(struct journal_owner *o, struct batch *b)
     while ((l = list_take_first(&b->commits)) != NULL) {
         struct store_commit *c = container_of(l, struct store_commit, link);
 
-        ledger_come(b->segment);
+        ledger_come(b->segment, c->where.bytes);
         s->live_messages++;
         s->live_bytes += c->where.bytes;
         c->done(c, SPOOL_FINE);
     }
+    rewriter_written(&s->compactor.rewriter, b);
+    compactor_written(&s->compactor);
     recycle(s);
 }
 
@@ -383,12 +388,16 @@ void store_change(struct store *s, const struct store_change *c)
                 s->journal.current->number, s->journal.filling->number);
 }
 
-static void append_finish(struct store *s, uint64_t id)
+static void append_finish(struct store *s, uint64_t id, uint64_t place)
 {
+    struct buf line = BUF_ON_ARRAY(s->line);
     struct journal_entry e = { .type = RECORD_FINISH, .id = id };
-    bool placed = journal_append(&s->journal, &e);
+    bool placed = record_put_finish(&line, id, place);
 
+    e.line = buf_view(&line);
+    placed = placed && journal_append(&s->journal, &e);
     assert(placed);
+    ledger_tie(&s->ledger, s->journal.current->number, record_segment(place), false);
 }
 
 static void remove_body_later(struct store *s, uint64_t id, struct store_ref where)
@@ -404,12 +413,18 @@ static void remove_body_later(struct store *s, uint64_t id, struct store_ref whe
 void store_finish(struct store *s, uint64_t id, struct store_ref where)
 {
     uint64_t home = record_segment(where.place & ~PLACE_BIG);
+    struct move *move = rewriter_move(&s->compactor.rewriter, id);
 
     assert(!s->options.read_only);
-    append_finish(s, id);
+    append_finish(s, id, where.place & ~PLACE_BIG);
+    if (move != NULL) { /* the copy that is on its way ends, too, and may come without the other */
+        move->finished = true;
+        append_finish(s, id, move->to.place);
+    }
     if (where.place & PLACE_BIG)
         remove_body_later(s, id, where);
-    ledger_finish(&s->ledger, id, home, s->journal.current->number, s->journal.filling->number);
+    ledger_finish(&s->ledger, id, home, where.bytes, s->journal.current->number,
+                  s->journal.filling->number);
     s->live_messages--;
     s->live_bytes -= where.bytes;
 }
@@ -448,6 +463,19 @@ static void settle_again(struct store *s, const struct record *r, uint64_t place
     remember_move(s, place, where);
 }
 
+/* The copy of a message that is on its way may lie elsewhere by now. */
+static void finish_again(struct store *s, const struct record *r)
+{
+    const struct move *move = rewriter_move(&s->compactor.rewriter, r->id);
+    uint64_t place = record_get_finish(r);
+
+    if (move != NULL && place != move->from.place)
+        place = move->to.place;
+    append_finish(s, r->id, place);
+    ledger_finish_again(&s->ledger, r->id, record_segment(place), s->journal.current->number,
+                        s->journal.filling->number);
+}
+
 static void on_again(struct journal_owner *o, const struct record *r, uint64_t place)
 {
     struct store *s = container_of(o, struct store, owner);
@@ -458,10 +486,31 @@ static void on_again(struct journal_owner *o, const struct record *r, uint64_t p
     else if (r->type == RECORD_CHANGE && record_get_change(r, &c))
         store_change(s, &c);
     else if (r->type == RECORD_FINISH) {
-        append_finish(s, r->id);
-        ledger_finish_again(&s->ledger, r->id, record_segment(r->id), s->journal.current->number,
-                            s->journal.filling->number);
+        finish_again(s, r);
+    } else if (r->type == RECORD_COPY) {
+        rewriter_again(&s->compactor.rewriter, r);
     }
+}
+
+/* ---- what compaction moves ---- */
+
+static void on_moved(struct rewriter *w, struct move *m)
+{
+    struct store *s = container_of(w, struct store, compactor.rewriter);
+    struct segment *to = ledger_find(&s->ledger, record_segment(m->to.place));
+
+    if (m->finished)
+        return;
+    ledger_leave(&s->ledger, record_segment(m->from.place), m->from.bytes, s->journal.durable);
+    ledger_come(to, m->to.bytes);
+    s->live_bytes = s->live_bytes - m->from.bytes + m->to.bytes;
+    s->watcher->moved(s->watcher, m->entry.number,
+                      (struct store_ref){ m->to.place | m->flags, m->to.bytes });
+}
+
+static void on_emptied(struct compactor *c)
+{
+    recycle(container_of(c, struct store, compactor));
 }
 
 /* ---- large bodies ---- */
@@ -580,8 +629,15 @@ static int open_parts(struct store *s)
     s->stage = STAGE_BODIES;
     err = journal_open(&s->journal, &s->owner, s->loop, &s->shelf, &s->ledger,
                        view_make(s->spool.uuid, SPOOL_UUID_LEN));
+    if (err < 0)
+        return err;
+    s->stage = STAGE_JOURNAL;
+    err = compactor_open(&s->compactor, s->loop, &s->spool, &s->ledger, &s->journal, s->watcher);
+    s->compactor.rewriter.moved = on_moved;
+    s->compactor.emptied = on_emptied;
+    s->compactor.rest_ms = s->options.rest_ms;
     if (err == 0)
-        s->stage = STAGE_JOURNAL;
+        s->stage = STAGE_ALL;
     return err;
 }
 
@@ -645,6 +701,7 @@ static void forget_moves(struct store *s)
  * is known to be damage and not a torn end. */
 static void finish_writing(struct store *s)
 {
+    compactor_stop(&s->compactor);
     workers_finish(&s->bodies.pool);
     journal_finish(&s->journal);
     if (s->journal.records > 0)
@@ -655,6 +712,8 @@ static void close_all(struct store *s)
 {
     if (s->stage >= STAGE_JOURNAL)
         journal_close(&s->journal);
+    if (s->stage >= STAGE_ALL)
+        compactor_close(&s->compactor);
     if (s->stage >= STAGE_BODIES)
         bodies_close(&s->bodies);
     if (s->stage >= STAGE_SHELF)
@@ -707,6 +766,8 @@ int store_start(struct store *s, struct error *err)
         result = shelf_start(&s->shelf);
     if (result == 0)
         result = bodies_start(&s->bodies);
+    if (result == 0 && s->watcher->find != NULL)
+        result = compactor_start(&s->compactor);
     if (result < 0)
         return error_set(err, result, "cannot start a thread: %s", strerror(-result));
     return 0;
@@ -746,6 +807,8 @@ void store_count(const struct store *s, struct store_numbers *out)
                                    .records = s->journal.records,
                                    .syncs_failed = s->failures,
                                    .damaged = s->reader.damaged,
+                                   .segments_emptied = s->compactor.emptied_count,
+                                   .moved_bytes = s->compactor.rewriter.bytes,
                                    .trouble = trouble_of(s) };
     for (size_t i = 0; i < s->ledger.count; i++)
         out->disk_bytes += s->ledger.segments[i]->bytes;

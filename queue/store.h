@@ -46,9 +46,9 @@ struct store_change {
     struct view who;             /* "uid 0"; may be empty */
 };
 
-/* Replay at start, in the order in which things happened: every message whose record is there and
- * that is not finished, and all that happened to it. Messages and records that are finished or
- * damaged do not appear. */
+/* Replay at start: first every message whose record is there and that is not finished, then all that
+ * happened to them, in that order. Messages and records that are finished or damaged do not appear.
+ */
 struct store_replay {
     void (*message)(struct store_replay *r, uint64_t id, struct store_ref where,
                     struct view envelope, uint64_t body_bytes);
@@ -56,15 +56,24 @@ struct store_replay {
     void (*change)(struct store_replay *r, const struct store_change *c);
 };
 
-/* Told when the answer to "may new mail come in?" changes; also once after store_open. */
 struct store_watcher {
+    /* Told when the answer to "may new mail come in?" changes; also once after store_open. */
     void (*state)(struct store_watcher *w, enum spool_trouble trouble, uint64_t room_bytes);
+    /* The rest may be NULL: then nothing that is stored moves. */
+    /* Where a message lies; nowhere when it is not there, or finished. */
+    struct store_ref (*find)(struct store_watcher *w, uint64_t id);
+    /* It lies there from now on. */
+    void (*moved)(struct store_watcher *w, uint64_t id, struct store_ref where);
+    /* An outcome of that message that was recorded at `from` lies at `where` from now on. */
+    void (*outcome_moved)(struct store_watcher *w, uint64_t id, uint64_t from,
+                          struct store_ref where);
 };
 
 struct store_options {
     const char *path;
     uint64_t segment_bytes, big_body_bytes, reserve_bytes;
-    bool read_only; /* offline inspection: takes no lock, writes nothing */
+    bool read_only;   /* offline inspection: takes no lock, writes nothing */
+    uint64_t rest_ms; /* after which what is left in a segment may be moved */
 };
 
 /* Opens or creates the spool, takes its lock, recovers, replays. Damage is set aside and logged, never
@@ -131,6 +140,7 @@ int store_read_outcome(struct store *s, struct store_ref where, struct arena *ar
 struct store_numbers {
     uint64_t segments, live_messages, live_bytes, disk_bytes, free_bytes;
     uint64_t batches, records, syncs_failed, damaged;
+    uint64_t segments_emptied, moved_bytes; /* by compaction */
     enum spool_trouble trouble;
 };
 void store_count(const struct store *s, struct store_numbers *out);

@@ -152,7 +152,10 @@ static void print(const struct bench *b, double seconds, double cpu)
 
 static void start(struct bench *b, const char *path)
 {
-    struct store_options o = { path, 64 << 20, 256 << 10, 64 << 20, false };
+    const struct store_options o = { .path = path,
+                                     .segment_bytes = 64 << 20,
+                                     .big_body_bytes = 256 << 10,
+                                     .reserve_bytes = 64 << 20 };
     struct error err = { "" };
 
     if (loop_init(&b->loop) < 0 ||

@@ -1,6 +1,6 @@
 """Stops the store at every system call that changes the disk, and looks what is left.
 
-Usage: crash.py KEEPER STOP_LIBRARY HOW [STEP]
+Usage: crash.py KEEPER STOP_LIBRARY HOW [STEP [MESSAGES]]
 
 HOW is kill, tear, EIO or ENOSPC (stop.c). For k = 1, 1 + STEP ... a store is filled and stopped at its
 k-th call, then opened again: every message that was promised must be there and whole, and none that was
@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 
-MESSAGES = 60  # enough to fill several segments and have some used again
+FEW = 60  # messages: enough to fill several segments and have some used again
+MANY = 300  # and to have compaction empty some
 ENDLESS = 5000
 
 
@@ -35,7 +36,7 @@ def complain(k, what, *runs):
     sys.exit(1)
 
 
-def trial(program, library, how, k, folder, count):
+def trial(program, library, how, k, folder, count, messages):
     """Whether the run was stopped."""
     spool = os.path.join(folder, "spool")
     shutil.rmtree(spool, ignore_errors=True)
@@ -43,7 +44,8 @@ def trial(program, library, how, k, folder, count):
     stopped = False
     # The first stop may be in a new spool, the second one in a spool that has been stopped before.
     for life in range(2):
-        run = keeper(program, library, how, k, "run", spool, str(life * 1000), str(MESSAGES), count=count)
+        run = keeper(program, library, how, k, "run", spool, str(life * 1000), str(messages),
+                     count=count)
         promises += run.stdout
         killed = run.returncode == -signal.SIGKILL
         refused_to_start = run.returncode == 2 and how not in ("kill", "tear")
@@ -61,26 +63,29 @@ def trial(program, library, how, k, folder, count):
     return stopped
 
 
-def count_calls(program, library, folder):
+def count_calls(program, library, folder, messages):
     env = dict(os.environ, STOP_REPORT="1", LD_PRELOAD=library)
     env["ASAN_OPTIONS"] = "verify_asan_link_order=0:" + env.get("ASAN_OPTIONS", "")
-    run = subprocess.run([program, "run", os.path.join(folder, "first"), "0", str(MESSAGES)],
+    run = subprocess.run([program, "run", os.path.join(folder, "first"), "0", str(messages)],
                          env=env, capture_output=True, timeout=60)
     if run.returncode != 0:
         complain(0, f"exit status {run.returncode}", run)
+    if messages >= MANY and b"emptied 0" in run.stdout:
+        complain(0, "no segment was emptied", run)
     return int(run.stderr.split(b"calls ")[-1].split()[0])
 
 
-def main(program, library, how, step="1"):
+def main(program, library, how, step="1", messages=FEW):
+    messages = int(messages)
     with tempfile.TemporaryDirectory(prefix="tern-crash-") as folder:
-        calls = count_calls(program, library, folder)
+        calls = count_calls(program, library, folder, messages)
         if calls < 50:
             complain(0, f"only {calls} calls were counted")
         k = 1
         # The number of calls differs a little from run to run, with the threads.
-        while k <= calls or (how in ("kill", "tear") and trial(program, library, how, k, folder, 1)):
+        while k <= calls or (how in ("kill", "tear") and trial(program, library, how, k, folder, 1, messages)):
             for count in (1,) if how in ("kill", "tear") else (1, 2):
-                trial(program, library, how, k, folder, count)
+                trial(program, library, how, k, folder, count, messages)
             k += int(step)
             if k > ENDLESS:
                 complain(k, "no end")

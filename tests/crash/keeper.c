@@ -6,6 +6,7 @@
  *       not N                       it was refused
  *       deferred ID                 an outcome for recipient 0 is durable
  *       finish ID                   about to be finished
+ *       emptied N                   segments, by compaction
  *   keeper check SPOOL < PROMISES   opens what is there: every promise must hold, and nothing may
  * be there that was not offered; exit status 1 if not */
 #include "common/crc32c.h"
@@ -28,6 +29,7 @@ enum {
     AT_ONCE = 3, /* messages in one batch */
     MOST = 4096,
     PATIENCE_MS = 20000,
+    KEPT_MOST = 20, /* messages: of many, most are finished */
 };
 
 struct item {
@@ -254,8 +256,19 @@ static void finish_one(struct item *m)
     store_finish(keeper.store, m->id, m->where);
 }
 
+static size_t count_kept(void)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < keeper.count; i++)
+        count += keeper.messages[i].kept && !keeper.messages[i].finishing;
+    return count;
+}
+
 static void run(uint64_t seed, uint64_t count)
 {
+    struct store_numbers numbers;
+
     for (uint64_t i = 0; i < count;) {
         struct item *m;
 
@@ -266,8 +279,12 @@ static void run(uint64_t seed, uint64_t count)
             defer_one(m);
         for (int k = 0; k < 2 && (m = kept_one(i / 3 + (uint64_t)k)) != NULL; k++)
             finish_one(m);
+        while (count_kept() > KEPT_MOST && (m = kept_one(i / 3)) != NULL)
+            finish_one(m);
     }
     turn_until(true);
+    store_count(keeper.store, &numbers);
+    say("emptied %" PRIu64, numbers.segments_emptied);
 }
 
 /* ---- check ---- */
@@ -323,6 +340,32 @@ static void on_change(struct store_replay *r, const struct store_change *c)
 static void on_state(struct store_watcher *w, enum spool_trouble trouble, uint64_t room_bytes)
 {
     (void)w, (void)trouble, (void)room_bytes;
+}
+
+/* Where it lies, unless it is finished. */
+static struct store_ref on_find(struct store_watcher *w, uint64_t id)
+{
+    const struct item *m = find_id(id);
+
+    (void)w;
+    return m == NULL || m->finishing ? (struct store_ref){ 0 } : m->where;
+}
+
+static void on_moved(struct store_watcher *w, uint64_t id, struct store_ref where)
+{
+    struct item *m = find_id(id);
+
+    (void)w;
+    if (m == NULL)
+        mistake("a message moved that is not there", id);
+    else
+        m->where = where;
+}
+
+static void on_outcome_moved(struct store_watcher *w, uint64_t id, uint64_t from,
+                             struct store_ref where)
+{
+    (void)w, (void)id, (void)from, (void)where;
 }
 
 static struct view read_body(const struct store_message *s)
@@ -436,12 +479,15 @@ static void check_going_on(void)
 
 static int open_store(const char *path)
 {
-    struct store_options o = { path, SEGMENT, BIG, 1 << 20, false };
+    const struct store_options o = { .path = path,
+                                     .segment_bytes = SEGMENT,
+                                     .big_body_bytes = BIG,
+                                     .reserve_bytes = 1 << 20 };
     struct error err = { "" };
     int result;
 
     keeper.replay = (struct store_replay){ on_message, on_outcome, on_change };
-    keeper.watcher.state = on_state;
+    keeper.watcher = (struct store_watcher){ on_state, on_find, on_moved, on_outcome_moved };
     if (loop_init(&keeper.loop) < 0)
         abort();
     result = store_open(&keeper.store, &o, &keeper.loop, &keeper.replay, &keeper.watcher, &err);

@@ -17,7 +17,7 @@ struct store {
     struct list waiting; /* commits of this turn */
 };
 
-enum event_kind { EVENT_MESSAGE, EVENT_OUTCOME, EVENT_CHANGE };
+enum event_kind { EVENT_MESSAGE, EVENT_OUTCOME, EVENT_CHANGE, EVENT_MOVED };
 
 struct event {
     enum event_kind kind;
@@ -37,6 +37,7 @@ struct memory_store_facts memory_store;
 static struct event events[EVENTS_MAX];
 static unsigned event_count;
 static uint64_t next_file = 1;
+static struct store_watcher *last_watcher;
 
 static struct event *add_event(enum event_kind kind, uint64_t id)
 {
@@ -89,6 +90,51 @@ static void replay_event(struct store_replay *r, unsigned i)
     case EVENT_CHANGE:
         r->change(r, &e->change);
         break;
+    case EVENT_MOVED:
+        break;
+    }
+}
+
+/* Messages first, then what happened to them. */
+static void replay_all(struct store_replay *r)
+{
+    for (unsigned i = 0; i < event_count; i++) {
+        if (events[i].kind == EVENT_MESSAGE)
+            replay_event(r, i);
+    }
+    for (unsigned i = 0; i < event_count; i++) {
+        if (events[i].kind != EVENT_MESSAGE)
+            replay_event(r, i);
+    }
+}
+
+static void move_event(unsigned i)
+{
+    enum event_kind kind = events[i].kind;
+    struct event *to = add_event(kind, events[i].id);
+    struct store_ref where = { event_count, 1 };
+
+    *to = events[i];
+    events[i] = (struct event){ .kind = EVENT_MOVED, .big_fd = -1 };
+    if (kind == EVENT_MESSAGE)
+        last_watcher->moved(last_watcher, to->id, where);
+    else
+        last_watcher->outcome_moved(last_watcher, to->id, i + 1, where);
+}
+
+void memory_store_move(void)
+{
+    unsigned count = event_count;
+
+    for (unsigned i = 0; i < count; i++) {
+        const struct event *m = message_of(events[i].id);
+
+        if (m == NULL || m->finished)
+            continue;
+        if (last_watcher->find(last_watcher, m->id).place != (uint64_t)(m - events) + 1)
+            abort();
+        if (events[i].kind == EVENT_MESSAGE || events[i].kind == EVENT_OUTCOME)
+            move_event(i);
     }
 }
 
@@ -99,10 +145,9 @@ int store_open(struct store **s, const struct store_options *o, struct loop *l,
     (void)l;
     (void)err;
     *s = memory_new(sizeof(**s));
-    (*s)->watcher = watcher;
+    (*s)->watcher = last_watcher = watcher;
     list_init(&(*s)->waiting);
-    for (unsigned i = 0; i < event_count; i++)
-        replay_event(replay, i);
+    replay_all(replay);
     watcher->state(watcher, SPOOL_FINE, 1 << 30);
     return 0;
 }

@@ -18,5 +18,6 @@ struct memory_store_facts {
 extern struct memory_store_facts memory_store;
 
 void memory_store_forget(void); /* everything, for the next test */
+void memory_store_move(void);   /* everything that is live to another place, as compaction does */
 
 #endif

@@ -97,10 +97,15 @@ static void on_state(struct store_watcher *w, enum spool_trouble trouble, uint64
 
 int box_try(struct box *b, bool read_only, struct error *err)
 {
-    struct store_options o = { b->path, BOX_SEGMENT, 256 << 10, b->reserve_bytes, read_only };
+    const struct store_options o = { .path = b->path,
+                                     .segment_bytes = BOX_SEGMENT,
+                                     .big_body_bytes = 256 << 10,
+                                     .reserve_bytes = b->reserve_bytes,
+                                     .read_only = read_only };
 
     b->told_count = 0;
-    b->replay = (struct store_replay){ on_message, on_outcome, on_change };
+    if (b->replay.message == NULL)
+        b->replay = (struct store_replay){ on_message, on_outcome, on_change };
     b->watcher.state = on_state;
     return store_open(&b->store, &o, &b->loop, &b->replay, &b->watcher, err);
 }

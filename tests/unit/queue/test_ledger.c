@@ -25,17 +25,17 @@ static void live_messages_keep_their_segment(void **state)
     (void)state;
     add(&l, 1, 3);
     check("an empty one goes", needless(&l, 0) == 1);
-    ledger_come(ledger_find(&l, 1));
-    ledger_come(ledger_find(&l, 1));
+    ledger_come(ledger_find(&l, 1), 100);
+    ledger_come(ledger_find(&l, 1), 100);
     check("the next empty one", needless(&l, 0) == 2);
     ledger_find(&l, 3)->begun = false;
     check("not while its successor is not on the disk", needless(&l, 0) == 0);
     ledger_find(&l, 3)->begun = true;
     ledger_find(&l, 2)->writing = 1;
     check("not while it is written", needless(&l, 0) == 0);
-    ledger_finish(&l, 101, 1, 3, 7);
+    ledger_finish(&l, 101, 1, 100, 3, 7);
     check("one is left", needless(&l, 99) == 0);
-    ledger_finish(&l, 102, 1, 3, 8);
+    ledger_finish(&l, 102, 1, 100, 3, 8);
     check("only when the end is durable", needless(&l, 7) == 0);
     check("then", needless(&l, 8) == 1);
     ledger_release(&l);
@@ -47,15 +47,60 @@ static void the_end_outlives_what_it_ends(void **state)
 
     (void)state;
     add(&l, 1, 4);
-    ledger_come(ledger_find(&l, 1));
-    ledger_come(ledger_find(&l, 1));
-    ledger_come(ledger_find(&l, 3));
-    ledger_finish(&l, 5, 1, 2, 1); /* its end is in 2, and 1 has another live one */
+    ledger_come(ledger_find(&l, 1), 100);
+    ledger_come(ledger_find(&l, 1), 100);
+    ledger_come(ledger_find(&l, 3), 100);
+    ledger_finish(&l, 5, 1, 100, 2, 1); /* its end is in 2, and 1 has another live one */
     check("2 must stay while 1 is there", needless(&l, 9) == 0);
-    ledger_finish(&l, 6, 1, 4, 2);
+    ledger_finish(&l, 6, 1, 100, 4, 2);
     check("1 first", needless(&l, 9) == 1);
     ledger_remove(&l, ledger_find(&l, 1));
     check("then 2", needless(&l, 9) == 2);
+    ledger_release(&l);
+}
+
+static void a_copy_outlives_what_it_copies(void **state)
+{
+    struct ledger l = { 0 };
+    struct segment *middle;
+
+    (void)state;
+    add(&l, 1, 4);
+    middle = ledger_find(&l, 2);
+    ledger_come(ledger_find(&l, 1), 100);
+    ledger_come(ledger_find(&l, 1), 50);
+    ledger_tie(&l, 2, 1, true); /* one is copied to 2 */
+    ledger_leave(&l, 1, 100, 3);
+    ledger_come(middle, 110);
+    ledger_finish(&l, 5, 2, 110, 2, 4);
+    ledger_tie(&l, 2, 3, false);
+    check("an end may go elsewhere, a copy not", ledger_is_tied_firmly(middle));
+    ledger_untie(&l, middle, 5);
+    check("tied by the copy alone", middle->tie_count == 1 && ledger_is_tied_firmly(middle));
+    check("3, which holds nothing", needless(&l, 9) == 3);
+    ledger_remove(&l, ledger_find(&l, 3));
+    check("2 waits for 1", needless(&l, 9) == 0);
+    ledger_leave(&l, 1, 50, 6);
+    check("1", needless(&l, 5) == 0 && needless(&l, 6) == 1);
+    ledger_remove(&l, ledger_find(&l, 1));
+    check("2", !ledger_is_tied_firmly(middle) && needless(&l, 6) == 2);
+    check("nothing lives", middle->live == 0 && middle->live_bytes == 0);
+    ledger_release(&l);
+}
+
+static void knows_who_holds_a_state(void **state)
+{
+    struct ledger l = { 0 };
+
+    (void)state;
+    add(&l, 1, 3);
+    check("none", ledger_holder(&l, 5, 0) == 0);
+    ledger_note(&l, 5, 0, 1, 1);
+    ledger_note(&l, 5, LEDGER_CHANGE, 2, 1);
+    check("both", ledger_holder(&l, 5, 0) == 1 && ledger_holder(&l, 5, LEDGER_CHANGE) == 2);
+    check("not of others", ledger_holder(&l, 6, 0) == 0 && ledger_holder(&l, 5, 1) == 0);
+    ledger_note(&l, 5, 0, 3, 2);
+    check("the newest", ledger_holder(&l, 5, 0) == 3);
     ledger_release(&l);
 }
 
@@ -65,9 +110,9 @@ static void what_is_written_anew_after_the_end_is_not_needed(void **state)
 
     (void)state;
     add(&l, 1, 3);
-    ledger_come(ledger_find(&l, 1));
+    ledger_come(ledger_find(&l, 1), 100);
     ledger_note(&l, 5, 0, 1, 1);
-    ledger_finish(&l, 5, 1, 1, 2);
+    ledger_finish(&l, 5, 1, 100, 1, 2);
     ledger_note(&l, 5, 0, 2, 3); /* both records again, in 2 */
     ledger_finish_again(&l, 5, 1, 2, 4);
     check("1", needless(&l, 9) == 1);
@@ -82,7 +127,7 @@ static void only_the_newest_state_is_needed(void **state)
 
     (void)state;
     add(&l, 1, 9);
-    ledger_come(ledger_find(&l, 1));
+    ledger_come(ledger_find(&l, 1), 100);
     ledger_note(&l, 7, 0, 2, 1);
     ledger_note(&l, 7, 5, 2, 1);
     ledger_note(&l, 7, LEDGER_CHANGE, 3, 2);
@@ -94,7 +139,7 @@ static void only_the_newest_state_is_needed(void **state)
     check("now it has nothing", needless(&l, 99) == 2);
     check("but not before that is durable", needless(&l, 4) == 7);
     ledger_note(&l, 7, LEDGER_CHANGE, 6, 6);
-    ledger_finish(&l, 7, 1, 9, 7);
+    ledger_finish(&l, 7, 1, 100, 9, 7);
     check("nothing is needed any more", l.state_count == 0);
     for (uint64_t i = 1; i < 9; i++)
         check("not needed", ledger_find(&l, i)->needed == 0);
@@ -118,8 +163,8 @@ static void agrees_with_a_model(void **state)
         uint64_t where = 1 + random_below(&random, SEGMENTS);
 
         if (random_below(&random, 8) == 0) {
-            ledger_come(ledger_find(&l, 1));
-            ledger_finish(&l, message, 1, SEGMENTS, 1);
+            ledger_come(ledger_find(&l, 1), 100);
+            ledger_finish(&l, message, 1, 100, SEGMENTS, 1);
             for (size_t t = 0; t < TOPICS; t++)
                 model[message][t] = 0;
         } else {
@@ -179,6 +224,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(live_messages_keep_their_segment),
         cmocka_unit_test(the_end_outlives_what_it_ends),
+        cmocka_unit_test(a_copy_outlives_what_it_copies),
+        cmocka_unit_test(knows_who_holds_a_state),
         cmocka_unit_test(what_is_written_anew_after_the_end_is_not_needed),
         cmocka_unit_test(only_the_newest_state_is_needed),
         cmocka_unit_test(agrees_with_a_model),

@@ -139,6 +139,42 @@ static void makes_one_job_of_each_destination(void **state)
     assert_in_range(memory_store.settled[STORE_DELIVERED], 2, 3);
 }
 
+/* Every place that the queue knows is one that the store in memory has; it ends the test else. */
+static void follows_what_the_store_moves(void **state)
+{
+    uint64_t id = world_accept("a@here.test", "b@x.test c@y.test", body);
+    struct index *index = &world.queue.index;
+
+    (void)state;
+    defer(world_job(0));
+    defer(world_job(1));
+    memory_store_move();
+    memory_store_move();
+    index_each_unit (u, index, index_find(index, id)) {
+        struct store_outcome o;
+        struct arena arena;
+
+        arena_init(&arena, 65536);
+        assert_int_equal(
+            store_read_outcome(world.queue.store, index_last(index_unit(index, u)), &arena, &o), 0);
+        assert_true(o.message == id && o.state == STORE_DEFERRED);
+        arena_reset(&arena);
+    }
+    cache_release(&world.queue.cache);
+    cache_init(&world.queue.cache, 0);
+    world_pass(HOUR);
+    check_view("body", job_body(world_job(2)), body);
+    deliver(world_job(2));
+    memory_store_move();
+    world_restart();
+    world_pass(HOUR);
+    assert_true(world_job(0)->start.message == id);
+    deliver(world_job(0));
+    assert_int_equal(memory_store.finished, 1);
+    assert_true(index_find(&world.queue.index, id) == POOL_NONE);
+    assert_true(world.queue.watcher.find(&world.queue.watcher, id).place == 0);
+}
+
 static void answers_trouble(void **state)
 {
     (void)state;
@@ -908,6 +944,7 @@ int main(void)
         IN_WORLD(carries_bodies_that_exceed_a_packet),
         IN_WORLD(hands_big_bodies_over_as_files),
         IN_WORLD(makes_one_job_of_each_destination),
+        IN_WORLD(follows_what_the_store_moves),
         IN_WORLD(answers_trouble),
         IN_WORLD(forgets_a_transaction_that_is_aborted),
         IN_WORLD(delivers_what_smtpd_left_behind),

@@ -1,0 +1,408 @@
+#include "queue/compactor.h"
+
+#include "common/memory.h"
+#include "io/log.h"
+#include "queue/recover.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    SLACK_SEGMENTS = 4,       /* the log may be 1.5 times as large as what lives in it, and these */
+    STATE_BYTES = 512,        /* what a newest state takes, about */
+    RESTS = 12,               /* times longer for segments that are more than a quarter full */
+    CHECK_MS = 1000,          /* between looks for something to do; less where segments rest less */
+    PAUSE_MS = 20,            /* between portions */
+    PORTION_LEAST = 64 << 10, /* bytes, however busy others are */
+    PORTION_MOST = 1 << 20,
+    LOOKS_PER_TURN = 20000, /* records */
+    SHARE = 3,              /* others write so many times as much */
+};
+
+static void go_on_in(struct compactor *c, uint64_t ms)
+{
+    if (!c->closing)
+        loop_start_timer(c->loop, &c->timer, ms);
+}
+
+static void look_again(struct compactor *c)
+{
+    go_on_in(c, MAX(MIN((uint64_t)CHECK_MS, c->rest_ms), (uint64_t)PAUSE_MS));
+}
+
+/* ---- which segment ---- */
+
+static uint64_t lives_in(const struct segment *s)
+{
+    return s->live_bytes + s->needed * STATE_BYTES;
+}
+
+static bool is_crowded(const struct compactor *c)
+{
+    uint64_t all = 0, live = 0;
+
+    for (size_t i = 0; i < c->ledger->count; i++) {
+        const struct segment *s = c->ledger->segments[i];
+
+        if (s->leaving)
+            continue;
+        all += s->bytes;
+        live += lives_in(s);
+    }
+    return all > live + live / 2 + SLACK_SEGMENTS * c->journal->shelf->segment_bytes;
+}
+
+/* What came just now mostly goes by itself. */
+static bool has_rested(const struct compactor *c, const struct segment *s)
+{
+    uint64_t rest_ms = lives_in(s) * 4 > s->bytes ? c->rest_ms * RESTS : c->rest_ms;
+
+    return c->loop->now_ms >= s->closed_ms + rest_ms;
+}
+
+static bool can_be_emptied(const struct compactor *c, const struct segment *s)
+{
+    return s != c->journal->current && s->begun && s->writing == 0 && !s->leaving && !s->stubborn &&
+           lives_in(s) < s->bytes / 4 * 3 && has_rested(c, s) && !ledger_is_tied_firmly(s);
+}
+
+/* The emptiest. */
+static struct segment *choose(const struct compactor *c)
+{
+    struct segment *best = NULL;
+
+    if (!is_crowded(c))
+        return NULL;
+    for (size_t i = 0; i < c->ledger->count; i++) {
+        struct segment *s = c->ledger->segments[i];
+
+        if ((best == NULL || lives_in(s) < lives_in(best)) && can_be_emptied(c, s))
+            best = s;
+    }
+    return best;
+}
+
+/* ---- reading, in the thread ---- */
+
+static int open_source(const struct compactor *c)
+{
+    char name[SHELF_NAME];
+    int fd;
+
+    segment_name(c->walk.segment, name);
+    fd = openat(c->spool->log, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 ? -errno : fd;
+}
+
+static void add_fragment(struct compactor *c, const struct record *r, uint64_t offset)
+{
+    struct record_message m;
+    struct fragment *f;
+
+    if (c->count == c->room) {
+        c->room = c->room == 0 ? 256 : c->room * 2;
+        c->fragments = memory_grow(c->fragments, c->room, sizeof(*c->fragments));
+    }
+    f = &c->fragments[c->count++];
+    *f = (struct fragment){ .id = r->id,
+                            .offset = (uint32_t)offset,
+                            .bytes = (uint32_t)(RECORD_HEADER + r->meta.len + r->body.len),
+                            .type = r->type };
+    if (r->type == RECORD_FINISH)
+        f->other = record_get_finish(r);
+    else if (r->type == RECORD_MESSAGE && record_get_message(r->meta, c->rcpts, &m))
+        f->other = m.about;
+}
+
+static void run_walk(struct job *job)
+{
+    struct compactor *c = container_of(job, struct compactor, job);
+    int fd = open_source(c);
+    struct record r;
+    uint64_t offset;
+
+    c->error = fd < 0 ? fd : 0;
+    if (fd < 0)
+        return;
+    walk_open(&c->walk, fd, c->walk.segment, c->walk.seed, c->walk.end);
+    while (walk_next(&c->walk, &r, &offset)) {
+        if (r.type != RECORD_PADDING)
+            add_fragment(c, &r, offset);
+    }
+    c->error = c->walk.error;
+    walk_close(&c->walk);
+    close(fd);
+}
+
+/* Those that cannot be read, or are not whole, stay out: their bytes are 0. */
+static void run_reading(struct job *job)
+{
+    struct compactor *c = container_of(job, struct compactor, job);
+    int fd = open_source(c);
+    char *at = c->bytes;
+
+    c->error = fd < 0 ? fd : 0;
+    if (fd < 0)
+        return;
+    for (size_t i = 0; i < c->portion_count; i++) {
+        struct fragment *f = &c->portion[i];
+        struct record r;
+        bool broken;
+        uint32_t bytes = f->bytes;
+
+        if (file_read_all(fd, at, bytes, f->offset, &broken) != bytes ||
+            !record_read(view_make(at, bytes), c->walk.seed, &r) ||
+            ((f->type == RECORD_MESSAGE || f->type == RECORD_COPY) && !record_body_whole(&r)))
+            f->bytes = 0;
+        at += f->bytes;
+    }
+    close(fd);
+}
+
+static void give(struct compactor *c, void (*run)(struct job *j))
+{
+    c->job.run = run;
+    workers_give(&c->thread, &c->job);
+}
+
+/* ---- what is needed of it ---- */
+
+/* As far as can be told without its meta. */
+static bool may_be_needed(const struct compactor *c, const struct segment *s,
+                          const struct fragment *f)
+{
+    const struct rewriter *w = &c->rewriter;
+
+    if (f->type == RECORD_MESSAGE || f->type == RECORD_COPY)
+        return rewriter_find(w, f->id).place == record_place(c->source, f->offset) ||
+               (f->other != 0 && s->needed > 0 && rewriter_find(w, f->other).place != 0);
+    if (f->type == RECORD_OUTCOME || f->type == RECORD_CHANGE)
+        return s->needed > 0 && rewriter_find(w, f->id).place != 0;
+    return f->type == RECORD_FINISH && record_segment(f->other) != c->source &&
+           ledger_find(c->ledger, record_segment(f->other)) != NULL;
+}
+
+/* ---- portions ---- */
+
+static uint64_t portion_most(struct compactor *c)
+{
+    uint64_t others = c->journal->bytes - c->rewriter.bytes;
+    uint64_t fresh = others - c->others_bytes;
+
+    c->others_bytes = others;
+    if (fresh == 0)
+        return PORTION_MOST;
+    return MIN(MAX(fresh / SHARE, (uint64_t)PORTION_LEAST), (uint64_t)PORTION_MOST);
+}
+
+/* From the end of the segment, so that of several states of the same recipient the newest is
+ * written first, and the others are no longer needed then. */
+static void gather_portion(struct compactor *c)
+{
+    const struct segment *s = ledger_find(c->ledger, c->source);
+    uint64_t most = portion_most(c);
+
+    c->portion_count = 0;
+    c->portion_bytes = 0;
+    c->limited = true;
+    for (unsigned looks = 0; c->left > 0 && looks < LOOKS_PER_TURN; looks++) {
+        const struct fragment *f = &c->fragments[c->left - 1];
+
+        if (may_be_needed(c, s, f)) {
+            if (c->portion_count == COMPACTOR_PORTION ||
+                (c->portion_count > 0 && c->portion_bytes + f->bytes > most))
+                return;
+            c->portion[c->portion_count++] = *f;
+            c->portion_bytes += f->bytes;
+        }
+        c->left--;
+    }
+    c->limited = false;
+}
+
+/* The last portion of a segment makes nobody wait for the next segment. */
+static uint64_t pause_ms(const struct compactor *c)
+{
+    return c->limited ? PAUSE_MS : 0;
+}
+
+static void write_fragment(struct compactor *c, const struct fragment *f, const char *at)
+{
+    uint64_t place = record_place(c->source, f->offset);
+    struct record r;
+
+    if (f->type == RECORD_FINISH)
+        rewriter_finish(&c->rewriter, f->id, f->other);
+    else if (f->bytes > 0 && record_read(view_make(at, f->bytes), c->walk.seed, &r))
+        rewriter_write(&c->rewriter, place, f->bytes, &r);
+}
+
+static void write_portion(struct compactor *c)
+{
+    const char *at = c->bytes;
+
+    for (size_t i = 0; i < c->portion_count; i++) {
+        write_fragment(c, &c->portion[i], at);
+        at += c->portion[i].bytes;
+    }
+    c->awaits = c->journal->next_batch - 1;
+}
+
+/* ---- the course of it ---- */
+
+static void forget_source(struct compactor *c)
+{
+    free(c->fragments);
+    free(c->bytes);
+    c->fragments = NULL;
+    c->bytes = NULL;
+    c->source = c->count = c->room = c->left = 0;
+}
+
+static void begin(struct compactor *c)
+{
+    const struct segment *s = choose(c);
+
+    if (s == NULL) {
+        look_again(c);
+        return;
+    }
+    c->source = s->number;
+    c->walk = (struct walk){ .segment = s->number, .seed = s->seed, .end = s->end };
+    give(c, run_walk);
+}
+
+/* It may have become needless without us. */
+static bool is_there(const struct compactor *c)
+{
+    const struct segment *s = ledger_find(c->ledger, c->source);
+
+    return s != NULL && !s->leaving;
+}
+
+static void set_aside(struct compactor *c, struct segment *s)
+{
+    char name[SHELF_NAME];
+
+    segment_name(s->number, name);
+    log_warn("segment_not_emptied", LOG_STRING("file", name), LOG_U64("messages", s->live),
+             LOG_U64("states", s->needed), LOG_ERRNO("error", -c->error));
+    s->stubborn = true;
+}
+
+static void finish_source(struct compactor *c)
+{
+    struct segment *s = ledger_find(c->ledger, c->source);
+
+    if (c->error == 0)
+        ledger_untie(c->ledger, s, c->journal->next_batch - 1);
+    if (s->live > 0 || s->needed > 0 || c->error < 0)
+        set_aside(c, s);
+    else
+        c->emptied_count++;
+    forget_source(c);
+    c->emptied(c);
+    go_on_in(c, 0);
+}
+
+static void read_portion(struct compactor *c)
+{
+    free(c->bytes);
+    c->bytes = memory_new(c->portion_bytes);
+    give(c, run_reading);
+}
+
+static void on_timer(struct timer *t)
+{
+    struct compactor *c = container_of(t, struct compactor, timer);
+
+    if (workers_busy(&c->thread) || c->thread.thread_count == 0)
+        return;
+    if (c->paused || c->journal->durable < c->awaits) {
+        look_again(c);
+        return;
+    }
+    if (c->source != 0 && !is_there(c)) {
+        c->emptied_count += c->left == 0;
+        forget_source(c);
+    }
+    if (c->source == 0) {
+        begin(c);
+        return;
+    }
+    if (c->left == 0) {
+        finish_source(c);
+        return;
+    }
+    gather_portion(c);
+    if (c->portion_count > 0)
+        read_portion(c);
+    else
+        go_on_in(c, 0);
+}
+
+static void on_job_done(struct job *job)
+{
+    struct compactor *c = container_of(job, struct compactor, job);
+
+    if (c->closing)
+        return;
+    if (c->error < 0)
+        c->left = 0;
+    else if (job->run == run_walk)
+        c->left = c->count;
+    else
+        write_portion(c);
+    go_on_in(c, job->run == run_walk ? 0 : pause_ms(c));
+}
+
+/* ---- what the journal tells ---- */
+
+void compactor_written(struct compactor *c)
+{
+    if (c->source != 0 && !workers_busy(&c->thread) && c->journal->durable >= c->awaits)
+        go_on_in(c, pause_ms(c));
+}
+
+/* ---- life ---- */
+
+int compactor_open(struct compactor *c, struct loop *l, struct spool *spool, struct ledger *ledger,
+                   struct journal *journal, struct store_watcher *watcher)
+{
+    *c = (struct compactor){ .loop = l,
+                             .spool = spool,
+                             .ledger = ledger,
+                             .journal = journal,
+                             .timer = { .fire = on_timer },
+                             .job = { .done = on_job_done } };
+    rewriter_init(&c->rewriter, ledger, journal, watcher);
+    return workers_init(&c->thread, l);
+}
+
+int compactor_start(struct compactor *c)
+{
+    int err = workers_start(&c->thread, 1);
+
+    if (err == 0)
+        look_again(c);
+    return err;
+}
+
+void compactor_stop(struct compactor *c)
+{
+    c->closing = true;
+    loop_stop_timer(c->loop, &c->timer);
+    workers_finish(&c->thread);
+}
+
+void compactor_close(struct compactor *c)
+{
+    compactor_stop(c);
+    workers_release(&c->thread);
+    rewriter_release(&c->rewriter);
+    forget_source(c);
+}

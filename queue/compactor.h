@@ -1,0 +1,63 @@
+/* Keeps the log small: when it is much larger than what lives in it, the emptiest segment is read
+ * in a thread, and what is still needed of it is written again at the end of the log: live messages
+ * (as C), newest states (as D and A), ends of messages that lie elsewhere (as X). Once that is
+ * durable nothing needs the segment any more and it is used again like any other.
+ *
+ * Slow while others write: a quarter of the bytes at most. Large bodies stay where they are. */
+#ifndef QUEUE_COMPACTOR_H
+#define QUEUE_COMPACTOR_H
+
+#include "queue/rewriter.h"
+#include "queue/walk.h"
+
+enum { COMPACTOR_PORTION = 256 }; /* records read at once */
+
+/* A record of the segment that is being emptied. */
+struct fragment {
+    uint64_t id;
+    uint64_t other; /* X: place; M: about */
+    uint32_t offset, bytes;
+    char type;
+};
+
+struct compactor {
+    struct loop *loop;
+    struct spool *spool;
+    struct ledger *ledger;
+    struct journal *journal;
+    struct rewriter rewriter;
+    void (*emptied)(struct compactor *c); /* a segment may have become needless */
+    uint64_t rest_ms;                     /* how long a segment is left alone after it was full */
+    bool paused;                          /* writing fails */
+    bool closing;
+    struct timer timer;
+    struct workers thread;
+    struct job job;
+    uint64_t awaits;       /* go on when this batch is durable */
+    uint64_t others_bytes; /* that the journal had from others, when we looked last */
+    uint64_t emptied_count;
+    /* The segment; 0: none. The thread's while a job runs, but for source. */
+    uint64_t source;
+    struct walk walk;
+    struct fragment *fragments;
+    size_t count, room, left; /* those before `left` are still to be looked at, from the end */
+    struct fragment portion[COMPACTOR_PORTION];
+    size_t portion_count;
+    uint64_t portion_bytes;
+    bool limited; /* the portion could have been larger */
+    char *bytes;  /* of the portion */
+    int error;
+    uint32_t rcpts[ENVELOPE_RCPTS_MAX]; /* the thread's */
+};
+
+int compactor_open(struct compactor *c, struct loop *l, struct spool *spool, struct ledger *ledger,
+                   struct journal *journal, struct store_watcher *watcher) MUST_USE;
+int compactor_start(struct compactor *c) MUST_USE;
+/* Waits for the thread; nothing is appended any more. */
+void compactor_stop(struct compactor *c);
+void compactor_close(struct compactor *c);
+
+/* A batch is durable. */
+void compactor_written(struct compactor *c);
+
+#endif
