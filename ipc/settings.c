@@ -18,7 +18,6 @@ enum {
 
 static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const log_levels[] = { "debug", "info", "warning", "error", NULL };
-static const char *const listener_tls_words[] = { "offered", "none", "implicit", NULL };
 static const char *const route_tls_words[] = { "offered", "none", "required", NULL };
 static const char *const deliver_words[] = { "maildir", "relay", NULL };
 static const char *const mailboxes_words[] = { "listed", "directory", NULL };
@@ -29,9 +28,6 @@ struct domain_row {
     unsigned mailboxes; /* 1: directory */
 };
 
-static void read_listeners(struct config *c, struct config_node *n, void *section);
-static void read_listener_address(struct config *c, struct config_node *n, void *section);
-static void read_listener_trust(struct config *c, struct config_node *n, void *section);
 static void read_trust(struct config *c, struct config_node *n, void *section);
 static void read_domains(struct config *c, struct config_node *n, void *section);
 static void read_mailboxes(struct config *c, struct config_node *n, void *section);
@@ -41,15 +37,6 @@ static void read_route_via(struct config *c, struct config_node *n, void *sectio
 static void read_dns_servers(struct config *c, struct config_node *n, void *section);
 
 /* clang-format off */
-static const struct config_item listen_items[] = {
-    READ("address", read_listener_address, true, NULL,
-         "address and port to listen on; \"*\" is every address"),
-    CHOICE("tls", struct listener_settings, tls, listener_tls_words, "offered",
-           "offered: STARTTLS when there is a certificate; implicit: TLS from the first byte"),
-    READ("trust", read_listener_trust, false, NULL,
-         "networks that may relay through this listener, beside those of trust above"),
-};
-
 static const struct config_item log_items[] = {
     CHOICE("format", struct settings, log_format, log_formats, "text",
            "one line for each event: key=value, or JSON"),
@@ -215,7 +202,7 @@ static const struct config_item root_items[] = {
       .summary = "the full name of this host, as it greets others" },
     VALUE("control", PATH, struct settings, control, CONTROL_DEFAULT,
           "socket of the admin command, tern"),
-    READ("listen", read_listeners, false, "[{address: \"*:25\"}]", "where to accept connections"),
+    READ("listen", settings_read_listeners, false, "[{address: \"*:25\"}]", "where to accept connections"),
     READ("trust", read_trust, false, "[127.0.0.0/8, \"::1/128\"]",
          "networks that may send mail to any domain"),
     /* These two fields stand in struct settings itself. */
@@ -241,7 +228,6 @@ static const struct config_item root_items[] = {
 /* Those of other files follow. */
 static const struct settings_table tables[] = {
     { "",          root_items,      COUNT_OF(root_items) },
-    { "listen",    listen_items,    COUNT_OF(listen_items) },
     { "log",       log_items,       COUNT_OF(log_items) },
     { "users",     users_items,     COUNT_OF(users_items) },
     { "tls",       tls_items,       COUNT_OF(tls_items) },
@@ -259,7 +245,7 @@ static const struct settings_table tables[] = {
 /* clang-format on */
 
 /* Sections that have a file of their own (ipc/settings_rows.h). */
-static const struct settings_table *const other_tables[] = { NULL };
+static const struct settings_table *const other_tables[] = { &settings_listen, NULL };
 
 static const struct settings_table *table_at(size_t i)
 {
@@ -303,6 +289,15 @@ struct view settings_lower(struct config *c, struct view text)
     for (size_t i = 0; i < text.len; i++)
         room[i] = byte_lower(text.ptr[i]);
     return view_make(room, text.len);
+}
+
+bool settings_is_name(struct view text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (!byte_is_alnum(text.ptr[i]) && !view_has(VIEW("._-"), text.ptr[i]))
+            return false;
+    }
+    return text.len > 0 && text.len <= SETTINGS_NAME_MAX;
 }
 
 void *settings_rows(struct config *c, struct config_node *n, const struct config_item *items,
@@ -375,37 +370,6 @@ void settings_networks(struct config *c, struct config_node *n, struct network_l
 static void read_trust(struct config *c, struct config_node *n, void *section)
 {
     settings_networks(c, n, &((struct settings *)section)->trust);
-}
-
-/* Listeners */
-
-static void read_listener_trust(struct config *c, struct config_node *n, void *section)
-{
-    settings_networks(c, n, &((struct listener_settings *)section)->trust);
-}
-
-static void read_listener_address(struct config *c, struct config_node *n, void *section)
-{
-    struct listener_settings *l = section;
-    struct view text;
-
-    l->origin = config_origin(c, n);
-    if (config_scalar(n, &text) && net_parse_address_port(text, &l->address))
-        return;
-    l->address.family = 0;
-    config_report(c, n,
-                  "expected an address and a port: \"*:25\", 192.0.2.1:25 or "
-                  "\"[2001:db8::1]:25\"");
-}
-
-static void read_listeners(struct config *c, struct config_node *n, void *section)
-{
-    struct settings *s = section;
-
-    s->listeners = settings_rows(c, n, listen_items, COUNT_OF(listen_items), sizeof(*s->listeners),
-                                 &s->listener_count);
-    if (config_is_list(n) && s->listener_count == 0)
-        config_report(c, n, "at least one listener is needed");
 }
 
 /* Domains */

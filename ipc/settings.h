@@ -23,12 +23,26 @@ enum listener_tls {
     LISTENER_TLS_OFFERED, /* STARTTLS when there is a certificate; the default */
     LISTENER_TLS_NONE,
     LISTENER_TLS_IMPLICIT, /* from the first byte; needs a certificate */
+    LISTENER_TLS_REQUIRED, /* STARTTLS, and no mail before it; needs a certificate */
 };
 
+/* A role is a set of defaults (settings_listen.c); beside those it decides whether messages are
+ * completed as submissions are (RFC 6409, 8). */
+enum listener_role { LISTENER_MX, LISTENER_SUBMISSION, LISTENER_TRUSTED };
+enum listener_relay { LISTENER_RELAY_NETWORKS, LISTENER_RELAY_LOGINS };
+
 struct listener_settings {
+    unsigned role;              /* enum listener_role */
     struct net_address address; /* with port */
+    struct view name;           /* as given, else its address and port */
     unsigned tls;               /* enum listener_tls */
+    unsigned relay;             /* enum listener_relay: who, beside logins, may send anywhere */
     struct network_list trust;  /* may relay through this listener, beside settings.trust */
+    bool strangers;             /* who may not relay may send to the domains here */
+    bool hide_client;           /* from the Received field */
+    struct view hostname;       /* empty: settings.hostname */
+    struct view banner;         /* behind the name, in the greeting */
+    uint64_t message_bytes, recipients, errors; /* 0: as in settings.limits */
     const char *origin;         /* "file:line" */
 };
 

@@ -41,6 +41,9 @@ static void check_tls(struct config *c, const struct settings *s)
         if (s->listeners[i].tls == LISTENER_TLS_IMPLICIT)
             config_report(c, find_element(c, "listen", i, "tls"),
                           "implicit TLS needs tls.certificate and tls.key");
+        if (s->listeners[i].tls == LISTENER_TLS_REQUIRED)
+            config_report(c, find_element(c, "listen", i, "tls"),
+                          "TLS is required here, which needs tls.certificate and tls.key");
     }
 }
 
@@ -58,17 +61,22 @@ static bool listeners_clash(const struct net_address *a, const struct net_addres
     return net_equal(a, b) || is_wildcard(a) || is_wildcard(b);
 }
 
-static void check_listeners(struct config *c, const struct settings *s)
+static void check_listener(struct config *c, const struct settings *s, size_t i)
 {
-    for (size_t i = 0; i < s->listener_count; i++) {
-        for (size_t j = 0; j < i; j++) {
-            if (!listeners_clash(&s->listeners[i].address, &s->listeners[j].address))
-                continue;
+    const struct listener_settings *l = &s->listeners[i];
+
+    for (size_t j = 0; j < i; j++) {
+        const struct listener_settings *other = &s->listeners[j];
+
+        if (listeners_clash(&l->address, &other->address))
             config_report(c, find_element(c, "listen", i, "address"),
-                          "the listener at %s has this address and port already",
-                          s->listeners[j].origin);
-            break;
-        }
+                          "the listener at %s has this address and port already", other->origin);
+        else if (view_equal_nocase(l->name, other->name))
+            config_report(c, find_element(c, "listen", i, "name"),
+                          "the listener at %s has this name already", other->origin);
+        else
+            continue;
+        return;
     }
 }
 
@@ -129,7 +137,8 @@ static void check_numbers(struct config *c, const struct settings *s)
 void settings_check(struct config *c, const struct settings *s)
 {
     check_tls(c, s);
-    check_listeners(c, s);
+    for (size_t i = 0; i < s->listener_count; i++)
+        check_listener(c, s, i);
     check_domains(c, s);
     check_numbers(c, s);
     for (size_t i = 0; i < s->route_count; i++) {

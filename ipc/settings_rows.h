@@ -50,6 +50,12 @@ struct settings_table {
     size_t count;
 };
 
+extern const struct settings_table settings_listen;
+void settings_read_listeners(struct config *c, struct config_node *n, void *section);
+
+enum { SETTINGS_NAME_MAX = 64 }; /* bytes */
+/* A name that something is given: a-z A-Z 0-9 . _ - */
+bool settings_is_name(struct view text);
 /* Copies that live as long as `c`. */
 void *settings_copy(struct config *c, const void *bytes, size_t size);
 struct view settings_lower(struct config *c, struct view text);

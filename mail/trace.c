@@ -87,19 +87,25 @@ static bool put_clean(struct view v, size_t most, struct buf *out)
     }
 }
 
+static bool put_client(const struct envelope *e, struct buf *out)
+{
+    return e->client.len == 0 ||
+           (buf_put(out, VIEW(" (")) && put_clean(e->client_name, NAME_SHOWN_MAX, out) &&
+            buf_put(out, e->client_name.len > 0 ? VIEW(" [") : VIEW("[")) &&
+            (!view_has(e->client, ':') || buf_put(out, VIEW("IPv6:"))) &&
+            put_clean(e->client, FACT_SHOWN_MAX, out) && buf_put(out, VIEW("])")));
+}
+
 /* From-domain with TCP-info; RFC 5321, 4.4. What the client calls itself stands in front of the
  * brackets only: within them a name would be one that was looked up. */
 static bool put_from(const struct envelope *e, struct buf *out)
 {
     struct view helo = e->helo.len > 0 ? e->helo : VIEW("unknown");
 
-    if (e->client.len == 0)
+    if (e->client.len == 0 && e->helo.len == 0)
         return true;
     return buf_put(out, VIEW("from ")) && put_clean(helo, NAME_SHOWN_MAX, out) &&
-           buf_put(out, VIEW(" (")) && put_clean(e->client_name, NAME_SHOWN_MAX, out) &&
-           buf_put(out, e->client_name.len > 0 ? VIEW(" [") : VIEW("[")) &&
-           (!view_has(e->client, ':') || buf_put(out, VIEW("IPv6:"))) &&
-           put_clean(e->client, FACT_SHOWN_MAX, out) && buf_put(out, VIEW("])\r\n\t"));
+           put_client(e, out) && buf_put(out, VIEW("\r\n\t"));
 }
 
 /* The spaces in "TLSv1.3 CIPHER 256" stay. */

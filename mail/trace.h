@@ -16,6 +16,7 @@ bool trace_timestamp(uint64_t wall_ms, struct buf *out) MUST_USE;
  *       by HOSTNAME (Tern) with ESMTPS (TLSv1.3 CIPHER BITS) id SESSION
  *       for <RCPT>; DATE
  * NAME only when it is known: what was looked up, never what the client calls itself.
+ * "from" only when there is a client or a HELO, the brackets only with a client.
  * "for" only when there is exactly one recipient, with nothing in it to clean. An IPv6 client is
  * printed "IPv6:...".
  * What the client said is cleaned: only printable ASCII without ( ) \ < > passes. */

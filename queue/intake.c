@@ -146,7 +146,9 @@ static void log_accepted(const struct store_commit *c, const struct envelope *e)
 {
     log_info("message_accepted", LOG_ID("message", c->id), LOG_VIEW("session", e->session),
              LOG_U64("size_bytes", c->body_bytes), LOG_U64("recipients", e->rcpt_count),
-             LOG_VIEW("sender", e->sender), LOG_VIEW("client", e->client),
+             LOG_VIEW("sender", e->sender),
+             LOG_VIEW(e->listener.len > 0 ? "listener" : NULL, e->listener),
+             LOG_VIEW("client", e->client),
              LOG_VIEW(e->client_name.len > 0 ? "client_name" : NULL, e->client_name),
              LOG_VIEW(e->tls.len > 0 ? "tls" : NULL, e->tls));
 }

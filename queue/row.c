@@ -275,6 +275,7 @@ static unsigned put_done(const struct queue *q, const struct mail *m, const stru
 
 static void put_facts(const struct envelope *e, struct buf *out)
 {
+    put_some(out, "listener", e->listener);
     put_some(out, "client", e->client);
     put_some(out, "client_name", e->client_name);
     put_some(out, "helo", e->helo);
@@ -454,6 +455,26 @@ static void put_reload(const struct queue *q, struct buf *out)
     buf_put_byte(out, '}');
 }
 
+static void put_listeners(const struct settings *s, struct buf *out)
+{
+    static const char *const roles[] = { "mx", "submission", "trusted" };
+
+    put_key(out, "listeners");
+    buf_put_byte(out, '[');
+    for (size_t i = 0; i < s->listener_count && buf_space(out) >= RCPT_ROOM; i++) {
+        char room[NET_ADDRESS_TEXT_MAX];
+        struct buf address = BUF_ON_ARRAY(room);
+
+        (void)net_print_address_port(&s->listeners[i].address, &address);
+        begin_element(out);
+        put_view(out, "name", s->listeners[i].name);
+        put_view(out, "address", buf_view(&address));
+        put_view(out, "role", view_of(roles[s->listeners[i].role]));
+        buf_put_byte(out, '}');
+    }
+    buf_put_byte(out, ']');
+}
+
 void row_write_status(struct queue *q, struct buf *out)
 {
     bool running = q->dispatch != NULL;
@@ -472,6 +493,7 @@ void row_write_status(struct queue *q, struct buf *out)
         dispatch_each_worker(q->dispatch, put_worker, out);
         buf_put_byte(out, ']');
         put_reload(q, out);
+        put_listeners(q->settings, out);
     }
     put_spool(q, out);
     put_troubled(q, out);

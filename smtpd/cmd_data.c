@@ -27,7 +27,11 @@ static void put_trace(struct session *s)
     struct envelope e;
 
     session_envelope(s, &e);
-    if (trace_received(&e, s->rules->settings->hostname, &field))
+    if (s->rules->listener->hide_client) {
+        e.client = VIEW_EMPTY;
+        e.helo = VIEW("hidden.invalid"); /* there must be a name; this one is nobody's (RFC 6761) */
+    }
+    if (trace_received(&e, view_of(s->rules->hostname), &field))
         content_put(&s->transaction.content, buf_view(&field));
     s->transaction.traced = true;
 }
@@ -52,7 +56,7 @@ static void keep_piece(struct session *s, struct view piece)
         header_scan_feed(&t->header, piece);
     if (!is_wanted(t))
         return;
-    if (t->receiver.bytes > s->rules->settings->limits.message_bytes)
+    if (t->receiver.bytes > s->rules->message_bytes)
         give_up_content(t);
     else
         content_put(&t->content, piece);

@@ -9,7 +9,7 @@ static struct step take_size(struct session *s, struct view value)
 
     if (value.len > 20 || !view_to_u64(value, UINT64_MAX, &size))
         return step_refuse(s, 501, "5.5.4", "Bad SIZE value");
-    if (size > s->rules->settings->limits.message_bytes)
+    if (size > s->rules->message_bytes)
         return step_refuse(s, 552, "5.3.4", "Message too large");
     if (size > s->rules->spool->room_bytes)
         return step_trouble(s->state, SPOOL_FULL);
@@ -65,6 +65,18 @@ static struct step take_parameters(struct session *s, struct view args)
     return result == PARAMS_END ? step : step_refuse(s, 501, "5.5.4", "Malformed parameters");
 }
 
+/* What the listener asks of its clients before any mail; code 0: nothing is missing. */
+static struct step check_client(const struct session *s)
+{
+    const struct listener_settings *l = s->rules->listener;
+
+    if (l->tls == LISTENER_TLS_REQUIRED && s->tls[0] == '\0')
+        return step_refuse(s, 530, "5.7.0", "Say STARTTLS first"); /* RFC 3207, 4 */
+    if (!l->strangers && !s->trusted)
+        return step_refuse(s, 550, "5.7.1", "This port takes mail only from those who may relay");
+    return step_accept(s->state, 0, NULL, NULL);
+}
+
 /* mail = "MAIL FROM:" Reverse-path [ SP Mail-parameters ] CRLF; RFC 5321, 4.1.1.2.
  * A blank before the path is against the grammar, but too common to refuse. */
 struct step run_mail(struct session *s, struct view args)
@@ -79,6 +91,9 @@ struct step run_mail(struct session *s, struct view args)
         (from.domain.len == 0 && !address_is_null(&from)))
         return step_refuse(s, 501, "5.1.7", "Bad sender address");
     s->asked_sender = address_said(&from);
+    step = check_client(s);
+    if (step.code != 0)
+        return step;
     if (s->rules->spool->trouble != SPOOL_FINE)
         return step_trouble(s->state, s->rules->spool->trouble);
     step = take_parameters(s, args);

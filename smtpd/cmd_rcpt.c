@@ -52,7 +52,7 @@ static bool add_rcpt(struct session *s, const struct address *to)
     struct transaction *t = &s->transaction;
     struct view copy;
 
-    if (t->rcpt_count >= s->rules->settings->limits.recipients || !has_room(t) ||
+    if (t->rcpt_count >= s->rules->recipients || !has_room(t) ||
         !arena_copy(&t->arena, address_said(to), &copy) ||
         t->rcpt_bytes + encoded_bytes(copy) > SESSION_RCPTS_BYTES_MAX)
         return false;

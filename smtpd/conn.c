@@ -58,7 +58,7 @@ static void tell_close(const struct conn *c, const char *reason)
     bool quiet = s->errors == 0 && (reason == quit || reason == lost);
 
     LOG_AT(quiet ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "session_closed", LOG_ID("session", s->id),
-           LOG_STRING("client", s->client_text),
+           LOG_VIEW("listener", s->rules->listener->name), LOG_STRING("client", s->client_text),
            LOG_STRING(s->client_name != NULL ? "client_name" : NULL, s->client_name),
            LOG_VIEW(s->helo_len > 0 ? "helo" : NULL, view_make(s->helo, s->helo_len)),
            LOG_STRING("reason", reason), LOG_U64("messages", s->accepted_count),
@@ -584,6 +584,7 @@ void conn_start(struct server *s, const struct session_rules *rules, int fd,
                  hash_bytes(view_make(&s->conn_count, sizeof(s->conn_count))), &s->out);
     list_append(&s->conns, &c->link);
     log_debug("session_opened", LOG_ID("session", c->session.id),
+              LOG_VIEW("listener", rules->listener->name),
               LOG_STRING("client", c->session.client_text));
     ask_for_name(c);
     set_deadline(c);

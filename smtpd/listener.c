@@ -136,7 +136,7 @@ static void report_refusal(const struct session *s, const struct session_refusal
 
     LOG_AT(r->of_mail ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG,
            r->of_mail ? "message_refused" : "command_refused", LOG_ID("session", s->id),
-           LOG_STRING("client", s->client_text),
+           LOG_VIEW("listener", s->rules->listener->name), LOG_STRING("client", s->client_text),
            LOG_STRING(s->client_name != NULL ? "client_name" : NULL, s->client_name),
            LOG_VIEW("helo", view_make(s->helo, s->helo_len)),
            LOG_VIEW(r->of_mail ? "sender" : NULL, r->sender),
@@ -158,7 +158,7 @@ void listener_open(struct server *s, const struct listener_settings *settings, i
                    .listener = settings,
                    .spool = &s->spool.state,
                    .budget = &s->budget,
-                   .starttls = settings->tls == LISTENER_TLS_OFFERED && s->tls != NULL,
+                   .starttls = settings->tls != LISTENER_TLS_NONE && s->tls != NULL,
                    .refused = report_refusal },
     };
     session_rules_init(&l->rules);

@@ -12,7 +12,8 @@ static const struct policy_reply replies[POLICY_VERDICTS] = {
 bool policy_trusts(const struct settings *s, const struct listener_settings *l,
                    const struct net_address *client)
 {
-    return network_list_has(&s->trust, client) || network_list_has(&l->trust, client);
+    return l->relay == LISTENER_RELAY_NETWORKS &&
+           (network_list_has(&s->trust, client) || network_list_has(&l->trust, client));
 }
 
 static bool has_mailbox(const struct settings *s, const struct address *rcpt)

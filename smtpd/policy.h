@@ -17,7 +17,7 @@ enum policy_verdict {
     POLICY_VERDICTS
 };
 
-/* May this client relay through this listener? */
+/* May this client relay through this listener, for its address? */
 bool policy_trusts(const struct settings *s, const struct listener_settings *l,
                    const struct net_address *client);
 /* The one decision about a recipient. */

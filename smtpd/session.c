@@ -14,15 +14,21 @@ enum { CONTENT_STEP = 16384 }; /* bytes that are looked at together, and need ro
 
 static void print_ehlo(const struct session_rules *r, bool starttls, char *room, size_t size)
 {
-    snprintf(room, size, "%.*s\nPIPELINING\nSIZE %llu\n8BITMIME\n%sENHANCEDSTATUSCODES",
-             VIEW_ARG(r->settings->hostname), (unsigned long long)r->settings->limits.message_bytes,
-             starttls ? "STARTTLS\n" : "");
+    snprintf(room, size, "%s\nPIPELINING\nSIZE %llu\n8BITMIME\n%sENHANCEDSTATUSCODES", r->hostname,
+             (unsigned long long)r->message_bytes, starttls ? "STARTTLS\n" : "");
 }
 
 void session_rules_init(struct session_rules *r)
 {
-    snprintf(r->hostname, sizeof(r->hostname), "%.*s", VIEW_ARG(r->settings->hostname));
-    snprintf(r->greeting, sizeof(r->greeting), "%.*s ESMTP Tern", VIEW_ARG(r->settings->hostname));
+    const struct listener_settings *l = r->listener;
+    const struct limits_settings *limits = &r->settings->limits;
+    struct view hostname = l->hostname.len > 0 ? l->hostname : r->settings->hostname;
+
+    r->message_bytes = l->message_bytes > 0 ? l->message_bytes : limits->message_bytes;
+    r->recipients = l->recipients > 0 ? l->recipients : limits->recipients;
+    r->errors = l->errors > 0 ? l->errors : limits->errors;
+    snprintf(r->hostname, sizeof(r->hostname), "%.*s", VIEW_ARG(hostname));
+    snprintf(r->greeting, sizeof(r->greeting), "%s %.*s", r->hostname, VIEW_ARG(l->banner));
     print_ehlo(r, false, r->ehlo, sizeof(r->ehlo));
     print_ehlo(r, r->starttls, r->ehlo_starttls, sizeof(r->ehlo_starttls));
 }
@@ -102,7 +108,7 @@ static void take_step(struct session *s, struct step step, bool of_mail)
 {
     if (step.code >= 400)
         tell_refusal(s, &step, of_mail);
-    if (step.code >= 500 && ++s->errors > s->rules->settings->limits.errors)
+    if (step.code >= 500 && ++s->errors > s->rules->errors)
         step = step_close(421, "4.7.0", "Too many errors");
     if (step.code != 0)
         say(s, step.code, step.enhanced, step.text);
@@ -330,5 +336,6 @@ void session_envelope(const struct session *s, struct envelope *e)
         .protocol = view_of(protocol(s)),
         .tls = view_of(s->tls),
         .session = view_of(s->id_text),
+        .listener = s->rules->listener->name,
     };
 }

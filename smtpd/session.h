@@ -60,7 +60,9 @@ struct session_rules {
     struct content_budget *budget;
     bool starttls;                                                             /* can be had */
     void (*refused)(const struct session *s, const struct session_refusal *r); /* may be NULL */
-    char hostname[256], greeting[320], ehlo[480], ehlo_starttls[480];          /* private */
+    /* By session_rules_init: the listener's, else those of all. */
+    uint64_t message_bytes, recipients, errors;
+    char hostname[256], greeting[512], ehlo[480], ehlo_starttls[480];
 };
 
 /* The other fields must be set before. */

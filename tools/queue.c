@@ -111,7 +111,7 @@ static void print_message(const struct json_node *n)
     static const char *const shown[][2] = {
         { "message", "id" },         { "state", "state" },       { "arrived", "arrived" },
         { "expires", "expires_at" }, { "size", "size" },         { "client", "client" },
-        { "client name", "client_name" }, { "helo", "helo" }, { "protocol", "protocol" },
+        { "listener", "listener" },  { "client name", "client_name" }, { "helo", "helo" }, { "protocol", "protocol" },
         { "tls", "tls" },            { "session", "session" },   { "attempts", "attempts" },
         { "next attempt", "next_at" }, { "reason", "reason" },
     };

@@ -3,7 +3,8 @@
  *
  *   # a comment; empty lines too
  *   client 192.0.2.7         where the client is (this is the default)        | these
- *   listener none            its TLS: none, offered (the default), implicit   | come
+ *   at submission            the listener's name; else the first one          | come
+ *   listener none            its TLS: none, offered, implicit, required       |
  *   set limits.errors 3      another setting, in its smallest unit            | first
  *   spool full               the queue's state: fine, full, broken, suspended
  *   room 100                 its room, in bytes
@@ -127,7 +128,7 @@ static void begin(struct dialog *d)
         .listener = &d->listener,
         .spool = &d->spool,
         .budget = &d->budget,
-        .starttls = d->listener.tls == LISTENER_TLS_OFFERED,
+        .starttls = d->listener.tls != LISTENER_TLS_NONE,
     };
     d->budget.most = d->settings.limits.body_memory_bytes;
     d->budget.each_most = d->settings.spool.big_body_bytes;
@@ -444,11 +445,22 @@ static bool run_client(struct dialog *d, struct view args)
     return !d->begun && net_parse_address(args, &d->client);
 }
 
+static bool run_at(struct dialog *d, struct view args)
+{
+    for (size_t i = 0; i < d->settings.listener_count && !d->begun; i++) {
+        d->listener = d->settings.listeners[i];
+        if (view_equal(d->listener.name, args))
+            return true;
+    }
+    return false;
+}
+
 static bool run_listener(struct dialog *d, struct view args)
 {
     static const char *const kinds[] = { [LISTENER_TLS_OFFERED] = "offered",
                                          [LISTENER_TLS_NONE] = "none",
-                                         [LISTENER_TLS_IMPLICIT] = "implicit" };
+                                         [LISTENER_TLS_IMPLICIT] = "implicit",
+                                         [LISTENER_TLS_REQUIRED] = "required" };
 
     return !d->begun && find_word(kinds, COUNT_OF(kinds), args, &d->listener.tls);
 }
@@ -517,6 +529,7 @@ static const struct {
     { VIEW_INIT("after"), run_after },
     { VIEW_INIT("drain"), run_drain },
     { VIEW_INIT("client"), run_client },
+    { VIEW_INIT("at"), run_at },
     { VIEW_INIT("listener"), run_listener },
     { VIEW_INIT("set"), run_set },
     { VIEW_INIT("spool"), run_spool },

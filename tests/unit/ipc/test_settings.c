@@ -112,6 +112,53 @@ static void reads_everything(void **state)
     release(&s, c);
 }
 
+static void gives_listeners_what_their_roles_are(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *name;
+        unsigned role, tls, relay;
+        bool strangers, hide_client;
+    } listeners[] = {
+        { "{ address: \"*:25\" }", "*:25", LISTENER_MX, LISTENER_TLS_OFFERED,
+          LISTENER_RELAY_NETWORKS, true, false },
+        { "{ address: \"*:587\", role: submission, name: apps }", "apps", LISTENER_SUBMISSION,
+          LISTENER_TLS_REQUIRED, LISTENER_RELAY_LOGINS, false, true },
+        { "{ address: \"*:465\", role: submission }", "*:465", LISTENER_SUBMISSION,
+          LISTENER_TLS_IMPLICIT, LISTENER_RELAY_LOGINS, false, true },
+        { "{ address: \"*:2525\", role: trusted }", "*:2525", LISTENER_TRUSTED,
+          LISTENER_TLS_OFFERED, LISTENER_RELAY_NETWORKS, false, false },
+        { "{ address: \"*:1\", role: submission, tls: none, relay: networks, strangers: yes, "
+          "hide-client: no }",
+          "*:1", LISTENER_SUBMISSION, LISTENER_TLS_NONE, LISTENER_RELAY_NETWORKS, true, false },
+    };
+    char text[1024];
+    struct buf out = BUF_ON_ARRAY(text);
+    struct settings s;
+    struct config *c;
+
+    (void)state;
+    buf_put(&out, VIEW("hostname: mx.test\ntls: { certificate: /c, key: /k }\nlisten:\n"));
+    for (size_t i = 0; i < COUNT_OF(listeners); i++)
+        buf_printf(&out, "  - %s\n", listeners[i].text);
+    buf_put_byte(&out, '\0');
+    c = read_text(text, &s);
+    check_view("errors", config_errors(c), VIEW(""));
+    assert_int_equal(s.listener_count, COUNT_OF(listeners));
+    for (size_t i = 0; i < COUNT_OF(listeners); i++) {
+        const struct listener_settings *l = &s.listeners[i];
+
+        check_view("name", l->name, view_of(listeners[i].name));
+        check(listeners[i].text, l->role == listeners[i].role);
+        check(listeners[i].text, l->tls == listeners[i].tls);
+        check(listeners[i].text, l->relay == listeners[i].relay);
+        check(listeners[i].text, l->strangers == listeners[i].strangers);
+        check(listeners[i].text, l->hide_client == listeners[i].hide_client);
+        check_view("banner", l->banner, VIEW("ESMTP Tern"));
+    }
+    release(&s, c);
+}
+
 /* clang-format off */
 static const struct {
     const char *name, *text; /* after the host name */
@@ -130,6 +177,11 @@ static const struct {
     { "two of a kind", "listen: [{address: 192.0.2.1:25}, {address: 192.0.2.1:25}]", "t.yaml:2:45: error: the listener at t.yaml:2 has this address and port already" },
     { "one covers the other", "listen: [{address: 192.0.2.1:25}, {address: \"*:25\"}]", "t.yaml:2:46: error: the listener at t.yaml:2 has this address and port already" },
     { "implicit without certificate", "listen: [{address: \"*:465\", tls: implicit}]", "t.yaml:2:34: error: implicit TLS needs tls.certificate and tls.key" },
+    { "required without certificate", "listen: [{address: \"*:587\", tls: required}]", "t.yaml:2:34: error: TLS is required here, which needs tls.certificate and tls.key" },
+    { "submission without certificate", "listen: [{address: \"*:587\", role: submission}]", "t.yaml:2:10: error: TLS is required here, which needs tls.certificate and tls.key" },
+    { "a name with a blank", "listen: [{address: \"*:25\", name: a b}]", "t.yaml:2:34: error: expected a name of a-z A-Z 0-9 . _ -, at most 64 of them" },
+    { "a name twice", "listen: [{address: \"*:25\", name: a}, {address: \"*:26\", name: A}]", "t.yaml:2:62: error: the listener at t.yaml:2 has this name already" },
+    { "an unknown role", "listen: [{address: \"*:25\", role: server}]", "t.yaml:2:34: error: role is mx, submission or trusted" },
     { "a key alone", "tls: {key: /k}", "t.yaml:2:12: error: key is given without certificate" },
     { "a certificate alone", "tls: {certificate: /c}", "t.yaml:2:20: error: certificate is given without key" },
     { "mailboxes nowhere", "domains: {a.test: {deliver: maildir}}", "t.yaml:2:10: error: a.test is delivered to mailboxes, but maildir.root is not set" },
@@ -442,7 +494,7 @@ static void sample_is_valid(void **state)
     buf_put_byte(&b, '\0');
     c = read_text(bare, &s);
     check_view("uncommented", config_errors(c), VIEW(""));
-    assert_int_equal(s.listener_count, 3);
+    assert_int_equal(s.listener_count, 4);
     assert_int_equal(s.route_count, 3);
     release(&s, c);
 }
@@ -450,10 +502,15 @@ static void sample_is_valid(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(needs_only_a_host_name), cmocka_unit_test(reads_everything),
-        cmocka_unit_test(reports_mistakes),       cmocka_unit_test(reports_several_mistakes),
-        cmocka_unit_test(finds_mailboxes),        cmocka_unit_test(finds_the_common_postmaster),
-        cmocka_unit_test(finds_next_hops),        cmocka_unit_test(sends_all_to_a_smarthost),
+        cmocka_unit_test(needs_only_a_host_name),
+        cmocka_unit_test(reads_everything),
+        cmocka_unit_test(gives_listeners_what_their_roles_are),
+        cmocka_unit_test(reports_mistakes),
+        cmocka_unit_test(reports_several_mistakes),
+        cmocka_unit_test(finds_mailboxes),
+        cmocka_unit_test(finds_the_common_postmaster),
+        cmocka_unit_test(finds_next_hops),
+        cmocka_unit_test(sends_all_to_a_smarthost),
         cmocka_unit_test(sample_is_valid),
     };
 

@@ -55,6 +55,7 @@ static void knows_whom_to_trust(void **state)
         check(clients[i].client, net_parse_address(view_of(clients[i].client), &client));
         check(clients[i].client,
               policy_trusts(&settings, &settings.listeners[0], &client) == clients[i].trusted);
+        check(clients[i].client, !policy_trusts(&settings, &settings.listeners[1], &client));
     }
 }
 
