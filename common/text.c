@@ -207,3 +207,12 @@ bool log_quote(struct view bytes, struct buf *out)
 {
     return is_plain(bytes) ? buf_put(out, bytes) : json_quote(bytes, out);
 }
+
+bool text_is_ascii(struct view bytes)
+{
+    for (size_t i = 0; i < bytes.len; i++) {
+        if ((unsigned char)bytes.ptr[i] > 127)
+            return false;
+    }
+    return true;
+}

@@ -20,5 +20,6 @@ bool json_quote(struct view bytes, struct buf *out);
 bool log_quote(struct view bytes, struct buf *out);
 
 bool utf8_valid(struct view bytes);
+bool text_is_ascii(struct view bytes);
 
 #endif

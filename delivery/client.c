@@ -76,7 +76,7 @@ static void remember(struct client *c, enum client_phase p)
 static void speak(struct client *c)
 {
     while (phases[c->saying].say != NULL && c->sent_count < c->window &&
-           buf_space(&c->out) >= CLIENT_COMMAND_MAX) {
+           buf_space(&c->out) >= TRANSACTION_COMMAND_MAX) {
         remember(c, c->saying);
         c->saying = phases[c->saying].say(c);
     }
@@ -114,21 +114,19 @@ static enum client_phase say_starttls(struct client *c)
 
 static enum client_phase say_mail(struct client *c)
 {
-    say(c, "MAIL FROM:<%.*s>", VIEW_ARG(c->message.envelope->sender));
-    if (c->ext.size)
-        say(c, " SIZE=%" PRIu64, c->message.bytes);
-    if (c->ext.eight_bit && c->message.envelope->body_8bit)
-        say(c, " BODY=8BITMIME");
-    say(c, "\r\n");
+    bool fits = transaction_put_mail(&c->message, &c->ext, &c->out);
+
+    assert(fits);
     return CLIENT_RCPT;
 }
 
 static enum client_phase say_rcpt(struct client *c)
 {
-    struct view to = c->message.envelope->rcpts[c->said_rcpts++].address;
+    size_t rcpt = c->message.rcpts[c->said_rcpts++];
+    bool fits = transaction_put_rcpt(&c->message, rcpt, &c->ext, &c->out);
 
-    say(c, "RCPT TO:<%.*s>\r\n", VIEW_ARG(to));
-    return c->said_rcpts < c->message.envelope->rcpt_count ? CLIENT_RCPT : CLIENT_DATA;
+    assert(fits);
+    return c->said_rcpts < c->message.rcpt_count ? CLIENT_RCPT : CLIENT_DATA;
 }
 
 static enum client_phase say_data(struct client *c)
@@ -250,6 +248,17 @@ static enum client_phase miss_tls(struct client *c)
     return CLIENT_OVER;
 }
 
+/* RFC 8689, 4.2.1. */
+static enum client_phase miss_promise(struct client *c)
+{
+    c->why = make_outcome(c, OUTCOME_FAILED, SCOPE_MESSAGE);
+    c->why.enhanced = (struct enhanced){ 5, 7, 30 };
+    c->why.text = VIEW("the sender requires TLS all the way (REQUIRETLS), and the host does not "
+                       "promise that");
+    say(c, "QUIT\r\n");
+    return CLIENT_OVER;
+}
+
 /* ---- hearing ---- */
 
 static enum client_phase hear_greeting(struct client *c, const struct reply *r)
@@ -263,11 +272,13 @@ static enum client_phase hear_greeting(struct client *c, const struct reply *r)
 /* Where a session goes whose host has introduced itself. */
 static enum client_phase go_on(struct client *c)
 {
-    if (c->encrypted || c->tls == ROUTE_TLS_NONE)
+    if (c->encrypted)
+        return c->tls.onward && !c->ext.require_tls ? miss_promise(c) : CLIENT_READY;
+    if (c->tls.level == ROUTE_TLS_NONE)
         return CLIENT_READY;
     if (c->ext.starttls)
         return CLIENT_STARTTLS;
-    return c->tls == ROUTE_TLS_REQUIRED ? miss_tls(c) : CLIENT_READY;
+    return c->tls.level == ROUTE_TLS_REQUIRED ? miss_tls(c) : CLIENT_READY;
 }
 
 static enum client_phase hear_ehlo(struct client *c, const struct reply *r)
@@ -290,7 +301,7 @@ static enum client_phase hear_starttls(struct client *c, const struct reply *r)
 {
     if (r->code == 220)
         return CLIENT_HANDSHAKE;
-    return c->tls == ROUTE_TLS_REQUIRED ? end_by(c, r) : CLIENT_READY;
+    return c->tls.level == ROUTE_TLS_REQUIRED ? end_by(c, r) : CLIENT_READY;
 }
 
 static enum client_phase hear_unasked(struct client *c, const struct reply *r)
@@ -317,7 +328,7 @@ static enum client_phase hear_mail(struct client *c, const struct reply *r)
 
 static enum client_phase hear_rcpt(struct client *c, const struct reply *r)
 {
-    size_t rcpt = c->heard_rcpts++;
+    size_t rcpt = c->message.rcpts[c->heard_rcpts++];
 
     if (c->refused)
         return carry_on(c);
@@ -325,7 +336,7 @@ static enum client_phase hear_rcpt(struct client *c, const struct reply *r)
         c->accepted++;
     else
         decide_one(c, r, rcpt);
-    c->refused = c->accepted == 0 && c->heard_rcpts == c->message.envelope->rcpt_count;
+    c->refused = c->accepted == 0 && c->heard_rcpts == c->message.rcpt_count;
     return carry_on(c);
 }
 
@@ -449,15 +460,15 @@ void client_speak(struct client *c)
 
 /* ---- the life of a session ---- */
 
-void client_init(struct client *c, struct view hostname, enum route_tls tls, bool implicit)
+void client_init(struct client *c, struct view hostname, struct tls_policy tls)
 {
     *c = (struct client){ .hostname = hostname,
                           .tls = tls,
                           .window = 1,
-                          .saying = implicit ? CLIENT_HANDSHAKE : CLIENT_LISTEN };
+                          .saying = tls.implicit ? CLIENT_HANDSHAKE : CLIENT_LISTEN };
     buf_new(&c->out, CLIENT_OUT_BYTES);
     reply_start(&c->parser);
-    if (!implicit)
+    if (!tls.implicit)
         remember(c, CLIENT_GREETING);
 }
 
@@ -503,29 +514,17 @@ void client_body_sent(struct client *c)
     c->saying = CLIENT_LISTEN;
 }
 
-static void refuse_size(struct client *c, struct client_verdict *v)
+bool client_start(struct client *c, const struct client_message *m, struct client_verdict *v)
 {
     struct buf words = BUF_ON_ARRAY(c->words);
 
-    buf_printf(&words, "the message has %" PRIu64 " bytes, the host takes %" PRIu64,
-               c->message.bytes, c->ext.size_most);
-    c->hearing = CLIENT_MAIL;
-    *v = (struct client_verdict){ .rest = true,
-                                  .outcome = make_outcome(c, OUTCOME_FAILED, SCOPE_MESSAGE) };
-    v->outcome.enhanced = (struct enhanced){ 5, 3, 4 };
-    v->outcome.text = buf_view(&words);
-}
-
-bool client_start(struct client *c, const struct client_message *m, struct client_verdict *v)
-{
     assert(client_wish(c) == CLIENT_WISH_MESSAGE);
     c->message = *m;
     c->said_rcpts = c->heard_rcpts = c->accepted = 0;
     c->refused = false;
-    if (c->ext.size_most > 0 && m->bytes > c->ext.size_most) {
-        refuse_size(c, v);
+    *v = (struct client_verdict){ .rest = true };
+    if (transaction_obstacle(m, &c->ext, &words, &v->outcome))
         return true;
-    }
     c->saying = CLIENT_MAIL;
     speak(c);
     return false;

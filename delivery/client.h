@@ -7,21 +7,23 @@
  *   could be taken for the answer to something else. It is a temporary failure, never a success.
  * - Content with octets above 127 goes to a host without 8BITMIME as it is, without BODY=: such
  *   hosts pass it on in practice, and a conversion would break signatures (against RFC 6152, 3).
+ * - A host that does not promise REQUIRETLS is left for the next; when none does, the message
+ * fails.
  * - QUIT never travels with other commands: its reply must not be taken for the message's. */
 #ifndef DELIVERY_CLIENT_H
 #define DELIVERY_CLIENT_H
 
 #include "common/buf.h"
 #include "delivery/ext.h"
+#include "delivery/tlspolicy.h"
+#include "delivery/transaction.h"
 #include "ipc/settings.h"
-#include "mail/envelope.h"
 #include "mail/outcome.h"
 #include "mail/reply.h"
 
 enum {
-    CLIENT_OUT_BYTES = 16384,  /* of `out`; as large as a record of TLS */
-    CLIENT_COMMAND_MAX = 1024, /* bytes of a command: two keywords, a path and parameters */
-    CLIENT_WINDOW = 100,       /* commands that may wait for their replies (RFC 2920) */
+    CLIENT_OUT_BYTES = 16384, /* of `out`; as large as a record of TLS */
+    CLIENT_WINDOW = 100,      /* commands that may wait for their replies (RFC 2920) */
 };
 
 enum client_phase {
@@ -52,24 +54,18 @@ enum client_wish {
     CLIENT_WISH_CLOSE,   /* over; client_why tells why */
 };
 
-/* A transaction. Everything is borrowed until all recipients are decided. */
-struct client_message {
-    const struct envelope *envelope;
-    uint64_t bytes; /* of the content, without dots stuffed */
-};
-
 /* What was decided. The outcome's host and tls are the driver's to fill in; its text dies with the
  * next call. */
 struct client_verdict {
     bool rest;   /* about every recipient that has no verdict yet; else about one: */
-    size_t rcpt; /* its number in the message */
+    size_t rcpt; /* its number in the message's envelope */
     struct outcome outcome;
 };
 
 struct client {
     struct buf out; /* to be written; the driver appends the content */
     struct view hostname;
-    enum route_tls tls;
+    struct tls_policy tls;
     bool encrypted, greeted, lost;
     struct ext ext;
     enum client_phase saying;    /* what is said next */
@@ -87,8 +83,8 @@ struct client {
     struct reply_parser parser;
 };
 
-/* `hostname` is borrowed. With `implicit` the connection begins with a wish for TLS. */
-void client_init(struct client *c, struct view hostname, enum route_tls tls, bool implicit);
+/* `hostname` is borrowed. */
+void client_init(struct client *c, struct view hostname, struct tls_policy tls);
 void client_release(struct client *c);
 
 enum client_wish client_wish(const struct client *c);
@@ -102,7 +98,8 @@ void client_speak(struct client *c);
 /* Fulfilled wishes. */
 void client_tls_ready(struct client *c);
 void client_body_sent(struct client *c);
-/* True: it is decided at once (too large for the host), and the wish stays. */
+/* True: it is decided at once (the host lacks what it needs), and the wish stays. Recipients with a
+ * transaction_rcpt_obstacle must not be in it. */
 bool client_start(struct client *c, const struct client_message *m,
                   struct client_verdict *v) MUST_USE;
 void client_quit(struct client *c);
@@ -111,8 +108,9 @@ void client_quit(struct client *c);
  * or until client_why was read. */
 void client_lost(struct client *c, struct view words);
 
-/* For CLIENT_WISH_CLOSE: what became of all that is undecided. Always temporary: another host, or
- * another time, may do. Its text dies with the next call. */
+/* For CLIENT_WISH_CLOSE: what became of all that is undecided. Temporary, since another host, or
+ * another time, may do; but not when this host lacks what the message needs for good. Its text dies
+ * with the next call. */
 const struct outcome *client_why(const struct client *c);
 
 /* The connection was lost at STARTTLS or in the handshake: in plain text the host may be of use.

@@ -80,6 +80,7 @@ static struct outcome complete(const struct conn *c, const struct outcome *o)
 
     whole.host = host_of(c);
     whole.tls = view_of(c->facts.text);
+    whole.dsn = whole.class == OUTCOME_DELIVERED && c->client.ext.dsn;
     return whole;
 }
 
@@ -119,10 +120,13 @@ static struct view copy_text(char *room, size_t size, struct view text)
     return view_make(room, text.len);
 }
 
+/* What one host lacks for good does not decide while another might have taken the message. */
 static void keep_failure(struct conn *c, const struct outcome *o)
 {
     struct conn_failure *f = &c->failure;
 
+    if (o->class == OUTCOME_FAILED && c->route.tried > 1 && f->outcome.class == OUTCOME_DEFERRED)
+        return;
     f->outcome = *o;
     f->outcome.text = copy_text(f->text, sizeof(f->text), o->text);
     f->outcome.host = copy_text(f->host, sizeof(f->host), host_of(c));
@@ -148,7 +152,7 @@ static bool fall_back(struct conn *c, const struct outcome *o)
         return false;
     log_warn("tls_failed", LOG_VIEW("destination", d->name), LOG_VIEW("host", host_of(c)),
              LOG_VIEW("reason", o->text));
-    if (!tlspolicy_fall_back(c->policy, d->implicit_tls, &d->memory, loop_of(c)->now_ms))
+    if (!tlspolicy_fall_back(c->policy, &d->memory, loop_of(c)->now_ms))
         return false;
     close_stream(c);
     if (!try_address(c))
@@ -238,10 +242,8 @@ static int start_connecting(struct conn *c)
     c->state = CONN_CONNECTING;
     c->started = false;
     c->messages = 0;
-    c->policy = tlspolicy_choose(c->destination->tls, c->destination->implicit_tls,
-                                 &c->destination->memory, loop_of(c)->now_ms);
-    client_init(&c->client, settings_of(c)->hostname, c->policy.level,
-                c->destination->implicit_tls);
+    c->policy = tlspolicy_choose(c->destination->tls, &c->destination->memory, loop_of(c)->now_ms);
+    client_init(&c->client, settings_of(c)->hostname, c->policy);
     loop_start_timer(loop_of(c), &c->timer, settings_of(c)->timeouts.connect);
     return 0;
 }
@@ -410,6 +412,7 @@ static bool put_content(struct conn *c)
 
 static void start_job(struct conn *c, struct job *j)
 {
+    const struct outcome place = { .host = host_of(c), .tls = view_of(c->facts.text) };
     struct client_verdict v;
 
     c->job = j;
@@ -417,7 +420,9 @@ static void start_job(struct conn *c, struct job *j)
     c->messages++;
     j->conn = c;
     job_rewind(j);
-    if (client_start(&c->client, &j->message, &v))
+    if (!job_prepare(j, &c->client.ext, &place, loop_of(c)->now_ms))
+        end_job(c);
+    else if (client_start(&c->client, &j->message, &v))
         decide(c, &v);
 }
 

@@ -2,6 +2,7 @@
 
 #include "common/memory.h"
 #include "delivery/conn.h"
+#include "mail/idn.h"
 
 #include <stdlib.h>
 
@@ -33,9 +34,19 @@ static void on_forget(struct timer *t)
     loop_defer(d->worker->loop, &d->release);
 }
 
-static struct destination *make_destination(struct worker *w, const struct message_job_start *s,
-                                            struct view key)
+/* What the key is made of; the host as name servers know it. */
+static bool put_key(const struct job *j, struct buf *key)
 {
+    const struct message_job_start *s = &j->start;
+
+    return buf_printf(key, "%.*s\n", VIEW_ARG(s->hop_name)) && idn_domain(s->host, key) &&
+           buf_printf(key, "\n%u %u %u %u %u", s->hop_kind, s->port, s->tls, s->implicit_tls,
+                      j->envelope.require_tls);
+}
+
+static struct destination *make_destination(struct worker *w, const struct job *j, struct view key)
+{
+    const struct message_job_start *s = &j->start;
     struct destination *d = memory_new(sizeof(*d));
     struct view names;
 
@@ -46,8 +57,7 @@ static struct destination *make_destination(struct worker *w, const struct messa
     d->host = view_take_until(&names, '\n');
     d->kind = (enum hop_kind)s->hop_kind;
     d->port = s->port;
-    d->tls = (enum route_tls)s->tls;
-    d->implicit_tls = s->implicit_tls;
+    d->tls = (struct tls_wish){ (enum route_tls)s->tls, s->implicit_tls, j->envelope.require_tls };
     list_init(&d->waiting);
     list_init(&d->idle);
     d->forget.fire = on_forget;
@@ -56,20 +66,20 @@ static struct destination *make_destination(struct worker *w, const struct messa
     return d;
 }
 
-/* Hops that differ in anything share no connection. NULL: names too long to be names. */
-static struct destination *find_destination(struct worker *w, const struct message_job_start *s)
+/* Hops that differ in anything share no connection, nor do messages whose TLS must prove more.
+ * NULL: no name that name servers can know. */
+static struct destination *find_destination(struct worker *w, const struct job *j)
 {
     char room[KEY_MAX];
     struct buf key = BUF_ON_ARRAY(room);
     struct table_entry *e;
 
-    if (!buf_printf(&key, "%.*s\n%.*s\n%u %u %u %u", VIEW_ARG(s->hop_name), VIEW_ARG(s->host),
-                    s->hop_kind, s->port, s->tls, s->implicit_tls))
+    if (!put_key(j, &key))
         return NULL;
     e = table_find(&w->destinations, buf_view(&key));
     if (e != NULL)
         return container_of(e, struct destination, entry);
-    return make_destination(w, s, buf_view(&key));
+    return make_destination(w, j, buf_view(&key));
 }
 
 /* ---- jobs and connections ---- */
@@ -95,8 +105,9 @@ void destination_take_job(struct worker *w, struct job *j)
     static const struct outcome no_name = { .class = OUTCOME_FAILED,
                                             .scope = SCOPE_MESSAGE,
                                             .enhanced = { 5, 1, 2 },
-                                            .text = VIEW_INIT("the domain's name is too long") };
-    struct destination *d = find_destination(w, &j->start);
+                                            .text = VIEW_INIT("the domain's name is none that "
+                                                              "can be looked up") };
+    struct destination *d = find_destination(w, j);
 
     if (d == NULL) {
         job_decide_rest(j, &no_name, w->loop->now_ms);

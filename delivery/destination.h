@@ -17,8 +17,7 @@ struct destination {
     struct view name, host;
     enum hop_kind kind;
     uint16_t port;
-    enum route_tls tls;
-    bool implicit_tls;
+    struct tls_wish tls;
     struct list waiting; /* jobs */
     struct list idle;    /* connections, the last used first */
     size_t conn_count;   /* connections that take jobs */

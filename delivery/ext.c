@@ -1,5 +1,7 @@
 #include "delivery/ext.h"
 
+#include "common/attrs.h"
+
 /* size-value = [ 1*20DIGIT ]; RFC 1870, 3. A number beyond 64 bits limits nothing. */
 static void read_size(struct view value, struct ext *out)
 {
@@ -8,19 +10,40 @@ static void read_size(struct view value, struct ext *out)
         out->size_most = 0;
 }
 
+/* deliverby-param = min-by-time *( "," extension-token ); RFC 2852, 4 */
+static void read_deliver_by(struct view value, struct ext *out)
+{
+    value = view_trim(value);
+    out->deliver_by = true;
+    if (!view_to_u64(view_take_until(&value, ','), UINT32_MAX, &out->by_least))
+        out->by_least = 0;
+}
+
 /* ehlo-line = ehlo-keyword *( SP ehlo-param ) */
 static void read_line(struct view line, struct ext *out)
 {
+    const struct {
+        struct view keyword;
+        bool *offered;
+    } flags[] = {
+        { VIEW_INIT("PIPELINING"), &out->pipelining },
+        { VIEW_INIT("8BITMIME"), &out->eight_bit },
+        { VIEW_INIT("STARTTLS"), &out->starttls },
+        { VIEW_INIT("DSN"), &out->dsn },
+        { VIEW_INIT("SMTPUTF8"), &out->utf8 },
+        { VIEW_INIT("REQUIRETLS"), &out->require_tls },
+        { VIEW_INIT("MT-PRIORITY"), &out->priority },
+    };
     struct view keyword = view_take_word(&line);
 
-    if (view_equal_nocase(keyword, VIEW("PIPELINING")))
-        out->pipelining = true;
-    else if (view_equal_nocase(keyword, VIEW("8BITMIME")))
-        out->eight_bit = true;
-    else if (view_equal_nocase(keyword, VIEW("STARTTLS")))
-        out->starttls = true;
-    else if (view_equal_nocase(keyword, VIEW("SIZE")))
+    for (size_t i = 0; i < COUNT_OF(flags); i++) {
+        if (view_equal_nocase(keyword, flags[i].keyword))
+            *flags[i].offered = true;
+    }
+    if (view_equal_nocase(keyword, VIEW("SIZE")))
         read_size(line, out);
+    else if (view_equal_nocase(keyword, VIEW("DELIVERBY")))
+        read_deliver_by(line, out);
 }
 
 void ext_read(struct view text, struct ext *out)

@@ -10,6 +10,12 @@ struct ext {
     bool starttls;      /* RFC 3207 */
     bool size;          /* RFC 1870 */
     uint64_t size_most; /* bytes of a message; 0: no limit was said */
+    bool dsn;           /* RFC 3461 */
+    bool utf8;          /* RFC 6531 */
+    bool require_tls;   /* RFC 8689 */
+    bool priority;      /* RFC 6710 */
+    bool deliver_by;    /* RFC 2852 */
+    uint64_t by_least;  /* seconds that it needs at least to return a message; 0: not said */
 };
 
 /* `text` as struct reply has it: lines joined by '\n', the first is the server's name. What is

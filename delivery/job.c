@@ -2,6 +2,7 @@
 
 #include "common/crc32c.h"
 #include "common/memory.h"
+#include "io/clock.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -29,7 +30,10 @@ static bool read_start(struct job *j, struct view fields)
         return false;
     j->decided = memory_new_array(e->rcpt_count, sizeof(*j->decided));
     j->undecided = e->rcpt_count;
-    j->message = (struct client_message){ e, j->start.body_bytes };
+    j->batch = memory_new_array(e->rcpt_count, sizeof(*j->batch));
+    j->message.envelope = e;
+    j->message.rcpts = j->batch;
+    j->message.bytes = j->start.body_bytes;
     return j->start.big || j->front_len + j->start.body.len == j->start.body_bytes;
 }
 
@@ -62,6 +66,7 @@ void job_free(struct job **j)
     if (job->fd >= 0)
         close(job->fd);
     arena_reset(&job->arena);
+    free(job->batch);
     free(job->decided);
     free(job->packet);
     free(job->front);
@@ -200,6 +205,34 @@ void job_decide_rest(struct job *j, const struct outcome *o, uint64_t now_ms)
         if (!j->decided[i])
             job_decide(j, i, o, now_ms);
     }
+}
+
+/* Rounded down: what is passed on is never more than there is. */
+static int64_t seconds_left(const struct job *j)
+{
+    int64_t ms = (int64_t)j->envelope.deliver_by_ms - (int64_t)clock_wall_ms();
+
+    return ms >= 0 ? ms / 1000 : -((-ms + 999) / 1000);
+}
+
+bool job_prepare(struct job *j, const struct ext *ext, const struct outcome *place, uint64_t now_ms)
+{
+    struct outcome why;
+
+    j->message.rcpt_count = 0;
+    j->message.by_seconds = seconds_left(j);
+    for (uint32_t i = 0; i < j->envelope.rcpt_count; i++) {
+        if (j->decided[i])
+            continue;
+        if (transaction_rcpt_obstacle(&j->envelope, i, ext, &why)) {
+            why.host = place->host;
+            why.tls = place->tls;
+            job_decide(j, i, &why, now_ms);
+        } else {
+            j->batch[j->message.rcpt_count++] = i;
+        }
+    }
+    return j->message.rcpt_count > 0;
 }
 
 void job_end(struct job *j)

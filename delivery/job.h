@@ -30,7 +30,8 @@ struct job {
     struct arena arena;             /* of the envelope */
     struct envelope envelope;
     const uint32_t *indexes;       /* of its recipients, in the whole envelope */
-    struct client_message message; /* the same for the engine */
+    struct client_message message; /* for the engine: those of a transaction */
+    uint32_t *batch;               /* its recipients */
     bool *decided;
     size_t undecided;
     char *packet;
@@ -60,7 +61,12 @@ void job_rewind(struct job *j); /* to the beginning of the content */
  * it is not what the queue took in; the dot is not there and must never be sent. */
 enum job_content job_put_content(struct job *j, struct buf *out) MUST_USE;
 
-/* Tells the queue; the job is over when none is undecided. `rcpt` is a number in j->message. */
+/* Makes j->message of what is not decided yet, for a transaction with a host that offers `ext`.
+ * What it cannot take is decided, with `place` for host and tls. False: nothing is left. */
+bool job_prepare(struct job *j, const struct ext *ext, const struct outcome *place,
+                 uint64_t now_ms) MUST_USE;
+
+/* Tells the queue; the job is over when none is undecided. `rcpt` is a number in j->envelope. */
 void job_decide(struct job *j, size_t rcpt, const struct outcome *o, uint64_t now_ms);
 void job_decide_rest(struct job *j, const struct outcome *o, uint64_t now_ms);
 bool job_is_untouched(const struct job *j); /* nothing is decided yet */

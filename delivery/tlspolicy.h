@@ -13,18 +13,24 @@ struct tls_memory {
     uint64_t broken_until_ms; /* monotonic */
 };
 
-struct tls_policy {
+/* What a next hop or a message asks for. */
+struct tls_wish {
     enum route_tls level;
-    bool verify; /* the certificate must be the host's, by a trust anchor */
+    bool implicit; /* TLS from the first byte; has no fall-back */
+    bool onward;   /* REQUIRETLS: the host must promise the same of its own next hops (RFC 8689) */
 };
 
-/* `wanted` and `implicit` as the hop has them. TLS from the first byte has no fall-back. */
-struct tls_policy tlspolicy_choose(enum route_tls wanted, bool implicit,
-                                   const struct tls_memory *memory, uint64_t now_ms);
+struct tls_policy {
+    enum route_tls level;
+    bool implicit, onward; /* as they were wished */
+    bool verify;           /* the certificate must be the host's, by a trust anchor */
+};
+
+struct tls_policy tlspolicy_choose(struct tls_wish wish, const struct tls_memory *memory,
+                                   uint64_t now_ms);
 
 /* A handshake after STARTTLS failed. True: the host may be tried again at once, in plain text, and
  * so are all of the destination for a while. */
-bool tlspolicy_fall_back(struct tls_policy policy, bool implicit, struct tls_memory *memory,
-                         uint64_t now_ms);
+bool tlspolicy_fall_back(struct tls_policy policy, struct tls_memory *memory, uint64_t now_ms);
 
 #endif

@@ -22,6 +22,7 @@ struct outcome {
     struct view text;         /* the server's words, or Tern's; may have several lines */
     struct view host;         /* "mx1.example.org[192.0.2.1]:25"; empty: none was reached */
     struct view doing;        /* "sending RCPT TO", completes "... while ..."; may be empty */
+    bool dsn;                 /* delivered: to a host that tells the sender itself (RFC 3461) */
     struct view tls;          /* "TLSv1.3 TLS_AES_256_GCM_SHA384 256"; empty: plain text */
 };
 

@@ -91,7 +91,10 @@ static void talk(struct run *r, struct view input, size_t most)
     struct fuzz_cuts cuts = fuzz_cut(view_from(input, 1), most);
     struct view part;
 
-    client_init(&r->client, VIEW("me.test"), (enum route_tls)(choice % 3), (choice & 4) != 0);
+    client_init(&r->client, VIEW("me.test"),
+                (struct tls_policy){ .level = (enum route_tls)(choice % 3),
+                                     .implicit = (choice & 4) != 0,
+                                     .onward = (choice & 8) != 0 });
     while (fulfil(r))
         ;
     while (client_wish(&r->client) != CLIENT_WISH_CLOSE && fuzz_next(&cuts, &part)) {
@@ -113,6 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     static const struct envelope envelope = {
         .sender = VIEW_INIT("s@a.test"), .rcpts = rcpts, .rcpt_count = RCPTS, .body_8bit = true
     };
+    static const uint32_t batch[RCPTS] = { 0, 1, 2 };
     static char room[NOTED_MAX];
     static struct run r;
 
@@ -122,7 +126,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
         struct buf noted = BUF_ON_ARRAY(room);
 
         r = (struct run){ .noted = &noted };
-        r.message = (struct client_message){ &envelope, 1000 };
+        r.message = (struct client_message){
+            .envelope = &envelope, .rcpts = batch, .rcpt_count = RCPTS, .bytes = 1000
+        };
         talk(&r, view_make(bytes, len), most);
     }
     return 0;

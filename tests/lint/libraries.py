@@ -12,17 +12,18 @@ import sys
 TLS = {"libssl", "libcrypto"}
 DNS = {"libcares"}
 PATTERNS = {"libpcre2-8"}
+IDN = {"libidn2"}
 
 # (must not need, must need)
 RULES = {
     # Compiles the patterns of mailboxes, to check them; matches nothing.
-    "tern-master": (TLS | DNS, set()),
-    "tern-smtpd": (DNS, {"libssl"}),
-    "tern-queue": (TLS | DNS | PATTERNS, set()),
-    "tern-delivery": (DNS | PATTERNS, {"libssl"}),
-    "tern-dns": (TLS | PATTERNS, DNS),
+    "tern-master": (TLS | DNS | IDN, set()),
+    "tern-smtpd": (DNS | IDN, {"libssl"}),
+    "tern-queue": (TLS | DNS | PATTERNS | IDN, set()),
+    "tern-delivery": (DNS | PATTERNS, {"libssl"} | IDN),
+    "tern-dns": (TLS | PATTERNS | IDN, DNS),
     # Matches the patterns of mailboxes.
-    "tern-local": (TLS | DNS, set()),
+    "tern-local": (TLS | DNS | IDN, set()),
     "tern": (DNS, set()),
 }
 

@@ -9,6 +9,7 @@ struct stage {
     struct client client;
     struct envelope envelope;
     struct client_message message;
+    uint32_t batch[RCPTS_MAX];
     unsigned started;
     struct buf *said;
 };
@@ -144,26 +145,49 @@ static void run_turns(struct stage *s, struct cutter how)
     }
 }
 
-void dialogue_run(const struct dialogue *d, struct cutter how, struct buf *transcript)
+static void make_envelope(struct stage *s, struct arena *arena)
 {
     static char names[RCPTS_MAX][16];
     static struct envelope_rcpt rcpts[RCPTS_MAX];
-    static struct stage stage;
-    struct stage *s = &stage;
 
-    *s = (struct stage){ .d = d, .said = transcript };
     s->envelope = (struct envelope){ .sender = VIEW_INIT("s@a.test"),
                                      .rcpts = rcpts,
-                                     .rcpt_count = d->rcpts > 0 ? d->rcpts : 2,
-                                     .body_8bit = d->eight_bit };
-    s->message = (struct client_message){ &s->envelope, d->bytes > 0 ? d->bytes : 7 };
+                                     .rcpt_count = s->d->rcpts > 0 ? s->d->rcpts : 2,
+                                     .body_8bit = s->d->eight_bit };
     for (size_t i = 0; i < s->envelope.rcpt_count; i++) {
         struct buf name = BUF_ON_ARRAY(names[i]);
 
         buf_printf(&name, "r%zu@b.test", i);
         rcpts[i].address = buf_view(&name);
     }
-    client_init(&s->client, VIEW("me.test"), d->tls, d->implicit);
+    if (s->d->envelope != NULL)
+        assert_true(envelope_decode(view_of(s->d->envelope), arena, &s->envelope));
+}
+
+static void make_message(struct stage *s)
+{
+    for (uint32_t i = 0; i < s->envelope.rcpt_count; i++)
+        s->batch[i] = i;
+    s->message = (struct client_message){ .envelope = &s->envelope,
+                                          .rcpts = s->batch,
+                                          .rcpt_count = s->envelope.rcpt_count,
+                                          .bytes = s->d->bytes > 0 ? s->d->bytes : 7,
+                                          .by_seconds = s->d->by_seconds };
+}
+
+void dialogue_run(const struct dialogue *d, struct cutter how, struct buf *transcript)
+{
+    static struct stage stage;
+    struct stage *s = &stage;
+    struct arena arena;
+
+    *s = (struct stage){ .d = d, .said = transcript };
+    arena_init(&arena, 65536);
+    make_envelope(s, &arena);
+    make_message(s);
+    client_init(
+        &s->client, VIEW("me.test"),
+        (struct tls_policy){ .level = d->tls, .implicit = d->implicit, .onward = d->onward });
     while (fulfil(s))
         ;
     run_turns(s, how);
@@ -171,4 +195,5 @@ void dialogue_run(const struct dialogue *d, struct cutter how, struct buf *trans
     if (client_wish(&s->client) == CLIENT_WISH_CLOSE)
         note_end(s);
     client_release(&s->client);
+    arena_reset(&arena);
 }

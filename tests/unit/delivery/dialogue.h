@@ -21,6 +21,9 @@ struct dialogue {
     unsigned messages; /* default 1 */
     uint64_t bytes;    /* default 7 */
     bool eight_bit;
+    const char *envelope; /* encoded, in place of the usual one with `rcpts` recipients */
+    int64_t by_seconds;
+    bool onward;
     bool whole_only; /* what is cut comes out another way, rightly */
 };
 

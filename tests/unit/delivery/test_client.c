@@ -2,7 +2,10 @@
 
 #include "tests/unit/unit.h"
 
-#define HELLO       "220 mx.test ESMTP|250-mx.test\n250-SIZE 1000\n250-8BITMIME\n250 PIPELINING|"
+#define HELLO "220 mx.test ESMTP|250-mx.test\n250-SIZE 1000\n250-8BITMIME\n250 PIPELINING|"
+#define HELLO_ALL                                                                                  \
+    "220 mx.test ESMTP|250-mx.test\n250-SIZE 1000\n250-8BITMIME\n250-DSN\n250-SMTPUTF8\n"          \
+    "250-MT-PRIORITY STANAG4406\n250-DELIVERBY 60\n250 PIPELINING|"
 #define HELLO_SLOW  "220 mx.test ESMTP|250 mx.test|"
 #define HELLO_TLS   "220 mx.test ESMTP|250-mx.test\n250-STARTTLS\n250 PIPELINING|"
 #define EHLO        "EHLO me.test\n"
@@ -70,6 +73,77 @@ static const struct dialogue cases[] = {
       .server = "220 mx|250-mx\n250 SIZE 0|",
       .bytes = 2000,
       .transcript = EHLO "[start]\nMAIL FROM:<s@a.test> SIZE=2000\n" },
+
+    /* ---- what extensions carry ---- */
+    { .name = "DSN, offered",
+      .server = HELLO_ALL "250 ok",
+      .envelope = "from=s@a.test\nrcpt=r@b.test\norcpt=rfc822;R+x@b.test\nnotify=success,delay\n"
+                  "rcpt=q@b.test\nnotify=never\nrcpt=p@b.test\narrival=1\nenvid=a=b\nret=headers\n",
+      .transcript = EHLO "[start]\nMAIL FROM:<s@a.test> SIZE=7 RET=HDRS ENVID=a+3Db\n"
+                         "RCPT TO:<r@b.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;R+2Bx@b.test\n"
+                         "RCPT TO:<q@b.test> NOTIFY=NEVER\nRCPT TO:<p@b.test>\nDATA\n" },
+    { .name = "DSN, not offered",
+      .server = HELLO_SLOW "250 ok",
+      .envelope = "from=s@a.test\nrcpt=r@b.test\norcpt=rfc822;r@b.test\nnotify=success\narrival=1\n"
+                  "envid=a\nret=full\n",
+      .transcript = EHLO "[start]\nMAIL FROM:<s@a.test>\nRCPT TO:<r@b.test>\n" },
+    { .name = "an original recipient in UTF-8",
+      .server = HELLO_ALL "250 ok",
+      .envelope = "from=s@a.test\nrcpt=r@b.test\norcpt=utf-8;bj\xc3\xb6rn@b.test\narrival=1\n",
+      .transcript = EHLO "[start]\nMAIL FROM:<s@a.test> SIZE=7\n"
+                         "RCPT TO:<r@b.test> ORCPT=utf-8;bj\\x{F6}rn@b.test\nDATA\n" },
+    { .name = "priority and time, offered",
+      .server = HELLO_ALL "250 ok",
+      .by_seconds = 120,
+      .envelope = "from=s@a.test\nrcpt=r@b.test\narrival=1\npriority=-3\nby=return\nby-trace=yes\n",
+      .transcript = EHLO "[start]\nMAIL FROM:<s@a.test> SIZE=7 MT-PRIORITY=-3 BY=120;RT\n"
+                         "RCPT TO:<r@b.test>\nDATA\n" },
+    { .name = "time that is past, with a notice",
+      .server = HELLO_ALL "250 ok",
+      .by_seconds = -5,
+      .envelope = "from=s@a.test\nrcpt=r@b.test\narrival=1\nby=notify\n",
+      .transcript = EHLO "[start]\nMAIL FROM:<s@a.test> SIZE=7 BY=-5;N\n"
+                         "RCPT TO:<r@b.test>\nDATA\n" },
+    { .name = "not enough time for the host",
+      .server = HELLO_ALL "221 bye",
+      .by_seconds = 59,
+      .envelope = "from=s@a.test\nrcpt=r@b.test\narrival=1\nby=return\n",
+      .transcript = EHLO "[start]\n[rest failed 5.4.7]\n" QUIT BYE },
+    { .name = "a host that would not send it back in time",
+      .server = HELLO "221 bye",
+      .by_seconds = 120,
+      .envelope = "from=s@a.test\nrcpt=r@b.test\narrival=1\nby=return\n",
+      .transcript = EHLO "[start]\n[rest failed 5.3.3]\n" QUIT BYE },
+    { .name = "priority and time, not offered",
+      .server = HELLO "250 ok",
+      .by_seconds = 120,
+      .envelope = "from=s@a.test\nrcpt=r@b.test\narrival=1\npriority=9\nby=notify\n",
+      .transcript = EHLO "[start]\nMAIL FROM:<s@a.test> SIZE=7\nRCPT TO:<r@b.test>\nDATA\n" },
+
+    /* ---- beyond ASCII ---- */
+    { .name = "SMTPUTF8, offered",
+      .server = HELLO_ALL "250 ok",
+      .envelope = "from=s\xc3\xb6@a.test\nrcpt=r@b\xc3\xbc"
+                  "cher.test\narrival=1\nsmtputf8=yes\n",
+      .transcript = EHLO "[start]\nMAIL FROM:<s\xc3\xb6@a.test> SIZE=7 SMTPUTF8\n"
+                         "RCPT TO:<r@b\xc3\xbc"
+                         "cher.test>\nDATA\n" },
+    { .name = "domains beyond ASCII, not offered",
+      .server = HELLO "250 ok",
+      .envelope = "from=s@b\xc3\xbc"
+                  "cher.test\nrcpt=r@B\xc3\xbc"
+                  "cher.test\narrival=1\nsmtputf8=yes\n",
+      .transcript = EHLO "[start]\nMAIL FROM:<s@xn--bcher-kva.test> SIZE=7\n"
+                         "RCPT TO:<r@xn--bcher-kva.test>\nDATA\n" },
+    { .name = "UTF-8 in the header alone, not offered",
+      .server = HELLO "250 ok",
+      .envelope = "from=s@a.test\nrcpt=r@b.test\narrival=1\nsmtputf8=yes\nbody=8bit\n",
+      .transcript = EHLO "[start]\nMAIL FROM:<s@a.test> SIZE=7 BODY=8BITMIME\n"
+                         "RCPT TO:<r@b.test>\nDATA\n" },
+    { .name = "a sender beyond ASCII, not offered",
+      .server = HELLO "221 bye",
+      .envelope = "from=s\xc3\xb6@a.test\nrcpt=r@b.test\narrival=1\nsmtputf8=yes\n",
+      .transcript = EHLO "[start]\n[rest failed 5.6.7]\n" QUIT BYE },
 
     /* ---- recipients ---- */
     { .name = "one recipient refused",
@@ -194,6 +268,20 @@ static const struct dialogue cases[] = {
     { .name = "530 where TLS is not offered is a refusal",
       .server = HELLO "530 5.7.0 log in first\n503 no\n503 no\n503 no|250 reset|221 bye",
       .transcript = GREETED "[rest failed 530 5.7.0]\nRSET\n" QUIT BYE },
+    { .name = "REQUIRETLS, promised",
+      .server = HELLO_TLS "220 go|250-mx.test\n250 REQUIRETLS|250 ok",
+      .tls = ROUTE_TLS_REQUIRED,
+      .onward = true,
+      .envelope = "from=s@a.test\nrcpt=r@b.test\narrival=1\nrequiretls=yes\n",
+      .transcript = EHLO "STARTTLS\n[tls]\n" EHLO "[start]\nMAIL FROM:<s@a.test> REQUIRETLS\n"
+                         "RCPT TO:<r@b.test>\n" },
+    { .name = "REQUIRETLS, not promised",
+      .server = HELLO_TLS "220 go|250 mx.test|221 bye",
+      .tls = ROUTE_TLS_REQUIRED,
+      .onward = true,
+      .transcript = EHLO "STARTTLS\n[tls]\n" EHLO
+                         "QUIT\n[over failed 5.7.30 message: the sender requires TLS all the way "
+                         "(REQUIRETLS), and the host does not promise that while sending EHLO]\n" },
     { .name = "TLS required, refused",
       .server = HELLO_TLS "454 4.7.0 not now|",
       .tls = ROUTE_TLS_REQUIRED,
@@ -365,14 +453,15 @@ static void knows_when_the_dot_is_past(void **state)
     static struct client c;
     static const struct envelope_rcpt rcpt = { .address = VIEW_INIT("a@b.test") };
     static const struct envelope e = { .rcpts = &rcpt, .rcpt_count = 1 };
-    const struct client_message m = { &e, 0 };
+    static const uint32_t batch[] = { 0 };
+    const struct client_message m = { .envelope = &e, .rcpts = batch, .rcpt_count = 1 };
     struct view hello = VIEW("220 x\r\n"), ehlo = VIEW("250-x\r\n250 PIPELINING\r\n");
     struct view taken = VIEW("250 x\r\n250 x\r\n354 x\r\n");
     struct timeouts_settings t = { .greeting = 1, .mail = 2, .block = 3, .final = 4 };
     struct client_verdict v;
 
     (void)state;
-    client_init(&c, VIEW("me.test"), ROUTE_TLS_NONE, false);
+    client_init(&c, VIEW("me.test"), (struct tls_policy){ .level = ROUTE_TLS_NONE });
     assert_int_equal(client_timeout_ms(&c, &t), 1);
     assert_false(client_hear(&c, &hello, &v));
     assert_false(client_hear(&c, &ehlo, &v));

@@ -9,12 +9,21 @@ static const struct {
     { "nothing", "mx.test", { .pipelining = false } },
     { "empty", "", { .pipelining = false } },
     { "all",
-      "mx.test\nPIPELINING\nSIZE 1000\n8BITMIME\nSTARTTLS",
+      "mx.test\nPIPELINING\nSIZE 1000\n8BITMIME\nSTARTTLS\nDSN\nSMTPUTF8\nREQUIRETLS\n"
+      "MT-PRIORITY MIXER\nDELIVERBY 240,x",
       { .pipelining = true,
         .eight_bit = true,
         .starttls = true,
         .size = true,
-        .size_most = 1000 } },
+        .size_most = 1000,
+        .dsn = true,
+        .utf8 = true,
+        .require_tls = true,
+        .priority = true,
+        .deliver_by = true,
+        .by_least = 240 } },
+    { "deliver-by without a value", "mx.test\nDELIVERBY", { .deliver_by = true } },
+    { "deliver-by with garbage", "mx.test\nDELIVERBY x", { .deliver_by = true } },
     { "case", "mx.test\npipelining\nSize 5", { .pipelining = true, .size = true, .size_most = 5 } },
     { "the first line is no keyword", "PIPELINING\nX", { .pipelining = false } },
     { "unknown", "mx.test\nAUTH PLAIN\nX-FOO\n\nHELP", { .pipelining = false } },
@@ -36,6 +45,12 @@ static void reads_announcements(void **state)
         check(cases[i].name, got.starttls == cases[i].ext.starttls);
         check(cases[i].name, got.size == cases[i].ext.size);
         check(cases[i].name, got.size_most == cases[i].ext.size_most);
+        check(cases[i].name, got.dsn == cases[i].ext.dsn);
+        check(cases[i].name, got.utf8 == cases[i].ext.utf8);
+        check(cases[i].name, got.require_tls == cases[i].ext.require_tls);
+        check(cases[i].name, got.priority == cases[i].ext.priority);
+        check(cases[i].name, got.deliver_by == cases[i].ext.deliver_by);
+        check(cases[i].name, got.by_least == cases[i].ext.by_least);
     }
 }
 

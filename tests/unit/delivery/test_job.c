@@ -217,12 +217,39 @@ static void counts_decisions(void **state)
     job_free(&j);
 }
 
+/* What a host without SMTPUTF8 cannot take is decided; what it can, it gets. */
+static void prepares_a_transaction(void **state)
+{
+    static const struct ext plain = { .pipelining = true }, utf8 = { .utf8 = true };
+    static const struct outcome place = { .host = VIEW_INIT("mx.test") };
+    struct message_job_start m = start_of(VIEW("x\r\n"));
+    struct job *j;
+
+    (void)state;
+    m.envelope = VIEW("from=s@a.test\nrcpt=b\xc3\xb6@b.test\nrcpt=b@b\xc3\xb6.test\narrival=1\n");
+    j = decode(&m, NULL, -1);
+    assert_non_null(j);
+    assert_true(job_prepare(j, &utf8, &place, 0));
+    assert_int_equal(j->message.rcpt_count, 2);
+    assert_true(job_prepare(j, &plain, &place, 0));
+    assert_int_equal(j->message.rcpt_count, 1);
+    assert_int_equal(j->message.rcpts[0], 1);
+    assert_int_equal(j->undecided, 1);
+    job_free(&j);
+    m.envelope = VIEW("from=s@a.test\nrcpt=b\xc3\xb6@b.test\nrcpt=\xc3\xb6@b.test\narrival=1\n");
+    j = decode(&m, NULL, -1);
+    assert_non_null(j);
+    assert_false(job_prepare(j, &plain, &place, 0));
+    assert_int_equal(j->undecided, 0);
+    job_free(&j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sends_content),    cmocka_unit_test(sends_a_large_file),
         cmocka_unit_test(refuses_damage),   cmocka_unit_test(refuses_nonsense),
-        cmocka_unit_test(counts_decisions),
+        cmocka_unit_test(counts_decisions), cmocka_unit_test(prepares_a_transaction),
     };
 
     return cmocka_run_group_tests_name("job", tests, NULL, NULL);

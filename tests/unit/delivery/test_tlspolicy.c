@@ -6,19 +6,35 @@ enum { NOW_MS = 1000 };
 
 static const struct {
     const char *name;
-    enum route_tls wanted;
-    bool implicit, broken;
-    struct tls_policy policy;
-    bool falls_back;
+    struct tls_wish wish;
+    bool broken;
+    enum route_tls level;
+    bool verify, falls_back;
 } cases[] = {
-    { "offered", ROUTE_TLS_OFFERED, false, false, { ROUTE_TLS_OFFERED, false }, true },
-    { "offered, broken", ROUTE_TLS_OFFERED, false, true, { ROUTE_TLS_NONE, false }, false },
-    { "none", ROUTE_TLS_NONE, false, false, { ROUTE_TLS_NONE, false }, false },
-    { "required", ROUTE_TLS_REQUIRED, false, false, { ROUTE_TLS_REQUIRED, true }, false },
-    { "required, broken", ROUTE_TLS_REQUIRED, false, true, { ROUTE_TLS_REQUIRED, true }, false },
-    { "implicit", ROUTE_TLS_OFFERED, true, false, { ROUTE_TLS_OFFERED, false }, false },
-    { "implicit, broken", ROUTE_TLS_OFFERED, true, true, { ROUTE_TLS_OFFERED, false }, false },
-    { "implicit, required", ROUTE_TLS_REQUIRED, true, false, { ROUTE_TLS_REQUIRED, true }, false },
+    { "offered", { ROUTE_TLS_OFFERED, false, false }, false, ROUTE_TLS_OFFERED, false, true },
+    { "offered, broken", { ROUTE_TLS_OFFERED, false, false }, true, ROUTE_TLS_NONE, false, false },
+    { "none", { ROUTE_TLS_NONE, false, false }, false, ROUTE_TLS_NONE, false, false },
+    { "required", { ROUTE_TLS_REQUIRED, false, false }, false, ROUTE_TLS_REQUIRED, true, false },
+    { "required, broken",
+      { ROUTE_TLS_REQUIRED, false, false },
+      true,
+      ROUTE_TLS_REQUIRED,
+      true,
+      false },
+    { "implicit", { ROUTE_TLS_OFFERED, true, false }, false, ROUTE_TLS_OFFERED, false, false },
+    { "implicit, broken",
+      { ROUTE_TLS_OFFERED, true, false },
+      true,
+      ROUTE_TLS_OFFERED,
+      false,
+      false },
+    { "implicit, required",
+      { ROUTE_TLS_REQUIRED, true, false },
+      false,
+      ROUTE_TLS_REQUIRED,
+      true,
+      false },
+    { "onward", { ROUTE_TLS_OFFERED, false, true }, true, ROUTE_TLS_REQUIRED, true, false },
 };
 
 static void chooses(void **state)
@@ -26,25 +42,27 @@ static void chooses(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct tls_memory m = { cases[i].broken ? NOW_MS + 1 : 0 };
-        struct tls_policy p = tlspolicy_choose(cases[i].wanted, cases[i].implicit, &m, NOW_MS);
+        struct tls_policy p = tlspolicy_choose(cases[i].wish, &m, NOW_MS);
 
-        check(cases[i].name, p.level == cases[i].policy.level);
-        check(cases[i].name, p.verify == cases[i].policy.verify);
+        check(cases[i].name, p.level == cases[i].level);
+        check(cases[i].name, p.verify == cases[i].verify);
         check(cases[i].name,
-              tlspolicy_fall_back(p, cases[i].implicit, &m, NOW_MS) == cases[i].falls_back);
+              p.implicit == cases[i].wish.implicit && p.onward == cases[i].wish.onward);
+        check(cases[i].name, tlspolicy_fall_back(p, &m, NOW_MS) == cases[i].falls_back);
     }
 }
 
 static void remembers_for_a_while(void **state)
 {
+    static const struct tls_wish wish = { ROUTE_TLS_OFFERED, false, false };
     struct tls_memory m = { 0 };
-    struct tls_policy p = tlspolicy_choose(ROUTE_TLS_OFFERED, false, &m, NOW_MS);
+    struct tls_policy p = tlspolicy_choose(wish, &m, NOW_MS);
 
     (void)state;
-    assert_true(tlspolicy_fall_back(p, false, &m, NOW_MS));
-    p = tlspolicy_choose(ROUTE_TLS_OFFERED, false, &m, NOW_MS + TLSPOLICY_BROKEN_MS - 1);
+    assert_true(tlspolicy_fall_back(p, &m, NOW_MS));
+    p = tlspolicy_choose(wish, &m, NOW_MS + TLSPOLICY_BROKEN_MS - 1);
     assert_int_equal(p.level, ROUTE_TLS_NONE);
-    p = tlspolicy_choose(ROUTE_TLS_OFFERED, false, &m, NOW_MS + TLSPOLICY_BROKEN_MS);
+    p = tlspolicy_choose(wish, &m, NOW_MS + TLSPOLICY_BROKEN_MS);
     assert_int_equal(p.level, ROUTE_TLS_OFFERED);
 }
 

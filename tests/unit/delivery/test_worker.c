@@ -15,6 +15,7 @@
 /* One job, two recipients. */
 static const struct {
     const char *name, *names, *script0, *script1;
+    const char *domain; /* default "b.test" */
     const char *results;
     const char *reason;            /* with "[]" for the bracketed address and port */
     unsigned messages0, messages1; /* that each host took */
@@ -25,6 +26,17 @@ static const struct {
       .results = "1 all delivered 250 2.0.0\n1 end\n",
       .reason = "250 2.0.0 taken (mx1.test[], while waiting for the reply to the message)",
       .messages0 = 1 },
+    { .name = "a domain beyond ASCII is looked up, and said, as A-labels",
+      .domain = "b\xc3\xbc"
+                "cher.test",
+      .names = "xn--bcher-kva.test mx 10 mx1.test\nmx1.test a 127.0.0.2\n",
+      .results = "1 all delivered 250 2.0.0\n1 end\n",
+      .messages0 = 1 },
+    { .name = "a domain that has no such form",
+      .domain = "\xcc\x88x.test",
+      .names = TWO_HOSTS,
+      .results = "1 all failed 0 5.1.2\n1 end\n",
+      .reason = "the domain's name is none that can be looked up" },
     { .name = "nobody listens at the first host",
       .names = DEAD_FIRST,
       .results = "1 all delivered 250 2.0.0\n1 end\n",
@@ -162,7 +174,8 @@ static void finds_a_host(void **state)
         town_open(&t, cases[i].names, cases[i].script0, cases[i].script1);
         if (cases[i].timeout_ms > 0)
             set_timeouts(&t, cases[i].timeout_ms);
-        town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+        town_send_job(&t, 1, view_of(cases[i].domain != NULL ? cases[i].domain : "b.test"), HELLO,
+                      false);
         check(cases[i].name, town_await(&t, 1));
         check_view(cases[i].name, buf_view(&t.results), view_of(cases[i].results));
         check(cases[i].name, t.hosts[0].messages == cases[i].messages0);

@@ -1,0 +1,57 @@
+#include "mail/xtext.h"
+
+#include "common/text.h"
+
+/* xchar = %d33-42 / %d44-60 / %d62-126 */
+static bool is_xchar(unsigned char c)
+{
+    return c > 32 && c < 127 && c != '+' && c != '=';
+}
+
+static bool put_byte(struct buf *out, unsigned char c)
+{
+    return is_xchar(c) ? buf_put_byte(out, (char)c) : buf_printf(out, "+%02X", c);
+}
+
+bool xtext_encode(struct view bytes, struct buf *out)
+{
+    for (size_t i = 0; i < bytes.len; i++) {
+        if (!put_byte(out, (unsigned char)bytes.ptr[i]))
+            return false;
+    }
+    return true;
+}
+
+/* The character at the front of valid UTF-8, which begins with a byte above 127. */
+static uint32_t take_character(struct view *text)
+{
+    unsigned char first = (unsigned char)text->ptr[0];
+    unsigned more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : 1;
+    uint32_t c = first & (0x3fu >> more);
+
+    for (unsigned i = 1; i <= more; i++)
+        c = c << 6 | ((unsigned char)text->ptr[i] & 0x3fu);
+    *text = view_from(*text, more + 1);
+    return c;
+}
+
+/* QCHAR of RFC 6533 has no backslash either: "\" is "\x{5C}". */
+bool xtext_encode_unicode(struct view text, struct buf *out)
+{
+    if (!utf8_valid(text))
+        return false;
+    while (text.len > 0) {
+        unsigned char c = (unsigned char)text.ptr[0];
+        bool fits;
+
+        if (c > 127) {
+            fits = buf_printf(out, "\\x{%X}", take_character(&text));
+        } else {
+            fits = c == '\\' ? buf_put(out, VIEW("\\x{5C}")) : put_byte(out, c);
+            text = view_from(text, 1);
+        }
+        if (!fits)
+            return false;
+    }
+    return true;
+}

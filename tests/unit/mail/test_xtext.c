@@ -1,0 +1,56 @@
+#include "mail/xtext.h"
+
+#include "tests/unit/unit.h"
+
+static const struct {
+    const char *name, *bytes, *xtext, *unitext;
+} cases[] = {
+    { "nothing", "", "", "" },
+    { "plain", "bob@b.test", "bob@b.test", "bob@b.test" },
+    { "plus and equals", "a+b=c", "a+2Bb+3Dc", "a+2Bb+3Dc" },
+    { "blank and control", "a b\x01\x7f", "a+20b+01+7F", "a+20b+01+7F" },
+    { "backslash", "a\\b", "a\\b", "a\\x{5C}b" },
+    { "two bytes", "\xc3\xb6", "+C3+B6", "\\x{F6}" },
+    { "three bytes", "\xe2\x82\xac.", "+E2+82+AC.", "\\x{20AC}." },
+    { "four bytes", "\xf0\x9f\x93\xa7", "+F0+9F+93+A7", "\\x{1F4E7}" },
+    { "no UTF-8", "\xff", "+FF", NULL },
+};
+
+static void encodes(void **state)
+{
+    char room[64];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct buf out = BUF_ON_ARRAY(room);
+        struct buf unicode = BUF_ON_ARRAY(room);
+
+        check(cases[i].name, xtext_encode(view_of(cases[i].bytes), &out));
+        check_view(cases[i].name, buf_view(&out), view_of(cases[i].xtext));
+        check(cases[i].name, xtext_encode_unicode(view_of(cases[i].bytes), &unicode) ==
+                                 (cases[i].unitext != NULL));
+        if (cases[i].unitext != NULL)
+            check_view(cases[i].name, buf_view(&unicode), view_of(cases[i].unitext));
+    }
+}
+
+static void needs_room(void **state)
+{
+    char room[4];
+    struct buf out = BUF_ON_ARRAY(room);
+
+    (void)state;
+    assert_false(xtext_encode(VIEW("a+b"), &out));
+    buf_clear(&out);
+    assert_false(xtext_encode_unicode(VIEW("\xc3\xb6"), &out));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(encodes),
+        cmocka_unit_test(needs_room),
+    };
+
+    return cmocka_run_group_tests_name("xtext", tests, NULL, NULL);
+}
