@@ -38,6 +38,7 @@ struct listener_settings {
     unsigned tls;               /* enum listener_tls */
     unsigned relay;             /* enum listener_relay: who, beside logins, may send anywhere */
     struct network_list trust;  /* may relay through this listener, beside settings.trust */
+    struct network_list proxy, xclient; /* who may say that a client is another */
     bool strangers;             /* who may not relay may send to the domains here */
     bool hide_client;           /* from the Received field */
     struct view hostname;       /* empty: settings.hostname */

@@ -14,6 +14,8 @@ static const char *const relay_words[] = { "networks", "logins", NULL };
 static void read_name(struct config *c, struct config_node *n, void *section);
 static void read_address(struct config *c, struct config_node *n, void *section);
 static void read_trust(struct config *c, struct config_node *n, void *section);
+static void read_proxy(struct config *c, struct config_node *n, void *section);
+static void read_xclient(struct config *c, struct config_node *n, void *section);
 
 #define LISTEN(key, kind, field, low, high, text)                                                  \
     NUMBER(key, kind, struct listener_settings, field, low, high, NULL, text)
@@ -45,6 +47,10 @@ static const struct config_item items[] = {
            "recipients of a message, instead of limits.recipients"),
     LISTEN("errors", COUNT, errors, 1, 100000,
            "refused commands that end a session, instead of limits.errors"),
+    READ("proxy", read_proxy, false, NULL,
+         "networks of proxies that begin each connection with a header of the PROXY protocol"),
+    READ("xclient", read_xclient, false, NULL,
+         "networks of proxies that may say with XCLIENT who their client is"),
 };
 
 /* What the roles change in the defaults of these rows; NULL: nothing. */
@@ -63,6 +69,16 @@ const struct settings_table settings_listen = { "listen", items, COUNT_OF(items)
 static void read_trust(struct config *c, struct config_node *n, void *section)
 {
     settings_networks(c, n, &((struct listener_settings *)section)->trust);
+}
+
+static void read_proxy(struct config *c, struct config_node *n, void *section)
+{
+    settings_networks(c, n, &((struct listener_settings *)section)->proxy);
+}
+
+static void read_xclient(struct config *c, struct config_node *n, void *section)
+{
+    settings_networks(c, n, &((struct listener_settings *)section)->xclient);
 }
 
 /* Also a listener's name, until it has a better one. */

@@ -22,6 +22,43 @@ bool xtext_encode(struct view bytes, struct buf *out)
     return true;
 }
 
+static bool is_upper_hex(char c)
+{
+    return byte_is_digit(c) || (c >= 'A' && c <= 'F');
+}
+
+/* hexchar = "+" 2( %d48-57 / %d65-70 ) */
+static bool take_hexchar(struct view *text, char *out)
+{
+    uint64_t number;
+
+    if (text->len < 3 || !is_upper_hex(text->ptr[1]) || !is_upper_hex(text->ptr[2]) ||
+        !view_hex_to_u64(view_sub(*text, 1, 2), &number))
+        return false;
+    *out = (char)(unsigned char)number;
+    *text = view_from(*text, 3);
+    return true;
+}
+
+bool xtext_decode(struct view text, struct buf *out)
+{
+    while (text.len > 0) {
+        char c = text.ptr[0];
+
+        if (c == '+') {
+            if (!take_hexchar(&text, &c))
+                return false;
+        } else {
+            if (!is_xchar((unsigned char)c))
+                return false;
+            text = view_from(text, 1);
+        }
+        if (!buf_put_byte(out, c))
+            return false;
+    }
+    return true;
+}
+
 /* The character at the front of valid UTF-8, which begins with a byte above 127. */
 static uint32_t take_character(struct view *text)
 {

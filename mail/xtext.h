@@ -8,6 +8,8 @@
 
 /* What is no printable ASCII, "+" and "=" become "+XX". */
 bool xtext_encode(struct view bytes, struct buf *out) MUST_USE;
+/* The reverse, strict: other characters, and hexadecimal in lower case, are refused. */
+bool xtext_decode(struct view text, struct buf *out) MUST_USE;
 /* utf-8-addr-unitext: besides, characters above 127 become "\x{XXXX}", as ASCII alone may pass.
  * False also when `text` is no UTF-8. */
 bool xtext_encode_unicode(struct view text, struct buf *out) MUST_USE;

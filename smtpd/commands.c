@@ -42,6 +42,7 @@ static const struct command commands[] = {
     { VIEW_INIT("NOOP"),     run_noop,     ANYWHERE,           0 },                       /* 4.1.1.9 */
     { VIEW_INIT("QUIT"),     run_quit,     ANYWHERE,           NO_ARGS },                 /* 4.1.1.10 */
     { VIEW_INIT("STARTTLS"), run_starttls, IN(NEW) | IN(READY), LAST_IN_GROUP | NO_ARGS }, /* RFC 3207 */
+    { VIEW_INIT("XCLIENT"),  run_xclient,  IN(NEW) | IN(READY), LAST_IN_GROUP },           /* Postfix */
     /* A browser that was talked into posting here must not get further. */
     { VIEW_INIT("GET"),      run_http,     ANYWHERE,           0 },
     { VIEW_INIT("HEAD"),     run_http,     ANYWHERE,           0 },
@@ -128,6 +129,8 @@ static bool keep_helo(struct session *s, struct view name)
         if (c <= ' ' || c >= 127)
             return false;
     }
+    if (s->helo_fixed)
+        return true;
     memcpy(s->helo, name.ptr, name.len);
     s->helo_len = name.len;
     return true;
@@ -140,7 +143,7 @@ static struct step run_ehlo(struct session *s, struct view args)
         return step_refuse(s, 501, "5.5.4", "Syntax: EHLO hostname");
     s->extended = true;
     return step_accept(SESSION_READY, 250, NULL,
-                       s->tls[0] != '\0' ? s->rules->ehlo : s->rules->ehlo_starttls);
+                       s->rules->ehlo[s->tls[0] == '\0'][s->may_xclient]);
 }
 
 /* helo = "HELO" SP Domain CRLF */

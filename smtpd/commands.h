@@ -36,6 +36,7 @@ struct step run_mail(struct session *s, struct view args);
 struct step run_rcpt(struct session *s, struct view args);
 struct step run_data(struct session *s, struct view args);
 struct step run_starttls(struct session *s, struct view args);
+struct step run_xclient(struct session *s, struct view args);
 
 /* Content from the front of *input, up to its end. False: a file is needed first (WISH_OPEN). */
 bool data_take(struct session *s, struct view *input) MUST_USE;

@@ -4,6 +4,7 @@
 #include "io/clock.h"
 #include "io/log.h"
 #include "io/stream.h"
+#include "smtpd/proxy.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -22,8 +23,10 @@ struct conn {
     struct timer timer; /* fires at `due_ms` or before, and looks then */
     struct deferred free;
     struct spool_request request;
-    struct question name; /* of the client */
-    int file;             /* of the content; -1: none */
+    struct question name;       /* of the client */
+    int file;                   /* of the content; -1: none */
+    struct net_address counted; /* as whose this connection counts */
+    bool awaits_proxy;          /* its header comes first */
     bool shaking_hands, closed;
     bool asked; /* the queue, for what the session wishes */
     uint64_t started_ms;
@@ -41,6 +44,7 @@ struct conn {
 
 static void advance(struct conn *c, struct view input);
 static void go_on(struct conn *c);
+static void ask_for_name(struct conn *c);
 
 /* ---- the end ---- */
 
@@ -99,7 +103,7 @@ static void close_conn(struct conn *c, const char *reason)
     loop_stop_timer(s->loop, &c->timer);
     read_away(c);
     stream_close(&c->stream);
-    limits_give(&s->limits, &c->session.client);
+    limits_give(&s->limits, &c->counted);
     session_release(&c->session);
     free(c->input);
     free(c->output);
@@ -123,6 +127,8 @@ static bool awaits_queue(const struct conn *c)
 
 static uint64_t patience_ms(const struct conn *c)
 {
+    if (c->awaits_proxy)
+        return c->server->settings->timeouts.handshake;
     if (c->output_len > 0 && !awaits_queue(c))
         return c->server->settings->timeouts.command;
     return session_patience_ms(&c->session);
@@ -146,6 +152,14 @@ static void set_deadline(struct conn *c)
     c->deadline_ms = c->server->loop->now_ms + (in_content(c) ? t->message : t->session);
 }
 
+static void refuse_proxy(struct conn *c, const char *why)
+{
+    log_warn("proxy_header_refused", LOG_ID("session", c->session.id),
+             LOG_VIEW("listener", c->session.rules->listener->name),
+             LOG_STRING("client", c->session.client_text), LOG_STRING("reason", why));
+    close_conn(c, "no PROXY header");
+}
+
 static void on_timer(struct timer *t)
 {
     struct conn *c = container_of(t, struct conn, timer);
@@ -161,6 +175,9 @@ static void on_timer(struct timer *t)
         drop_file(c);
         session_spool_failed(&c->session, SPOOL_BROKEN);
         go_on(c);
+        return;
+    } else if (c->awaits_proxy) {
+        refuse_proxy(c, "no header came in time");
         return;
     } else if (c->shaking_hands || c->output_len > 0) {
         close_conn(c, c->shaking_hands ? "handshake timed out" : "client reads no replies");
@@ -459,13 +476,36 @@ static bool can_feed(const struct conn *c)
            session_wish(&c->session) == WISH_NOTHING;
 }
 
+/* A proxy has said who the client is. The connection counts as that one's, who may have too many.
+ */
+static void recount(struct conn *c)
+{
+    struct limits *l = &c->server->limits;
+
+    if (limits_take(l, &c->session.client) == LIMITS_FINE) {
+        limits_give(l, &c->counted);
+        c->counted = c->session.client;
+        asker_forget(&c->server->asker, &c->name);
+        if (c->session.client_name == NULL)
+            ask_for_name(c);
+        return;
+    }
+    log_info("connection_refused", LOG_STRING("client", c->session.client_text),
+             LOG_STRING("reason", "too many connections of this client"), LOG_U64("count", 1));
+    c->reason = "too many connections of this client";
+    session_turn_away(&c->session, "Too many connections from your network, close some first");
+}
+
 /* One step of the engine. Time starts anew with each answer, and within a message with each
  * piece: a command that drips in has to be whole in time. */
 static size_t feed(struct conn *c, struct view input)
 {
+    const struct net_address client = c->session.client;
     bool was_in_content = in_content(c);
     size_t used = session_feed(&c->session, input);
 
+    if (!net_equal(&client, &c->session.client))
+        recount(c);
     spill(c);
     if (in_content(c) != was_in_content)
         set_deadline(c);
@@ -517,12 +557,72 @@ static void receive(struct conn *c)
         watch(c, want_of(n));
 }
 
+/* ---- proxies ---- */
+
+/* Takes the next `count` bytes off the socket, which were looked at before. */
+static void drop_input(struct conn *c, size_t count)
+{
+    (void)!recv(c->stream.fd, c->server->input, count, MSG_DONTWAIT);
+}
+
+/* The header is over: what follows is the client's, perhaps a TLS handshake. */
+static void begin_session(struct conn *c)
+{
+    c->awaits_proxy = false;
+    set_deadline(c);
+    if (c->session.state != SESSION_CLOSED)
+        session_greet(&c->session);
+    renew(c);
+    advance(c, VIEW_EMPTY);
+}
+
+/* Only looks at what came, since no byte behind the header may be taken. */
+static void receive_proxy(struct conn *c)
+{
+    char *room = c->server->input;
+    size_t kept = c->input_len;
+    struct proxy_header header;
+    struct view whole;
+    ssize_t n;
+
+    if (kept > 0)
+        memcpy(room, c->input, kept);
+    n = recv(c->stream.fd, room + kept, PROXY_HEADER_MAX - kept, MSG_PEEK | MSG_DONTWAIT);
+    if (n < 0 && errno == EAGAIN)
+        return;
+    if (n <= 0) {
+        lose(c);
+        return;
+    }
+    whole = view_make(room, kept + (size_t)n);
+    switch (proxy_read(whole, &header)) {
+    case PROXY_MORE:
+        keep_input(c, whole);
+        drop_input(c, (size_t)n);
+        return;
+    case PROXY_INVALID:
+        refuse_proxy(c, "what came is no header of the PROXY protocol");
+        return;
+    case PROXY_CLIENT:
+        session_set_client(&c->session, &header.client);
+        recount(c);
+        break;
+    case PROXY_ITSELF:
+        break;
+    }
+    drop_input(c, header.bytes - kept);
+    keep_input(c, VIEW_EMPTY);
+    begin_session(c);
+}
+
 static void on_ready(struct watch *w, unsigned what)
 {
     struct conn *c = container_of(w, struct conn, watch);
 
     (void)what;
-    if (c->shaking_hands) {
+    if (c->awaits_proxy) {
+        receive_proxy(c);
+    } else if (c->shaking_hands) {
         shake_hands(c);
     } else if (c->output_len > 0) {
         advance(c, VIEW_EMPTY);
@@ -556,12 +656,20 @@ static void on_named(struct question *q, const struct message_dns_answer *a)
  * unknown. */
 static void ask_for_name(struct conn *c)
 {
-    if (!net_is_loopback(&c->session.client))
+    if (c->session.client.family != 0 && !net_is_loopback(&c->session.client))
         asker_ask(&c->server->asker, &c->name, DNS_NAME, view_of(c->session.client_text));
 }
 
+struct net_address conn_counted(const struct session_rules *rules, const struct net_address *peer)
+{
+    const struct listener_settings *l = rules->listener;
+    bool is_proxy = network_list_has(&l->proxy, peer) || network_list_has(&l->xclient, peer);
+
+    return is_proxy ? (struct net_address){ 0 } : *peer;
+}
+
 void conn_start(struct server *s, const struct session_rules *rules, int fd,
-                const struct net_address *client)
+                const struct net_address *peer)
 {
     struct conn *c = memory_new(sizeof(*c));
 
@@ -577,25 +685,30 @@ void conn_start(struct server *s, const struct session_rules *rules, int fd,
                      .failed = on_failed },
         .name.answered = on_named,
         .file = -1,
+        .counted = conn_counted(rules, peer),
+        .awaits_proxy = network_list_has(&rules->listener->proxy, peer),
         .started_ms = s->loop->now_ms,
     };
     stream_init(&c->stream, fd);
-    session_init(&c->session, rules, client,
+    session_init(&c->session, rules, peer,
                  hash_bytes(view_make(&s->conn_count, sizeof(s->conn_count))), &s->out);
     list_append(&s->conns, &c->link);
     log_debug("session_opened", LOG_ID("session", c->session.id),
               LOG_VIEW("listener", rules->listener->name),
               LOG_STRING("client", c->session.client_text));
+    if (c->awaits_proxy) {
+        c->deadline_ms = s->loop->now_ms + s->settings->timeouts.handshake;
+        renew(c);
+        watch(c, WANT_READ);
+        return;
+    }
     ask_for_name(c);
-    set_deadline(c);
-    session_greet(&c->session);
-    renew(c);
-    advance(c, VIEW_EMPTY);
+    begin_session(c);
 }
 
 static void drain_conn(struct conn *c, bool now)
 {
-    if (c->shaking_hands) {
+    if (c->shaking_hands || c->awaits_proxy) {
         close_conn(c, "draining");
         return;
     }

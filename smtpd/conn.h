@@ -38,13 +38,17 @@ struct server {
 };
 
 void server_init(struct server *s, struct loop *l, const struct settings *settings);
-/* No sessions will come any more: `emptied` is called after the last one, even at once. With `stop`,
- * which may follow later, ends those that are between messages now, and the others after theirs, or
- * when timeouts.drain has passed; without it, only those that are left after timeouts.session. */
+/* No sessions will come any more: `emptied` is called after the last one, even at once. With
+ * `stop`, which may follow later, ends those that are between messages now, and the others after
+ * theirs, or when timeouts.drain has passed; without it, only those that are left after
+ * timeouts.session. */
 void server_drain(struct server *s, bool stop);
 
-/* Takes the socket, which was counted by limits_take. `rules` must outlive it. */
+/* Who counts as the client of a connection from `peer` at first: nobody, when that is a proxy. */
+struct net_address conn_counted(const struct session_rules *rules, const struct net_address *peer);
+/* Takes the socket, which was counted by limits_take as conn_counted says. `rules` must outlive
+ * it. */
 void conn_start(struct server *s, const struct session_rules *rules, int fd,
-                const struct net_address *client);
+                const struct net_address *peer);
 
 #endif

@@ -146,7 +146,7 @@ enum limits_verdict limits_take(struct limits *l, const struct net_address *clie
     add(l, &p, 1);
     if (count_total(l) > l->most)
         verdict = LIMITS_TOTAL;
-    else if (count_client(l, &p) > l->most_per_client)
+    else if (client->family != 0 && count_client(l, &p) > l->most_per_client)
         verdict = LIMITS_CLIENT;
     if (verdict != LIMITS_FINE)
         add(l, &p, UINT32_MAX);

@@ -31,7 +31,8 @@ int limits_open(struct limits *l, int fd, uint32_t index, const struct settings 
                 struct error *err) MUST_USE;
 void limits_close(struct limits *l);
 
-/* Counts a connection if it is within the limits; limits_give when it ends. */
+/* Counts a connection if it is within the limits; limits_give when it ends. One without a family,
+ * as long as a proxy is to name the client, counts in total alone. */
 enum limits_verdict limits_take(struct limits *l, const struct net_address *client) MUST_USE;
 void limits_give(struct limits *l, const struct net_address *client);
 

@@ -103,7 +103,7 @@ static bool is_shortage(int err)
 /* False: nobody waits any more, or nobody can be let in. */
 static bool accept_one(struct listener *l)
 {
-    struct net_address client;
+    struct net_address client, counted;
     enum limits_verdict verdict;
     int fd = net_accept(l->watch.fd, &client);
 
@@ -113,7 +113,8 @@ static bool accept_one(struct listener *l)
         return false;
     if (fd < 0) /* this one has gone already */
         return true;
-    verdict = limits_take(&l->server->limits, &client);
+    counted = conn_counted(&l->rules, &client);
+    verdict = limits_take(&l->server->limits, &counted);
     if (verdict == LIMITS_FINE)
         conn_start(l->server, &l->rules, fd, &client);
     else

@@ -12,10 +12,14 @@
 
 enum { CONTENT_STEP = 16384 }; /* bytes that are looked at together, and need room in memory */
 
-static void print_ehlo(const struct session_rules *r, bool starttls, char *room, size_t size)
+static void print_ehlo(struct session_rules *r, bool plain, bool xclient)
 {
-    snprintf(room, size, "%s\nPIPELINING\nSIZE %llu\n8BITMIME\n%sENHANCEDSTATUSCODES", r->hostname,
-             (unsigned long long)r->message_bytes, starttls ? "STARTTLS\n" : "");
+    bool starttls = plain && r->starttls;
+
+    snprintf(r->ehlo[plain][xclient], sizeof(r->ehlo[0][0]),
+             "%s\nPIPELINING\nSIZE %llu\n8BITMIME\n%s%sENHANCEDSTATUSCODES", r->hostname,
+             (unsigned long long)r->message_bytes, starttls ? "STARTTLS\n" : "",
+             xclient ? "XCLIENT ADDR PORT NAME HELO LOGIN PROTO\n" : "");
 }
 
 void session_rules_init(struct session_rules *r)
@@ -29,8 +33,8 @@ void session_rules_init(struct session_rules *r)
     r->errors = l->errors > 0 ? l->errors : limits->errors;
     snprintf(r->hostname, sizeof(r->hostname), "%.*s", VIEW_ARG(hostname));
     snprintf(r->greeting, sizeof(r->greeting), "%s %.*s", r->hostname, VIEW_ARG(l->banner));
-    print_ehlo(r, false, r->ehlo, sizeof(r->ehlo));
-    print_ehlo(r, r->starttls, r->ehlo_starttls, sizeof(r->ehlo_starttls));
+    for (unsigned i = 0; i < 4; i++)
+        print_ehlo(r, i / 2 == 1, i % 2 == 1);
 }
 
 static void reset_transaction(struct session *s)
@@ -45,13 +49,31 @@ static void reset_transaction(struct session *s)
 void session_init(struct session *s, const struct session_rules *rules,
                   const struct net_address *client, uint64_t id, struct buf *out)
 {
-    struct buf text = buf_on(s->client_text, sizeof(s->client_text) - 1);
-
-    *s = (struct session){ .rules = rules, .out = out, .id = id, .client = *client };
-    (void)net_print_address(client, &text);
-    s->trusted = policy_trusts(rules->settings, rules->listener, client);
+    *s = (struct session){ .rules = rules, .out = out, .id = id };
+    session_set_client(s, client);
+    s->may_xclient = network_list_has(&rules->listener->xclient, client);
     s->transaction.content.budget = rules->budget;
     arena_init(&s->transaction.arena, SESSION_ARENA_MAX);
+}
+
+void session_set_client(struct session *s, const struct net_address *client)
+{
+    struct buf text = buf_on(s->client_text, sizeof(s->client_text) - 1);
+
+    s->client = *client;
+    memset(s->client_text, 0, sizeof(s->client_text));
+    if (!net_print_address(client, &text))
+        buf_put(&text, VIEW("unknown"));
+    s->trusted = policy_trusts(s->rules->settings, s->rules->listener, client);
+    session_name_client(s, VIEW_EMPTY);
+    session_log_in(s, VIEW_EMPTY);
+}
+
+void session_log_in(struct session *s, struct view login)
+{
+    free(s->login);
+    s->login = login.len > 0 ? memory_copy(login) : NULL;
+    s->trusted = login.len > 0 || policy_trusts(s->rules->settings, s->rules->listener, &s->client);
 }
 
 void session_release(struct session *s)
@@ -59,12 +81,14 @@ void session_release(struct session *s)
     reset_transaction(s);
     free(s->client_name);
     s->client_name = NULL;
+    free(s->login);
+    s->login = NULL;
 }
 
 void session_name_client(struct session *s, struct view name)
 {
     free(s->client_name);
-    s->client_name = memory_copy(view_sub(name, 0, SESSION_HELO_MAX));
+    s->client_name = name.len > 0 ? memory_copy(view_sub(name, 0, SESSION_HELO_MAX)) : NULL;
 }
 
 static void say(struct session *s, unsigned code, const char *enhanced, const char *text)
@@ -278,6 +302,15 @@ static void leave(struct session *s, const char *enhanced, const char *text)
     close_session(s);
 }
 
+/* Under implicit TLS nobody could read it before the handshake. */
+void session_turn_away(struct session *s, const char *text)
+{
+    if (s->rules->listener->tls == LISTENER_TLS_IMPLICIT && s->tls[0] == '\0')
+        close_session(s);
+    else
+        leave(s, "4.7.0", text);
+}
+
 uint64_t session_patience_ms(const struct session *s)
 {
     const struct timeouts_settings *t = &s->rules->settings->timeouts;
@@ -315,7 +348,11 @@ struct content *session_content(struct session *s)
 /* RFC 3848 */
 static const char *protocol(const struct session *s)
 {
-    if (!s->extended)
+    bool extended = s->extended;
+
+    if (s->protocol_fixed != NULL)
+        extended = s->protocol_fixed[0] == 'E';
+    if (!extended)
         return "SMTP";
     return s->tls[0] != '\0' ? "ESMTPS" : "ESMTP";
 }
@@ -337,5 +374,6 @@ void session_envelope(const struct session *s, struct envelope *e)
         .tls = view_of(s->tls),
         .session = view_of(s->id_text),
         .listener = s->rules->listener->name,
+        .login = view_of(s->login),
     };
 }

@@ -62,7 +62,7 @@ struct session_rules {
     void (*refused)(const struct session *s, const struct session_refusal *r); /* may be NULL */
     /* By session_rules_init: the listener's, else those of all. */
     uint64_t message_bytes, recipients, errors;
-    char hostname[256], greeting[512], ehlo[480], ehlo_starttls[480];
+    char hostname[256], greeting[512], ehlo[2][2][640]; /* in plain text; for a proxy */
 };
 
 /* The other fields must be set before. */
@@ -92,15 +92,19 @@ struct session {
     enum session_state state;
     enum session_wish wish;
     bool trusted, extended, skipping, draining;
-    bool quit;              /* the client has said so */
-    unsigned errors;        /* refused commands since the last message */
-    unsigned message_count; /* begun; makes ids */
+    bool may_xclient;           /* the peer is a proxy of ours */
+    bool helo_fixed;            /* it has told the client's HELO, ... */
+    const char *protocol_fixed; /* ...and its protocol; NULL: it has not */
+    bool quit;                  /* the client has said so */
+    unsigned errors;            /* refused commands since the last message */
+    unsigned message_count;     /* begun; makes ids */
     unsigned accepted_count;
     struct net_address client;
     size_t helo_len;
     struct view asked_sender, asked_rcpt; /* by the command that runs */
     struct transaction transaction;
     char *client_name; /* heap; NULL: not known, or not yet */
+    char *login;       /* who logged in; heap; NULL: nobody */
     char client_text[NET_ADDRESS_TEXT_MAX], id_text[SESSION_ID_TEXT_MAX];
     char tls[96];   /* tls_facts.text; empty: plain text */
     char words[48]; /* of a reply that is made for the occasion */
@@ -111,7 +115,13 @@ void session_init(struct session *s, const struct session_rules *rules,
                   const struct net_address *client, uint64_t id, struct buf *out);
 void session_release(struct session *s);
 
-/* The name of the client's host was found; at most SESSION_HELO_MAX bytes, for what comes after. */
+/* A proxy has told who the client is: nothing that was known of another one counts. Without a
+ * family it is unknown. */
+void session_set_client(struct session *s, const struct net_address *client);
+/* The client is who it says, and may relay; empty: nobody in particular. */
+void session_log_in(struct session *s, struct view login);
+/* The name of the client's host was found; at most SESSION_HELO_MAX bytes, for what comes after.
+ * Empty: it has none. */
 void session_name_client(struct session *s, struct view name);
 
 /* With implicit TLS it wishes that first, and greets afterwards. */
@@ -131,6 +141,8 @@ void session_spool_failed(struct session *s, enum spool_trouble trouble);
 /* How long the driver shall wait for the next thing to happen, in ms: a command, more of a
  * message, or what is wished. */
 uint64_t session_patience_ms(const struct session *s);
+/* The client has to go, before its session begins or after one of its commands: says why. */
+void session_turn_away(struct session *s, const char *text);
 /* Nothing came for too long, or too little: says so and closes. */
 void session_time_out(struct session *s);
 /* The server ends: between messages it says so and closes, else after the message or, if

@@ -34,6 +34,37 @@ static void encodes(void **state)
     }
 }
 
+static void decodes(void **state)
+{
+    static const struct {
+        const char *xtext, *bytes; /* NULL: refused */
+    } texts[] = {
+        { "", "" },
+        { "bob@b.test", "bob@b.test" },
+        { "a+2Bb+3Dc", "a+b=c" },
+        { "+C3+B6", "\xc3\xb6" },
+        { "a+2bb", NULL },
+        { "a=b", NULL },
+        { "a b", NULL },
+        { "a+", NULL },
+        { "a+2", NULL },
+        { "+2", NULL },
+        { "+GG", NULL },
+        { "\xc3\xb6", NULL },
+    };
+    char room[64];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        struct buf out = BUF_ON_ARRAY(room);
+        bool good = xtext_decode(view_of(texts[i].xtext), &out);
+
+        check(texts[i].xtext, good == (texts[i].bytes != NULL));
+        if (good)
+            check_view(texts[i].xtext, buf_view(&out), view_of(texts[i].bytes));
+    }
+}
+
 static void needs_room(void **state)
 {
     char room[4];
@@ -49,6 +80,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encodes),
+        cmocka_unit_test(decodes),
         cmocka_unit_test(needs_room),
     };
 
