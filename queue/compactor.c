@@ -86,6 +86,19 @@ static struct segment *choose(const struct compactor *c)
     return best;
 }
 
+/* The oldest: it is full, and some of it stays. */
+static const struct segment *choose_unindexed(const struct compactor *c)
+{
+    for (size_t i = 0; i < c->ledger->count; i++) {
+        const struct segment *s = c->ledger->segments[i];
+
+        if (!s->indexed && s != c->journal->current && s->begun && s->writing == 0 && !s->leaving &&
+            s->live > 0 && c->loop->now_ms >= s->closed_ms + c->rest_ms)
+            return s;
+    }
+    return NULL;
+}
+
 /* ---- reading, in the thread ---- */
 
 static int open_source(const struct compactor *c)
@@ -93,7 +106,7 @@ static int open_source(const struct compactor *c)
     char name[SHELF_NAME];
     int fd;
 
-    segment_name(c->walk.segment, name);
+    segment_name(c->source, name);
     fd = openat(c->spool->log, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     return fd < 0 ? -errno : fd;
 }
@@ -118,24 +131,41 @@ static void add_fragment(struct compactor *c, const struct record *r, uint64_t o
         f->other = m.about;
 }
 
-static void run_walk(struct job *job)
+/* The digest from the index file; else from the segment, and then the file is made. */
+static int learn(struct compactor *c)
+{
+    struct digest *d = &c->digest;
+    int err = digest_load(d, c->spool->log);
+
+    if (err == 0)
+        return 0;
+    digest_begin(d, d->segment, d->seed, d->end);
+    err = digest_make(d, c->spool->log);
+    if (err == 0 && digest_is_whole(d))
+        c->save_error = digest_save(d, c->spool->log);
+    return err;
+}
+
+static void run_indexing(struct job *job)
 {
     struct compactor *c = container_of(job, struct compactor, job);
-    int fd = open_source(c);
+
+    c->error = learn(c);
+    digest_release(&c->digest);
+}
+
+static void run_listing(struct job *job)
+{
+    struct compactor *c = container_of(job, struct compactor, job);
     struct record r;
     uint64_t offset;
 
-    c->error = fd < 0 ? fd : 0;
-    if (fd < 0)
-        return;
-    walk_open(&c->walk, fd, c->walk.segment, c->walk.seed, c->walk.end);
-    while (walk_next(&c->walk, &r, &offset)) {
+    c->error = learn(c);
+    while (c->error == 0 && digest_next(&c->digest, &r, &offset)) {
         if (r.type != RECORD_PADDING)
             add_fragment(c, &r, offset);
     }
-    c->error = c->walk.error;
-    walk_close(&c->walk);
-    close(fd);
+    digest_release(&c->digest);
 }
 
 /* Those that cannot be read, or are not whole, stay out: their bytes are 0. */
@@ -155,7 +185,7 @@ static void run_reading(struct job *job)
         uint32_t bytes = f->bytes;
 
         if (file_read_all(fd, at, bytes, f->offset, &broken) != bytes ||
-            !record_read(view_make(at, bytes), c->walk.seed, &r) ||
+            !record_read(view_make(at, bytes), c->seed, &r) ||
             ((f->type == RECORD_MESSAGE || f->type == RECORD_COPY) && !record_body_whole(&r)))
             f->bytes = 0;
         at += f->bytes;
@@ -237,7 +267,7 @@ static void write_fragment(struct compactor *c, const struct fragment *f, const 
 
     if (f->type == RECORD_FINISH)
         rewriter_finish(&c->rewriter, f->id, f->other);
-    else if (f->bytes > 0 && record_read(view_make(at, f->bytes), c->walk.seed, &r))
+    else if (f->bytes > 0 && record_read(view_make(at, f->bytes), c->seed, &r))
         rewriter_write(&c->rewriter, place, f->bytes, &r);
 }
 
@@ -263,17 +293,28 @@ static void forget_source(struct compactor *c)
     c->source = c->count = c->room = c->left = 0;
 }
 
-static void begin(struct compactor *c)
+static void begin(struct compactor *c, const struct segment *s, void (*run)(struct job *j))
+{
+    c->source = s->number;
+    c->seed = s->seed;
+    c->save_error = 0;
+    digest_begin(&c->digest, s->number, s->seed, s->end);
+    give(c, run);
+}
+
+static void look_for_work(struct compactor *c)
 {
     const struct segment *s = choose(c);
 
-    if (s == NULL) {
-        look_again(c);
+    if (s != NULL) {
+        begin(c, s, run_listing);
         return;
     }
-    c->source = s->number;
-    c->walk = (struct walk){ .segment = s->number, .seed = s->seed, .end = s->end };
-    give(c, run_walk);
+    s = choose_unindexed(c);
+    if (s != NULL)
+        begin(c, s, run_indexing);
+    else
+        look_again(c);
 }
 
 /* It may have become needless without us. */
@@ -331,7 +372,7 @@ static void on_timer(struct timer *t)
         forget_source(c);
     }
     if (c->source == 0) {
-        begin(c);
+        look_for_work(c);
         return;
     }
     if (c->left == 0) {
@@ -345,19 +386,57 @@ static void on_timer(struct timer *t)
         go_on_in(c, 0);
 }
 
+/* The segment may have gone while its index file was made. */
+static void note_index(struct compactor *c)
+{
+    struct segment *s = ledger_find(c->ledger, c->source);
+    char name[SHELF_NAME];
+
+    segment_index_name(c->source, name);
+    if (s == NULL || s->leaving) {
+        unlinkat(c->spool->log, name, 0);
+        return;
+    }
+    if (c->save_error < 0 && !s->indexed)
+        log_warn("index_not_written", LOG_STRING("file", name), LOG_ERRNO("error", -c->save_error));
+    s->indexed = true;
+}
+
+static void on_indexed(struct compactor *c)
+{
+    note_index(c);
+    forget_source(c);
+    go_on_in(c, PAUSE_MS);
+}
+
+static void on_listed(struct compactor *c)
+{
+    note_index(c);
+    c->left = c->error < 0 ? 0 : c->count;
+    go_on_in(c, 0);
+}
+
+static void on_read(struct compactor *c)
+{
+    if (c->error < 0)
+        c->left = 0;
+    else
+        write_portion(c);
+    go_on_in(c, pause_ms(c));
+}
+
 static void on_job_done(struct job *job)
 {
     struct compactor *c = container_of(job, struct compactor, job);
 
     if (c->closing)
         return;
-    if (c->error < 0)
-        c->left = 0;
-    else if (job->run == run_walk)
-        c->left = c->count;
+    if (job->run == run_indexing)
+        on_indexed(c);
+    else if (job->run == run_listing)
+        on_listed(c);
     else
-        write_portion(c);
-    go_on_in(c, job->run == run_walk ? 0 : pause_ms(c));
+        on_read(c);
 }
 
 /* ---- what the journal tells ---- */

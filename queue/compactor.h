@@ -1,14 +1,17 @@
-/* Keeps the log small: when it is much larger than what lives in it, the emptiest segment is read
- * in a thread, and what is still needed of it is written again at the end of the log: live messages
- * (as C), newest states (as D and A), ends of messages that lie elsewhere (as X). Once that is
- * durable nothing needs the segment any more and it is used again like any other.
+/* Keeps the log small, and quick to read: when it is much larger than what lives in it, the
+ * emptiest segment is read in a thread, and what is still needed of it is written again at the end
+ * of the log: live messages (as C), newest states (as D and A), ends of messages that lie elsewhere
+ * (as X). Once that is durable nothing needs the segment any more and it is used again like any
+ * other.
+ *
+ * Of segments that stay it makes index files (queue/digest.h).
  *
  * Slow while others write: a quarter of the bytes at most. Large bodies stay where they are. */
 #ifndef QUEUE_COMPACTOR_H
 #define QUEUE_COMPACTOR_H
 
+#include "queue/digest.h"
 #include "queue/rewriter.h"
-#include "queue/walk.h"
 
 enum { COMPACTOR_PORTION = 256 }; /* records read at once */
 
@@ -38,7 +41,9 @@ struct compactor {
     uint64_t emptied_count;
     /* The segment; 0: none. The thread's while a job runs, but for source. */
     uint64_t source;
-    struct walk walk;
+    uint32_t seed;
+    struct digest digest;
+    int save_error; /* of the index file */
     struct fragment *fragments;
     size_t count, room, left; /* those before `left` are still to be looked at, from the end */
     struct fragment portion[COMPACTOR_PORTION];

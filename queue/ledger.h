@@ -39,6 +39,7 @@ struct segment {
     bool begun;          /* its head is durable */
     bool leaving;        /* being recycled */
     bool stubborn;       /* something in it could not be moved elsewhere */
+    bool indexed;        /* its index file is there, or cannot be made */
     int fd;              /* for reading; -1 */
 };
 

@@ -351,6 +351,25 @@ uint64_t record_get_finish(const struct record *r)
     return find_hex(view_take_until(&meta, '\n'), "place=", &place) ? place : r->id;
 }
 
+/* ---- I: "end=67108864 crc=9d1e0b77" ---- */
+
+bool record_put_index(struct buf *out, uint64_t end, uint32_t crc)
+{
+    return put_number(out, "end=", end) && put_hex_word(out, " crc=", crc, 8) &&
+           buf_put_byte(out, '\n');
+}
+
+bool record_get_index(struct view meta, uint64_t *end, uint32_t *crc)
+{
+    struct view line = view_take_until(&meta, '\n');
+    uint64_t number;
+
+    if (!find_number(line, "end=", UINT64_MAX, end) || !find_hex(line, "crc=", &number))
+        return false;
+    *crc = (uint32_t)number;
+    return true;
+}
+
 /* ---- S: "spool=... segment=... nonce=... bytes=... cut=SEGMENT:OFFSET,..." ---- */
 
 static const char description[] =

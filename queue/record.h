@@ -29,6 +29,7 @@ enum record_type {
     RECORD_FINISH = 'X',  /* every recipient is done */
     RECORD_COPY = 'C',    /* a message moved by compaction; its id stays */
     RECORD_PADDING = 'P', /* nothing, up to its length */
+    RECORD_INDEX = 'I',   /* all of an index file (queue/digest.h) */
 };
 
 struct record {
@@ -83,6 +84,9 @@ bool record_get_change(const struct record *r, struct store_change *c) MUST_USE;
 /* X: where the message lay when it was finished, if it had been moved. */
 bool record_put_finish(struct buf *out, uint64_t id, uint64_t place) MUST_USE;
 uint64_t record_get_finish(const struct record *r);
+/* I: how far in the segment it reaches, and the CRC32C of its body, unseeded. */
+bool record_put_index(struct buf *out, uint64_t end, uint32_t crc) MUST_USE;
+bool record_get_index(struct view meta, uint64_t *end, uint32_t *crc) MUST_USE;
 /* The body is the one that the line speaks of; true for big ones. */
 bool record_body_whole(const struct record *r) MUST_USE;
 

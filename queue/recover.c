@@ -5,6 +5,7 @@
 #include "io/log.h"
 #include "mail/envelope.h"
 #include "queue/bodies.h"
+#include "queue/digest.h"
 #include "queue/record.h"
 #include "queue/shelf.h"
 
@@ -45,6 +46,7 @@ struct reading {
     struct idset lost;     /* places of records whose body is not whole */
     struct idset stale;    /* places from where a message was moved */
     struct idset live;     /* messages that were told */
+    struct digest digest;  /* of one segment */
     char *room;            /* for the bytes of one segment */
     uint64_t room_bytes;
     size_t loaded; /* the source whose bytes are in room, plus 1 */
@@ -70,6 +72,8 @@ static void list_segment(void *arg, const char *name)
     struct reading *g = arg;
     uint64_t number;
 
+    if (segment_index_number(view_of(name), &number))
+        return;
     if (!segment_number(view_of(name), &number)) {
         log_warn("foreign_file", LOG_STRING("file", name));
         return;
@@ -211,6 +215,16 @@ static struct source *find_source(struct reading *g, uint64_t number)
     return NULL;
 }
 
+/* Index files of segments that have gone. */
+static void drop_stray_index(void *arg, const char *name)
+{
+    struct reading *g = arg;
+    uint64_t number;
+
+    if (segment_index_number(view_of(name), &number) && find_source(g, number) == NULL)
+        unlinkat(g->r->spool->log, name, 0);
+}
+
 /* What a later head says about where an earlier segment ends. */
 static void apply_cuts(struct reading *g)
 {
@@ -286,16 +300,51 @@ static void note_record(struct reading *g, const struct record *r)
         idset_add(&g->stale, m.was);
 }
 
+/* The newest segment has none: it is not full. */
+static bool load_digest(struct reading *g, size_t i)
+{
+    const struct source *s = &g->sources[i];
+
+    if (i + 1 == g->source_count)
+        return false;
+    digest_begin(&g->digest, s->number, s->seed, s->end);
+    return digest_load(&g->digest, g->r->spool->log) == 0;
+}
+
+/* So that the bodies are not read again. */
+static void save_digest(struct reading *g, size_t i)
+{
+    if (i + 1 < g->source_count && !g->r->spool->read_only && digest_is_whole(&g->digest))
+        ledger_find(g->r->ledger, g->sources[i].number)->indexed =
+            digest_save(&g->digest, g->r->spool->log) == 0;
+}
+
+static void survey_digest(struct reading *g, size_t i)
+{
+    struct record r;
+    uint64_t offset;
+
+    ledger_find(g->r->ledger, g->sources[i].number)->indexed = true;
+    while (digest_next(&g->digest, &r, &offset))
+        note_record(g, &r);
+}
+
 static int survey_segment(struct reading *g, size_t i)
 {
     struct record_scan scan;
     struct record r;
     enum record_step step;
     size_t from, to;
-    int err = load(g, i, &scan);
+    int err;
 
+    if (load_digest(g, i)) {
+        survey_digest(g, i);
+        return 0;
+    }
+    err = load(g, i, &scan);
     if (err < 0)
         return err;
+    digest_begin(&g->digest, scan.segment, scan.seed, scan.bytes.len);
     g->batch_start = g->sound_end = RECORD_HEAD;
     while ((step = record_scan_next(&scan, &r, &from, &to)) != RECORD_END) {
         if (step != RECORD_GAP)
@@ -303,6 +352,7 @@ static int survey_segment(struct reading *g, size_t i)
         if (step == RECORD_FOUND) {
             g->sound_end = to;
             note_record(g, &r);
+            digest_add(&g->digest, &r, from);
         } else if (step == RECORD_BROKEN) {
             add_gap(g, (struct gap){ i, from, to, true, r.id, r.batch });
             idset_add(&g->lost, record_place(scan.segment, from));
@@ -311,6 +361,7 @@ static int survey_segment(struct reading *g, size_t i)
         }
     }
     g->last_batch = scan.batch;
+    save_digest(g, i);
     return 0;
 }
 
@@ -489,16 +540,23 @@ static void tell_what_happened(struct reading *g, size_t i, const struct record 
         ledger_tie(g->r->ledger, segment, record_segment(record_get_finish(r)), false);
 }
 
-static int replay_segment(struct reading *g, size_t i,
-                          void (*each)(struct reading *g, size_t i, const struct record *r,
-                                       size_t from))
+typedef void teller(struct reading *g, size_t i, const struct record *r, size_t from);
+
+static int replay_segment(struct reading *g, size_t i, teller *each)
 {
     struct record_scan scan;
     struct record r;
     enum record_step step;
+    uint64_t offset;
     size_t from, to;
-    int err = load(g, i, &scan);
+    int err;
 
+    if (load_digest(g, i)) {
+        while (digest_next(&g->digest, &r, &offset))
+            each(g, i, &r, offset);
+        return 0;
+    }
+    err = load(g, i, &scan);
     if (err < 0)
         return err;
     scan.trusting = true; /* bodies were looked at by survey_segment */
@@ -587,6 +645,8 @@ static int read_log(struct reading *g)
         return err;
     add_to_ledger(g);
     apply_cuts(g);
+    if (g->r->spool->log >= 0 && !g->r->spool->read_only)
+        (void)!folder_each(g->r->spool->log, drop_stray_index, g);
     if (g->source_count == 0)
         return 0;
     g->room = memory_new(g->room_bytes);
@@ -606,6 +666,7 @@ static void release(struct reading *g)
     free(g->sources);
     free(g->gaps);
     free(g->room);
+    digest_release(&g->digest);
     idset_release(&g->finished);
     idset_release(&g->lost);
     idset_release(&g->stale);

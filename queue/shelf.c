@@ -17,15 +17,30 @@ enum {
     DIGITS = 12,
 };
 
-void segment_name(uint64_t number, char name[static SHELF_NAME])
+void segment_name(uint64_t number, char name[SHELF_NAME])
 {
     snprintf(name, SHELF_NAME, "%012llx.seg", (unsigned long long)number);
 }
 
+void segment_index_name(uint64_t number, char name[SHELF_NAME])
+{
+    snprintf(name, SHELF_NAME, "%012llx.idx", (unsigned long long)number);
+}
+
+static bool number_in(struct view name, struct view suffix, uint64_t *number)
+{
+    return name.len == DIGITS + suffix.len && view_ends_nocase(name, suffix) &&
+           view_hex_to_u64(view_sub(name, 0, DIGITS), number) && *number != 0;
+}
+
 bool segment_number(struct view name, uint64_t *number)
 {
-    return name.len == DIGITS + 4 && view_ends_nocase(name, VIEW(".seg")) &&
-           view_hex_to_u64(view_sub(name, 0, DIGITS), number) && *number != 0;
+    return number_in(name, VIEW(".seg"), number);
+}
+
+bool segment_index_number(struct view name, uint64_t *number)
+{
+    return number_in(name, VIEW(".idx"), number);
 }
 
 /* ---- spares ---- */
@@ -243,6 +258,8 @@ static void run_recycling(struct job *j)
     char name[SHELF_NAME];
     bool keep;
 
+    segment_index_name(r->number, name);
+    unlinkat(spool->log, name, 0);
     segment_name(r->number, name);
     keep = shelf_count(r->shelf) < SHELF_MOST && has_our_size(r->shelf, name);
     if (keep ? renameat(spool->log, name, spool->free, name) < 0

@@ -24,8 +24,11 @@ struct shelf {
 };
 
 /* "0000000001a2.seg", and back; false: not such a name. */
-void segment_name(uint64_t number, char name[static SHELF_NAME]);
+void segment_name(uint64_t number, char name[SHELF_NAME]);
 bool segment_number(struct view name, uint64_t *number) MUST_USE;
+/* The same with ".idx": its index file (queue/digest.h). */
+void segment_index_name(uint64_t number, char name[SHELF_NAME]);
+bool segment_index_number(struct view name, uint64_t *number) MUST_USE;
 
 /* Takes stock of free/; what is no whole segment is removed. */
 int shelf_open(struct shelf *s, const struct spool *spool, uint64_t segment_bytes,

@@ -614,6 +614,55 @@ static void a_large_body_stays_where_it_is(void **state)
     end_model(m);
 }
 
+static uint64_t count_indexes(struct model *m)
+{
+    char path[128];
+    uint64_t count = 0;
+    const struct dirent *e;
+    DIR *dir;
+
+    snprintf(path, sizeof(path), "%s/log", m->box.path);
+    dir = opendir(path);
+    assert_non_null(dir);
+    while ((e = readdir(dir)) != NULL)
+        count += view_ends_nocase(view_of(e->d_name), VIEW(".idx"));
+    closedir(dir);
+    return count;
+}
+
+static void wait_for_indexes(struct model *m, uint64_t wanted)
+{
+    uint64_t began = clock_monotonic_ms();
+
+    while (count_indexes(m) != wanted && clock_monotonic_ms() < began + PATIENCE_MS)
+        assert_int_equal(loop_turn(&m->box.loop, 10), 0);
+    check("index files", count_indexes(m) == wanted);
+}
+
+static void full_segments_that_stay_get_index_files(void **state)
+{
+    struct model *m = new_model(1);
+    struct store_numbers n;
+
+    (void)state;
+    for (uint64_t i = 0; i < 60; i++) {
+        struct box_commit *c = box_accept(&m->box, i, 60000);
+
+        add(m, c, i);
+        box_commit_free(c);
+    }
+    store_count(m->box.store, &n);
+    check("several", n.segments > 3);
+    wait_for_indexes(m, n.segments - 1);
+    box_close(&m->box);
+    open_model(m);
+    for (unsigned i = 0; i < 60; i++)
+        finish_one(m, &m->items[i]);
+    box_settle(&m->box);
+    wait_for_indexes(m, 0);
+    end_model(m);
+}
+
 /* test_compactor [first seed, count of seeds] */
 int main(int argc, char **argv)
 {
@@ -621,6 +670,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(agrees_with_a_model),
         cmocka_unit_test(mail_that_stays_does_not_keep_whole_segments),
         cmocka_unit_test(a_large_body_stays_where_it_is),
+        cmocka_unit_test(full_segments_that_stay_get_index_files),
     };
 
     if (argc == 3 && (!view_to_u64(view_of(argv[1]), UINT32_MAX, &first_seed) ||
