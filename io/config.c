@@ -35,7 +35,7 @@ struct config {
     struct attachment *attachments;
     struct config_node *root;
     struct table root_keys;
-    unsigned error_count;
+    unsigned error_count, warning_count;
     FILE *report; /* writes to `errors` */
     char *errors;
     size_t error_bytes;
@@ -229,32 +229,51 @@ static void show_place(struct config *c, const struct config_node *n)
     fputc('\n', c->report);
 }
 
-void config_report(struct config *c, struct config_node *n, const char *format, ...)
+static void report(struct config *c, struct config_node *n, const char *kind, const char *format,
+                   va_list args)
 {
     char words[1024];
-    va_list args;
 
-    if (++c->error_count > REPORTS_MAX)
-        return;
-    va_start(args, format);
     if (vsnprintf(words, sizeof(words), format, args) < 0)
         words[0] = '\0';
-    va_end(args);
     for (char *at = words; *at != '\0'; at++) {
         if (is_control(*at))
             *at = '?';
     }
     if (n == NULL || n->file == NULL)
-        fprintf(c->report, "error: %s\n", words);
+        fprintf(c->report, "%s: %s\n", kind, words);
     else if (n->line == 0)
-        fprintf(c->report, "%s: error: %s\n", n->file->name, words);
+        fprintf(c->report, "%s: %s: %s\n", n->file->name, kind, words);
     else
-        fprintf(c->report, "%s:%u:%u: error: %s\n", n->file->name, n->line, n->column, words);
+        fprintf(c->report, "%s:%u:%u: %s: %s\n", n->file->name, n->line, n->column, kind, words);
     if (n != NULL && n->file != NULL && n->line > 0)
         show_place(c, n);
+    fflush(c->report);
+}
+
+void config_report(struct config *c, struct config_node *n, const char *format, ...)
+{
+    va_list args;
+
+    if (++c->error_count > REPORTS_MAX)
+        return;
+    va_start(args, format);
+    report(c, n, "error", format, args);
+    va_end(args);
     if (c->error_count == REPORTS_MAX)
         fputs("too many errors, further ones are not shown\n", c->report);
     fflush(c->report);
+}
+
+void config_warn(struct config *c, struct config_node *n, const char *format, ...)
+{
+    va_list args;
+
+    if (++c->warning_count > REPORTS_MAX)
+        return;
+    va_start(args, format);
+    report(c, n, "warning", format, args);
+    va_end(args);
 }
 
 unsigned config_error_count(const struct config *c)

@@ -79,6 +79,9 @@ struct config_node *config_find(struct config_node *n, const char *key); /* of a
 /* "file:line:column: error: words", the line, a caret. Control characters become '?'. */
 void config_report(struct config *c, struct config_node *n, const char *format, ...)
     PRINTF_LIKE(3, 4);
+/* The same with "warning", for what may be meant: no error. */
+void config_warn(struct config *c, struct config_node *n, const char *format, ...)
+    PRINTF_LIKE(3, 4);
 /* Where a value stands, "file:line", for messages of later times ("default" for a default's
  * node); lives as long as c. */
 const char *config_origin(struct config *c, struct config_node *n);
@@ -86,6 +89,6 @@ const char *config_origin(struct config *c, struct config_node *n);
 void *config_alloc(struct config *c, size_t count, size_t size);
 
 unsigned config_error_count(const struct config *c);
-struct view config_errors(const struct config *c); /* the text of all reports */
+struct view config_errors(const struct config *c); /* the text of all reports and warnings */
 
 #endif

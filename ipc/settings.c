@@ -19,7 +19,7 @@ enum {
 static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const log_levels[] = { "debug", "info", "warning", "error", NULL };
 static const char *const route_tls_words[] = { "offered", "none", "required", NULL };
-static const char *const deliver_words[] = { "maildir", "relay", NULL };
+static const char *const deliver_words[] = { "maildir", "relay", "aliases", NULL };
 static const char *const mailboxes_words[] = { "listed", "directory", NULL };
 
 /* A domain as it is written, before it becomes a struct domain_settings. */
@@ -65,7 +65,7 @@ static const struct config_item tls_items[] = {
 
 static const struct config_item domain_items[] = {
     CHOICE("deliver", struct domain_row, deliver, deliver_words, NULL,
-           "maildir: to mailboxes here; relay: accept it and send it on"),
+           "maildir: to mailboxes here; relay: accept it and send it on; aliases: to where aliases lead"),
     CHOICE("mailboxes", struct domain_row, mailboxes, mailboxes_words, "listed",
            "listed: those under mailboxes; directory: also each folder of maildir.root/DOMAIN"),
 };
@@ -214,6 +214,12 @@ static const struct config_item root_items[] = {
     READ("mailboxes", read_mailboxes, false, "{}",
          "addresses, or /patterns/ over them, and their folders below maildir.root"),
     SECTION("maildir", maildir_items, maildir, "local mailboxes"),
+    READ("detail-delimiter", settings_read_detail, false, "+",
+         "characters that end a mailbox's name: bob+news@example.org is bob@example.org"),
+    READ("aliases", settings_read_aliases, false, "{}",
+         "addresses, and where their mail goes instead"),
+    READ("alias-files", settings_read_alias_files, false, "[]",
+         "files of more aliases, in the format of aliases(5)"),
     READ("routes", read_routes, false, "[]",
          "where mail goes instead of to the MX hosts of its domain; the first match counts"),
     SECTION("spool", spool_items, spool, "where accepted mail is kept"),
@@ -393,7 +399,7 @@ static void add_domain(struct config *c, struct settings *s, struct config_node 
     d->deliver = row->deliver;
     d->directory = row->mailboxes == 1;
     d->origin = config_origin(c, key);
-    if (d->directory && d->deliver == DOMAIN_RELAY)
+    if (d->directory && d->deliver != DOMAIN_LOCAL)
         config_report(c, key, "mailboxes are for domains with \"deliver: maildir\" only");
     table_add(&s->domains, &d->entry, d->name);
     s->domain_list[s->domain_count++] = d;
@@ -685,6 +691,7 @@ void settings_read(struct settings *s, struct config *c)
     table_init(&s->domains, true);
     table_init(&s->mailboxes, false);
     table_init(&s->folders, false);
+    table_init(&s->aliases, false);
     config_section(c, config_root(c), root_items, COUNT_OF(root_items), s);
     for (size_t i = 0; i < s->domain_count; i++) {
         if (s->domain_list[i]->directory)
@@ -706,4 +713,5 @@ void settings_release(struct settings *s)
     table_release(&s->domains);
     table_release(&s->mailboxes);
     table_release(&s->folders);
+    table_release(&s->aliases);
 }

@@ -47,13 +47,17 @@ struct listener_settings {
     const char *origin;         /* "file:line" */
 };
 
-enum domain_kind { DOMAIN_LOCAL, DOMAIN_RELAY };
+enum domain_kind {
+    DOMAIN_LOCAL,
+    DOMAIN_RELAY,
+    DOMAIN_ALIASES, /* has no mailboxes, only aliases */
+};
 
 /* A domain that mail from anybody is accepted for. */
 struct domain_settings {
     struct table_entry entry; /* by name, without case */
     struct view name;
-    unsigned deliver;         /* enum domain_kind: "maildir" or "relay" */
+    unsigned deliver;         /* enum domain_kind */
     bool directory;           /* DOMAIN_LOCAL: each folder below maildir.root/DOMAIN is a mailbox */
     const char *origin;
 };
@@ -66,6 +70,16 @@ struct mailbox_settings {
     void (*release)(struct pattern **pattern); /* of `pattern`; NULL: not compiled */
     struct view folder;             /* relative, checked: one or two names of a-z 0-9 . _ - + @ that
                                      * do not begin with a dot, joined by '/' */
+    const char *origin;
+};
+
+/* Who the mail of an address goes to. */
+struct alias_settings {
+    struct table_entry entry;   /* by name */
+    struct view name;           /* "local@domain", "local" in every domain with mailboxes, "@domain" for
+                                 * what nobody else has; lower case */
+    const struct view *targets; /* addresses, or local parts: expand.h */
+    size_t target_count;        /* at least 1 */
     const char *origin;
 };
 
@@ -105,6 +119,8 @@ struct settings {
     struct mailbox_settings **patterns; /* those with a pattern, in order */
     size_t pattern_count;
     struct table folders;     /* struct mailbox_settings of directory domains, as they were gathered */
+    struct table aliases;     /* struct alias_settings */
+    struct view detail;       /* characters that end a mailbox's name: "bob+news" is bob; may be empty */
     struct route_settings *routes; /* in order; first match wins */
     size_t route_count;
 
@@ -179,12 +195,21 @@ void settings_read(struct settings *s, struct config *c);
  * compile, and what only the running machine can say: system resolvers (attached as "resolvers") and
  * the folders of directory domains (attached as "folders/DOMAIN"). Reports into c. */
 void settings_gather(struct config *c);
+/* settings_gather, settings_read, and a look at where aliases lead: for those who read the
+ * configuration for all. */
+void settings_load(struct settings *s, struct config *c);
 void settings_release(struct settings *s); /* patterns and table buckets */
 
 const struct domain_settings *settings_domain(const struct settings *s, struct view domain);
-/* The mailbox of an address whose domain is local (or that has none: "postmaster"); false: unknown.
- * Exact address, then patterns, then the directory rule. A postmaster who is not found so
- * is the mailbox "postmaster" of the configuration, else that of the first local domain which has one
+/* Exactly this address has one: by its name, a pattern, or the directory rule. */
+bool settings_has_mailbox(const struct settings *s, const struct address *a) MUST_USE;
+/* The same without looking at patterns: any of them may be it. */
+bool settings_may_have_mailbox(const struct settings *s, const struct address *a) MUST_USE;
+/* "bob+news" becomes "bob"; false: there is no detail. */
+bool settings_drop_detail(const struct settings *s, struct address *a) MUST_USE;
+/* The mailbox of an address whose domain is ours (or that has none: "postmaster"); false: unknown.
+ * The address as it is, then without its detail. Mail about abuse is the postmaster's if nobody else
+ * has it (RFC 2142, 4). A postmaster who is not found so is the mailbox "postmaster" of the configuration, else that of the first local domain which has one
  * (RFC 5321, 4.5.1). `folder` receives its folder below maildir.root. */
 bool settings_mailbox(const struct settings *s, const struct address *a, struct buf *folder) MUST_USE;
 /* "/PATTERN/": takes the slashes away; false when it is no pattern. */

@@ -101,9 +101,9 @@ static void check_route(struct config *c, const struct settings *s, size_t i)
     if (r->implicit_tls && r->tls == ROUTE_TLS_NONE)
         config_report(c, find_element(c, "routes", i, "tls"),
                       "\"none\" contradicts smtps, which is TLS from the first byte");
-    if (d != NULL && d->deliver == DOMAIN_LOCAL)
+    if (d != NULL && d->deliver != DOMAIN_RELAY)
         config_report(c, find_element(c, "routes", i, "domain"),
-                      "this route is never used: %s delivers the domain to mailboxes", d->origin);
+                      "this route is never used: the domain is delivered here, by %s", d->origin);
     for (size_t j = 0; j < i; j++) {
         const struct route_settings *e = &s->routes[j];
         bool same_host = e->port == r->port && view_equal_nocase(e->host, r->host);

@@ -20,6 +20,16 @@ bool network_list_has(const struct network_list *l, const struct net_address *a)
     return false;
 }
 
+bool settings_may_have_mailbox(const struct settings *s, const struct address *a)
+{
+    char room[ADDRESS_MAX + 2];
+    struct buf key = BUF_ON_ARRAY(room);
+
+    return s->pattern_count > 0 ||
+           (address_key(a, &key) && (table_find(&s->mailboxes, buf_view(&key)) != NULL ||
+                                     table_find(&s->folders, buf_view(&key)) != NULL));
+}
+
 /* Next hops */
 
 bool settings_route_matches(const struct route_settings *r, struct view domain)
@@ -106,7 +116,7 @@ bool settings_hop(const struct settings *s, const struct address *rcpt, struct b
         return view_equal_nocase(rcpt->local, postmaster) && hop_local(out);
     if (rcpt->literal)
         return hop_literal(s, rcpt->domain, room, out);
-    if (d != NULL && d->deliver == DOMAIN_LOCAL)
+    if (d != NULL && d->deliver != DOMAIN_RELAY)
         return hop_local(out);
     for (size_t i = 0; i < s->route_count; i++) {
         if (settings_route_matches(&s->routes[i], rcpt->domain))

@@ -1,6 +1,7 @@
 /* What one process checks and finds out for all. */
 #include "common/attrs.h"
 #include "ipc/settings.h"
+#include "ipc/settings_rows.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -133,6 +134,7 @@ void settings_gather(struct config *c)
 
     check_patterns(c);
     gather_resolvers(c);
+    settings_gather_aliases(c);
     if (!config_is_map(domains) || !config_scalar(root, &path) || !view_starts(path, VIEW("/")) ||
         path.len > PATH_MAX)
         return;
@@ -144,4 +146,12 @@ void settings_gather(struct config *c)
             config_scalar(key, &domain) && domain_valid(domain, false))
             gather_folders(c, mailboxes, path, domain);
     }
+}
+
+void settings_load(struct settings *s, struct config *c)
+{
+    settings_gather(c);
+    settings_read(s, c);
+    if (config_error_count(c) == 0)
+        settings_check_aliases(c, s);
 }

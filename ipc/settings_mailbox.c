@@ -57,16 +57,36 @@ static const struct mailbox_settings *find_postmaster(const struct settings *s)
     return m;
 }
 
+bool settings_has_mailbox(const struct settings *s, const struct address *a)
+{
+    const struct domain_settings *d = settings_domain(s, a->domain);
+
+    return d != NULL && d->deliver == DOMAIN_LOCAL && find_address(s, a) != NULL;
+}
+
+static const struct mailbox_settings *find_without_detail(const struct settings *s,
+                                                          const struct address *a)
+{
+    struct address base = *a;
+    const struct mailbox_settings *m = find_address(s, a);
+
+    return m == NULL && settings_drop_detail(s, &base) ? find_address(s, &base) : m;
+}
+
 bool settings_mailbox(const struct settings *s, const struct address *a, struct buf *folder)
 {
     const struct mailbox_settings *m = NULL;
     const struct domain_settings *d = settings_domain(s, a->domain);
+    const struct address pm = { .local = postmaster, .domain = a->domain };
+    bool abuse = view_equal_nocase(a->local, VIEW("abuse"));
 
-    if (a->domain.len > 0 && (d == NULL || d->deliver != DOMAIN_LOCAL))
+    if (a->domain.len > 0 && (d == NULL || d->deliver == DOMAIN_RELAY))
         return false;
     if (a->domain.len > 0)
-        m = find_address(s, a);
-    if (m == NULL && view_equal_nocase(a->local, postmaster))
+        m = find_without_detail(s, a);
+    if (m == NULL && abuse)
+        m = find_without_detail(s, &pm);
+    if (m == NULL && (abuse || view_equal_nocase(a->local, postmaster)))
         m = find_postmaster(s);
     return m != NULL && buf_put(folder, m->folder);
 }

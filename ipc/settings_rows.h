@@ -53,6 +53,14 @@ struct settings_table {
 extern const struct settings_table settings_listen;
 void settings_read_listeners(struct config *c, struct config_node *n, void *section);
 
+void settings_read_aliases(struct config *c, struct config_node *n, void *section);
+void settings_read_alias_files(struct config *c, struct config_node *n, void *section);
+void settings_read_detail(struct config *c, struct config_node *n, void *section);
+/* Parts of settings_gather and settings_load. */
+#define SETTINGS_ALIASES_PREFIX "aliases:" /* and the path: the attachment of a file */
+void settings_gather_aliases(struct config *c);
+void settings_check_aliases(struct config *c, const struct settings *s);
+
 enum { SETTINGS_NAME_MAX = 64 }; /* bytes */
 /* A name that something is given: a-z A-Z 0-9 . _ - */
 bool settings_is_name(struct view text);

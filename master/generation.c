@@ -189,13 +189,14 @@ int generation_open(struct generation *g, const char *path, const struct generat
                               .certificate_fd = -1, .key_fd = -1, .anchors_fd = -1,
                               .counters_fd = -1 };
     g->config = config_read(path);
-    settings_gather(g->config);
-    settings_read(&g->settings, g->config);
-    if (config_error_count(g->config) > 0) {
+    settings_load(&g->settings, g->config);
+    if (config_errors(g->config).len > 0) { /* warnings too */
         struct view words = config_errors(g->config);
         ssize_t ignored = write(STDERR_FILENO, words.ptr, words.len);
 
         (void)ignored;
+    }
+    if (config_error_count(g->config) > 0) {
         result = error_set(err, -EINVAL, "%s has %u mistakes", path, config_error_count(g->config));
     } else {
         result = open_all(g, old, err);

@@ -4,6 +4,7 @@
 #include "common/memory.h"
 #include "io/clock.h"
 #include "io/log.h"
+#include "ipc/expand.h"
 #include "mail/body.h"
 #include "mail/bounce.h"
 #include "queue/content.h"
@@ -16,6 +17,7 @@
 enum {
     GIVE_BACK_MS = 60 * 1000,     /* until what no notice could be made for is tried again */
     NOTICE_PAUSE_MS = 60 * 1000,  /* between delay notices when the spool takes none */
+    ADDRESSEES_MAX = 50,          /* of one notice */
     OUTCOMES_ARENA_MAX = 8 << 20, /* the last outcomes of 1,000 recipients */
 };
 
@@ -43,24 +45,60 @@ static struct view read_header(const struct content *c, char *room, size_t size)
     return n <= 0 ? VIEW_EMPTY : body_header(view_make(room, (size_t)n));
 }
 
-static struct letter *wrap(const struct queue *q, struct view to, struct view body)
+/* Who the notice is for: the sender, or, if that is an alias here, those it leads to. */
+struct addressees {
+    struct expansion expansion;
+    struct arena arena;
+    struct envelope_rcpt rcpts[ADDRESSEES_MAX];
+    size_t count;
+};
+
+static bool on_addressee(struct expansion *x, const struct address *a)
 {
-    const struct envelope_rcpt rcpt = { .address = to };
-    const struct envelope e = {
-        .rcpts = &rcpt,
-        .rcpt_count = 1,
-        .arrival_ms = clock_wall_ms(),
-        .notice = true,
-    };
-    char room[3 * ADDRESS_MAX + 256];
+    struct addressees *to = container_of(x, struct addressees, expansion);
+    char room[ADDRESS_MAX + 2];
     struct buf text = BUF_ON_ARRAY(room);
+
+    if (to->count == ADDRESSEES_MAX || !address_print(a, &text) ||
+        !arena_copy(&to->arena, buf_view(&text), &to->rcpts[to->count].address))
+        return false;
+    to->count++;
+    return true;
+}
+
+/* Without patterns, for which this process has no library: where one may apply, the address stays
+ * as it is. */
+static void find_addressees(const struct settings *s, struct view sender, struct addressees *to)
+{
+    struct address a;
+
+    *to = (struct addressees){ .expansion = { .settings = s,
+                                              .has_mailbox = settings_may_have_mailbox,
+                                              .add = on_addressee } };
+    arena_init(&to->arena, ADDRESSEES_MAX * 2 * ADDRESS_MAX);
+    if (address_parse(sender, true, &a) && expand_is_ours(s, &a) &&
+        expand_rcpt(&to->expansion, &a) == EXPAND_DONE)
+        return;
+    to->rcpts[0].address = sender;
+    to->count = 1;
+}
+
+static struct letter *wrap(const struct queue *q, struct view sender, struct view body)
+{
+    static char room[ADDRESSEES_MAX * (3 * ADDRESS_MAX + 16) + 256];
+    struct buf text = BUF_ON_ARRAY(room);
+    struct addressees to;
+    struct envelope e = { .arrival_ms = clock_wall_ms(), .notice = true };
     struct letter *l = NULL;
 
-    (void)q;
+    find_addressees(q->settings, sender, &to);
+    e.rcpts = to.rcpts;
+    e.rcpt_count = to.count;
     if (envelope_encode(&e, &text))
         l = letter_new(buf_view(&text), body, VIEW_EMPTY);
     if (l != NULL)
         l->body_crc = crc32c(0, body);
+    arena_reset(&to.arena);
     return l;
 }
 

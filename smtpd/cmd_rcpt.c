@@ -1,3 +1,4 @@
+#include "ipc/expand.h"
 #include "mail/address.h"
 #include "mail/params.h"
 #include "smtpd/commands.h"
@@ -17,13 +18,13 @@ bool transaction_begin(struct session *s, const struct address *from)
     return arena_copy(&s->transaction.arena, address_said(from), &s->transaction.sender);
 }
 
-/* What "rcpt=local@domain" takes in an envelope; what is escaped there takes three bytes. */
-static size_t encoded_bytes(struct view address)
+/* What "key=value" takes in an envelope; what is escaped there takes three bytes. */
+static size_t encoded_bytes(const char *frame, struct view value)
 {
-    size_t bytes = sizeof("rcpt=\n") - 1;
+    size_t bytes = view_of(frame).len;
 
-    for (size_t i = 0; i < address.len; i++) {
-        unsigned char c = (unsigned char)address.ptr[i];
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned char c = (unsigned char)value.ptr[i];
 
         bytes += c <= ' ' || c >= 127 || c == '%' ? 3 : 1;
     }
@@ -47,24 +48,105 @@ static bool has_room(struct transaction *t)
     return true;
 }
 
-static bool add_rcpt(struct session *s, const struct address *to)
+static bool add_rcpt(struct session *s, const struct envelope_rcpt *r)
 {
     struct transaction *t = &s->transaction;
-    struct view copy;
+    struct envelope_rcpt copy = *r;
+    size_t bytes = encoded_bytes("rcpt=\n", r->address);
 
-    if (t->rcpt_count >= s->rules->recipients || !has_room(t) ||
-        !arena_copy(&t->arena, address_said(to), &copy) ||
-        t->rcpt_bytes + encoded_bytes(copy) > SESSION_RCPTS_BYTES_MAX)
+    if (r->original.len > 0)
+        bytes += encoded_bytes("orcpt=\n", r->original);
+    if (t->rcpt_count >= s->rules->recipients || t->rcpt_bytes + bytes > SESSION_RCPTS_BYTES_MAX ||
+        !has_room(t) || !arena_copy(&t->arena, r->address, &copy.address))
         return false;
-    t->rcpts[t->rcpt_count++].address = copy;
-    t->rcpt_bytes += encoded_bytes(copy);
+    t->rcpts[t->rcpt_count++] = copy;
+    t->rcpt_bytes += bytes;
     return true;
+}
+
+/* A recipient of ours on the way to its mailboxes and to addresses elsewhere. */
+struct arrival {
+    struct expansion expansion;
+    struct session *session;
+    struct envelope_rcpt rcpt; /* as it was asked for */
+    size_t first;              /* of its own in the transaction */
+};
+
+static bool is_there(const struct transaction *t, struct view address)
+{
+    for (size_t i = 0; i < t->rcpt_count; i++) {
+        if (view_equal_nocase(t->rcpts[i].address, address))
+            return true;
+    }
+    return false;
+}
+
+/* The address that the sender knows, where he did not say it himself. */
+static bool name_original(struct arrival *arrival, struct envelope_rcpt *r)
+{
+    char room[ADDRESS_MAX + 16];
+    struct buf text = BUF_ON_ARRAY(room);
+    struct envelope_rcpt *asked = &arrival->rcpt;
+
+    if (asked->original.len == 0 &&
+        (!buf_printf(&text, "rfc822;%.*s", VIEW_ARG(asked->address)) ||
+         !arena_copy(&arrival->session->transaction.arena, buf_view(&text), &asked->original)))
+        return false;
+    r->original = asked->original;
+    return true;
+}
+
+/* RFC 3461, 5.2.7: an alias' one address gets what was asked for the alias; of several, the first
+ * tells of success, so that one recipient brings one notice. */
+static bool on_expanded(struct expansion *x, const struct address *a)
+{
+    struct arrival *arrival = container_of(x, struct arrival, expansion);
+    struct transaction *t = &arrival->session->transaction;
+    struct envelope_rcpt r = arrival->rcpt;
+
+    r.address = address_said(a);
+    if (x->aliased && is_there(t, r.address))
+        return true;
+    if (x->aliased && !name_original(arrival, &r))
+        return false;
+    if (x->aliased && t->rcpt_count > arrival->first && (r.notify & NOTIFY_SUCCESS) != 0) {
+        r.notify &= ~(unsigned)NOTIFY_SUCCESS;
+        if (r.notify == NOTIFY_UNSAID)
+            r.notify = NOTIFY_NEVER;
+    }
+    return add_rcpt(arrival->session, &r);
+}
+
+static enum policy_verdict add_own(struct session *s, const struct address *to,
+                                   const struct envelope_rcpt *rcpt)
+{
+    struct transaction *t = &s->transaction;
+    struct arrival arrival = {
+        .expansion = { .settings = s->rules->settings,
+                       .has_mailbox = settings_has_mailbox,
+                       .add = on_expanded },
+        .session = s,
+        .rcpt = *rcpt,
+        .first = t->rcpt_count,
+    };
+    size_t bytes = t->rcpt_bytes;
+    enum expand_result result = expand_rcpt(&arrival.expansion, to);
+
+    if (result == EXPAND_DONE)
+        return POLICY_LOCAL;
+    t->rcpt_count = arrival.first;
+    t->rcpt_bytes = bytes;
+    if (result == EXPAND_TOO_MANY)
+        return POLICY_TOO_MANY;
+    return result == EXPAND_LOOP ? POLICY_LOOP : POLICY_UNKNOWN_MAILBOX;
 }
 
 /* rcpt = "RCPT TO:" Forward-path [ SP Rcpt-parameters ] CRLF; RFC 5321, 4.1.1.3 */
 struct step run_rcpt(struct session *s, struct view args)
 {
     const struct policy_reply *reply;
+    enum policy_verdict verdict;
+    struct envelope_rcpt rcpt;
     struct address to;
     struct param p;
 
@@ -83,10 +165,17 @@ struct step run_rcpt(struct session *s, struct view args)
     case PARAMS_MALFORMED:
         return step_refuse(s, 501, "5.5.4", "Malformed parameters");
     }
-    reply = policy_reply(policy_rcpt(s->rules->settings, s->trusted, &to));
+    rcpt = (struct envelope_rcpt){ .address = s->asked_rcpt };
+    verdict = policy_rcpt(s->rules->settings, s->trusted, &to);
+    if (verdict == POLICY_LOCAL)
+        verdict = add_own(s, &to, &rcpt);
+    else if (policy_reply(verdict)->code < 400 && !add_rcpt(s, &rcpt))
+        verdict = POLICY_TOO_MANY;
+    /* With a message of its own there may be room. */
+    if (verdict == POLICY_TOO_MANY && s->transaction.rcpt_count > 0)
+        return step_refuse(s, 452, "4.5.3", "Too many recipients");
+    reply = policy_reply(verdict);
     if (reply->code >= 400)
         return step_refuse(s, reply->code, reply->enhanced, reply->text);
-    if (!add_rcpt(s, &to))
-        return step_refuse(s, 452, "4.5.3", "Too many recipients");
     return step_accept(SESSION_RCPT, reply->code, reply->enhanced, reply->text);
 }

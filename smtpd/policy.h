@@ -8,10 +8,12 @@
 #include "mail/address.h"
 
 enum policy_verdict {
-    POLICY_LOCAL,           /* one of our mailboxes */
+    POLICY_LOCAL,           /* one of our mailboxes or aliases */
     POLICY_RELAY_DOMAIN,    /* a domain that we pass mail on for */
     POLICY_TRUSTED,         /* any domain, since the client is trusted */
     POLICY_UNKNOWN_MAILBOX, /* our domain, but nobody of that name */
+    POLICY_LOOP,            /* our alias, which leads back to itself */
+    POLICY_TOO_MANY,        /* our alias, for more than a message can be for */
     POLICY_LITERAL,         /* "user@[192.0.2.1]" from a stranger */
     POLICY_DENIED,          /* a stranger, and not our domain */
     POLICY_VERDICTS

@@ -59,8 +59,7 @@ int command_config_check(const char *path)
     struct view words;
     unsigned mistakes;
 
-    settings_gather(c);
-    settings_read(&s, c);
+    settings_load(&s, c);
     mistakes = config_error_count(c);
     words = config_errors(c);
     fprintf(stderr, "%.*s", VIEW_ARG(words));
