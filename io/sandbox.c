@@ -75,6 +75,10 @@ static const int file_calls[] = {
     CALL(utimensat), CALL(fchmod), CALL(umask),
 };
 
+static const int read_calls[] = {
+    CALL(openat), CALL(stat), CALL(newfstatat), CALL(statx),
+};
+
 static const int thread_calls[] = {
     CALL(set_robust_list), CALL(rseq), CALL(sched_getaffinity), CALL(membarrier),
 };
@@ -122,6 +126,7 @@ static const struct profile {
     { SANDBOX_CONNECT | SANDBOX_DATAGRAM, CALLS(network_calls) },
     { SANDBOX_DATAGRAM,                   CALLS(datagram_calls) },
     { SANDBOX_FILES,                      CALLS(file_calls) },
+    { SANDBOX_READ,                       CALLS(read_calls) },
     { SANDBOX_THREADS,                    CALLS(thread_calls) },
     { SANDBOX_SUPERVISE,                  CALLS(supervise_calls) },
 #ifdef SANITIZED

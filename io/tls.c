@@ -390,3 +390,37 @@ void tls_describe(const struct tls *t, struct tls_facts *out)
     out->verified = !SSL_is_server(t->ssl) && SSL_get0_peer_certificate(t->ssl) != NULL &&
                     SSL_get_verify_result(t->ssl) == X509_V_OK;
 }
+
+static bool is_bindable(const struct tls *t)
+{
+    SSL *ssl = t->ssl;
+
+    return SSL_is_init_finished(ssl) &&
+           (SSL_version(ssl) >= TLS1_3_VERSION || SSL_get_extms_support(ssl) == 1);
+}
+
+void tls_bind_exporter(const struct tls *t, char *room, size_t *len)
+{
+    static const char label[] = "EXPORTER-Channel-Binding";
+
+    *len = 0;
+    if (is_bindable(t) &&
+        SSL_export_keying_material(t->ssl, (unsigned char *)room, 32, label, sizeof(label) - 1,
+                                   (const unsigned char *)"", 0, 1) == 1)
+        *len = 32;
+    ERR_clear_error();
+}
+
+/* The first Finished message of the handshake: the client's, but the server's in a resumption. */
+void tls_bind_unique(const struct tls *t, char *room, size_t *len)
+{
+    bool ours;
+
+    *len = 0;
+    if (!is_bindable(t) || SSL_version(t->ssl) >= TLS1_3_VERSION)
+        return;
+    ours = (SSL_is_server(t->ssl) == 1) == (SSL_session_reused(t->ssl) == 1);
+    *len = ours ? SSL_get_finished(t->ssl, room, TLS_BINDING_MAX)
+                : SSL_get_peer_finished(t->ssl, room, TLS_BINDING_MAX);
+    *len = MIN(*len, (size_t)TLS_BINDING_MAX);
+}

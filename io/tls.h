@@ -34,6 +34,13 @@ long tls_read(struct tls *t, void *room, size_t size) MUST_USE;
 long tls_write(struct tls *t, const void *bytes, size_t size) MUST_USE;
 size_t tls_pending(const struct tls *t); /* decrypted bytes that wait inside */
 
+/* What SCRAM can be bound to; data of the size in *len, 0: there is none. tls-exporter (RFC 9266)
+ * needs TLS 1.3 or the extended master secret; so does, here, tls-unique (RFC 5929, 3), which TLS 1.3
+ * does not have. */
+enum { TLS_BINDING_MAX = 64 };
+void tls_bind_exporter(const struct tls *t, char *room, size_t *len);
+void tls_bind_unique(const struct tls *t, char *room, size_t *len);
+
 /* For Received and logs: "TLSv1.3 TLS_AES_256_GCM_SHA384 256". */
 struct tls_facts {
     char text[96]; /* NUL-terminated */

@@ -17,7 +17,8 @@ static const struct {
 
 const char *process_name(enum process p)
 {
-    static const char *const names[] = { "master", "smtpd", "queue", "delivery", "dns", "local" };
+    static const char *const names[] = { "master", "smtpd", "queue", "delivery", "dns",
+                                         "local",  "auth" };
 
     return (unsigned)p < COUNT_OF(names) ? names[p] : "unknown";
 }
@@ -116,6 +117,9 @@ CODEC_OF_ONE(JOB_CANCEL, job_cancel, job, 64)
 CODEC_OF_ONE(JOB_END, job_end, job, 64)
 CODEC_OF_PART(SPOOL_PART, spool_part, transaction)
 CODEC_OF_PART(JOB_PART, job_part, job)
+CODEC_OF_ONE(LOGIN_CANCEL, login_cancel, exchange, 64)
+CODEC_OF_PART(LOGIN_CHALLENGE, login_challenge, exchange)
+CODEC_OF_PART(LOGIN_RESPONSE, login_response, exchange)
 
 bool message_grant_encode(const struct message_grant *m, struct buf *room)
 {
@@ -455,4 +459,72 @@ bool dns_items_take(struct view *rest, enum dns_question kind, struct dns_item *
     }
     *rest = r.rest;
     return !r.failed;
+}
+
+bool message_login_state_encode(const struct message_login_state *m, struct buf *room)
+{
+    struct wire_writer w = begin(MESSAGE_LOGIN_STATE, room);
+
+    wire_put_view(&w, m->mechanisms);
+    return finish(&w, room);
+}
+
+bool message_login_state_decode(struct view fields, struct message_login_state *m)
+{
+    struct wire_reader r = wire_read(fields);
+
+    m->mechanisms = wire_get_view(&r);
+    return wire_done(&r);
+}
+
+bool message_login_begin_encode(const struct message_login_begin *m, struct buf *room)
+{
+    struct wire_writer w = begin(MESSAGE_LOGIN_BEGIN, room);
+
+    wire_put_u64(&w, m->exchange);
+    wire_put_u64(&w, m->session);
+    wire_put_view(&w, m->mechanism);
+    wire_put_view(&w, m->client);
+    wire_put_view(&w, m->tls);
+    wire_put_view(&w, m->exporter);
+    wire_put_view(&w, m->unique);
+    wire_put_bool(&w, m->initial);
+    wire_put_rest(&w, m->response);
+    return finish(&w, room);
+}
+
+bool message_login_begin_decode(struct view fields, struct message_login_begin *m)
+{
+    struct wire_reader r = wire_read(fields);
+
+    m->exchange = wire_get_u64(&r);
+    m->session = wire_get_u64(&r);
+    m->mechanism = wire_get_view(&r);
+    m->client = wire_get_view(&r);
+    m->tls = wire_get_view(&r);
+    m->exporter = wire_get_view(&r);
+    m->unique = wire_get_view(&r);
+    m->initial = wire_get_bool(&r);
+    m->response = wire_get_rest(&r);
+    return wire_done(&r);
+}
+
+bool message_login_end_encode(const struct message_login_end *m, struct buf *room)
+{
+    struct wire_writer w = begin(MESSAGE_LOGIN_END, room);
+
+    wire_put_u64(&w, m->exchange);
+    wire_put_u8(&w, (uint8_t)m->result);
+    wire_put_view(&w, m->login);
+    return finish(&w, room);
+}
+
+bool message_login_end_decode(struct view fields, struct message_login_end *m)
+{
+    struct wire_reader r = wire_read(fields);
+
+    m->exchange = wire_get_u64(&r);
+    m->result = (enum login_result)wire_get_enum(&r, LOGIN_RESULTS);
+    m->login = wire_get_view(&r);
+    return wire_done(&r);
 }

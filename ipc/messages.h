@@ -11,11 +11,12 @@
 #include "common/view.h"
 #include "mail/envelope.h"
 
-enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, PROCESS_KINDS };
+enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, AUTH, PROCESS_KINDS };
 #define FROM(process) (1u << (process))
 #define WORKER        (FROM(DELIVERY) | FROM(LOCAL))
 #define DNS_CLIENT    (FROM(SMTPD) | FROM(DELIVERY))
-#define CHILD         (FROM(SMTPD) | FROM(QUEUE) | FROM(DELIVERY) | FROM(DNS) | FROM(LOCAL))
+#define CHILD                                                                                      \
+    (FROM(SMTPD) | FROM(QUEUE) | FROM(DELIVERY) | FROM(DNS) | FROM(LOCAL) | FROM(AUTH))
 
 /* clang-format off */
 #define MESSAGES(M)                                                                                \
@@ -40,7 +41,13 @@ enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, PROCESS_KINDS };
     M(RCPT_RESULT,      rcpt_result,     WORKER,         FROM(QUEUE))  /* what became of one, or of all */ \
     M(JOB_END,          job_end,         WORKER,         FROM(QUEUE))  /* every recipient has its result */ \
     M(DNS_ASK,          dns_ask,         DNS_CLIENT,     FROM(DNS))    /* a route, addresses, or a name */ \
-    M(DNS_ANSWER,       dns_answer,      FROM(DNS),      DNS_CLIENT)
+    M(DNS_ANSWER,       dns_answer,      FROM(DNS),      DNS_CLIENT)                                \
+    M(LOGIN_STATE,      login_state,     FROM(AUTH),     FROM(SMTPD))  /* which mechanisms can be had */ \
+    M(LOGIN_BEGIN,      login_begin,     FROM(SMTPD),    FROM(AUTH))   /* a client wants to log in */ \
+    M(LOGIN_CHALLENGE,  login_challenge, FROM(AUTH),     FROM(SMTPD))  /* to be answered */ \
+    M(LOGIN_RESPONSE,   login_response,  FROM(SMTPD),    FROM(AUTH))   /* to the challenge */ \
+    M(LOGIN_CANCEL,     login_cancel,    FROM(SMTPD),    FROM(AUTH))   /* nobody waits any more */ \
+    M(LOGIN_END,        login_end,       FROM(AUTH),     FROM(SMTPD))  /* how it went */
 /* clang-format on */
 
 enum message {
@@ -231,6 +238,47 @@ struct dns_item {
 bool dns_items_put(struct buf *out, enum dns_question kind, const struct dns_item *item) MUST_USE;
 bool dns_items_take(struct view *rest, enum dns_question kind, struct dns_item *out) MUST_USE;
 const char *dns_result_name(enum dns_result r);
+
+/* ---- smtpd and auth ---- */
+
+enum login_result {
+    LOGIN_OK,
+    LOGIN_REFUSED,   /* 535 5.7.8, for whatever reason */
+    LOGIN_TEMPORARY, /* 454 4.7.0: it cannot be checked now */
+    LOGIN_TOO_MANY,  /* 454 4.7.0: too many have failed */
+    LOGIN_RESULTS
+};
+
+struct message_login_state {
+    struct view mechanisms; /* separated by blanks; empty: nobody can log in now */
+};
+struct message_login_begin {
+    uint64_t exchange;
+    uint64_t session;      /* id in the logs */
+    struct view mechanism;
+    struct view client;    /* "192.0.2.1" */
+    struct view tls;       /* "TLSv1.3 TLS_AES_256_GCM_SHA384 256"; empty: plain text */
+    struct view exporter;  /* channel bindings: tls-exporter, RFC 9266 */
+    struct view unique;    /* tls-unique, RFC 5929; both empty: there is none */
+    bool initial;          /* there is an initial response */
+    struct view response;  /* decoded; rest of the packet */
+};
+struct message_login_challenge {
+    uint64_t exchange;
+    struct view bytes; /* not encoded */
+};
+struct message_login_response {
+    uint64_t exchange;
+    struct view bytes; /* decoded */
+};
+struct message_login_cancel {
+    uint64_t exchange;
+};
+struct message_login_end {
+    uint64_t exchange;
+    enum login_result result;
+    struct view login; /* who it is, in the form that is kept; LOGIN_OK */
+};
 
 /* Encode writes a whole packet to `room` (CHANNEL_PACKET_MAX bytes); false: it does not fit.
  * Decode reads the fields behind the type; false: short, left over, or a value out of range. */

@@ -52,6 +52,7 @@ static const struct config_item users_items[] = {
     USERS("delivery", delivery, "tern-delivery", "user of the processes that send mail"),
     USERS("dns",      dns,      "tern-dns",      "user of the process that asks name servers"),
     USERS("local",    local,    "tern-local",    "user of local delivery, owner of the mailboxes"),
+    USERS("auth",     auth,     "tern-auth",     "user of the process that checks logins"),
 };
 
 static const struct config_item tls_items[] = {
@@ -210,6 +211,7 @@ static const struct config_item root_items[] = {
       .summary = "what is logged" },
     SECTION("users", users_items, users, "system users, when started as root"),
     SECTION("tls", tls_items, tls, "certificates"),
+    READ("auth", settings_read_auth, false, "{}", "who may log in"),
     READ("domains", read_domains, false, "{}", "domains that mail from anybody is accepted for"),
     READ("mailboxes", read_mailboxes, false, "{}",
          "addresses, or /patterns/ over them, and their folders below maildir.root"),
@@ -251,7 +253,7 @@ static const struct settings_table tables[] = {
 /* clang-format on */
 
 /* Sections that have a file of their own (ipc/settings_rows.h). */
-static const struct settings_table *const other_tables[] = { &settings_listen, NULL };
+static const struct settings_table *const other_tables[] = { &settings_listen, &settings_auth_table, NULL };
 
 static const struct settings_table *table_at(size_t i)
 {

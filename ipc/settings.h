@@ -37,6 +37,7 @@ struct listener_settings {
     struct view name;           /* as given, else its address and port */
     unsigned tls;               /* enum listener_tls */
     unsigned relay;             /* enum listener_relay: who, beside logins, may send anywhere */
+    unsigned auth;              /* enum listener_auth */
     struct network_list trust;  /* may relay through this listener, beside settings.trust */
     struct network_list proxy, xclient; /* who may say that a client is another */
     bool strangers;             /* who may not relay may send to the domains here */
@@ -45,6 +46,12 @@ struct listener_settings {
     struct view banner;         /* behind the name, in the greeting */
     uint64_t message_bytes, recipients, errors; /* 0: as in settings.limits */
     const char *origin;         /* "file:line" */
+};
+
+enum listener_auth {
+    LISTENER_AUTH_TLS, /* under TLS only; the default */
+    LISTENER_AUTH_PLAIN,
+    LISTENER_AUTH_NONE,
 };
 
 enum domain_kind {
@@ -105,12 +112,19 @@ struct settings {
     unsigned log_level;       /* enum log_level */
 
     struct users_settings {
-        struct view smtpd, queue, delivery, dns, local; /* system users, when started as root */
+        struct view smtpd, queue, delivery, dns, local, auth; /* system users, when started as root */
     } users;
     struct tls_settings {
         struct view certificate, key; /* paths; both or neither */
         struct view trust_anchors;    /* path of a CA bundle; may be missing unless required */
     } tls;
+
+    struct auth_settings {
+        struct view users;        /* path of the user file; empty: nobody can log in */
+        uint64_t tries_per_client, tries_per_login; /* failures, which... */
+        uint64_t tries_ms;        /* ...are forgotten within that time */
+        uint64_t timeout_ms;      /* smtpd waiting for auth: 1m */
+    } auth;
 
     struct table domains;     /* struct domain_settings */
     struct domain_settings **domain_list; /* the same, in order */
@@ -199,6 +213,9 @@ void settings_gather(struct config *c);
  * configuration for all. */
 void settings_load(struct settings *s, struct config *c);
 void settings_release(struct settings *s); /* patterns and table buckets */
+
+/* Can anybody log in? Then there is an auth process. */
+bool settings_has_logins(const struct settings *s);
 
 const struct domain_settings *settings_domain(const struct settings *s, struct view domain);
 /* Exactly this address has one: by its name, a pattern, or the directory rule. */

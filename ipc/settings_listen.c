@@ -9,6 +9,7 @@ enum { SUBMISSIONS_PORT = 465 }; /* RFC 8314, 3.3: TLS from the first byte */
 
 static const char *const role_words[] = { "mx", "submission", "trusted", NULL };
 static const char *const tls_words[] = { "offered", "none", "implicit", "required", NULL };
+static const char *const auth_words[] = { "tls", "plain", "none", NULL };
 static const char *const relay_words[] = { "networks", "logins", NULL };
 
 static void read_name(struct config *c, struct config_node *n, void *section);
@@ -29,6 +30,8 @@ static const struct config_item items[] = {
          "what logs, the queue and rules call it, instead of by its address and port"),
     CHOICE("tls", struct listener_settings, tls, tls_words, "offered",
            "offered: STARTTLS when there is a certificate; required: and no mail without; implicit: TLS from the first byte"),
+    CHOICE("auth", struct listener_settings, auth, auth_words, "tls",
+           "tls: clients may log in under TLS; plain: also without, its network is trusted; none"),
     CHOICE("relay", struct listener_settings, relay, relay_words, "networks",
            "who may send to any domain: networks that are trusted, and logins; or logins alone"),
     READ("trust", read_trust, false, NULL,

@@ -64,6 +64,9 @@ void settings_check_aliases(struct config *c, const struct settings *s);
 enum { SETTINGS_NAME_MAX = 64 }; /* bytes */
 /* A name that something is given: a-z A-Z 0-9 . _ - */
 bool settings_is_name(struct view text);
+extern const struct settings_table settings_auth_table;
+void settings_read_auth(struct config *c, struct config_node *n, void *settings);
+
 /* Copies that live as long as `c`. */
 void *settings_copy(struct config *c, const void *bytes, size_t size);
 struct view settings_lower(struct config *c, struct view text);

@@ -160,9 +160,8 @@ enum reply_status reply_feed(struct reply_parser *p, struct view *input, struct 
 static bool put_line(unsigned code, char mark, const char *enhanced, struct view line,
                      struct buf *out)
 {
-    if (!buf_put_u64(out, code))
-        return false;
-    if ((mark == '-' || enhanced != NULL || line.len > 0) && !buf_put_byte(out, mark))
+    /* The blank stands before an empty text too (RFC 5321, 4.2; RFC 4954, 4 relies on it). */
+    if (!buf_put_u64(out, code) || !buf_put_byte(out, mark))
         return false;
     if (enhanced != NULL &&
         (!buf_put(out, view_of(enhanced)) || (line.len > 0 && !buf_put_byte(out, ' '))))

@@ -70,13 +70,15 @@ static void grant(struct child *c, enum grant_kind kind, uint32_t index, enum pr
 }
 
 /* Who has a channel to whom: the queue talks to those that bring and take mail, dns to those that ask
- * it. dns belongs to a generation; the queue outlives them all. */
+ * it. dns and auth belong to a generation; the queue outlives them all. */
 static bool talks_to(const struct child *a, const struct child *b)
 {
     if (a->kind == QUEUE)
         return b->kind == SMTPD || b->kind == DELIVERY || b->kind == LOCAL;
     if (a->kind == DNS)
         return (b->kind == SMTPD || b->kind == DELIVERY) && a->generation == b->generation;
+    if (a->kind == AUTH)
+        return b->kind == SMTPD && a->generation == b->generation;
     return false;
 }
 

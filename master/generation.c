@@ -139,12 +139,15 @@ static int find_users(struct generation *g, struct error *err)
         struct view name;
     } wanted[] = {
         { SMTPD, u->smtpd }, { QUEUE, u->queue }, { DELIVERY, u->delivery },
-        { DNS, u->dns },     { LOCAL, u->local },
+        { DNS, u->dns },     { LOCAL, u->local }, { AUTH, u->auth },
     };
 
     for (size_t i = 0; i < COUNT_OF(wanted); i++) {
-        int result = find_user(wanted[i].name, &g->users[wanted[i].kind], err);
+        int result = 0;
 
+        /* Who has no logins needs no user for them. */
+        if (wanted[i].kind != AUTH || settings_has_logins(&g->settings))
+            result = find_user(wanted[i].name, &g->users[wanted[i].kind], err);
         if (result < 0)
             return result;
     }

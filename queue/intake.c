@@ -150,6 +150,7 @@ static void log_accepted(const struct store_commit *c, const struct envelope *e)
              LOG_VIEW(e->listener.len > 0 ? "listener" : NULL, e->listener),
              LOG_VIEW("client", e->client),
              LOG_VIEW(e->client_name.len > 0 ? "client_name" : NULL, e->client_name),
+             LOG_VIEW(e->login.len > 0 ? "login" : NULL, e->login),
              LOG_VIEW(e->tls.len > 0 ? "tls" : NULL, e->tls));
 }
 

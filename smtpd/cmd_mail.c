@@ -32,6 +32,7 @@ static const struct {
 } parameters[] = {
     { VIEW_INIT("SIZE"), take_size },
     { VIEW_INIT("BODY"), take_body },
+    { VIEW_INIT("AUTH"), take_auth_parameter },
 };
 /* clang-format on */
 
@@ -72,6 +73,8 @@ static struct step check_client(const struct session *s)
 
     if (l->tls == LISTENER_TLS_REQUIRED && s->tls[0] == '\0')
         return step_refuse(s, 530, "5.7.0", "Say STARTTLS first"); /* RFC 3207, 4 */
+    if (!l->strangers && !s->trusted && auth_offered(s))
+        return step_refuse(s, 530, "5.7.0", "Authentication required"); /* RFC 4954, 6 */
     if (!l->strangers && !s->trusted)
         return step_refuse(s, 550, "5.7.1", "This port takes mail only from those who may relay");
     return step_accept(s->state, 0, NULL, NULL);

@@ -43,6 +43,7 @@ static const struct command commands[] = {
     { VIEW_INIT("QUIT"),     run_quit,     ANYWHERE,           NO_ARGS },                 /* 4.1.1.10 */
     { VIEW_INIT("STARTTLS"), run_starttls, IN(NEW) | IN(READY), LAST_IN_GROUP | NO_ARGS }, /* RFC 3207 */
     { VIEW_INIT("XCLIENT"),  run_xclient,  IN(NEW) | IN(READY), LAST_IN_GROUP },           /* Postfix */
+    { VIEW_INIT("AUTH"),     run_auth,     IN(READY),          LAST_IN_GROUP },           /* RFC 4954 */
     /* A browser that was talked into posting here must not get further. */
     { VIEW_INIT("GET"),      run_http,     ANYWHERE,           0 },
     { VIEW_INIT("HEAD"),     run_http,     ANYWHERE,           0 },
@@ -143,7 +144,7 @@ static struct step run_ehlo(struct session *s, struct view args)
         return step_refuse(s, 501, "5.5.4", "Syntax: EHLO hostname");
     s->extended = true;
     return step_accept(SESSION_READY, 250, NULL,
-                       s->rules->ehlo[s->tls[0] == '\0'][s->may_xclient]);
+                       auth_offer(s, s->rules->ehlo[s->tls[0] == '\0'][s->may_xclient]));
 }
 
 /* helo = "HELO" SP Domain CRLF */
@@ -186,7 +187,7 @@ static struct step run_help(struct session *s, struct view args)
 {
     (void)args;
     return step_accept(s->state, 214, "2.0.0",
-                       "Commands: EHLO HELO MAIL RCPT DATA RSET VRFY NOOP STARTTLS HELP QUIT");
+                       "Commands: EHLO HELO MAIL RCPT DATA RSET VRFY NOOP STARTTLS AUTH HELP QUIT");
 }
 
 static struct step run_quit(struct session *s, struct view args)

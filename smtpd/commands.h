@@ -37,6 +37,19 @@ struct step run_rcpt(struct session *s, struct view args);
 struct step run_data(struct session *s, struct view args);
 struct step run_starttls(struct session *s, struct view args);
 struct step run_xclient(struct session *s, struct view args);
+struct step run_auth(struct session *s, struct view args);
+
+bool auth_offered(const struct session *s);
+/* The text of EHLO, with the mechanisms that this session can have. Until the next call. */
+const char *auth_offer(const struct session *s, const char *ehlo);
+/* A line that answers a challenge; one that is no line; what the auth process said. */
+struct step auth_hear(struct session *s, struct view line);
+struct step auth_refuse_line(const char *enhanced, const char *text);
+struct step auth_challenge(struct session *s, struct view bytes);
+struct step auth_end(struct session *s, enum login_result result, struct view login);
+void auth_forget(struct session *s);
+/* AUTH= of MAIL */
+struct step take_auth_parameter(struct session *s, struct view value);
 
 /* Content from the front of *input, up to its end. False: a file is needed first (WISH_OPEN). */
 bool data_take(struct session *s, struct view *input) MUST_USE;

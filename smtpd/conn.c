@@ -23,6 +23,7 @@ struct conn {
     struct timer timer; /* fires at `due_ms` or before, and looks then */
     struct deferred free;
     struct spool_request request;
+    struct login_request login;
     struct question name;       /* of the client */
     int file;                   /* of the content; -1: none */
     struct net_address counted; /* as whose this connection counts */
@@ -98,6 +99,7 @@ static void close_conn(struct conn *c, const char *reason)
     tell_close(c, c->reason != NULL ? c->reason : reason);
     spool_cancel(&s->spool, &c->request);
     asker_forget(&s->asker, &c->name);
+    logins_cancel(&s->logins, &c->login);
     drop_file(c);
     loop_unwatch(s->loop, &c->watch);
     loop_stop_timer(s->loop, &c->timer);
@@ -125,11 +127,16 @@ static bool awaits_queue(const struct conn *c)
     return c->session.wish == WISH_OPEN || c->session.wish == WISH_COMMIT;
 }
 
+static bool awaits_answer(const struct conn *c)
+{
+    return awaits_queue(c) || c->session.wish == WISH_AUTH;
+}
+
 static uint64_t patience_ms(const struct conn *c)
 {
     if (c->awaits_proxy)
         return c->server->settings->timeouts.handshake;
-    if (c->output_len > 0 && !awaits_queue(c))
+    if (c->output_len > 0 && !awaits_answer(c))
         return c->server->settings->timeouts.command;
     return session_patience_ms(&c->session);
 }
@@ -167,6 +174,13 @@ static void on_timer(struct timer *t)
 
     if (s->loop->now_ms < c->due_ms) {
         loop_start_timer(s->loop, t, c->due_ms - s->loop->now_ms);
+        return;
+    }
+    if (c->session.wish == WISH_AUTH) {
+        log_warn("auth_timed_out", LOG_ID("session", c->session.id));
+        logins_cancel(&s->logins, &c->login);
+        session_auth_ended(&c->session, LOGIN_TEMPORARY, VIEW_EMPTY);
+        go_on(c);
         return;
     }
     if (awaits_queue(c)) {
@@ -269,6 +283,15 @@ static bool flush(struct conn *c)
 
 /* ---- what the session wishes ---- */
 
+static bool is_bindable(const struct conn *c)
+{
+    char room[TLS_BINDING_MAX];
+    size_t len;
+
+    tls_bind_exporter(c->stream.tls, room, &len);
+    return len > 0;
+}
+
 static void shake_hands(struct conn *c)
 {
     struct error why = { "" };
@@ -288,6 +311,7 @@ static void shake_hands(struct conn *c)
     }
     c->shaking_hands = false;
     tls_describe(c->stream.tls, &facts);
+    c->session.bindable = is_bindable(c);
     session_tls_ready(&c->session, facts.text);
     renew(c);
     advance(c, VIEW_EMPTY);
@@ -377,15 +401,57 @@ static void open_file(struct conn *c)
     spool_open(&c->server->spool, &c->request);
 }
 
+static void begin_login(struct conn *c, const struct session_auth *a)
+{
+    char exporter[TLS_BINDING_MAX], unique[TLS_BINDING_MAX];
+    size_t exporter_len = 0, unique_len = 0;
+    struct message_login_begin m = {
+        .session = c->session.id,
+        .mechanism = view_of(a->mechanism),
+        .client = view_of(c->session.client_text),
+        .tls = view_of(c->session.tls),
+        .initial = a->initial,
+        .response = view_make(a->response, a->response_len),
+    };
+
+    if (c->stream.tls != NULL) {
+        tls_bind_exporter(c->stream.tls, exporter, &exporter_len);
+        tls_bind_unique(c->stream.tls, unique, &unique_len);
+    }
+    m.exporter = view_make(exporter, exporter_len);
+    m.unique = view_make(unique, unique_len);
+    if (!logins_begin(&c->server->logins, &c->login, &m)) {
+        session_auth_ended(&c->session, LOGIN_TEMPORARY, VIEW_EMPTY);
+        go_on(c);
+    }
+}
+
+static void ask_auth(struct conn *c)
+{
+    const struct session_auth *a = session_auth(&c->session);
+
+    c->asked = true;
+    renew(c);
+    if (a->begun)
+        logins_respond(&c->server->logins, &c->login, view_make(a->response, a->response_len));
+    else
+        begin_login(c, a);
+}
+
 /* What is wished, when it is new. While output waits, its watch is set already. */
 static void fulfil(struct conn *c)
 {
     bool sent = c->output_len == 0;
 
+    if (session_auth(&c->session) == NULL)
+        logins_cancel(&c->server->logins, &c->login); /* the client has, or has made a mistake */
     switch (session_wish(&c->session)) {
     case WISH_TLS:
         if (sent)
             start_tls(c);
+        return;
+    case WISH_AUTH:
+        ask_auth(c);
         return;
     case WISH_OPEN:
         open_file(c);
@@ -404,7 +470,7 @@ static void fulfil(struct conn *c)
     }
 }
 
-/* The queue has answered, or will not. */
+/* The queue, or the auth process, has answered, or will not. */
 static void go_on(struct conn *c)
 {
     c->asked = false;
@@ -412,6 +478,22 @@ static void go_on(struct conn *c)
         set_deadline(c);
     renew(c);
     advance(c, VIEW_EMPTY);
+}
+
+static void on_challenged(struct login_request *r, struct view bytes)
+{
+    struct conn *c = container_of(r, struct conn, login);
+
+    session_auth_challenged(&c->session, bytes);
+    go_on(c);
+}
+
+static void on_login_ended(struct login_request *r, enum login_result result, struct view login)
+{
+    struct conn *c = container_of(r, struct conn, login);
+
+    session_auth_ended(&c->session, result, login);
+    go_on(c);
 }
 
 static void on_opened(struct spool_request *r, int fd)
@@ -521,7 +603,7 @@ static void advance(struct conn *c, struct view input)
     struct view rest = input.len > 0 ? input : view_make(c->input, c->input_len);
     size_t used;
 
-    if (c->asked && awaits_queue(c)) {
+    if (c->asked && awaits_answer(c)) {
         (void)flush(c);
         return;
     }
@@ -545,7 +627,7 @@ static void receive(struct conn *c)
     struct server *s = c->server;
     long n;
 
-    assert(c->input_len <= SESSION_LINE_MAX); /* the engine takes whole lines, and all content */
+    assert(c->input_len <= SESSION_AUTH_LINE_MAX); /* the engine takes whole lines, and all content */
     if (c->input_len > 0)
         memcpy(s->input, c->input, c->input_len);
     n = stream_read(&c->stream, s->input + c->input_len, SERVER_READ_MAX);
@@ -684,6 +766,7 @@ void conn_start(struct server *s, const struct session_rules *rules, int fd,
                      .committed = on_committed,
                      .failed = on_failed },
         .name.answered = on_named,
+        .login = { .challenged = on_challenged, .ended = on_login_ended },
         .file = -1,
         .counted = conn_counted(rules, peer),
         .awaits_proxy = network_list_has(&rules->listener->proxy, peer),
@@ -747,6 +830,7 @@ void server_init(struct server *s, struct loop *l, const struct settings *settin
     list_init(&s->conns);
     spool_init(&s->spool, l);
     asker_init(&s->asker, l, SMTPD);
+    logins_init(&s->logins, l);
 }
 
 void server_drain(struct server *s, bool stop)

@@ -10,12 +10,13 @@
 #include "ipc/settings.h"
 #include "smtpd/content.h"
 #include "smtpd/limits.h"
+#include "smtpd/logins.h"
 #include "smtpd/session.h"
 #include "smtpd/spool.h"
 
 enum {
     SERVER_READ_MAX = 32768,                               /* bytes of one read */
-    SERVER_INPUT_MAX = SESSION_LINE_MAX + SERVER_READ_MAX, /* behind what a read left over */
+    SERVER_INPUT_MAX = SESSION_AUTH_LINE_MAX + SERVER_READ_MAX, /* behind what a read left over */
     SERVER_OUTPUT_MAX = 16384,                             /* bytes of replies at once */
 };
 
@@ -27,6 +28,7 @@ struct server {
     struct limits limits;
     struct spool spool;
     struct asker asker;
+    struct logins logins;
     struct content_budget budget;
     struct list conns;
     uint64_t conn_count; /* so far; makes session ids */

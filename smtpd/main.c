@@ -114,6 +114,17 @@ static void take_queue(uint32_t index, int fd)
     }
 }
 
+static void take_auth(uint32_t index, int fd)
+{
+    int err = logins_connect(&server.logins, index, fd);
+
+    if (err < 0) {
+        log_error("channel_failed", LOG_STRING("peer", process_name(AUTH)),
+                  LOG_ERRNO("error", -err));
+        close(fd);
+    }
+}
+
 static void on_granted(struct role *r, const struct message_grant *what, int fd)
 {
     if (what->kind == GRANT_CERTIFICATE || what->kind == GRANT_KEY || what->kind == GRANT_COUNTERS)
@@ -125,6 +136,8 @@ static void on_granted(struct role *r, const struct message_grant *what, int fd)
         take_queue(what->index, fd);
     else if (what->kind == GRANT_PEER && what->peer == DNS)
         asker_connect(&server.asker, what->index, fd);
+    else if (what->kind == GRANT_PEER && what->peer == AUTH)
+        take_auth(what->index, fd);
     else
         close(fd);
 }

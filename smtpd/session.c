@@ -79,6 +79,7 @@ void session_log_in(struct session *s, struct view login)
 void session_release(struct session *s)
 {
     reset_transaction(s);
+    auth_forget(s);
     free(s->client_name);
     s->client_name = NULL;
     free(s->login);
@@ -139,6 +140,8 @@ static void take_step(struct session *s, struct step step, bool of_mail)
     s->asked_sender = s->asked_rcpt = VIEW_EMPTY;
     s->state = step.next;
     s->wish = step.wish;
+    if (step.next != SESSION_AUTH)
+        auth_forget(s);
     if (step.next == SESSION_CLOSED)
         close_session(s);
     else if (!in_transaction(step.next))
@@ -191,27 +194,45 @@ static const char *find_stray(struct view line)
     return view_has(line, '\0') ? "NUL in a command" : NULL;
 }
 
+static size_t line_most(const struct session *s, struct view input)
+{
+    bool long_one = s->state == SESSION_AUTH || view_starts_nocase(input, VIEW("AUTH "));
+
+    return long_one ? SESSION_AUTH_LINE_MAX : SESSION_LINE_MAX;
+}
+
+static struct step refuse_line(const struct session *s, const char *words)
+{
+    return s->state == SESSION_AUTH ? auth_refuse_line("5.5.6", words)
+                                    : step_refuse(s, 500, "5.5.2", words);
+}
+
+static struct step run_line(struct session *s, struct view line, bool more_input, bool *of_mail)
+{
+    const char *stray = find_stray(line);
+
+    if (stray != NULL)
+        return refuse_line(s, stray);
+    return s->state == SESSION_AUTH ? auth_hear(s, line)
+                                    : command_run(s, line, more_input, of_mail);
+}
+
 /* Returns what was used; 0: the line is not whole. */
 static size_t feed_line(struct session *s, struct view input)
 {
-    size_t len = line_length(input);
+    size_t len = line_length(input), most = line_most(s, input);
     struct view line = view_sub(input, 0, len - 2);
-    const char *stray;
     bool of_mail = false;
     struct step step;
 
-    if (len == 0 && input.len < SESSION_LINE_MAX)
+    if (len == 0 && input.len < most)
         return 0;
-    if (len == 0 || len > SESSION_LINE_MAX) {
+    if (len == 0 || len > most) {
         s->skipping = true;
-        take_step(s, step_refuse(s, 500, "5.5.2", "Line too long"), false);
+        take_step(s, refuse_line(s, "Line too long"), false);
         return 0;
     }
-    stray = find_stray(line);
-    if (stray == NULL)
-        step = command_run(s, line, len < input.len, &of_mail);
-    else
-        step = step_refuse(s, 500, "5.5.2", stray);
+    step = run_line(s, line, len < input.len, &of_mail);
     take_step(s, step, of_mail);
     return len;
 }
@@ -260,12 +281,28 @@ void session_tls_ready(struct session *s, const char *tls_facts)
     s->helo_len = 0;
     s->extended = false;
     s->wish = WISH_NOTHING;
+    session_log_in(s, VIEW_EMPTY);
     s->state = SESSION_NEW;
     reset_transaction(s);
     if (s->draining)
         session_drain(s, false);
     else if (s->rules->listener->tls == LISTENER_TLS_IMPLICIT)
         session_greet(s);
+}
+
+const struct session_auth *session_auth(const struct session *s)
+{
+    return s->auth;
+}
+
+void session_auth_challenged(struct session *s, struct view bytes)
+{
+    take_step(s, auth_challenge(s, bytes), false);
+}
+
+void session_auth_ended(struct session *s, enum login_result result, struct view login)
+{
+    take_step(s, auth_end(s, result, login), false);
 }
 
 void session_opened(struct session *s)
@@ -318,6 +355,8 @@ uint64_t session_patience_ms(const struct session *s)
     switch (s->wish) {
     case WISH_TLS:
         return t->handshake;
+    case WISH_AUTH:
+        return s->rules->settings->auth.timeout_ms;
     case WISH_OPEN:
     case WISH_COMMIT:
         return t->commit;
@@ -348,13 +387,14 @@ struct content *session_content(struct session *s)
 /* RFC 3848 */
 static const char *protocol(const struct session *s)
 {
+    static const char *const names[] = { "ESMTP", "ESMTPA", "ESMTPS", "ESMTPSA" };
     bool extended = s->extended;
 
     if (s->protocol_fixed != NULL)
         extended = s->protocol_fixed[0] == 'E';
     if (!extended)
         return "SMTP";
-    return s->tls[0] != '\0' ? "ESMTPS" : "ESMTP";
+    return names[(s->tls[0] != '\0' ? 2 : 0) + (s->login != NULL ? 1 : 0)];
 }
 
 void session_envelope(const struct session *s, struct envelope *e)

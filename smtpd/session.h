@@ -16,6 +16,8 @@
 
 enum {
     SESSION_LINE_MAX = 2048,         /* bytes, CRLF included; RFC 5321, 4.5.3.1.4 asks for 512 */
+    SESSION_AUTH_LINE_MAX = 12290,   /* the same of AUTH and what answers it; RFC 4954, 4 */
+    SESSION_LOGIN_MAX = 255,         /* bytes */
     SESSION_HELO_MAX = 255,          /* bytes; a domain's limit */
     SESSION_REPLY_MAX = 1024,        /* bytes; feeding stops when `out` has less room than that */
     SESSION_ARENA_MAX = 131072,      /* bytes for the addresses of one message */
@@ -29,6 +31,7 @@ enum session_state {
     SESSION_READY,   /* for MAIL */
     SESSION_MAIL,    /* has a sender */
     SESSION_RCPT,    /* and at least one recipient */
+    SESSION_AUTH,    /* between AUTH and the answer to it: lines are responses */
     SESSION_CONTENT, /* between 354 and the answer to the message */
     SESSION_CLOSED,
 };
@@ -38,6 +41,8 @@ enum session_wish {
     WISH_NOTHING,
     WISH_TLS,    /* a handshake, once what was said has gone; plain text that came is dropped.
                   * Then session_tls_ready, or close. */
+    WISH_AUTH,   /* what session_auth says goes to the auth process: session_auth_challenged or
+                  * session_auth_ended */
     WISH_OPEN,   /* a file for the content: session_opened or session_spool_failed */
     WISH_COMMIT, /* make the message durable: session_committed or session_spool_failed */
     WISH_CLOSE,  /* once what was said has gone */
@@ -58,6 +63,7 @@ struct session_rules {
     const struct listener_settings *listener;
     const struct message_spool_state *spool; /* what the queue said last */
     struct content_budget *budget;
+    const char *mechanisms; /* that can be had, separated by blanks; may change. NULL: none */
     bool starttls;                                                             /* can be had */
     void (*refused)(const struct session *s, const struct session_refusal *r); /* may be NULL */
     /* By session_rules_init: the listener's, else those of all. */
@@ -67,6 +73,15 @@ struct session_rules {
 
 /* The other fields must be set before. */
 void session_rules_init(struct session_rules *r);
+
+/* An exchange of AUTH; heap, gone with it. */
+struct session_auth {
+    char mechanism[24]; /* NUL-terminated */
+    bool begun;         /* a challenge was heard: what is at hand answers it */
+    bool initial;       /* not begun: there is an initial response */
+    char *response;     /* decoded */
+    size_t response_len, response_room;
+};
 
 /* One message on its way in; emptied as a whole, and only in one place. */
 struct transaction {
@@ -95,11 +110,13 @@ struct session {
     bool may_xclient;           /* the peer is a proxy of ours */
     bool helo_fixed;            /* it has told the client's HELO, ... */
     const char *protocol_fixed; /* ...and its protocol; NULL: it has not */
+    bool bindable;              /* SCRAM can be bound to this TLS; the driver says so */
     bool quit;                  /* the client has said so */
     unsigned errors;            /* refused commands since the last message */
     unsigned message_count;     /* begun; makes ids */
     unsigned accepted_count;
     struct net_address client;
+    struct session_auth *auth; /* NULL: no AUTH is under way */
     size_t helo_len;
     struct view asked_sender, asked_rcpt; /* by the command that runs */
     struct transaction transaction;
@@ -133,6 +150,10 @@ size_t session_feed(struct session *s, struct view input);
 
 enum session_wish session_wish(const struct session *s);
 void session_tls_ready(struct session *s, const char *tls_facts);
+/* At WISH_AUTH. The driver forgets an exchange as soon as this is NULL. */
+const struct session_auth *session_auth(const struct session *s);
+void session_auth_challenged(struct session *s, struct view bytes);
+void session_auth_ended(struct session *s, enum login_result result, struct view login);
 void session_opened(struct session *s);
 void session_committed(struct session *s, uint64_t message);
 /* Answers WISH_OPEN and WISH_COMMIT; without a wish: the file that was opened is lost. */

@@ -15,6 +15,7 @@ int command_status(const struct settings *s, int argc, char **argv);
 int command_queue(const struct settings *s, int argc, char **argv);
 int command_cat(const struct settings *s, int argc, char **argv);
 int command_export(const struct settings *s, int argc, char **argv);
+int command_user(const struct settings *s, int argc, char **argv);
 int command_spool(const struct settings *s, int argc, char **argv);
 int command_import(const struct settings *s, int argc, char **argv);
 

@@ -25,6 +25,10 @@ static const char usage[] =
     "  queue export FILTER DIR        write messages and their envelopes as files\n"
     "  queue import DIR               take in what was exported\n"
     "  spool check [--json]           look for damage in the spool\n"
+    "  user list                      those who may log in\n"
+    "  user add LOGIN                 one more; the password comes from the terminal or stdin\n"
+    "  user passwd LOGIN              another password\n"
+    "  user remove LOGIN              no more\n"
     "FILTER: ID ..., --all, --sender ADDRESS, --recipient ADDRESS, --domain DOMAIN, --state "
     "STATE\n";
 
@@ -103,6 +107,8 @@ static int run(const char *path, int argc, char **argv)
         status = command_status(&s, argc - 1, argv + 1);
     } else if (argc > 1 && strcmp(argv[0], "spool") == 0) {
         status = command_spool(&s, argc - 1, argv + 1);
+    } else if (argc > 1 && strcmp(argv[0], "user") == 0) {
+        status = command_user(&s, argc - 1, argv + 1);
     } else if (argc > 1) {
         status = command_queue(&s, argc - 1, argv + 1);
     } else {
@@ -139,7 +145,7 @@ int main(int argc, char **argv)
     if (argc >= 2 && argc <= 3 && strcmp(argv[0], "config") == 0 && strcmp(argv[1], "check") == 0)
         return command_config_check(argc == 3 ? argv[2] : path);
     if (argc >= 1 && (strcmp(argv[0], "status") == 0 || strcmp(argv[0], "queue") == 0 ||
-                      strcmp(argv[0], "spool") == 0))
+                      strcmp(argv[0], "spool") == 0 || strcmp(argv[0], "user") == 0))
         return run(path, argc, argv);
     return show_usage();
 }

@@ -8,6 +8,8 @@
  *   set limits.errors 3      another setting, in its smallest unit            | first
  *   spool full               the queue's state: fine, full, broken, suspended
  *   room 100                 its room, in bytes
+ *   mechanisms PLAIN LOGIN   those that the auth process offers
+ *   plain                    the listener's network is trusted: logins without TLS
  *   whole                    runs in one piece only: it depends on what arrives together
  *
  *   C: MAIL FROM:<a@b.test>  the client's line, CRLF is added
@@ -15,8 +17,11 @@
  *   C* 3000 x                bytes that many times
  *   S: 250 2.1.0 Sender ok   the server's whole line
  *   S~ 250-                  how its line begins
- *   wish commit              what the engine waits for: nothing, tls, open, commit, close
+ *   wish commit              what the engine waits for: nothing, tls, auth, open, commit, close
  *   give committed           what it gets: tls, opened, committed, or why not (as for spool)
+ *   give challenge Who?      what the auth process says; with empty text too
+ *   give login bob           ...and how it ends: also refused, too-many, temporary
+ *   response \0bob\0secret   what the client has answered, as bytes; "response" alone: nothing
  *   M: Subject: x            a line of the message that is to be committed, behind Received
  *   M* 3000 x                a line made of that
  *   M.                       its end
@@ -54,6 +59,7 @@ struct dialog {
     struct message_spool_state spool;
     struct content_budget budget;
     struct session_rules rules;
+    char mechanisms[256];
     struct net_address client;
     struct session session;
     bool begun, whole_only, failed;
@@ -128,6 +134,7 @@ static void begin(struct dialog *d)
         .listener = &d->listener,
         .spool = &d->spool,
         .budget = &d->budget,
+        .mechanisms = d->mechanisms,
         .starttls = d->listener.tls != LISTENER_TLS_NONE,
     };
     d->budget.most = d->settings.limits.body_memory_bytes;
@@ -271,8 +278,8 @@ static bool run_hear_start(struct dialog *d, struct view args)
 }
 
 static const char *const wishes[] = {
-    [WISH_NOTHING] = "nothing", [WISH_TLS] = "tls",     [WISH_OPEN] = "open",
-    [WISH_COMMIT] = "commit",   [WISH_CLOSE] = "close",
+    [WISH_NOTHING] = "nothing", [WISH_TLS] = "tls",       [WISH_AUTH] = "auth",
+    [WISH_OPEN] = "open",       [WISH_COMMIT] = "commit", [WISH_CLOSE] = "close",
 };
 static const char *const troubles[] = {
     [SPOOL_FINE] = "fine",           [SPOOL_FULL] = "full",       [SPOOL_BROKEN] = "broken",
@@ -329,6 +336,30 @@ static void end_message(struct dialog *d)
     d->message_read = false;
 }
 
+static bool give_login(struct dialog *d, struct view args)
+{
+    static const char *const results[] = { [LOGIN_REFUSED] = "refused",
+                                           [LOGIN_TEMPORARY] = "temporary",
+                                           [LOGIN_TOO_MANY] = "too-many" };
+    struct view word = view_take_word(&args);
+
+    if (view_equal(word, VIEW("challenge"))) {
+        session_auth_challenged(&d->session, args);
+        return true;
+    }
+    if (view_equal(word, VIEW("login"))) {
+        session_auth_ended(&d->session, LOGIN_OK, args);
+        return true;
+    }
+    for (unsigned i = LOGIN_REFUSED; i < COUNT_OF(results); i++) {
+        if (view_equal(word, view_of(results[i]))) {
+            session_auth_ended(&d->session, (enum login_result)i, VIEW_EMPTY);
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool run_give(struct dialog *d, struct view args)
 {
     unsigned trouble;
@@ -336,6 +367,7 @@ static bool run_give(struct dialog *d, struct view args)
     expect_silence(d);
     if (view_equal(args, VIEW("tls"))) {
         buf_clear(&d->pending);
+        d->session.bindable = true;
         session_tls_ready(&d->session, "TLSv1.3 TLS_AES_256_GCM_SHA384 256");
     } else if (view_equal(args, VIEW("opened"))) {
         session_opened(&d->session);
@@ -346,7 +378,7 @@ static bool run_give(struct dialog *d, struct view args)
     } else if (find_word(troubles, COUNT_OF(troubles), args, &trouble)) {
         end_message(d);
         session_spool_failed(&d->session, (enum spool_trouble)trouble);
-    } else {
+    } else if (d->session.wish != WISH_AUTH || !give_login(d, args)) {
         return false;
     }
     pump(d);
@@ -415,6 +447,21 @@ static bool run_envelope(struct dialog *d, struct view args)
     return true;
 }
 
+static bool run_response(struct dialog *d, struct view args)
+{
+    const struct session_auth *a;
+    static char room[ROOM];
+    struct buf wanted = BUF_ON_ARRAY(room);
+
+    flush_client(d);
+    a = session_auth(&d->session);
+    if (a == NULL || !put_escaped(args, &wanted))
+        return false;
+    if (!view_equal(view_make(a->response, a->response_len), buf_view(&wanted)))
+        fail(d, "the response should be", args, view_make(a->response, a->response_len));
+    return true;
+}
+
 static bool run_after(struct dialog *d, struct view args)
 {
     uint64_t seconds;
@@ -427,6 +474,8 @@ static bool run_after(struct dialog *d, struct view args)
         return true;
     if (d->session.wish == WISH_OPEN || d->session.wish == WISH_COMMIT)
         session_spool_failed(&d->session, SPOOL_BROKEN);
+    else if (d->session.wish == WISH_AUTH)
+        session_auth_ended(&d->session, LOGIN_TEMPORARY, VIEW_EMPTY);
     else
         session_time_out(&d->session);
     pump(d);
@@ -463,6 +512,20 @@ static bool run_listener(struct dialog *d, struct view args)
                                          [LISTENER_TLS_REQUIRED] = "required" };
 
     return !d->begun && find_word(kinds, COUNT_OF(kinds), args, &d->listener.tls);
+}
+
+static bool run_mechanisms(struct dialog *d, struct view args)
+{
+    flush_client(d);
+    d->settings.auth.users = VIEW("/etc/tern/users");
+    (void)snprintf(d->mechanisms, sizeof(d->mechanisms), "%.*s", VIEW_ARG(args));
+    return true;
+}
+
+static bool run_plain(struct dialog *d, struct view args)
+{
+    d->listener.auth = LISTENER_AUTH_PLAIN;
+    return args.len == 0;
 }
 
 static bool run_set(struct dialog *d, struct view args)
@@ -521,6 +584,7 @@ static const struct {
     { VIEW_INIT("S~"), run_hear_start },
     { VIEW_INIT("wish"), run_wish },
     { VIEW_INIT("give"), run_give },
+    { VIEW_INIT("response"), run_response },
     { VIEW_INIT("M:"), run_message_line },
     { VIEW_INIT("M*"), run_message_repeated },
     { VIEW_INIT("M."), run_message_end },
@@ -531,6 +595,8 @@ static const struct {
     { VIEW_INIT("client"), run_client },
     { VIEW_INIT("at"), run_at },
     { VIEW_INIT("listener"), run_listener },
+    { VIEW_INIT("mechanisms"), run_mechanisms },
+    { VIEW_INIT("plain"), run_plain },
     { VIEW_INIT("set"), run_set },
     { VIEW_INIT("spool"), run_spool },
     { VIEW_INIT("room"), run_room },

@@ -24,7 +24,7 @@ static struct settings settings = {
                 .body_memory_bytes = 16384 },
     .spool = { .big_body_bytes = 2048 },
 };
-static const struct listener_settings listener;
+static struct listener_settings listener;
 static const struct message_spool_state spool = { SPOOL_FINE, 2000 };
 static struct content_budget budget;
 static struct session_rules rules;
@@ -50,6 +50,8 @@ static void set_up(void)
         return;
     table_init(&settings.domains, true);
     table_init(&settings.mailboxes, false);
+    settings.auth.users = VIEW("/etc/tern/users");
+    listener.auth = LISTENER_AUTH_PLAIN;
     for (size_t i = 0; i < COUNT_OF(domains); i++)
         table_add(&settings.domains, &domains[i].entry, domains[i].name);
     table_add(&settings.mailboxes, &mailbox.entry, mailbox.address);
@@ -59,6 +61,7 @@ static void set_up(void)
                                     .listener = &listener,
                                     .spool = &spool,
                                     .budget = &budget,
+                                    .mechanisms = "PLAIN LOGIN SCRAM-SHA-256",
                                     .starttls = true };
     session_rules_init(&rules);
 }
@@ -94,11 +97,28 @@ static void check_envelope(const struct session *s)
     arena_reset(&arena);
 }
 
+/* What is answered depends on the response alone. */
+static void grant_login(struct session *s)
+{
+    const struct session_auth *a = session_auth(s);
+    struct view response = view_make(a->response, a->response_len);
+
+    if (response.len % 4 == 0)
+        session_auth_challenged(s, response);
+    else if (response.len % 4 == 1)
+        session_auth_ended(s, LOGIN_OK, response);
+    else
+        session_auth_ended(s, (enum login_result)(response.len % LOGIN_RESULTS), VIEW_EMPTY);
+}
+
 static void grant(struct session *s, struct outcome_of *o)
 {
     switch (session_wish(s)) {
     case WISH_TLS:
         session_tls_ready(s, "TLSv1.3");
+        return;
+    case WISH_AUTH:
+        grant_login(s);
         return;
     case WISH_OPEN:
         session_opened(s);
@@ -173,7 +193,7 @@ static void converse(struct view said, size_t most, struct outcome_of *o)
     while (session_wish(&s) != WISH_CLOSE && next_part(&cuts, &part)) {
         pending.len += part.len; /* the parts lie one behind the other */
         pump(&s, &pending, o);
-        assert(session_wish(&s) == WISH_CLOSE || pending.len < SESSION_LINE_MAX);
+        assert(session_wish(&s) == WISH_CLOSE || pending.len < SESSION_AUTH_LINE_MAX);
     }
     check_replies(buf_view(&o->out));
     session_release(&s);

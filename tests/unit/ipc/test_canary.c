@@ -161,12 +161,14 @@ ROLE_TEST(QUEUE)
 ROLE_TEST(DELIVERY)
 ROLE_TEST(DNS)
 ROLE_TEST(LOCAL)
+ROLE_TEST(AUTH)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_SMTPD), cmocka_unit_test(test_QUEUE), cmocka_unit_test(test_DELIVERY),
         cmocka_unit_test(test_DNS),   cmocka_unit_test(test_LOCAL),
+        cmocka_unit_test(test_AUTH),
     };
     int failed;
 

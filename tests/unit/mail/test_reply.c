@@ -176,7 +176,7 @@ static const struct {
       "250-mx.test\r\n250-SIZE 1\r\n250 X\r\n" },
     { "lines, enhanced", 550, "5.7.1", VIEW_INIT("a\nb"), "550-5.7.1 a\r\n550 5.7.1 b\r\n" },
     { "no text", 250, "2.0.0", VIEW_INIT(""), "250 2.0.0\r\n" },
-    { "nothing", 250, NULL, VIEW_INIT(""), "250\r\n" },
+    { "nothing", 334, NULL, VIEW_INIT(""), "334 \r\n" },
     { "control bytes", 501, "5.1.3", VIEW_INIT("a\rb\0c\x7f"), "501 5.1.3 a?b?c?\r\n" },
 };
 

@@ -1,0 +1,212 @@
+#include "common/memory.h"
+#include "common/text.h"
+#include "smtpd/commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHALLENGE_MAX = 768 }; /* bytes before base64; so that its reply fits */
+
+static const struct view plus = VIEW_INIT("-PLUS");
+
+static struct view mechanisms(const struct session *s)
+{
+    const struct session_rules *r = s->rules;
+
+    return r->mechanisms == NULL || r->listener->auth == LISTENER_AUTH_NONE
+               ? VIEW_EMPTY
+               : view_of(r->mechanisms);
+}
+
+static bool is_private(const struct session *s)
+{
+    return s->tls[0] != '\0' || s->rules->listener->auth == LISTENER_AUTH_PLAIN;
+}
+
+bool auth_offered(const struct session *s)
+{
+    return mechanisms(s).len > 0 && is_private(s) && s->login == NULL;
+}
+
+/* The next one that this session can have. */
+static bool take_mechanism(const struct session *s, struct view *rest, struct view *out)
+{
+    while (rest->len > 0) {
+        *out = view_take_word(rest);
+        if (s->bindable || !view_ends_nocase(*out, plus))
+            return true;
+    }
+    return false;
+}
+
+const char *auth_offer(const struct session *s, const char *ehlo)
+{
+    static char room[SESSION_REPLY_MAX]; /* until the reply is printed, which is at once */
+    struct view rest = mechanisms(s), one;
+    size_t len;
+
+    if (!auth_offered(s))
+        return ehlo;
+    len = (size_t)snprintf(room, sizeof(room), "%s\nAUTH", ehlo);
+    while (take_mechanism(s, &rest, &one) && len + one.len + 2 < sizeof(room))
+        len += (size_t)snprintf(room + len, sizeof(room) - len, " %.*s", VIEW_ARG(one));
+    return room;
+}
+
+static bool has_mechanism(const struct session *s, struct view name)
+{
+    struct view rest = mechanisms(s), one;
+
+    while (take_mechanism(s, &rest, &one)) {
+        if (view_equal_nocase(one, name))
+            return true;
+    }
+    return false;
+}
+
+void auth_forget(struct session *s)
+{
+    struct session_auth *a = s->auth;
+
+    s->auth = NULL;
+    if (a == NULL)
+        return;
+    explicit_bzero(a->response, a->response_room);
+    free(a->response);
+    free(a);
+}
+
+/* "=" is an empty response, where nothing at all is none (RFC 4954, 4). */
+static bool keep_response(struct session_auth *a, struct view text)
+{
+    struct buf out;
+
+    if (view_equal(text, VIEW("=")))
+        text = VIEW_EMPTY;
+    if (a->response_room < text.len) {
+        if (a->response != NULL)
+            explicit_bzero(a->response, a->response_room);
+        free(a->response);
+        a->response = memory_new(text.len);
+        a->response_room = text.len;
+    }
+    out = buf_on(a->response, a->response_room);
+    if (!base64_decode(text, &out))
+        return false;
+    a->response_len = buf_len(&out);
+    return true;
+}
+
+/* Refused, and the exchange is over. */
+static struct step end(unsigned code, const char *enhanced, const char *text)
+{
+    return step_accept(SESSION_READY, code, enhanced, text);
+}
+
+static struct step await_answer(void)
+{
+    return (struct step){ .next = SESSION_AUTH, .wish = WISH_AUTH };
+}
+
+/* auth-command = "AUTH" SP sasl-mech [ SP initial-response ] CRLF; RFC 4954, 4 and 8 */
+struct step run_auth(struct session *s, struct view args)
+{
+    struct view mechanism = view_take_word(&args);
+    struct session_auth *a;
+
+    if (!settings_has_logins(s->rules->settings) ||
+        s->rules->listener->auth == LISTENER_AUTH_NONE || !s->extended)
+        return step_refuse(s, 502, "5.5.1", "Nobody can log in here");
+    if (s->login != NULL)
+        return step_refuse(s, 503, "5.5.1", "You are logged in already");
+    if (!is_private(s))
+        return step_refuse(s, 538, "5.7.11", "Encryption required: say STARTTLS first");
+    if (mechanism.len == 0)
+        return step_refuse(s, 501, "5.5.4", "Syntax: AUTH mechanism");
+    if (mechanisms(s).len == 0)
+        return step_refuse(s, 454, "4.7.0", "Logins cannot be checked now, try again later");
+    if (!has_mechanism(s, mechanism) || mechanism.len >= sizeof(a->mechanism))
+        return step_refuse(s, 504, "5.5.4", "Unrecognized authentication mechanism");
+    a = s->auth = memory_new(sizeof(*a));
+    memcpy(a->mechanism, mechanism.ptr, mechanism.len);
+    a->initial = args.len > 0;
+    if (!keep_response(a, args))
+        return end(501, "5.5.2", "Not valid base64");
+    return await_answer();
+}
+
+struct step auth_hear(struct session *s, struct view line)
+{
+    if (view_equal(line, VIEW("*")))
+        return end(501, "5.0.0", "Authentication cancelled");
+    if (!keep_response(s->auth, line))
+        return end(501, "5.5.2", "Not valid base64");
+    return await_answer();
+}
+
+struct step auth_refuse_line(const char *enhanced, const char *text)
+{
+    return end(500, enhanced, text);
+}
+
+struct step auth_challenge(struct session *s, struct view bytes)
+{
+    static char room[CHALLENGE_MAX * 4 / 3 + 8]; /* until the reply is printed, which is at once */
+    struct buf text = buf_on(room, sizeof(room) - 1);
+
+    if (bytes.len > CHALLENGE_MAX || !base64_encode(bytes, &text))
+        return end(454, "4.7.0", "Logins cannot be checked now, try again later");
+    room[buf_len(&text)] = '\0';
+    s->auth->begun = true;
+    return step_accept(SESSION_AUTH, 334, NULL, room);
+}
+
+struct step auth_end(struct session *s, enum login_result result, struct view login)
+{
+    switch (result) {
+    case LOGIN_OK:
+        if (login.len == 0 || login.len > SESSION_LOGIN_MAX)
+            break;
+        session_log_in(s, login);
+        return step_accept(SESSION_READY, 235, "2.7.0", "Authentication successful");
+    case LOGIN_REFUSED:
+        return end(535, "5.7.8", "Authentication credentials invalid");
+    case LOGIN_TOO_MANY:
+        return end(454, "4.7.0", "Too many logins have failed, try again later");
+    case LOGIN_TEMPORARY:
+    case LOGIN_RESULTS:
+        break;
+    }
+    return end(454, "4.7.0", "Logins cannot be checked now, try again later");
+}
+
+static bool is_hex(char c)
+{
+    return byte_is_digit(c) || (c >= 'A' && c <= 'F');
+}
+
+/* xtext = *( xchar / "+" 2HEXDIG ), without "+" and "=" among its characters; RFC 3461, 4 */
+static bool is_xtext(struct view text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+
+        if (c <= ' ' || c >= 127 || c == '=')
+            return false;
+        if (c == '+' && (i + 2 >= text.len || !is_hex(text.ptr[i + 1]) || !is_hex(text.ptr[i + 2])))
+            return false;
+    }
+    return text.len > 0;
+}
+
+/* Who submitted the message first, as another server believes. Nobody here relies on it, which is
+ * the same as to read it as "<>" (RFC 4954, 5). */
+struct step take_auth_parameter(struct session *s, struct view value)
+{
+    if (mechanisms(s).len == 0)
+        return step_refuse(s, 555, "5.5.4", "Parameter not recognized");
+    if (!is_xtext(value))
+        return step_refuse(s, 501, "5.5.4", "Bad AUTH value");
+    return step_accept(SESSION_MAIL, 0, NULL, NULL);
+}
