@@ -229,6 +229,9 @@ static uint32_t add_mail(struct queue *q, uint64_t id, struct store_ref where,
     for (size_t i = 0; i < e->rcpt_count; i++)
         index_add_rcpt(&q->index, mail, queue_destination(q, e->rcpts[i].address), (unsigned)i,
                        q->routing);
+    /* Until a release, which has a record; the hold itself needs none. */
+    if (e->hold.len > 0)
+        index_set_held(&q->index, mail, true);
     return mail;
 }
 
@@ -238,8 +241,15 @@ void queue_take_in(struct queue *q, const struct store_commit *c, const struct e
     uint32_t mail = add_mail(q, c->id, c->where, e, c->body_bytes, queue_now_ms(q));
 
     list_deadline(q, mail);
-    index_each_unit (u, &q->index, mail)
-        dispatch_unit(q->dispatch, u);
+    if (e->hold.len > 0)
+        log_warn("held", LOG_ID("message", c->id), LOG_VIEW("by", e->hold),
+                 LOG_VIEW(e->login.len > 0 ? "login" : NULL, e->login));
+    index_each_unit (u, &q->index, mail) {
+        if (e->hold.len == 0)
+            dispatch_unit(q->dispatch, u);
+        else
+            index_park(&q->index, u);
+    }
     if (letter != NULL)
         cache_keep(&q->cache, c->id, letter);
 }
@@ -617,9 +627,9 @@ static void on_outcome_moved(struct store_watcher *w, uint64_t id, uint64_t from
 int queue_open(struct queue *q, struct loop *l, const struct settings *settings, const char *path,
                struct error *err)
 {
-    struct store_options o = {
-        .path = path, .read_only = settings == NULL, .rest_ms = QUEUE_REST_MS
-    };
+    struct store_options o = { .path = path,
+                               .read_only = settings == NULL,
+                               .rest_ms = QUEUE_REST_MS };
 
     *q = (struct queue){ .loop = l, .settings = settings };
     list_init(&q->hook.link);

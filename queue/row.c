@@ -282,6 +282,7 @@ static void put_facts(const struct envelope *e, struct buf *out)
     put_some(out, "protocol", e->protocol);
     put_some(out, "tls", e->tls);
     put_some(out, "session", e->session);
+    put_some(out, "hold", e->hold);
     put_bool(out, "notice", e->notice);
     put_bool(out, "8bit", e->body_8bit);
 }

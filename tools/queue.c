@@ -113,7 +113,7 @@ static void print_message(const struct json_node *n)
         { "expires", "expires_at" }, { "size", "size" },         { "client", "client" },
         { "listener", "listener" },  { "client name", "client_name" }, { "helo", "helo" }, { "protocol", "protocol" },
         { "tls", "tls" },            { "session", "session" },   { "attempts", "attempts" },
-        { "next attempt", "next_at" }, { "reason", "reason" },
+        { "next attempt", "next_at" }, { "reason", "reason" }, { "held by", "hold" },
     };
     const struct json_node *rcpts = json_get(n, "rcpts");
 

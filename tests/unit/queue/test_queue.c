@@ -746,6 +746,29 @@ static void neither_tries_nor_expires_what_is_held(void **state)
     assert_int_equal(world.job_count, 3);
 }
 
+/* Also over a restart, and after the release for good. */
+static void holds_what_came_to_be_held(void **state)
+{
+    uint64_t id;
+
+    (void)state;
+    world.hold = "rule 3";
+    id = world_accept("a@here.test", "b@there.test c@other.test", body);
+    world.hold = NULL;
+    assert_int_equal(world.job_count, 0);
+    world_restart();
+    world_pass(3 * (uint64_t)DAY);
+    assert_int_equal(world.job_count, 0);
+    assert_int_equal(world.queue.index.held_count, 1);
+    queue_release(&world.queue, index_find(&world.queue.index, id), VIEW("uid 0"));
+    world_run();
+    assert_int_equal(world.job_count, 2);
+    world_restart();
+    world_pass(1);
+    assert_int_equal(world.queue.index.held_count, 0);
+    assert_int_equal(world.job_count, 2);
+}
+
 static void forgets_what_is_deleted(void **state)
 {
     uint64_t waiting = world_accept("a@here.test", "b@there.test", body), running;
@@ -972,6 +995,7 @@ int main(void)
         IN_WORLD(gives_up_after_the_lifetime),
         IN_WORLD(gives_up_what_never_had_its_turn),
         IN_WORLD(gives_up_what_was_about_to_be_tried),
+        IN_WORLD(holds_what_came_to_be_held),
         IN_WORLD(neither_tries_nor_expires_what_is_held),
         IN_WORLD(forgets_what_is_deleted),
         IN_WORLD(brings_back_what_was_deleted),

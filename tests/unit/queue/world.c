@@ -93,7 +93,8 @@ uint64_t world_accept(const char *sender, const char *recipients, struct view bo
     struct envelope_rcpt rcpts[WORLD_RCPTS_MAX];
     struct envelope e = { .sender = view_of(sender),
                           .rcpts = rcpts,
-                          .arrival_ms = clock_wall_ms() };
+                          .arrival_ms = clock_wall_ms(),
+                          .hold = view_of(world.hold) };
     struct buf text = BUF_ON_ARRAY(room);
     struct view rest = view_of(recipients);
     struct message_spool_commit m = { .transaction = ++transaction };

@@ -36,6 +36,7 @@ struct world {
     struct queue queue;
     struct config *config;
     struct settings settings;
+    const char *hold; /* of what comes next: why it waits; NULL: it does not */
     struct peer smtpd;
     bool smtpd_gone;
     struct world_worker workers[8];
