@@ -96,7 +96,7 @@ static void say(struct client *c, const char *format, ...)
 
 static enum client_phase say_ehlo(struct client *c)
 {
-    say(c, "EHLO %.*s\r\n", VIEW_ARG(c->hostname));
+    say(c, "%s %.*s\r\n", c->lmtp ? "LHLO" : "EHLO", VIEW_ARG(c->hostname));
     return CLIENT_LISTEN;
 }
 
@@ -278,12 +278,12 @@ static enum client_phase go_on(struct client *c)
         return CLIENT_READY;
     if (c->ext.starttls)
         return CLIENT_STARTTLS;
-    return c->tls.level == ROUTE_TLS_REQUIRED ? miss_tls(c) : CLIENT_READY;
+    return tlspolicy_needs_tls(c->tls) ? miss_tls(c) : CLIENT_READY;
 }
 
 static enum client_phase hear_ehlo(struct client *c, const struct reply *r)
 {
-    if (r->code / 100 == 5) /* RFC 5321, 3.2 */
+    if (r->code / 100 == 5 && !c->lmtp) /* RFC 5321, 3.2 */
         return CLIENT_HELO;
     if (r->code / 100 != 2)
         return end_by(c, r);
@@ -301,7 +301,7 @@ static enum client_phase hear_starttls(struct client *c, const struct reply *r)
 {
     if (r->code == 220)
         return CLIENT_HANDSHAKE;
-    return c->tls.level == ROUTE_TLS_REQUIRED ? end_by(c, r) : CLIENT_READY;
+    return tlspolicy_needs_tls(c->tls) ? end_by(c, r) : CLIENT_READY;
 }
 
 static enum client_phase hear_unasked(struct client *c, const struct reply *r)
@@ -328,14 +328,15 @@ static enum client_phase hear_mail(struct client *c, const struct reply *r)
 
 static enum client_phase hear_rcpt(struct client *c, const struct reply *r)
 {
-    size_t rcpt = c->message.rcpts[c->heard_rcpts++];
+    size_t at = c->heard_rcpts++;
 
     if (c->refused)
         return carry_on(c);
-    if (r->code / 100 == 2)
+    c->taken[at] = r->code / 100 == 2;
+    if (c->taken[at])
         c->accepted++;
     else
-        decide_one(c, r, rcpt);
+        decide_one(c, r, c->message.rcpts[at]);
     c->refused = c->accepted == 0 && c->heard_rcpts == c->message.rcpt_count;
     return carry_on(c);
 }
@@ -363,8 +364,24 @@ static enum client_phase hear_early(struct client *c, const struct reply *r)
     return CLIENT_OVER;
 }
 
+/* RFC 2033, 4.2: a reply for each recipient that was taken, in order. */
+static enum client_phase hear_one_of_dot(struct client *c, const struct reply *r)
+{
+    while (!c->taken[c->answered])
+        c->answered++;
+    decide_one(c, r, c->message.rcpts[c->answered++]);
+    if (r->code == 421)
+        return end_by(c, r);
+    if (--c->accepted == 0)
+        return CLIENT_READY;
+    remember(c, CLIENT_DOT);
+    return CLIENT_LISTEN;
+}
+
 static enum client_phase hear_dot(struct client *c, const struct reply *r)
 {
+    if (c->lmtp)
+        return hear_one_of_dot(c, r);
     decide_rest(c, r);
     if (r->code == 421)
         return end_by(c, r);
@@ -460,10 +477,11 @@ void client_speak(struct client *c)
 
 /* ---- the life of a session ---- */
 
-void client_init(struct client *c, struct view hostname, struct tls_policy tls)
+void client_init(struct client *c, struct view hostname, struct tls_policy tls, bool lmtp)
 {
     *c = (struct client){ .hostname = hostname,
                           .tls = tls,
+                          .lmtp = lmtp,
                           .window = 1,
                           .saying = tls.implicit ? CLIENT_HANDSHAKE : CLIENT_LISTEN };
     buf_new(&c->out, CLIENT_OUT_BYTES);
@@ -520,7 +538,7 @@ bool client_start(struct client *c, const struct client_message *m, struct clien
 
     assert(client_wish(c) == CLIENT_WISH_MESSAGE);
     c->message = *m;
-    c->said_rcpts = c->heard_rcpts = c->accepted = 0;
+    c->said_rcpts = c->heard_rcpts = c->accepted = c->answered = 0;
     c->refused = false;
     *v = (struct client_verdict){ .rest = true };
     if (transaction_obstacle(m, &c->ext, &words, &v->outcome))

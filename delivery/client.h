@@ -1,6 +1,6 @@
-/* The RFC 5321 client engine: hears replies, says commands, decides about recipients. It knows no
- * sockets and no clock: the driver writes what is in `out`, feeds what it reads, and fulfils
- * wishes.
+/* The client engine of RFC 5321, and of RFC 2033 (LMTP): hears replies, says commands, decides
+ * about recipients. It knows no sockets and no clock: the driver writes what is in `out`, feeds
+ * what it reads, and fulfils wishes.
  *
  * Deviations and decisions
  * - A reply that breaks the grammar, or that nobody asked for, ends the connection: what follows
@@ -66,6 +66,7 @@ struct client {
     struct buf out; /* to be written; the driver appends the content */
     struct view hostname;
     struct tls_policy tls;
+    bool lmtp;
     bool encrypted, greeted, lost;
     struct ext ext;
     enum client_phase saying;    /* what is said next */
@@ -75,8 +76,10 @@ struct client {
     unsigned heard; /* replies so far: a deadline holds for one reply */
     struct client_message message;
     size_t said_rcpts, heard_rcpts, accepted;
-    bool refused; /* of the transaction nothing but replies is left */
-    bool decided; /* there is a verdict to hand out */
+    size_t answered;                /* LMTP: recipients that the final dot was answered for */
+    bool taken[ENVELOPE_RCPTS_MAX]; /* LMTP: by place in the message */
+    bool refused;                   /* of the transaction nothing but replies is left */
+    bool decided;                   /* there is a verdict to hand out */
     struct client_verdict verdict;
     struct outcome why;
     char words[128];
@@ -84,7 +87,7 @@ struct client {
 };
 
 /* `hostname` is borrowed. */
-void client_init(struct client *c, struct view hostname, struct tls_policy tls);
+void client_init(struct client *c, struct view hostname, struct tls_policy tls, bool lmtp);
 void client_release(struct client *c);
 
 enum client_wish client_wish(const struct client *c);

@@ -125,8 +125,9 @@ static void keep_failure(struct conn *c, const struct outcome *o)
 {
     struct conn_failure *f = &c->failure;
 
-    if (o->class == OUTCOME_FAILED && c->route.tried > 1 && f->outcome.class == OUTCOME_DEFERRED)
+    if (c->failed && o->class == OUTCOME_FAILED && f->outcome.class == OUTCOME_DEFERRED)
         return;
+    c->failed = true;
     f->outcome = *o;
     f->outcome.text = copy_text(f->text, sizeof(f->text), o->text);
     f->outcome.host = copy_text(f->host, sizeof(f->host), host_of(c));
@@ -134,12 +135,40 @@ static void keep_failure(struct conn *c, const struct outcome *o)
     f->outcome.tls = view_of(f->tls.text);
 }
 
+static const struct route_target *target_of(const struct conn *c)
+{
+    const struct destination *d = c->destination;
+
+    return &d->targets[(c->target_first + c->target_at) % d->target_count];
+}
+
+/* Only a source's own family is used, when there is but one. */
+static uint8_t family_of(const struct route_settings *r)
+{
+    return r != NULL && r->source_count == 1 ? r->sources[0].family : 0;
+}
+
+static void begin_target(struct conn *c)
+{
+    const struct destination *d = c->destination;
+    const struct route_target *t = target_of(c);
+    bool mx = t->kind == TARGET_MX;
+
+    route_release(&c->route);
+    route_init(&c->route, settings_of(c), mx, mx ? d->host : t->host, mx ? d->own.port : t->port);
+    c->route.family = family_of(d->route);
+}
+
 static void start_over(struct conn *c)
 {
-    route_release(&c->route);
-    route_init(&c->route, settings_of(c), c->destination->kind, c->destination->host,
-               c->destination->port);
+    struct destination *d = c->destination;
+
+    c->target_at = c->target_first = 0;
+    if (d->route != NULL && d->route->balance)
+        c->target_first = d->next_target++ % d->target_count;
     c->messages = 0;
+    c->failed = false;
+    begin_target(c);
     seek(c);
 }
 
@@ -183,11 +212,27 @@ static void fail(struct conn *c, const struct outcome *why)
     end(c);
 }
 
-static void give_up(struct conn *c)
+/* The target is used up. True: another may do; not where the domain takes no mail at all. */
+static bool next_target(struct conn *c)
 {
-    struct outcome o = c->route.tried > 0 ? c->failure.outcome : c->route.end;
+    bool tried = c->route.tried > 0;
 
     c->host_len = 0;
+    c->facts.text[0] = '\0';
+    if (!tried)
+        keep_failure(c, &c->route.end);
+    if ((!tried && c->route.end.class == OUTCOME_FAILED) ||
+        c->target_at + 1 == c->destination->target_count)
+        return false;
+    c->target_at++;
+    begin_target(c);
+    return true;
+}
+
+static void give_up(struct conn *c)
+{
+    struct outcome o = c->failure.outcome;
+
     destination_give_up(c->destination, &o);
     decide_rest(c, &o);
     end(c);
@@ -219,15 +264,44 @@ static void note_host(struct conn *c)
     struct buf text = BUF_ON_ARRAY(c->host);
     const struct net_address *a = &c->route.address;
 
+    c->facts.text[0] = '\0';
+    if (target_of(c)->kind == TARGET_PATH) {
+        buf_put(&text, target_of(c)->host);
+        c->host_len = buf_len(&text);
+        return;
+    }
     (void)(buf_put(&text, c->route.host) && buf_put_byte(&text, '[') &&
            net_print_address(a, &text) && buf_printf(&text, "]:%u", a->port));
     c->host_len = buf_len(&text);
-    c->facts.text[0] = '\0';
+}
+
+static int open_socket(const struct conn *c)
+{
+    const struct route_settings *r = c->destination->route;
+    const struct net_address *source = NULL;
+
+    if (target_of(c)->kind == TARGET_PATH)
+        return net_connect_unix(target_of(c)->host);
+    for (size_t i = 0; r != NULL && i < r->source_count; i++) {
+        if (r->sources[i].family == c->route.address.family)
+            source = &r->sources[i];
+    }
+    return net_connect(&c->route.address, source);
+}
+
+static struct tls_wish tls_wish(const struct conn *c)
+{
+    struct tls_wish wish = c->destination->tls;
+
+    wish.implicit = target_of(c)->implicit_tls;
+    if (target_of(c)->kind == TARGET_PATH) /* never leaves the machine */
+        wish = (struct tls_wish){ .level = ROUTE_TLS_NONE };
+    return wish;
 }
 
 static int start_connecting(struct conn *c)
 {
-    int fd = net_connect(&c->route.address, NULL);
+    int fd = open_socket(c);
     int err;
 
     if (fd < 0)
@@ -242,8 +316,8 @@ static int start_connecting(struct conn *c)
     c->state = CONN_CONNECTING;
     c->started = false;
     c->messages = 0;
-    c->policy = tlspolicy_choose(c->destination->tls, &c->destination->memory, loop_of(c)->now_ms);
-    client_init(&c->client, settings_of(c)->hostname, c->policy);
+    c->policy = tlspolicy_choose(tls_wish(c), &c->destination->memory, loop_of(c)->now_ms);
+    client_init(&c->client, settings_of(c)->hostname, c->policy, target_of(c)->lmtp);
     loop_start_timer(loop_of(c), &c->timer, settings_of(c)->timeouts.connect);
     return 0;
 }
@@ -279,10 +353,18 @@ static void resolve(struct conn *c)
     asker_ask(&worker_of(c)->asker, &c->question, c->route.question, c->route.name);
 }
 
+/* A path is one address; everything else has a route. */
+static enum route_need next_need(struct conn *c)
+{
+    if (target_of(c)->kind != TARGET_PATH)
+        return route_next(&c->route);
+    return c->route.tried++ == 0 ? ROUTE_TRY : ROUTE_END;
+}
+
 static void seek(struct conn *c)
 {
     for (;;) {
-        switch (route_next(&c->route)) {
+        switch (next_need(c)) {
         case ROUTE_ASK:
             resolve(c);
             return;
@@ -291,6 +373,8 @@ static void seek(struct conn *c)
                 return;
             break;
         case ROUTE_END:
+            if (next_target(c))
+                break;
             give_up(c);
             return;
         }

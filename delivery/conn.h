@@ -34,6 +34,8 @@ struct conn {
     bool started;    /* the engine has the job */
     bool counted;    /* among the connections that take jobs */
     enum conn_state state;
+    size_t target_first,
+        target_at; /* of the destination's targets: where it began, how many are past */
     struct route route;
     struct question question;
     struct stream stream;
@@ -45,10 +47,11 @@ struct conn {
     struct tls_facts facts;
     char host[CONN_HOST_MAX]; /* "mx1.example.org[192.0.2.1]:25" */
     size_t host_len;
-    unsigned messages;           /* that this connection was used for */
-    unsigned heard;              /* replies when the timer was started */
-    bool wrote;                  /* since then */
-    bool write_blocked;          /* until the socket is writable */
+    unsigned messages;  /* that this connection was used for */
+    unsigned heard;     /* replies when the timer was started */
+    bool wrote;         /* since then */
+    bool write_blocked; /* until the socket is writable */
+    bool failed;
     struct conn_failure failure; /* of the last host that was tried */
 };
 

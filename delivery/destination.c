@@ -40,8 +40,24 @@ static bool put_key(const struct job *j, struct buf *key)
     const struct message_job_start *s = &j->start;
 
     return buf_printf(key, "%.*s\n", VIEW_ARG(s->hop_name)) && idn_domain(s->host, key) &&
-           buf_printf(key, "\n%u %u %u %u %u", s->hop_kind, s->port, s->tls, s->implicit_tls,
-                      j->envelope.require_tls);
+           buf_printf(key, "\n%u %u %u", s->hop_kind, s->route, j->envelope.require_tls);
+}
+
+static void set_targets(struct destination *d, const struct message_job_start *s)
+{
+    const struct settings *settings = d->worker->settings;
+
+    d->own = (struct route_target){ .kind = s->hop_kind == HOP_MX ? TARGET_MX : TARGET_HOST,
+                                    .host = d->host,
+                                    .port = (uint16_t)settings->delivery.port };
+    d->targets = &d->own;
+    d->target_count = 1;
+    if (s->route > 0) {
+        d->route = &settings->routes[s->route - 1];
+        d->targets = d->route->targets;
+        d->target_count = d->route->target_count;
+        d->tls.level = (enum route_tls)d->route->tls;
+    }
 }
 
 static struct destination *make_destination(struct worker *w, const struct job *j, struct view key)
@@ -55,9 +71,8 @@ static struct destination *make_destination(struct worker *w, const struct job *
     names = view_make(d->key, key.len);
     d->name = view_take_until(&names, '\n');
     d->host = view_take_until(&names, '\n');
-    d->kind = (enum hop_kind)s->hop_kind;
-    d->port = s->port;
-    d->tls = (struct tls_wish){ (enum route_tls)s->tls, s->implicit_tls, j->envelope.require_tls };
+    d->tls = (struct tls_wish){ ROUTE_TLS_OFFERED, false, j->envelope.require_tls };
+    set_targets(d, s);
     list_init(&d->waiting);
     list_init(&d->idle);
     d->forget.fire = on_forget;
@@ -100,6 +115,35 @@ static bool may_open(const struct destination *d)
     return d->conn_count < d->worker->settings->delivery.concurrency;
 }
 
+/* A route that leads to no host has the answer itself. */
+static bool answers_itself(const struct destination *d, struct outcome *o)
+{
+    const struct route_target *t = d->targets;
+
+    if (t->kind == TARGET_REPLY)
+        *o = (struct outcome){ .class = t->code >= 500 ? OUTCOME_FAILED : OUTCOME_DEFERRED,
+                               .scope = SCOPE_MESSAGE,
+                               .code = t->code,
+                               .enhanced = t->enhanced,
+                               .text = t->host,
+                               .doing = VIEW_INIT("following a route") };
+    else if (t->kind == TARGET_DISCARD)
+        *o = (struct outcome){ .class = OUTCOME_DELIVERED,
+                               .scope = SCOPE_MESSAGE,
+                               .enhanced = { 2, 0, 0 },
+                               .text = VIEW_INIT("discarded"),
+                               .doing = VIEW_INIT("following a route") };
+    else
+        return false;
+    return true;
+}
+
+static void answer_job(struct worker *w, struct job *j, const struct outcome *o)
+{
+    job_decide_rest(j, o, w->loop->now_ms);
+    worker_end_job(w, j);
+}
+
 void destination_take_job(struct worker *w, struct job *j)
 {
     static const struct outcome no_name = { .class = OUTCOME_FAILED,
@@ -108,18 +152,20 @@ void destination_take_job(struct worker *w, struct job *j)
                                             .text = VIEW_INIT("the domain's name is none that "
                                                               "can be looked up") };
     struct destination *d = find_destination(w, j);
+    struct outcome o;
 
     if (d == NULL) {
-        job_decide_rest(j, &no_name, w->loop->now_ms);
-        worker_end_job(w, j);
-        return;
-    }
-    if (!list_empty(&d->idle))
+        answer_job(w, j, &no_name);
+    } else if (answers_itself(d, &o)) {
+        answer_job(w, j, &o);
+        loop_defer(w->loop, &d->release);
+    } else if (!list_empty(&d->idle)) {
         conn_give(container_of(d->idle.next, struct conn, link), j);
-    else if (may_open(d))
+    } else if (may_open(d)) {
         open_conn(d, j);
-    else
+    } else {
         list_append(&d->waiting, &j->link);
+    }
 }
 
 struct job *destination_next_job(struct destination *d)
@@ -142,8 +188,6 @@ void destination_give_up(struct destination *d, const struct outcome *o)
 
     if (o->scope != SCOPE_DESTINATION || d->conn_count > 1)
         return;
-    while ((j = destination_next_job(d)) != NULL) {
-        job_decide_rest(j, o, d->worker->loop->now_ms);
-        worker_end_job(d->worker, j);
-    }
+    while ((j = destination_next_job(d)) != NULL)
+        answer_job(d->worker, j, o);
 }

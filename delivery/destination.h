@@ -15,13 +15,15 @@ struct destination {
     struct worker *worker;
     char *key; /* the name and the wanted TLS; the views below borrow from it */
     struct view name, host;
-    enum hop_kind kind;
-    uint16_t port;
-    struct tls_wish tls;
-    struct list waiting; /* jobs */
-    struct list idle;    /* connections, the last used first */
-    size_t conn_count;   /* connections that take jobs */
-    size_t conn_total;   /* with those that say goodbye */
+    const struct route_settings *route; /* NULL: none */
+    const struct route_target *targets;
+    size_t target_count, next_target; /* which comes first next, where they take turns */
+    struct route_target own;          /* the target without a route */
+    struct tls_wish tls;              /* without `implicit`, which is the target's */
+    struct list waiting;              /* jobs */
+    struct list idle;                 /* connections, the last used first */
+    size_t conn_count;                /* connections that take jobs */
+    size_t conn_total;                /* with those that say goodbye */
     struct tls_memory memory;
     struct timer forget; /* when nothing else keeps it */
     struct deferred release;

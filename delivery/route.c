@@ -6,7 +6,7 @@
 
 static const char *doing(const struct route *r)
 {
-    return r->kind == HOP_MX && !r->routed ? "looking up the mail hosts" : "looking up the address";
+    return r->mx && !r->routed ? "looking up the mail hosts" : "looking up the address";
 }
 
 /* "words (detail)", kept with the route. */
@@ -36,7 +36,7 @@ static void end_without_address(struct route *r)
 {
     if (r->end.text.len > 0)
         return; /* a look-up has said why */
-    if (r->kind == HOP_HOST)
+    if (!r->mx)
         end(r, (struct enhanced){ 4, 4, 4 }, "the configured host has no address that can be used",
             r->target);
     else if (r->ends_here)
@@ -146,9 +146,9 @@ static bool is_us(const struct route *r, const struct net_address *a)
 
 static bool is_usable(const struct route *r, const struct net_address *a)
 {
-    if (net_is_unusable(a))
+    if (net_is_unusable(a) || (r->family != 0 && r->family != a->family))
         return false;
-    return r->kind == HOP_HOST || r->settings->delivery.loopback || !net_is_loopback(a);
+    return !r->mx || r->settings->delivery.loopback || !net_is_loopback(a);
 }
 
 static void take_addresses(struct route *r, const struct message_dns_answer *a)
@@ -163,7 +163,7 @@ static void take_addresses(struct route *r, const struct message_dns_answer *a)
 
         memcpy(address.bytes, item.address, sizeof(address.bytes));
         net_unmap(&address);
-        if (r->kind == HOP_MX && is_us(r, &address)) {
+        if (r->mx && is_us(r, &address)) {
             r->address_count = 0;
             drop_from(r, preference);
             return;
@@ -175,7 +175,7 @@ static void take_addresses(struct route *r, const struct message_dns_answer *a)
 
 static void miss_addresses(struct route *r, const struct message_dns_answer *a)
 {
-    if (r->kind == HOP_HOST)
+    if (!r->mx)
         end(r, (struct enhanced){ 4, 4, 4 }, "the configured host is not found", r->target);
     else if (a->result == DNS_TEMPORARY || a->result == DNS_MALFORMED)
         end(r, (struct enhanced){ 4, 4, 3 }, "a mail host cannot be looked up", a->words);
@@ -194,10 +194,10 @@ static void answer_addresses(struct route *r, const struct message_dns_answer *a
 
 /* ---- what comes next ---- */
 
-void route_init(struct route *r, const struct settings *s, enum hop_kind kind, struct view target,
+void route_init(struct route *r, const struct settings *s, bool mx, struct view target,
                 uint16_t port)
 {
-    *r = (struct route){ .settings = s, .kind = kind, .target = target, .port = port };
+    *r = (struct route){ .settings = s, .mx = mx, .target = target, .port = port };
     arena_init(&r->memory, ROUTE_MEMORY_BYTES);
 }
 
@@ -226,7 +226,7 @@ static bool is_address(struct route *r, struct view host)
 {
     struct net_address a;
 
-    if (r->kind != HOP_HOST || !net_parse_address(host, &a))
+    if (r->mx || !net_parse_address(host, &a) || (r->family != 0 && r->family != a.family))
         return false;
     a.port = r->port;
     r->addresses[0] = a;
@@ -241,7 +241,7 @@ static bool prepare(struct route *r)
 {
     if (r->addresses == NULL)
         r->addresses = arena_alloc(&r->memory, ROUTE_ADDRESSES_MAX * sizeof(*r->addresses));
-    if (r->kind == HOP_HOST && !r->routed) {
+    if (!r->mx && !r->routed) {
         r->hosts = arena_alloc(&r->memory, sizeof(*r->hosts));
         r->routed = r->hosts != NULL && add_host(r, r->target, 0);
     }

@@ -28,9 +28,10 @@ struct route_host {
 
 struct route {
     const struct settings *settings;
-    enum hop_kind kind;
-    struct view target; /* borrowed: HOP_MX: the domain, HOP_HOST: the host */
+    bool mx;            /* `target` is a domain with mail hosts; else it is the host */
+    struct view target; /* borrowed */
     uint16_t port;
+    uint8_t family; /* the only one that is used; 0: both */
     struct arena memory;
     struct route_host *hosts;
     size_t host_count, host_at;
@@ -47,9 +48,9 @@ struct route {
     struct outcome end;
 };
 
-/* Borrows the settings and `target`. A configured host (HOP_HOST) is taken at its word: it may be
+/* Borrows the settings and `target`. A configured host (not `mx`) is taken at its word: it may be
  * this machine, and a name that is not found is a mistake to be mended, never a reason to fail. */
-void route_init(struct route *r, const struct settings *s, enum hop_kind kind, struct view target,
+void route_init(struct route *r, const struct settings *s, bool mx, struct view target,
                 uint16_t port);
 void route_release(struct route *r);
 

@@ -29,6 +29,8 @@ struct tls_policy {
 struct tls_policy tlspolicy_choose(struct tls_wish wish, const struct tls_memory *memory,
                                    uint64_t now_ms);
 
+/* Without TLS there is no delivery. */
+bool tlspolicy_needs_tls(struct tls_policy policy);
 /* A handshake after STARTTLS failed. True: the host may be tried again at once, in plain text, and
  * so are all of the destination for a while. */
 bool tlspolicy_fall_back(struct tls_policy policy, struct tls_memory *memory, uint64_t now_ms);

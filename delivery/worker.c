@@ -83,6 +83,10 @@ static bool heard_start(struct worker *w, struct view fields, int fd)
     j = job_new(fields, take_body(w, m.job), fd);
     if (j == NULL)
         return false;
+    if (j->start.route > w->settings->route_count) {
+        job_free(&j);
+        return false;
+    }
     j->queue = &w->queue;
     j->started_ms = w->loop->now_ms;
     table_add_number(&w->jobs, &j->entry, j->start.job);

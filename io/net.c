@@ -501,6 +501,26 @@ refuse:
     return err;
 }
 
+int net_connect_unix(struct view path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd;
+    int err = 0;
+
+    if (path.len == 0 || path.len > NET_PATH_MAX)
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path, path.ptr, path.len);
+    fd = open_stream(AF_UNIX);
+    if (fd < 0)
+        return fd;
+    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 && errno != EINPROGRESS)
+        err = -errno;
+    if (err == 0)
+        return fd;
+    close(fd);
+    return err;
+}
+
 int net_connect_result(int fd)
 {
     int err = 0;

@@ -10,7 +10,10 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-enum { NET_ADDRESS_TEXT_MAX = 64 }; /* bytes that "[IPv6]:port" needs at most */
+enum {
+    NET_ADDRESS_TEXT_MAX = 64, /* bytes that "[IPv6]:port" needs at most */
+    NET_PATH_MAX = 107,        /* bytes of a UNIX socket's path (unix(7)) */
+};
 
 /* An IPv4 or IPv6 address; IPv4-mapped IPv6 is turned into IPv4 everywhere. */
 struct net_address {
@@ -60,6 +63,8 @@ int net_listen_unix(const char *path, unsigned mode, struct error *err) MUST_USE
 int net_accept(int listener, struct net_address *peer) MUST_USE;
 /* Starts a non-blocking connect; `source` may be NULL. Descriptor or negative errno. */
 int net_connect(const struct net_address *to, const struct net_address *source) MUST_USE;
+/* The same to a UNIX socket at `path`, at most NET_PATH_MAX bytes. */
+int net_connect_unix(struct view path) MUST_USE;
 int net_connect_result(int fd) MUST_USE; /* after it became writable: 0 or negative errno */
 
 #endif

@@ -150,6 +150,8 @@ static const struct exception exceptions[] = {
       { EXACTLY(0, AF_INET),  BITS(1, SOCKET_TYPE_MASK, SOCK_STREAM) } },
     { SANDBOX_CONNECT,  CALL(socket), 2,
       { EXACTLY(0, AF_INET6), BITS(1, SOCKET_TYPE_MASK, SOCK_STREAM) } },
+    { SANDBOX_PATHS,    CALL(socket), 2,
+      { EXACTLY(0, AF_UNIX),  BITS(1, SOCKET_TYPE_MASK, SOCK_STREAM) } },
     { SANDBOX_DATAGRAM, CALL(socket), 2,
       { EXACTLY(0, AF_INET),  BITS(1, SOCKET_TYPE_MASK, SOCK_DGRAM) } },
     { SANDBOX_DATAGRAM, CALL(socket), 2,

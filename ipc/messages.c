@@ -277,9 +277,7 @@ bool message_job_start_encode(const struct message_job_start *m, struct buf *roo
     wire_put_u8(&w, m->hop_kind);
     wire_put_view(&w, m->hop_name);
     wire_put_view(&w, m->host);
-    wire_put_u16(&w, m->port);
-    wire_put_u8(&w, m->tls);
-    wire_put_bool(&w, m->implicit_tls);
+    wire_put_u32(&w, m->route);
     wire_put_bool(&w, m->big);
     wire_put_u64(&w, m->body_bytes);
     wire_put_u32(&w, m->body_crc);
@@ -299,9 +297,7 @@ bool message_job_start_decode(struct view fields, struct message_job_start *m)
     m->hop_kind = (uint8_t)wire_get_enum(&r, HOP_KINDS);
     m->hop_name = wire_get_view(&r);
     m->host = wire_get_view(&r);
-    m->port = wire_get_u16(&r);
-    m->tls = (uint8_t)wire_get_enum(&r, ROUTE_TLS_REQUIRED + 1);
-    m->implicit_tls = wire_get_bool(&r);
+    m->route = wire_get_u32(&r);
     m->big = wire_get_bool(&r);
     m->body_bytes = wire_get_u64(&r);
     m->body_crc = wire_get_u32(&r);

@@ -167,9 +167,7 @@ struct message_job_start {
     /* the hop, as settings_hop gave it */
     uint8_t hop_kind;    /* enum hop_kind */
     struct view hop_name, host;
-    uint16_t port;
-    uint8_t tls;         /* enum route_tls */
-    bool implicit_tls;
+    uint32_t route;      /* in the settings, which are the worker's too */
     bool big;            /* the body is the file whose descriptor came along, read-only */
     uint64_t body_bytes;
     uint32_t body_crc;

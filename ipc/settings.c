@@ -8,8 +8,6 @@
 #include <string.h>
 
 enum {
-    SMTP_PORT = 25,
-    SMTPS_PORT = 465,
     DNS_PORT = 53,
     /* The largest private networks are 10.0.0.0/8 and fc00::/7; what is larger is a mistake. */
     TRUST_PREFIX4_LEAST = 8,
@@ -18,7 +16,6 @@ enum {
 
 static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const log_levels[] = { "debug", "info", "warning", "error", NULL };
-static const char *const route_tls_words[] = { "offered", "none", "required", NULL };
 static const char *const deliver_words[] = { "maildir", "relay", "aliases", NULL };
 static const char *const mailboxes_words[] = { "listed", "directory", NULL };
 
@@ -31,9 +28,6 @@ struct domain_row {
 static void read_trust(struct config *c, struct config_node *n, void *section);
 static void read_domains(struct config *c, struct config_node *n, void *section);
 static void read_mailboxes(struct config *c, struct config_node *n, void *section);
-static void read_routes(struct config *c, struct config_node *n, void *section);
-static void read_route_domain(struct config *c, struct config_node *n, void *section);
-static void read_route_via(struct config *c, struct config_node *n, void *section);
 static void read_dns_servers(struct config *c, struct config_node *n, void *section);
 
 /* clang-format off */
@@ -73,15 +67,6 @@ static const struct config_item domain_items[] = {
 
 static const struct config_item maildir_items[] = {
     VALUE("root", PATH, struct maildir_settings, root, NULL, "folder that holds all mailboxes"),
-};
-
-static const struct config_item route_items[] = {
-    READ("domain", read_route_domain, true, NULL,
-         "example.net, .example.net for all names below it, or \"*\" for every domain"),
-    READ("via", read_route_via, true, NULL,
-         "smtp://HOST[:PORT], or smtps://HOST[:PORT] for TLS from the first byte"),
-    CHOICE("tls", struct route_settings, tls, route_tls_words, "offered",
-           "offered: when the host offers it; required: verified TLS or no delivery"),
 };
 
 #define SPOOL(key, field, low, high, value, text) \
@@ -222,7 +207,7 @@ static const struct config_item root_items[] = {
          "addresses, and where their mail goes instead"),
     READ("alias-files", settings_read_alias_files, false, "[]",
          "files of more aliases, in the format of aliases(5)"),
-    READ("routes", read_routes, false, "[]",
+    READ("routes", settings_read_routes, false, "[]",
          "where mail goes instead of to the MX hosts of its domain; the first match counts"),
     SECTION("spool", spool_items, spool, "where accepted mail is kept"),
     SECTION("dns", dns_items, dns, "name servers and the cache of their answers"),
@@ -241,7 +226,6 @@ static const struct settings_table tables[] = {
     { "tls",       tls_items,       COUNT_OF(tls_items) },
     { "domains",   domain_items,    COUNT_OF(domain_items) },
     { "maildir",   maildir_items,   COUNT_OF(maildir_items) },
-    { "routes",    route_items,     COUNT_OF(route_items) },
     { "spool",     spool_items,     COUNT_OF(spool_items) },
     { "dns",       dns_items,       COUNT_OF(dns_items) },
     { "limits",    limits_items,    COUNT_OF(limits_items) },
@@ -253,7 +237,8 @@ static const struct settings_table tables[] = {
 /* clang-format on */
 
 /* Sections that have a file of their own (ipc/settings_rows.h). */
-static const struct settings_table *const other_tables[] = { &settings_listen, &settings_auth_table, NULL };
+static const struct settings_table *const other_tables[] = { &settings_listen, &settings_auth_table,
+                                                              &settings_routes, NULL };
 
 static const struct settings_table *table_at(size_t i)
 {
@@ -559,78 +544,6 @@ static void read_folders(struct config *c, struct settings *s, const struct doma
         m->origin = d->origin;
         table_add(&s->folders, &m->entry, key);
     }
-}
-
-/* Routes */
-
-static void read_route_domain(struct config *c, struct config_node *n, void *section)
-{
-    struct route_settings *r = section;
-    struct view text;
-
-    r->origin = config_origin(c, n);
-    if (config_scalar(n, &text)) {
-        struct view name = text;
-
-        (void)view_take_byte(&name, '.');
-        if (view_equal(text, VIEW("*")) || domain_valid(name, true)) {
-            r->domain = text;
-            return;
-        }
-    }
-    config_report(c, n, "expected a domain: example.net, .example.net or \"*\"");
-}
-
-/* host = name / IPv4 address / "[" IPv6 address "]" */
-static bool take_host(struct view *text, struct view *host)
-{
-    struct net_address a;
-
-    if (view_take_byte(text, '[')) {
-        *host = view_take_until(text, ']');
-        return net_parse_address(*host, &a) && a.family == AF_INET6;
-    }
-    *host = view_sub(*text, 0, view_find(*text, ':'));
-    *text = view_from(*text, host->len);
-    return net_parse_address(*host, &a) || domain_valid(*host, false);
-}
-
-/* via = ( "smtp" / "smtps" ) "://" host [ ":" port ] */
-static bool parse_via(struct view text, struct route_settings *r)
-{
-    uint64_t port;
-
-    r->implicit_tls = view_starts_nocase(text, VIEW("smtps://"));
-    if (!view_take_nocase(&text, VIEW("smtps://")) && !view_take_nocase(&text, VIEW("smtp://")))
-        return false;
-    if (!take_host(&text, &r->host))
-        return false;
-    r->port = r->implicit_tls ? SMTPS_PORT : SMTP_PORT;
-    if (text.len == 0)
-        return true;
-    if (!view_take_byte(&text, ':') || !view_to_u64(text, UINT16_MAX, &port) || port == 0)
-        return false;
-    r->port = (uint16_t)port;
-    return true;
-}
-
-static void read_route_via(struct config *c, struct config_node *n, void *section)
-{
-    struct route_settings *r = section;
-    struct view text;
-
-    if (config_scalar(n, &text) && parse_via(text, r))
-        return;
-    r->host = VIEW_EMPTY;
-    config_report(c, n, "expected smtp://HOST[:PORT] or smtps://HOST[:PORT]");
-}
-
-static void read_routes(struct config *c, struct config_node *n, void *section)
-{
-    struct settings *s = section;
-
-    s->routes = settings_rows(c, n, route_items, COUNT_OF(route_items), sizeof(*s->routes),
-                              &s->route_count);
 }
 
 /* Name servers */

@@ -10,7 +10,9 @@
 #include "io/log.h"
 #include "io/net.h"
 #include "mail/address.h"
+#include "mail/envelope.h"
 #include "mail/pattern.h"
+#include "mail/reply.h"
 
 /* The build defines CONTROL_DEFAULT and SPOOL_DEFAULT, by its options run_dir and spool_dir. */
 
@@ -90,15 +92,47 @@ struct alias_settings {
     const char *origin;
 };
 
-enum route_tls { ROUTE_TLS_OFFERED, ROUTE_TLS_NONE, ROUTE_TLS_REQUIRED };
+/* What a connection to another host has to prove. */
+enum route_tls {
+    ROUTE_TLS_OFFERED, /* encrypted when the host offers it */
+    ROUTE_TLS_NONE,
+    ROUTE_TLS_ENCRYPT, /* encrypted, to whomever */
+    ROUTE_TLS_VERIFY,  /* and the certificate is for the host's name (RFC 9525) */
+    ROUTE_TLS_LEVELS
+};
 
-/* Where mail for a domain goes instead of its MX hosts. */
-struct route_settings {
-    struct view domain;       /* "example.net", ".example.net" (subdomains), "*" (everything) */
-    struct view host;         /* a name or an address; A and AAAA only, no MX */
+enum target_kind {
+    TARGET_MX,   /* the mail hosts of the recipient's domain */
+    TARGET_HOST, /* a host; A and AAAA only, no MX */
+    TARGET_PATH, /* a UNIX socket */
+    TARGET_DISCARD,
+    TARGET_REPLY, /* none: as if a host had said this */
+};
+
+struct route_target {
+    unsigned kind;     /* enum target_kind */
+    bool lmtp;         /* RFC 2033 */
+    bool implicit_tls; /* smtps:// */
     uint16_t port;
+    struct view host;  /* a name, an address, a path, or the words of a reply */
+    unsigned code;     /* TARGET_REPLY */
+    struct enhanced enhanced;
+};
+
+enum { ROUTE_TARGETS_MAX = 16 };
+
+/* Where mail goes instead of to the MX hosts of its domain. Conditions that are empty always hold. */
+struct route_settings {
+    struct view name;         /* for rules to choose it, and for the queue; may be empty */
+    struct view domain;       /* "example.net", ".example.net" (subdomains), "*" (everything) */
+    struct view sender;       /* an address, a domain as above, "<>" */
+    struct view login, tag;
+    struct route_target targets[ROUTE_TARGETS_MAX]; /* TARGET_MX only first; what has no host, alone */
+    size_t target_count;
+    bool balance;             /* begin with each in turn */
+    struct net_address sources[2]; /* to connect from; one of a family */
+    size_t source_count;      /* 0: any */
     unsigned tls;             /* enum route_tls */
-    bool implicit_tls;        /* smtps:// */
     const char *origin;
 };
 
@@ -233,26 +267,31 @@ bool settings_mailbox(const struct settings *s, const struct address *a, struct 
 bool settings_take_pattern(struct view *text);
 bool network_list_has(const struct network_list *l, const struct net_address *a);
 
+/* Its condition on the domain holds. */
 bool settings_route_matches(const struct route_settings *r, struct view domain);
 
 /* Where mail for a recipient goes now: the next hop. */
-enum hop_kind { HOP_LOCAL, HOP_MX, HOP_HOST, HOP_KINDS };
+enum hop_kind {
+    HOP_LOCAL,
+    HOP_MX,    /* the mail hosts of `host`, by a route or without one */
+    HOP_HOST,  /* an address literal */
+    HOP_ROUTE, /* what the route names */
+    HOP_KINDS
+};
 
 struct hop {
     enum hop_kind kind;
-    struct view name;     /* destination's name for logs and grouping: the domain in lower case for
-                           * HOP_MX, "host:port" for HOP_HOST, "local" for HOP_LOCAL */
-    struct view host;     /* HOP_HOST: the host; HOP_MX: the domain */
-    uint16_t port;
-    unsigned tls;         /* enum route_tls */
-    bool implicit_tls;
+    struct view name;     /* destination's name for logs and grouping, one for each way to deliver: the
+                           * domain in lower case, "host:port", a route's name, "local" ... */
+    struct view host;     /* HOP_HOST: the address; HOP_MX: the domain */
+    uint32_t route;       /* number in settings.routes, plus 1; 0: none */
 };
 
-/* Local domains go to HOP_LOCAL, others by the first matching route, else by MX; an address literal
- * is its own host. `room` holds the name and, of a literal, the host. False: the address has no
+/* Local domains go to HOP_LOCAL, others by the route that a rule chose, the first that matches, or
+ * by MX; an address literal is its own host. `room` holds the name. False: the address has no
  * domain and is not postmaster's, or its literal is no address that mail may be sent to. */
-bool settings_hop(const struct settings *s, const struct address *rcpt, struct buf *room,
-                  struct hop *out) MUST_USE;
+bool settings_hop(const struct settings *s, const struct envelope *e, const struct address *rcpt,
+                  struct buf *room, struct hop *out) MUST_USE;
 
 /* For the manual page test: every item of every section ("" at the top level). */
 size_t settings_item_count(void);

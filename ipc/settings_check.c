@@ -1,5 +1,7 @@
 #include "ipc/settings_check.h"
 
+#include "ipc/settings_routes.h"
+
 #include <string.h>
 
 static struct config_node *find_item(struct config *c, const char *section, const char *name)
@@ -92,35 +94,6 @@ static void check_domains(struct config *c, const struct settings *s)
     }
 }
 
-/* A route that no mail can reach, or that would share a connection with another policy. */
-static void check_route(struct config *c, const struct settings *s, size_t i)
-{
-    const struct route_settings *r = &s->routes[i];
-    const struct domain_settings *d = settings_domain(s, r->domain);
-
-    if (r->implicit_tls && r->tls == ROUTE_TLS_NONE)
-        config_report(c, find_element(c, "routes", i, "tls"),
-                      "\"none\" contradicts smtps, which is TLS from the first byte");
-    if (d != NULL && d->deliver != DOMAIN_RELAY)
-        config_report(c, find_element(c, "routes", i, "domain"),
-                      "this route is never used: the domain is delivered here, by %s", d->origin);
-    for (size_t j = 0; j < i; j++) {
-        const struct route_settings *e = &s->routes[j];
-        bool same_host = e->port == r->port && view_equal_nocase(e->host, r->host);
-
-        if (settings_route_matches(e, r->domain)) {
-            config_report(c, find_element(c, "routes", i, "domain"),
-                          "this route is never used: the one at %s takes its mail", e->origin);
-            return;
-        }
-        if (same_host && (e->tls != r->tls || e->implicit_tls != r->implicit_tls)) {
-            config_report(c, find_element(c, "routes", i, "via"),
-                          "the route at %s has the same host and port, but other TLS", e->origin);
-            return;
-        }
-    }
-}
-
 static void check_numbers(struct config *c, const struct settings *s)
 {
     const struct spool_settings *spool = &s->spool;
@@ -141,8 +114,5 @@ void settings_check(struct config *c, const struct settings *s)
         check_listener(c, s, i);
     check_domains(c, s);
     check_numbers(c, s);
-    for (size_t i = 0; i < s->route_count; i++) {
-        if (s->routes[i].domain.len > 0 && s->routes[i].host.len > 0)
-            check_route(c, s, i);
-    }
+    settings_check_routes(c, s);
 }

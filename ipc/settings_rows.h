@@ -52,6 +52,8 @@ struct settings_table {
 
 extern const struct settings_table settings_listen;
 void settings_read_listeners(struct config *c, struct config_node *n, void *section);
+extern const struct settings_table settings_routes;
+void settings_read_routes(struct config *c, struct config_node *n, void *section);
 
 void settings_read_aliases(struct config *c, struct config_node *n, void *section);
 void settings_read_alias_files(struct config *c, struct config_node *n, void *section);

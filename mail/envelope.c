@@ -17,6 +17,7 @@ static const struct {
     { "listener", offsetof(struct envelope, listener) },
     { "login", offsetof(struct envelope, login) },
     { "tags", offsetof(struct envelope, tags) },
+    { "route", offsetof(struct envelope, route) },
     { "hold", offsetof(struct envelope, hold) },
     { "message-id", offsetof(struct envelope, message_id) },
     { "envid", offsetof(struct envelope, envelope_id) },

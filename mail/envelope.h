@@ -48,6 +48,7 @@ struct envelope {
     struct view listener;         /* its name, or its address and port */
     struct view login;            /* who authenticated; empty: nobody */
     struct view tags;             /* of rules: words joined by commas */
+    struct view route;            /* of the settings, that a rule chose; empty: none */
     struct view hold;             /* why it waits for an administrator; empty: it does not */
     struct view message_id;       /* content of the header field, with "<" and ">" */
     struct view envelope_id;      /* ENVID, xtext decoded */

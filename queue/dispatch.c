@@ -437,9 +437,7 @@ static void send_job(struct dispatch *d, const struct job *job, const struct con
         .hop_kind = (uint8_t)hop->kind,
         .hop_name = hop->name,
         .host = hop->host,
-        .port = hop->port,
-        .tls = (uint8_t)hop->tls,
-        .implicit_tls = hop->implicit_tls,
+        .route = hop->route,
         .big = c->big_fd >= 0,
         .body_bytes = c->body_bytes,
         .body_crc = c->body_crc,
@@ -496,7 +494,7 @@ static bool still_routed(struct dispatch *d, uint32_t unit, const struct envelop
         return true;
     to = memory_new_array(e->rcpt_count, sizeof(*to));
     rcpts_each (i, &u->rcpts, (unsigned)e->rcpt_count)
-        to[i] = queue_destination(q, e->rcpts[i].address)->self;
+        to[i] = queue_destination(q, e, i)->self;
     while (!emptied && move_some(d, unit, to, &emptied))
         ;
     free(to);

@@ -220,14 +220,13 @@ uint32_t index_first_deadline(const struct index *x, enum deadline list)
 
 /* ---- destinations ---- */
 
-/* name, host, then the numbers: two routes to one host that differ in TLS are two destinations. */
+/* The name tells one way to deliver from another, and two kinds may still have one name. */
 static struct view hop_key(const struct hop *hop, struct buf *room)
 {
     buf_put(room, hop->name);
     buf_put_byte(room, '\0');
     buf_put(room, hop->host);
-    buf_printf(room, "%c%u %u %u %u", '\0', (unsigned)hop->kind, hop->port, hop->tls,
-               (unsigned)hop->implicit_tls);
+    buf_printf(room, "%c%u", '\0', (unsigned)hop->kind);
     return buf_view(room);
 }
 
@@ -253,10 +252,13 @@ struct destination *index_destination_for(struct index *x, const struct hop *hop
     struct buf text = BUF_ON_ARRAY(room);
     struct view key = hop_key(hop, &text);
     struct table_entry *e = table_find(&x->by_hop, key);
+    struct destination *d;
 
-    if (e != NULL)
-        return container_of(e, struct destination, entry);
-    return make_destination(x, hop, key);
+    if (e == NULL)
+        return make_destination(x, hop, key);
+    d = container_of(e, struct destination, entry);
+    d->hop.route = hop->route; /* routes move when the settings change */
+    return d;
 }
 
 void index_drop_destination(struct index *x, struct destination *d)

@@ -200,17 +200,17 @@ static const struct hop nowhere = {
     .host = VIEW_INIT("invalid"),
 };
 
-struct destination *queue_destination(struct queue *q, struct view rcpt)
+struct destination *queue_destination(struct queue *q, const struct envelope *e, size_t rcpt)
 {
     char text[2 * ADDRESS_DOMAIN_MAX];
     struct buf room = BUF_ON_ARRAY(text);
     struct hop hop = nowhere;
     struct address a;
 
-    if (address_parse(rcpt, true, &a)) {
+    if (address_parse(e->rcpts[rcpt].address, true, &a)) {
         if (q->settings == NULL)
             hop_by_domain(&a, &room, &hop);
-        else if (!settings_hop(q->settings, &a, &room, &hop))
+        else if (!settings_hop(q->settings, e, &a, &room, &hop))
             hop = nowhere;
     }
     return index_destination_for(&q->index, &hop);
@@ -227,7 +227,7 @@ static uint32_t add_mail(struct queue *q, uint64_t id, struct store_ref where,
     m->arrival_s = (uint32_t)((arrived_ms + 999) / 1000);
     m->flags = e->sender.len == 0 ? MAIL_NULL_SENDER : 0;
     for (size_t i = 0; i < e->rcpt_count; i++)
-        index_add_rcpt(&q->index, mail, queue_destination(q, e->rcpts[i].address), (unsigned)i,
+        index_add_rcpt(&q->index, mail, queue_destination(q, e, i), (unsigned)i,
                        q->routing);
     /* Until a release, which has a record; the hold itself needs none. */
     if (e->hold.len > 0)

@@ -101,7 +101,7 @@ uint64_t queue_tick_ms(const struct queue *q, uint32_t tick);
 void queue_take_in(struct queue *q, const struct store_commit *c, const struct envelope *e,
                    struct letter *letter);
 /* Where the settings send a recipient now. */
-struct destination *queue_destination(struct queue *q, struct view rcpt);
+struct destination *queue_destination(struct queue *q, const struct envelope *e, size_t rcpt);
 /* The message cannot be read back: `err` from content_open. Held when it is damaged, else tried
  * again later. */
 void queue_set_aside(struct queue *q, uint32_t mail, int err);

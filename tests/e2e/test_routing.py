@@ -305,6 +305,41 @@ def test_a_smarthost_takes_everything_else(world):
     world.mailbox("alice").wait_message()
 
 
+def test_routes_by_sender_and_the_next_target_when_one_is_down(world):
+    public = world.domain("there.test")
+    news = world.sink("news.test")
+    spare = world.sink("spare.test")
+    dead = world.host("dead.test")
+    world.start_relay(routes=[
+        {"sender": "news@here.test", "via": [f"smtp://{dead}", "smtp://news.test"]},
+        {"domain": "there.test", "via": ["mx", "smtp://spare.test"]}])
+    world.send("news@here.test", "b@there.test")
+    news.wait_message()
+    world.send("a@here.test", "b@there.test")
+    public.wait_message()
+    assert (spare.attempts, news.attempts) == (0, 1)
+
+
+def test_a_fallback_relay_takes_what_the_mail_hosts_cannot(world):
+    world.dns.mx("there.test", (10, "mx.there.test"))
+    world.host("mx.there.test")
+    spare = world.sink("spare.test")
+    world.start_relay(routes=[{"domain": "there.test", "via": ["mx", "smtp://spare.test"]}])
+    world.send("a@here.test", ["b@there.test", "b@gone.test"])
+    assert spare.wait_message().recipients == ["b@there.test"]
+
+
+def test_a_route_can_refuse_or_discard(world):
+    world.start_relay(routes=[
+        {"domain": "old.test", "via": "550 5.1.2 nobody lives here any more"},
+        {"domain": "hole.test", "via": "discard"}])
+    world.send("alice@here.test", ["b@old.test", "b@hole.test"])
+    notice = world.mailbox("alice").wait_message()
+    assert b"550 5.1.2 nobody lives here any more" in notice
+    world.log.wait("delivered", recipient="b@hole.test", reply="discarded")
+    world.wait_empty_queue()
+
+
 def test_a_relay_domain_is_taken_from_strangers_and_sent_on(world):
     inner = world.sink("inner.test")
     world.start_relay(

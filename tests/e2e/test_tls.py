@@ -61,7 +61,7 @@ def test_a_route_can_do_without_tls(world):
 def test_a_route_can_require_tls(world):
     there = world.sink("there.test")
     world.start_relay(
-        routes=[{"domain": "there.test", "via": "smtp://there.test", "tls": "required"}])
+        routes=[{"domain": "there.test", "via": "smtp://there.test", "tls": "verify"}])
     world.send("a@here.test", "b@there.test")
     assert "TLS" in world.wait_deferred()["reason"]
     assert there.messages == []
@@ -72,8 +72,8 @@ def test_required_tls_wants_a_certificate_that_fits(world):
     world.sink("other.test", starttls=True, certificate=trusted)
     there = world.sink("smart.test", starttls=True, certificate=trusted)
     world.start_relay(tls={"trust-anchors": str(trusted[0])}, routes=[
-        {"domain": "good.test", "via": "smtp://smart.test", "tls": "required"},
-        {"domain": "bad.test", "via": "smtp://other.test", "tls": "required"}])
+        {"domain": "good.test", "via": "smtp://smart.test", "tls": "verify"},
+        {"domain": "bad.test", "via": "smtp://other.test", "tls": "verify"}])
     world.send("a@here.test", ["b@good.test", "b@bad.test"])
     assert there.wait_message().tls != ""
     assert "certificate" in world.wait_deferred()["reason"].lower()
@@ -83,7 +83,7 @@ def test_a_smarthost_may_speak_tls_from_the_first_byte(world):
     trusted = make_certificate(world.folder, "smart.test")
     smart = world.sink("smart.test", port=465, implicit_tls=True, certificate=trusted)
     world.start_relay(tls={"trust-anchors": str(trusted[0])}, routes=[
-        {"domain": "*", "via": "smtps://smart.test", "tls": "required"}])
+        {"domain": "*", "via": "smtps://smart.test", "tls": "verify"}])
     world.send("a@here.test", "b@there.test")
     assert smart.wait_message().tls == "TLSv1.3"
 

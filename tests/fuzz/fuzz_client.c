@@ -94,7 +94,8 @@ static void talk(struct run *r, struct view input, size_t most)
     client_init(&r->client, VIEW("me.test"),
                 (struct tls_policy){ .level = (enum route_tls)(choice % 3),
                                      .implicit = (choice & 4) != 0,
-                                     .onward = (choice & 8) != 0 });
+                                     .onward = (choice & 8) != 0 },
+                (choice & 16) != 0);
     while (fulfil(r))
         ;
     while (client_wish(&r->client) != CLIENT_WISH_CLOSE && fuzz_next(&cuts, &part)) {

@@ -29,8 +29,14 @@ static void check_settings(const struct settings *s)
     assert(s->hostname.len > 0 && s->listener_count > 0 && s->dns.server_count > 0);
     for (size_t i = 0; i < s->trust.count; i++)
         assert(s->trust.blocks[i].prefix >= 7);
-    for (size_t i = 0; i < s->route_count; i++)
-        assert(s->routes[i].domain.len > 0 && s->routes[i].host.len > 0 && s->routes[i].port > 0);
+    for (size_t i = 0; i < s->route_count; i++) {
+        const struct route_settings *r = &s->routes[i];
+
+        assert(r->target_count > 0 && r->target_count <= ROUTE_TARGETS_MAX);
+        for (size_t t = 0; t < r->target_count; t++)
+            assert(r->targets[t].kind != TARGET_HOST ||
+                   (r->targets[t].host.len > 0 && r->targets[t].port > 0));
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)

@@ -187,7 +187,8 @@ void dialogue_run(const struct dialogue *d, struct cutter how, struct buf *trans
     make_message(s);
     client_init(
         &s->client, VIEW("me.test"),
-        (struct tls_policy){ .level = d->tls, .implicit = d->implicit, .onward = d->onward });
+        (struct tls_policy){ .level = d->tls, .implicit = d->implicit, .onward = d->onward },
+        d->lmtp);
     while (fulfil(s))
         ;
     run_turns(s, how);

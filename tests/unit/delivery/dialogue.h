@@ -23,7 +23,7 @@ struct dialogue {
     bool eight_bit;
     const char *envelope; /* encoded, in place of the usual one with `rcpts` recipients */
     int64_t by_seconds;
-    bool onward;
+    bool onward, lmtp;
     bool whole_only; /* what is cut comes out another way, rightly */
 };
 

@@ -120,6 +120,44 @@ static const struct dialogue cases[] = {
       .envelope = "from=s@a.test\nrcpt=r@b.test\narrival=1\npriority=9\nby=notify\n",
       .transcript = EHLO "[start]\nMAIL FROM:<s@a.test> SIZE=7\nRCPT TO:<r@b.test>\nDATA\n" },
 
+    /* ---- LMTP ---- */
+    { .name = "LMTP: a reply for each recipient",
+      .server = HELLO "250 ok\n250 ok\n550 5.1.1 who\n250 ok\n354 go|BODY|"
+                      "250 2.0.0 saved\n552 5.2.2 full|221 bye",
+      .lmtp = true,
+      .rcpts = 3,
+      .transcript = "LHLO me.test\n[start]\nMAIL FROM:<s@a.test> SIZE=7\n" RCPTS
+                    "RCPT TO:<r2@b.test>\nDATA\n[1 failed 550 5.1.1]\n[body]\n"
+                    "[0 delivered 250 2.0.0]\n[2 failed 552 5.2.2]\n" QUIT BYE },
+    { .name = "LMTP: replies one by one",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|BODY|451 4.3.0 later|250 saved|221 bye",
+      .lmtp = true,
+      .transcript = "LHLO me.test\n" GROUP "[body]\n[0 deferred 451 4.3.0]\n"
+                    "[1 delivered 250 2.0.0]\n" QUIT BYE },
+    { .name = "LMTP: closed before all have their reply",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|BODY|250 saved|EOF",
+      .lmtp = true,
+      .transcript = "LHLO me.test\n" GROUP "[body]\n[0 delivered 250 2.0.0]\n[over deferred 4.4.2 "
+                    "message: closed while waiting for the reply to the message]\n" },
+    { .name = "LMTP: 421 among the replies",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|BODY|421 4.3.2 bye",
+      .lmtp = true,
+      .transcript = "LHLO me.test\n" GROUP "[body]\n[0 deferred 421 4.3.2]\n[over deferred 421 "
+                    "4.3.2 destination: bye while waiting for the reply to the message]\n" },
+    { .name = "LMTP: two messages",
+      .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|BODY|250 a\n250 b|"
+                      "250 ok\n250 ok\n250 ok\n354 go|BODY|250 a\n250 b|221 bye",
+      .lmtp = true,
+      .messages = 2,
+      .transcript = "LHLO me.test\n" GROUP "[body]\n[0 delivered 250 2.0.0]\n"
+                    "[1 delivered 250 2.0.0]\n" GROUP "[body]\n[0 delivered 250 2.0.0]\n"
+                    "[1 delivered 250 2.0.0]\n" QUIT BYE },
+    { .name = "LMTP: no HELO",
+      .server = "220 mx|500 what",
+      .lmtp = true,
+      .transcript = "LHLO me.test\nQUIT\n[over deferred 500 4.0.0 destination: what while sending "
+                    "EHLO]\n" },
+
     /* ---- beyond ASCII ---- */
     { .name = "SMTPUTF8, offered",
       .server = HELLO_ALL "250 ok",
@@ -270,36 +308,36 @@ static const struct dialogue cases[] = {
       .transcript = GREETED "[rest failed 530 5.7.0]\nRSET\n" QUIT BYE },
     { .name = "REQUIRETLS, promised",
       .server = HELLO_TLS "220 go|250-mx.test\n250 REQUIRETLS|250 ok",
-      .tls = ROUTE_TLS_REQUIRED,
+      .tls = ROUTE_TLS_VERIFY,
       .onward = true,
       .envelope = "from=s@a.test\nrcpt=r@b.test\narrival=1\nrequiretls=yes\n",
       .transcript = EHLO "STARTTLS\n[tls]\n" EHLO "[start]\nMAIL FROM:<s@a.test> REQUIRETLS\n"
                          "RCPT TO:<r@b.test>\n" },
     { .name = "REQUIRETLS, not promised",
       .server = HELLO_TLS "220 go|250 mx.test|221 bye",
-      .tls = ROUTE_TLS_REQUIRED,
+      .tls = ROUTE_TLS_VERIFY,
       .onward = true,
       .transcript = EHLO "STARTTLS\n[tls]\n" EHLO
                          "QUIT\n[over failed 5.7.30 message: the sender requires TLS all the way "
                          "(REQUIRETLS), and the host does not promise that while sending EHLO]\n" },
     { .name = "TLS required, refused",
       .server = HELLO_TLS "454 4.7.0 not now|",
-      .tls = ROUTE_TLS_REQUIRED,
+      .tls = ROUTE_TLS_VERIFY,
       .transcript = EHLO "STARTTLS\nQUIT\n[over deferred 454 4.7.0 destination: not now while "
                          "sending STARTTLS]\n" },
     { .name = "TLS required, not offered",
       .server = HELLO,
-      .tls = ROUTE_TLS_REQUIRED,
+      .tls = ROUTE_TLS_VERIFY,
       .transcript = EHLO "QUIT\n[over deferred 4.7.10 destination: TLS is required, and the host "
                          "does not offer it while sending EHLO]\n" },
     { .name = "TLS required, only HELO",
       .server = "220 mx|502 what|250 mx",
-      .tls = ROUTE_TLS_REQUIRED,
+      .tls = ROUTE_TLS_VERIFY,
       .transcript = EHLO "HELO me.test\nQUIT\n[over deferred 4.7.10 destination: TLS is required, "
                          "and the host does not offer it while sending HELO]\n" },
     { .name = "TLS required, taken",
       .server = HELLO_TLS "220 go|250-mx\n250-STARTTLS\n250 PIPELINING|",
-      .tls = ROUTE_TLS_REQUIRED,
+      .tls = ROUTE_TLS_VERIFY,
       .transcript = EHLO "STARTTLS\n[tls]\n" EHLO GROUP_PLAIN },
     { .name = "TLS from the first byte",
       .server = "220 mx|250-mx\n250-STARTTLS\n250 PIPELINING|",
@@ -461,7 +499,7 @@ static void knows_when_the_dot_is_past(void **state)
     struct client_verdict v;
 
     (void)state;
-    client_init(&c, VIEW("me.test"), (struct tls_policy){ .level = ROUTE_TLS_NONE });
+    client_init(&c, VIEW("me.test"), (struct tls_policy){ .level = ROUTE_TLS_NONE }, false);
     assert_int_equal(client_timeout_ms(&c, &t), 1);
     assert_false(client_hear(&c, &hello, &v));
     assert_false(client_hear(&c, &ehlo, &v));

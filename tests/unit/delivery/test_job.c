@@ -34,7 +34,6 @@ static struct message_job_start start_of(struct view body)
                                    .hop_kind = HOP_MX,
                                    .hop_name = VIEW_INIT("b.test"),
                                    .host = VIEW_INIT("b.test"),
-                                   .port = 25,
                                    .body_bytes = body.len,
                                    .body_crc = crc32c(0, body),
                                    .envelope = VIEW_INIT("from=s@a.test\nrcpt=a@b.test\n"

@@ -14,16 +14,22 @@
  * The transcript tells what was asked and tried. */
 static const struct {
     const char *name, *world, *transcript;
-    enum hop_kind kind; /* default HOP_LOCAL stands for HOP_MX */
+    bool fixed;         /* a configured host, no domain */
     const char *target; /* default b.test */
     bool loopback;
     uint64_t hosts, addresses; /* defaults 5, 8 */
+    uint8_t family;
 } cases[] = {
     { .name = "two hosts, in order, one after the other",
       .world = "b.test mx 10 mx1.test 20 mx2.test\nmx1.test a 2001:db8::1 192.0.2.1\n"
                "mx2.test a 192.0.2.2",
       .transcript = "mx b.test\na mx1.test\nmx1.test [2001:db8::1]:25\nmx1.test 192.0.2.1:25\n"
                     "a mx2.test\nmx2.test 192.0.2.2:25\nend" },
+    { .name = "one family alone",
+      .world = "b.test mx 10 mx1.test 20 mx2.test\nmx1.test a 2001:db8::1 192.0.2.1\n"
+               "mx2.test a 2001:db8::2",
+      .family = AF_INET,
+      .transcript = "mx b.test\na mx1.test\nmx1.test 192.0.2.1:25\na mx2.test\nend" },
     { .name = "implicit MX",
       .world = "b.test implicit\nb.test a 192.0.2.1",
       .transcript = "mx b.test\na b.test\nb.test 192.0.2.1:25\nend" },
@@ -112,23 +118,23 @@ static const struct {
       .transcript = "mx b.test\na a.test\na.test 192.0.2.1:25\na.test 192.0.2.2:25\na c.test\n"
                     "c.test 192.0.2.3:25\nend" },
     { .name = "configured host",
-      .kind = HOP_HOST,
+      .fixed = true,
       .target = "hub.test",
       .world = "hub.test a 127.0.0.1 192.0.2.1",
       .transcript = "a hub.test\nhub.test 127.0.0.1:25\nhub.test 192.0.2.1:25\nend" },
     { .name = "configured address",
-      .kind = HOP_HOST,
+      .fixed = true,
       .target = "2001:db8::9",
       .world = "",
       .transcript = "2001:db8::9 [2001:db8::9]:25\nend" },
     { .name = "configured host is missing: a mistake, not a reason to fail",
-      .kind = HOP_HOST,
+      .fixed = true,
       .target = "hub.test",
       .world = "hub.test nxdomain",
       .transcript = "a hub.test\nend deferred 4.4.4 the configured host is not found (hub.test) "
                     "while looking up the address" },
     { .name = "configured host has no usable address",
-      .kind = HOP_HOST,
+      .fixed = true,
       .target = "hub.test",
       .world = "hub.test a 0.0.0.0",
       .transcript = "a hub.test\nend deferred 4.4.4 the configured host has no address that can be "
@@ -274,7 +280,8 @@ static void goes_its_way(void **state)
             s.delivery.hosts = cases[i].hosts;
         if (cases[i].addresses > 0)
             s.delivery.addresses = cases[i].addresses;
-        route_init(&r, &s, cases[i].kind == HOP_HOST ? HOP_HOST : HOP_MX, target, 25);
+        route_init(&r, &s, !cases[i].fixed, target, 25);
+        r.family = cases[i].family;
         walk(&r, cases[i].name, view_of(cases[i].world), &said);
         check_view(cases[i].name, buf_view(&said), view_of(cases[i].transcript));
         route_release(&r);
@@ -315,7 +322,7 @@ static void knows_its_own_address(void **state)
     buf_put(&world, VIEW("b.test mx 10 mx1.test 20 mx2.test 20 mx3.test\nmx1.test a 192.0.2.1\n"
                          "mx2.test a 192.0.2.2 "));
     net_print_address(&own, &world);
-    route_init(&r, &s, HOP_MX, VIEW("b.test"), 25);
+    route_init(&r, &s, true, VIEW("b.test"), 25);
     walk(&r, "own address", buf_view(&world), &said);
     check_view("own address", buf_view(&said),
                VIEW("mx b.test\na mx1.test\nmx1.test 192.0.2.1:25\na mx2.test\nend"));
@@ -346,7 +353,7 @@ static void keeps_its_limits(void **state)
         assert_true(dns_items_put(&hosts, DNS_ROUTE, &item));
         assert_true(dns_items_put(&addresses, DNS_ADDRESSES, &item));
     }
-    route_init(&r, &s, HOP_MX, VIEW("b.test"), 25);
+    route_init(&r, &s, true, VIEW("b.test"), 25);
     for (enum route_need need = route_next(&r); need != ROUTE_END; need = route_next(&r)) {
         if (need != ROUTE_ASK)
             continue;

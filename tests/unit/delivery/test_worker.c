@@ -188,6 +188,142 @@ static void finds_a_host(void **state)
     }
 }
 
+#define TARGET(name)                                                                               \
+    {                                                                                              \
+        .kind = TARGET_HOST, .host = VIEW_INIT(name)                                               \
+    }
+static const struct {
+    const char *name, *script0, *script1;
+    struct route_target targets[2];
+    size_t target_count;
+    const char *results, *reason;
+    unsigned messages0, messages1;
+} routed[] = {
+    { .name = "the first target",
+      .targets = { TARGET("127.0.0.2"), TARGET("127.0.0.3") },
+      .target_count = 2,
+      .results = "1 all delivered 250 2.0.0\n1 end\n",
+      .messages0 = 1 },
+    { .name = "the next target, when nobody listens at the first",
+      .targets = { TARGET("127.0.0.4"), TARGET("127.0.0.3") },
+      .target_count = 2,
+      .results = "1 all delivered 250 2.0.0\n1 end\n",
+      .messages1 = 1 },
+    { .name = "the next target, when the first greets with 554",
+      .script0 = "GREETING 554 no",
+      .targets = { TARGET("127.0.0.2"), TARGET("127.0.0.3") },
+      .target_count = 2,
+      .results = "1 all delivered 250 2.0.0\n1 end\n",
+      .messages1 = 1 },
+    { .name = "no next target when the recipients are refused",
+      .script0 = "RCPT 550 5.1.1 who",
+      .targets = { TARGET("127.0.0.2"), TARGET("127.0.0.3") },
+      .target_count = 2,
+      .results = "1 0 failed 550 5.1.1\n1 1 failed 550 5.1.1\n1 end\n" },
+    { .name = "a host that is not found, and a dead one",
+      .targets = { TARGET("gone.test"), TARGET("127.0.0.4") },
+      .target_count = 2,
+      .results = "1 all deferred 0 4.4.1\n1 end\n",
+      .reason = "connection refused (127.0.0.4[], while connecting)" },
+    { .name = "discard",
+      .targets = { { .kind = TARGET_DISCARD } },
+      .target_count = 1,
+      .results = "1 all delivered 0 2.0.0\n1 end\n",
+      .reason = "discarded (while following a route)" },
+    { .name = "a reply for good",
+      .targets = { { .kind = TARGET_REPLY,
+                     .code = 550,
+                     .enhanced = { 5, 7, 1 },
+                     .host = VIEW_INIT("not here") } },
+      .target_count = 1,
+      .results = "1 all failed 550 5.7.1\n1 end\n",
+      .reason = "550 5.7.1 not here (while following a route)" },
+    { .name = "a reply for now",
+      .targets = { { .kind = TARGET_REPLY, .code = 450, .enhanced = { 4, 0, 0 } } },
+      .target_count = 1,
+      .results = "1 all deferred 450 4.0.0\n1 end\n" },
+    { .name = "a UNIX socket that is not there",
+      .targets = { { .kind = TARGET_PATH, .lmtp = true, .host = VIEW_INIT("/nonexistent/lmtp") } },
+      .target_count = 1,
+      .results = "1 all deferred 0 4.4.1\n1 end\n",
+      .reason = "no such file or directory (/nonexistent/lmtp, while connecting)" },
+};
+
+static void use_route(struct town *t, struct route_settings *r, const struct route_target *targets,
+                      size_t count)
+{
+    *r = (struct route_settings){ .target_count = count };
+    for (size_t i = 0; i < count; i++) {
+        r->targets[i] = targets[i];
+        r->targets[i].port = (uint16_t)t->settings.delivery.port;
+    }
+    t->settings.routes = r;
+    t->settings.route_count = 1;
+    t->routed = true;
+}
+
+static void follows_routes(void **state)
+{
+    static struct town t;
+    struct route_settings r;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(routed); i++) {
+        town_open(&t, "", routed[i].script0, routed[i].script1);
+        use_route(&t, &r, routed[i].targets, routed[i].target_count);
+        town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+        check(routed[i].name, town_await(&t, 1));
+        check_view(routed[i].name, buf_view(&t.results), view_of(routed[i].results));
+        check(routed[i].name, t.hosts[0].messages == routed[i].messages0);
+        check(routed[i].name, t.hosts[1].messages == routed[i].messages1);
+        if (routed[i].reason != NULL) {
+            strip_reason(&t.reason);
+            check_view(routed[i].name, buf_view(&t.reason), view_of(routed[i].reason));
+        }
+        town_close(&t);
+    }
+}
+
+static void balances(void **state)
+{
+    static const struct route_target targets[] = { TARGET("127.0.0.2"), TARGET("127.0.0.3") };
+    static struct town t;
+    struct route_settings r;
+
+    (void)state;
+    town_open(&t, "", "", "");
+    use_route(&t, &r, targets, COUNT_OF(targets));
+    r.balance = true;
+    for (uint64_t job = 1; job <= 4; job++)
+        town_send_job(&t, job, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 4));
+    assert_int_equal(t.hosts[0].messages, 2);
+    assert_int_equal(t.hosts[1].messages, 2);
+    town_close(&t);
+}
+
+static void comes_from_its_source(void **state)
+{
+    static const struct route_target targets[] = { TARGET("127.0.0.2") };
+    static struct town t;
+    struct sockaddr_storage from = { 0 };
+    socklen_t len = sizeof(from);
+    struct net_address source;
+    struct route_settings r;
+
+    (void)state;
+    town_open(&t, "", "CONTENT -", "");
+    use_route(&t, &r, targets, COUNT_OF(targets));
+    assert_true(net_parse_address(VIEW("127.0.0.77"), &r.sources[0]));
+    r.source_count = 1;
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    for (unsigned i = 0; i < 100 && t.hosts[0].messages == 0; i++)
+        town_turn(&t, 1);
+    assert_int_equal(getpeername(t.hosts[0].guests[0].watch.fd, (struct sockaddr *)&from, &len), 0);
+    assert_true(net_from_sockaddr(&from, &source) && net_equal(&source, &r.sources[0]));
+    town_close(&t);
+}
+
 static void keeps_connections(void **state)
 {
     static struct town t;
@@ -469,6 +605,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_a_host),
+        cmocka_unit_test(follows_routes),
+        cmocka_unit_test(balances),
+        cmocka_unit_test(comes_from_its_source),
         cmocka_unit_test(keeps_connections),
         cmocka_unit_test(does_not_keep_them_for_ever),
         cmocka_unit_test(wears_connections_out),

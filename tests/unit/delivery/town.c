@@ -334,12 +334,16 @@ void town_send_job(struct town *t, uint64_t job, struct view domain, struct view
                                    .hop_kind = HOP_MX,
                                    .hop_name = domain,
                                    .host = domain,
-                                   .port = (uint16_t)t->settings.delivery.port,
                                    .big = big,
                                    .body_bytes = body.len,
                                    .body_crc = crc32c(0, body) };
     int fd = big ? make_file(body) : -1;
 
+    if (t->routed) {
+        m.hop_kind = HOP_ROUTE;
+        m.host = VIEW_EMPTY;
+        m.route = 1;
+    }
     put_envelope(domain, &text, &indexes);
     m.envelope = buf_view(&text);
     m.indexes = buf_view(&indexes);

@@ -38,6 +38,7 @@ struct town {
     const char
         *names; /* a line each: "NAME mx 10 HOST ..." or "NAME a ADDRESS ..."; else NXDOMAIN */
     bool dns_silent;
+    bool routed; /* jobs go by the first route of the settings */
     unsigned ready_for, questions;
     unsigned ended;     /* jobs */
     struct buf results; /* "JOB RCPT|all CLASS CODE ENHANCED" and "JOB end", a line each */

@@ -210,16 +210,6 @@ static const struct {
     { "an alias file that is not there", "alias-files: [/nowhere/aliases]", "t.yaml:2:15: error: cannot read /nowhere/aliases: No such file or directory" },
     { "a relative alias file", "alias-files: [aliases]", "t.yaml:2:15: error: expected the absolute path of a file" },
     { "a letter as delimiter", "detail-delimiter: x", "t.yaml:2:19: error: expected some of + - _ = #, or \"\" for none" },
-    { "a route's bad host", "routes: [{domain: a.test, via: \"smtp://a b\"}]", "t.yaml:2:33: error: expected smtp://HOST[:PORT] or smtps://HOST[:PORT]" },
-    { "a route's bad scheme", "routes: [{domain: a.test, via: \"http://a\"}]", "t.yaml:2:33: error: expected smtp://HOST[:PORT] or smtps://HOST[:PORT]" },
-    { "a route's bad port", "routes: [{domain: a.test, via: \"smtp://a:0\"}]", "t.yaml:2:33: error: expected smtp://HOST[:PORT] or smtps://HOST[:PORT]" },
-    { "a route's path", "routes: [{domain: a.test, via: \"smtp://a/\"}]", "t.yaml:2:33: error: expected smtp://HOST[:PORT] or smtps://HOST[:PORT]" },
-    { "a route without a host", "routes: [{domain: a.test}]", "t.yaml:2:10: error: via is missing: smtp://HOST[:PORT], or smtps://HOST[:PORT] for TLS from the first byte" },
-    { "a route's bad domain", "routes: [{domain: \"*.a\", via: \"smtp://a\"}]", "t.yaml:2:20: error: expected a domain: example.net, .example.net or \"*\"" },
-    { "smtps without TLS", "routes: [{domain: a.test, via: \"smtps://a\", tls: none}]", "t.yaml:2:50: error: \"none\" contradicts smtps, which is TLS from the first byte" },
-    { "a route of a local domain", "maildir: {root: /m}\ndomains: {a.test: {deliver: maildir}}\nroutes: [{domain: a.test, via: \"smtp://h\"}]", "t.yaml:4:19: error: this route is never used: the domain is delivered here, by t.yaml:3" },
-    { "a route behind all", "routes: [{domain: \"*\", via: \"smtp://h\"}, {domain: a.test, via: \"smtp://h\"}]", "t.yaml:2:51: error: this route is never used: the one at t.yaml:2 takes its mail" },
-    { "one host, two policies", "routes: [{domain: a.test, via: \"smtp://h\"}, {domain: b.test, via: \"smtp://h\", tls: required}]", "t.yaml:2:68: error: the route at t.yaml:2 has the same host and port, but other TLS" },
     { "intervals shrink", "retry: {first: 2h, longest: 1h}", "t.yaml:2:29: error: longest is shorter than first" },
     { "a segment of odd size", "spool: {segment: 3M}", "t.yaml:2:18: error: segment must be a power of two" },
     { "bodies larger than segments", "spool: {segment: 1M, big-body: 600K}", "t.yaml:2:32: error: big-body must be at most half of segment" },
@@ -387,98 +377,6 @@ static void finds_the_common_postmaster(void **state)
     release(&s, c);
 }
 
-/* Next hops */
-
-static const char hop_text[] =
-    "hostname: mx.test\n"
-    "domains:\n"
-    "  here.test: { deliver: maildir }\n"
-    "  far.test: { deliver: relay }\n"
-    "maildir: { root: /m }\n"
-    "routes:\n"
-    "  - { domain: a.test, via: \"smtp://Host.test\" }\n"
-    "  - { domain: .a.test, via: \"smtp://192.0.2.1:2525\", tls: none }\n"
-    "  - { domain: far.test, via: \"smtps://[2001:db8::1]\" }\n";
-
-static const struct {
-    const char *address;
-    enum hop_kind kind; /* HOP_KINDS: none */
-    const char *name, *host;
-    unsigned port, tls;
-    bool implicit_tls;
-} hops[] = {
-    { "bob@here.test", HOP_LOCAL, "local", "", 0, ROUTE_TLS_OFFERED, false },
-    { "bob@HERE.test", HOP_LOCAL, "local", "", 0, ROUTE_TLS_OFFERED, false },
-    { "postmaster", HOP_LOCAL, "local", "", 0, ROUTE_TLS_OFFERED, false },
-    { "bob", HOP_KINDS, NULL, NULL, 0, 0, false },
-    { "x@a.test", HOP_HOST, "host.test:25", "Host.test", 25, ROUTE_TLS_OFFERED, false },
-    { "x@A.Test", HOP_HOST, "host.test:25", "Host.test", 25, ROUTE_TLS_OFFERED, false },
-    { "x@b.a.test", HOP_HOST, "192.0.2.1:2525", "192.0.2.1", 2525, ROUTE_TLS_NONE, false },
-    { "x@c.b.a.test", HOP_HOST, "192.0.2.1:2525", "192.0.2.1", 2525, ROUTE_TLS_NONE, false },
-    { "x@ba.test", HOP_MX, "ba.test", "ba.test", 25, ROUTE_TLS_OFFERED, false },
-    { "x@far.test", HOP_HOST, "[2001:db8::1]:465", "2001:db8::1", 465, ROUTE_TLS_OFFERED, true },
-    { "x@Other.Test", HOP_MX, "other.test", "other.test", 25, ROUTE_TLS_OFFERED, false },
-    { "x@[192.0.2.7]", HOP_HOST, "192.0.2.7:25", "192.0.2.7", 25, ROUTE_TLS_OFFERED, false },
-    { "x@[IPv6:2001:db8::7]", HOP_HOST, "[2001:db8::7]:25", "2001:db8::7", 25, ROUTE_TLS_OFFERED,
-      false },
-    { "x@[127.0.0.1]", HOP_KINDS, NULL, NULL, 0, 0, false },
-    { "x@[IPv6:::1]", HOP_KINDS, NULL, NULL, 0, 0, false },
-    { "x@[0.0.0.0]", HOP_KINDS, NULL, NULL, 0, 0, false },
-};
-
-static void finds_next_hops(void **state)
-{
-    struct settings s;
-    struct config *c = read_text(hop_text, &s);
-
-    (void)state;
-    check_view("errors", config_errors(c), VIEW(""));
-    for (size_t i = 0; i < COUNT_OF(hops); i++) {
-        const char *name = hops[i].address;
-        char bytes[300];
-        struct buf b = BUF_ON_ARRAY(bytes);
-        struct address a = { .local = view_of(name) };
-        struct hop hop;
-        bool found;
-
-        if (strchr(name, '@') != NULL)
-            check(name, address_parse(view_of(name), true, &a));
-        found = settings_hop(&s, &a, &b, &hop);
-        check(name, found == (hops[i].kind != HOP_KINDS));
-        if (!found)
-            continue;
-        check(name, hop.kind == hops[i].kind && hop.port == hops[i].port);
-        check(name, hop.tls == hops[i].tls && hop.implicit_tls == hops[i].implicit_tls);
-        check_view(name, hop.name, view_of(hops[i].name));
-        check_view(name, hop.kind == HOP_LOCAL ? VIEW("") : hop.host, view_of(hops[i].host));
-    }
-    release(&s, c);
-}
-
-static void sends_all_to_a_smarthost(void **state)
-{
-    char bytes[300];
-    struct buf b = BUF_ON_ARRAY(bytes);
-    struct address a;
-    struct hop hop;
-    struct settings s;
-    struct config *c =
-        read_text("hostname: mx.test\n"
-                  "routes: [{ domain: \"*\", via: \"smtp://h.test\", tls: required }]\n",
-                  &s);
-
-    (void)state;
-    check_view("errors", config_errors(c), VIEW(""));
-    assert_true(address_parse(VIEW("a@b.test"), false, &a));
-    assert_true(settings_hop(&s, &a, &b, &hop));
-    assert_int_equal(hop.kind, HOP_HOST);
-    assert_int_equal(hop.tls, ROUTE_TLS_REQUIRED);
-    /* Too little room is not a wrong name. */
-    b = buf_on(bytes, 4);
-    assert_false(settings_hop(&s, &a, &b, &hop));
-    release(&s, c);
-}
-
 /* The sample that is installed is valid, and so is every setting in it that is commented out. */
 static void sample_is_valid(void **state)
 {
@@ -507,7 +405,7 @@ static void sample_is_valid(void **state)
     c = read_text(bare, &s);
     check_view("uncommented", config_errors(c), VIEW(""));
     assert_int_equal(s.listener_count, 4);
-    assert_int_equal(s.route_count, 3);
+    assert_int_equal(s.route_count, 6);
     release(&s, c);
 }
 
@@ -521,8 +419,6 @@ int main(void)
         cmocka_unit_test(reports_several_mistakes),
         cmocka_unit_test(finds_mailboxes),
         cmocka_unit_test(finds_the_common_postmaster),
-        cmocka_unit_test(finds_next_hops),
-        cmocka_unit_test(sends_all_to_a_smarthost),
         cmocka_unit_test(sample_is_valid),
     };
 

@@ -19,7 +19,7 @@ static const char full_text[] = "from=alice@a.test\n"
                                 "by-trace=yes\nclient=192.0.2.1\nclient-name=mail.a.test\n"
                                 "helo=x%0Arcpt=evil\nprotocol=ESMTPS\ntls=TLSv1.3 A 256\n"
                                 "session=5f2a\nlistener=submission\nlogin=alice\ntags=bulk,slow\n"
-                                "hold=rule 3\nmessage-id=<1@a.test>\nenvid=QQ 314159\n";
+                                "route=slow\nhold=rule 3\nmessage-id=<1@a.test>\nenvid=QQ 314159\n";
 
 static struct envelope full(void)
 {
@@ -39,6 +39,7 @@ static struct envelope full(void)
         .listener = VIEW("submission"),
         .login = VIEW("alice"),
         .tags = VIEW("bulk,slow"),
+        .route = VIEW("slow"),
         .hold = VIEW("rule 3"),
         .message_id = VIEW("<1@a.test>"),
         .envelope_id = VIEW("QQ 314159"),
@@ -96,6 +97,7 @@ static void decodes(void **state)
     check_view("listener", e.listener, wanted.listener);
     check_view("login", e.login, wanted.login);
     check_view("tags", e.tags, wanted.tags);
+    check_view("route", e.route, wanted.route);
     check_view("hold", e.hold, wanted.hold);
     check_view("message-id", e.message_id, wanted.message_id);
     check_view("envid", e.envelope_id, wanted.envelope_id);

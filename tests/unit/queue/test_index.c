@@ -106,21 +106,21 @@ static void groups_recipients_by_destination(void **state)
 
 static void knows_hops_apart(void **state)
 {
-    struct hop hop = {
-        .kind = HOP_HOST, .name = VIEW_INIT("h:25"), .host = VIEW_INIT("h"), .port = 25
-    };
-    struct destination *plain = index_destination_for(&x, &hop);
-    struct destination *required;
+    struct hop hop = { .kind = HOP_ROUTE, .name = VIEW_INIT("h"), .route = 1 };
+    struct destination *route = index_destination_for(&x, &hop);
+    struct destination *domain;
 
     (void)state;
-    hop.tls = ROUTE_TLS_REQUIRED;
-    required = index_destination_for(&x, &hop);
-    assert_ptr_not_equal(plain, required);
-    assert_ptr_equal(required, index_destination_for(&x, &hop));
-    check_view("name", required->hop.name, VIEW("h:25"));
-    check_view("host", required->hop.host, VIEW("h"));
-    index_drop_destination(&x, required);
-    index_drop_destination(&x, plain);
+    hop.route = 2; /* another was put before it */
+    assert_ptr_equal(route, index_destination_for(&x, &hop));
+    assert_int_equal(route->hop.route, 2);
+    hop = (struct hop){ .kind = HOP_MX, .name = VIEW_INIT("h"), .host = VIEW_INIT("h") };
+    domain = index_destination_for(&x, &hop);
+    assert_ptr_not_equal(route, domain);
+    check_view("name", domain->hop.name, VIEW("h"));
+    check_view("host", domain->hop.host, VIEW("h"));
+    index_drop_destination(&x, domain);
+    index_drop_destination(&x, route);
     assert_int_equal(x.destinations.count, 0);
 }
 
