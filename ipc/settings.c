@@ -603,6 +603,7 @@ void settings_read(struct settings *s, struct config *c)
     unsigned errors = config_error_count(c);
 
     *s = (struct settings){ 0 };
+    table_init(&s->auth.senders, true);
     table_init(&s->domains, true);
     table_init(&s->mailboxes, false);
     table_init(&s->folders, false);
@@ -625,6 +626,7 @@ void settings_release(struct settings *s)
         if (s->patterns[i]->release != NULL)
             s->patterns[i]->release(&s->patterns[i]->pattern);
     }
+    table_release(&s->auth.senders);
     table_release(&s->domains);
     table_release(&s->mailboxes);
     table_release(&s->folders);

@@ -136,6 +136,15 @@ struct route_settings {
     const char *origin;
 };
 
+/* The addresses that a login may send from. */
+struct sender_settings {
+    struct table_entry entry;
+    struct view login;           /* "*": every login that has no entry of its own */
+    const struct view *addresses; /* "bob@example.org", "@example.org" (all of the domain), "*" (all) */
+    size_t count;
+    const char *origin;
+};
+
 struct settings {
     struct view hostname;     /* the only item without a default */
     struct view control;      /* path of the control socket: CONTROL_DEFAULT */
@@ -158,6 +167,7 @@ struct settings {
         uint64_t tries_per_client, tries_per_login; /* failures, which... */
         uint64_t tries_ms;        /* ...are forgotten within that time */
         uint64_t timeout_ms;      /* smtpd waiting for auth: 1m */
+        struct table senders;     /* struct sender_settings by login, without ASCII case */
     } auth;
 
     struct table domains;     /* struct domain_settings */
@@ -250,6 +260,11 @@ void settings_release(struct settings *s); /* patterns and table buckets */
 
 /* Can anybody log in? Then there is an auth process. */
 bool settings_has_logins(const struct settings *s);
+/* May who has logged in send from this address? Without an entry: from the address that the login
+ * is, or from its name at this host and at the domains with mailboxes or aliases. An address counts
+ * as it is, and without its detail. */
+bool settings_login_owns(const struct settings *s, struct view login,
+                         const struct address *a) MUST_USE;
 
 const struct domain_settings *settings_domain(const struct settings *s, struct view domain);
 /* Exactly this address has one: by its name, a pattern, or the directory rule. */

@@ -80,6 +80,14 @@ static struct step check_client(const struct session *s)
     return step_accept(s->state, 0, NULL, NULL);
 }
 
+/* A login sends only from addresses that belong to it. The null reverse-path is nobody's: receipts
+ * are sent from it (RFC 8098, 3). */
+static bool is_of_another(const struct session *s, const struct address *from)
+{
+    return s->login != NULL && !address_is_null(from) &&
+           !settings_login_owns(s->rules->settings, view_of(s->login), from);
+}
+
 /* mail = "MAIL FROM:" Reverse-path [ SP Mail-parameters ] CRLF; RFC 5321, 4.1.1.2.
  * A blank before the path is against the grammar, but too common to refuse. */
 struct step run_mail(struct session *s, struct view args)
@@ -97,6 +105,8 @@ struct step run_mail(struct session *s, struct view args)
     step = check_client(s);
     if (step.code != 0)
         return step;
+    if (is_of_another(s, &from))
+        return step_refuse(s, 553, "5.7.1", "This sender address does not belong to your login");
     if (s->rules->spool->trouble != SPOOL_FINE)
         return step_trouble(s->state, s->rules->spool->trouble);
     step = take_parameters(s, args);

@@ -15,6 +15,7 @@ import pytest
 from world import PATIENCE_S, namespace, wait_for
 
 PASSWORD = "correct horse"
+MANY_TRIES = {"tries-per-client": 1000, "tries-per-login": 1000}
 
 
 def add_user(world, login, password=PASSWORD, verb="add"):
@@ -220,7 +221,7 @@ def test_who_does_not_exist_looks_like_everybody_else(world):
 
 
 def test_users_come_and_go_without_a_reload(world):
-    start(world)
+    start(world, **MANY_TRIES)
     assert add_user(world, "alice@here.test").returncode == 2  # there already
     assert add_user(world, "Bob").returncode == 0
     assert add_user(world, "bob", "another", "passwd").returncode == 0
@@ -253,7 +254,7 @@ def test_a_broken_user_file_is_our_trouble(world):
 
 def test_a_lost_auth_process_is_replaced(world):
     world.deaths_are_expected = True
-    start(world)
+    start(world, **MANY_TRIES)
     with under_tls(world) as c:
         os.kill(world.pids_of("auth")[0], 9)
         wait_for(lambda: c.command(plain("alice@here.test"))[:3] in ("454", "235"), "an answer")
@@ -296,3 +297,19 @@ def test_a_reload_takes_logins_along(world):
         with under_tls(world) as d:
             assert d.command(plain("alice@here.test")).startswith("235")
         assert c.command(plain("alice@here.test")).startswith("235")
+
+
+def test_a_login_sends_from_its_own_addresses(world):
+    there = world.domain("there.test")
+    start(world, senders={"printer": ["scan@elsewhere.test"]}, **MANY_TRIES)
+    assert add_user(world, "printer").returncode == 0
+    world.give_away(world.folder / "users")
+    for login, own, other in (("alice@here.test", "alice@here.test", "bob@here.test"),
+                              ("printer", "scan@elsewhere.test", "printer@here.test")):
+        with under_tls(world) as c:
+            wait_for(lambda: c.command(plain(login))[:3] == "235", login)
+            assert c.command(f"MAIL FROM:<{other}>").startswith("553 5.7.1 ")
+            c.begin(own, "b@there.test")
+            c.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
+            assert c.reply().startswith("250")
+    there.wait(2)

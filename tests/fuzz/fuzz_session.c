@@ -50,6 +50,7 @@ static void set_up(void)
         return;
     table_init(&settings.domains, true);
     table_init(&settings.mailboxes, false);
+    table_init(&settings.auth.senders, true);
     settings.auth.users = VIEW("/etc/tern/users");
     listener.auth = LISTENER_AUTH_PLAIN;
     for (size_t i = 0; i < COUNT_OF(domains); i++)
