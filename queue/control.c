@@ -654,7 +654,8 @@ static void on_connection(struct watch *w, unsigned what)
 static void on_pause_over(struct timer *t)
 {
     struct control *c = container_of(t, struct control, pause);
-    int err = loop_watch(c->queue->loop, &c->listener, WANT_READ);
+    /* Nobody shall be told of, or change, what is only half known. */
+    int err = c->queue->restored ? loop_watch(c->queue->loop, &c->listener, WANT_READ) : -EAGAIN;
 
     if (err < 0)
         loop_start_timer(c->queue->loop, t, ACCEPT_PAUSE_MS);

@@ -240,18 +240,20 @@ void queue_take_in(struct queue *q, const struct store_commit *c, const struct e
 {
     uint32_t mail = add_mail(q, c->id, c->where, e, c->body_bytes, queue_now_ms(q));
 
-    list_deadline(q, mail);
     if (e->hold.len > 0)
         log_warn("held", LOG_ID("message", c->id), LOG_VIEW("by", e->hold),
                  LOG_VIEW(e->login.len > 0 ? "login" : NULL, e->login));
+    if (letter != NULL)
+        cache_keep(&q->cache, c->id, letter);
+    if (!q->restored)
+        return; /* it gets its time with the others */
+    list_deadline(q, mail);
     index_each_unit (u, &q->index, mail) {
         if (e->hold.len == 0)
             dispatch_unit(q->dispatch, u);
         else
             index_park(&q->index, u);
     }
-    if (letter != NULL)
-        cache_keep(&q->cache, c->id, letter);
 }
 
 void queue_remove_unit(struct queue *q, uint32_t unit)
@@ -541,6 +543,9 @@ static void time_units(struct queue *q, uint32_t mail)
 
 void queue_show(struct queue *q)
 {
+    while (store_replay(q->store, QUEUE_RECORDS_PER_TURN))
+        continue;
+    q->restored = true;
     for (uint32_t i = 1; i < q->index.mails.end; i++) {
         if (index_mail(&q->index, i)->id != 0)
             time_units(q, i);
@@ -661,10 +666,28 @@ static void on_turn(struct hook *h)
 {
     struct queue *q = container_of(h, struct queue, hook);
 
-    dispatch_run(q->dispatch);
+    if (q->restored)
+        dispatch_run(q->dispatch);
     store_flush(q->store);
     if (q->draining && drained(q))
         loop_stop(q->loop);
+}
+
+/* A slice at a time, while new mail comes in. */
+static void on_restore(struct timer *t)
+{
+    struct queue *q = container_of(t, struct queue, restore_timer);
+
+    if (store_replay(q->store, QUEUE_RECORDS_PER_TURN)) {
+        loop_start_timer(q->loop, t, 0);
+        return;
+    }
+    q->restored = true;
+    schedule_all(q);
+    queue_arm_wheel(q);
+    queue_arm_deadlines(q);
+    log_info("queue_restored", LOG_U64("messages", q->index.mails.count),
+             LOG_U64("held", q->index.held_count));
 }
 
 int queue_start(struct queue *q, struct error *err)
@@ -675,13 +698,10 @@ int queue_start(struct queue *q, struct error *err)
         return result;
     q->intake = intake_new(q);
     q->dispatch = dispatch_new(q);
-    schedule_all(q);
     q->hook.run = on_turn;
     loop_before_sleep(q->loop, &q->hook);
-    queue_arm_wheel(q);
-    queue_arm_deadlines(q);
-    log_info("queue_restored", LOG_U64("messages", q->index.mails.count),
-             LOG_U64("held", q->index.held_count));
+    q->restore_timer.fire = on_restore;
+    on_restore(&q->restore_timer);
     return 0;
 }
 
@@ -729,6 +749,7 @@ void queue_drain(struct queue *q)
 
 static void stop_timers(struct queue *q)
 {
+    loop_stop_timer(q->loop, &q->restore_timer);
     loop_stop_timer(q->loop, &q->wheel_timer);
     loop_stop_timer(q->loop, &q->deadline_timer);
     loop_stop_timer(q->loop, &q->drain_timer);

@@ -17,6 +17,7 @@
 enum {
     QUEUE_TICK_MS = 100,          /* of the wheel */
     QUEUE_STEPS_PER_TURN = 20000, /* of the wheel */
+    QUEUE_RECORDS_PER_TURN = 1000, /* of the replay */
     QUEUE_REST_MS = 5000,         /* of segments: most mail is gone by then */
 };
 
@@ -50,6 +51,8 @@ struct queue {
 
     struct store *store;
     struct store_replay replay;
+    bool restored; /* what was in the spool at the start; until then nothing is delivered */
+    struct timer restore_timer;
     struct store_watcher watcher;
     enum spool_trouble trouble;
     uint64_t room_bytes;
@@ -75,10 +78,11 @@ struct queue {
     struct timer drain_timer;
 };
 
-/* Opens the spool and replays it. `settings` NULL: offline, read-only. */
+/* Opens the spool. `settings` NULL: offline, read-only. */
 int queue_open(struct queue *q, struct loop *l, const struct settings *settings, const char *path,
                struct error *err) MUST_USE;
-/* After the sandbox: from now on things happen by themselves. */
+/* After the sandbox: from now on things happen by themselves. New mail is taken at once, and what is in
+ * the spool comes into the index meanwhile. */
 int queue_start(struct queue *q, struct error *err) MUST_USE;
 /* Offline, instead of queue_start: everything where it waited. */
 void queue_show(struct queue *q);

@@ -69,9 +69,24 @@ static void put_hex(char *at, size_t digits, uint64_t number)
     assert(number == 0);
 }
 
+/* Millions of times at a start. */
 static bool get_hex(const char *at, size_t digits, uint64_t *number)
 {
-    return view_hex_to_u64(view_make(at, digits), number);
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < digits; i++) {
+        unsigned digit = (unsigned char)at[i];
+
+        if (digit - '0' <= 9)
+            digit -= '0';
+        else if (digit - 'a' <= 5)
+            digit -= 'a' - 10;
+        else
+            return false;
+        n = n << 4 | digit;
+    }
+    *number = n;
+    return true;
 }
 
 static uint32_t crc_of(const char *header, struct view meta, uint32_t seed)
@@ -161,10 +176,18 @@ static bool put_rcpts(struct buf *out, const char *name, const uint32_t *rcpts, 
 /* The value of the word that begins with `name`; words that we do not know are passed over. */
 static bool find(struct view line, const char *name, struct view *value)
 {
-    while (line.len > 0) {
-        *value = view_take_word(&line);
-        if (view_take(value, view_of(name)))
+    const char *at = line.ptr, *end = line.ptr + line.len;
+    size_t len = strlen(name);
+
+    while (at < end) {
+        const char *blank = memchr(at, ' ', (size_t)(end - at));
+        size_t word = (size_t)((blank != NULL ? blank : end) - at);
+
+        if (word >= len && memcmp(at, name, len) == 0) {
+            *value = view_make(at + len, word - len);
             return true;
+        }
+        at += word + 1;
     }
     return false;
 }

@@ -1,30 +1,35 @@
-/* What the log says, at start. From end to end: first to learn what is finished, moved or damaged;
- * then to tell which messages are left; then to tell what happened to them, in that order. */
+/* The start of a store: first what the log holds is looked through (queue/survey.h), then it is
+ * told piece by piece, while new mail may already come in. */
 #ifndef QUEUE_RECOVER_H
 #define QUEUE_RECOVER_H
 
-#include "queue/idset.h"
-#include "queue/ledger.h"
-#include "queue/spool.h"
-#include "queue/store.h"
+#include "queue/survey.h"
 
 #define PLACE_BIG (1ull << 63) /* in a struct store_ref: the message's body is a file */
 
 struct recovery {
-    struct spool *spool;
-    struct ledger *ledger; /* empty before, filled after */
     struct store_replay *replay;
-    /* out */
-    struct idset bodies;     /* files that live messages name; the caller releases it */
+    struct survey survey;
     struct segment *current; /* where to go on; NULL: in a new segment */
     int fd;                  /* of current; the caller's */
     uint64_t tail;           /* of current */
-    uint64_t highest;        /* segment number that was ever used */
     uint64_t next_batch;
-    uint64_t live_messages, live_bytes, damaged, torn_bytes;
+    uint64_t live_messages, live_bytes; /* told so far */
+    struct idset live;
+    uint64_t began_ms;
+    /* Where telling is. */
+    unsigned round; /* 0: messages, and what happened to those that were not moved; 1: the rest */
+    size_t source;
+    bool entered, by_digest;
+    struct record_scan scan;
 };
 
-/* 0, or a negative errno and words when the log cannot be read or written at all. */
-int recover(struct recovery *r, struct error *err) MUST_USE;
+/* 0, or a negative errno and words when the log cannot be read or written at all. Then, too, end
+ * it. */
+int recover_begin(struct recovery *r, struct spool *spool, struct ledger *ledger,
+                  struct store_replay *replay, struct error *err) MUST_USE;
+/* Tells of so many records more at most; false when everything has been told. */
+bool recover_tell(struct recovery *r, unsigned records) MUST_USE;
+void recover_end(struct recovery *r);
 
 #endif

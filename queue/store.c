@@ -61,11 +61,14 @@ struct store {
     struct table moved;    /* records that were written again elsewhere, by their first place */
     struct table moved_to; /* the same by their last */
     struct reader reader;
+    struct recovery recovery;
+    bool recovering; /* not everything has been told yet */
+    uint64_t damaged_at_start;
     char line[RECORD_LINE_MAX];
 };
 
-/* By its first place, which is what others know, and by the one where it is now: what fails again and
- * again moves again and again. */
+/* By its first place, which is what others know, and by the one where it is now: what fails again
+ * and again moves again and again. */
 struct moved {
     struct table_entry entry, now;
     struct store_ref where;
@@ -132,7 +135,7 @@ static void on_poll(struct timer *t)
     look_at_space(s);
     if (s->stuck || (s->suspended && s->loop->now_ms >= s->failed_ms + CALM_MS))
         probe(s);
-    s->compactor.paused = s->stuck || s->suspended;
+    s->compactor.paused = s->stuck || s->suspended || s->recovering;
     shelf_tend(&s->shelf);
     tell_state(s);
     loop_start_timer(s->loop, &s->poll,
@@ -152,7 +155,7 @@ static void recycle(struct store *s)
 {
     struct segment *segment;
 
-    if (!s->ledger.changed)
+    if (!s->ledger.changed || s->recovering) /* what is needed is not known yet */
         return;
     while ((segment = ledger_needless(&s->ledger, s->journal.durable)) != NULL) {
         segment->leaving = true;
@@ -636,17 +639,19 @@ static int open_parts(struct store *s)
     s->compactor.rewriter.moved = on_moved;
     s->compactor.emptied = on_emptied;
     s->compactor.rest_ms = s->options.rest_ms;
+    s->compactor.paused = true; /* until everything has been told */
     if (err == 0)
         s->stage = STAGE_ALL;
     return err;
 }
 
-static int open_writing(struct store *s, const struct recovery *r, struct error *err)
+static int open_writing(struct store *s, struct error *err)
 {
+    struct recovery *r = &s->recovery;
     int result = spool_settle_format(&s->spool, err);
 
     if (result == 0) {
-        bodies_sweep(&s->spool, &r->bodies, r->damaged > 0);
+        bodies_sweep(&s->spool, &r->survey.bodies, r->survey.damaged > 0);
         result = open_parts(s);
         if (result < 0)
             error_set(err, result, "cannot open the spool: %s", strerror(-result));
@@ -656,7 +661,7 @@ static int open_writing(struct store *s, const struct recovery *r, struct error 
             close(r->fd);
         return result;
     }
-    s->journal.highest = r->highest;
+    s->journal.highest = r->survey.highest;
     s->journal.next_batch = r->next_batch;
     journal_resume(&s->journal, r->current, r->fd, r->tail);
     look_at_space(s);
@@ -666,20 +671,41 @@ static int open_writing(struct store *s, const struct recovery *r, struct error 
 
 static int open_spool(struct store *s, struct store_replay *replay, struct error *err)
 {
-    struct recovery r = { .spool = &s->spool, .ledger = &s->ledger, .replay = replay };
     int result = spool_open(&s->spool, s->options.path, s->options.read_only, err);
 
     if (result < 0)
         return result;
     s->stage = STAGE_SPOOL;
-    result = recover(&r, err);
-    s->live_messages = r.live_messages;
-    s->live_bytes = r.live_bytes;
-    s->reader.damaged = r.damaged;
+    s->recovering = true;
+    result = recover_begin(&s->recovery, &s->spool, &s->ledger, replay, err);
+    s->reader.damaged = s->damaged_at_start = s->recovery.survey.damaged;
     if (result == 0 && !s->options.read_only)
-        result = open_writing(s, &r, err);
-    idset_release(&r.bodies);
+        result = open_writing(s, err);
     return result;
+}
+
+static void end_recovery(struct store *s)
+{
+    s->live_messages += s->recovery.live_messages;
+    s->live_bytes += s->recovery.live_bytes;
+    s->reader.damaged += s->recovery.survey.damaged - s->damaged_at_start;
+    recover_end(&s->recovery);
+    s->recovering = false;
+}
+
+bool store_replay(struct store *s, unsigned records)
+{
+    if (!s->recovering)
+        return false;
+    if (recover_tell(&s->recovery, records))
+        return true;
+    end_recovery(s);
+    if (!s->options.read_only) {
+        s->compactor.paused = false;
+        s->ledger.changed = true;
+        recycle(s);
+    }
+    return false;
 }
 
 static void forget_moves(struct store *s)
@@ -724,6 +750,8 @@ static void close_all(struct store *s)
         reader_close(&s->reader, s->ledger.segments[i]);
     ledger_release(&s->ledger);
     forget_moves(s);
+    if (s->recovering)
+        end_recovery(s);
     if (s->stage >= STAGE_SPOOL)
         spool_close(&s->spool);
     free(s);

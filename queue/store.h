@@ -46,8 +46,8 @@ struct store_change {
     struct view who;             /* "uid 0"; may be empty */
 };
 
-/* Replay at start: first every message whose record is there and that is not finished, then all that
- * happened to them, in that order. Messages and records that are finished or damaged do not appear.
+/* Replay at start: every message whose record is there and that is not finished, and after a message all
+ * that happened to it, in that order. Messages and records that are finished or damaged do not appear.
  */
 struct store_replay {
     void (*message)(struct store_replay *r, uint64_t id, struct store_ref where,
@@ -76,11 +76,14 @@ struct store_options {
     uint64_t rest_ms; /* after which what is left in a segment may be moved */
 };
 
-/* Opens or creates the spool, takes its lock, recovers, replays. Damage is set aside and logged, never
+/* Opens or creates the spool, takes its lock, recovers. Damage is set aside and logged, never
  * an error. Errors: another process holds it, wrong owner, a newer format, no permission. */
 int store_open(struct store **s, const struct store_options *o, struct loop *l,
                struct store_replay *replay, struct store_watcher *watcher,
                struct error *err) MUST_USE;
+/* Replays so many records more at most; false when that was all. Until then new messages may come and
+ * go, but nothing is done to those that were replayed: what happened to them is not all known yet. */
+bool store_replay(struct store *s, unsigned records) MUST_USE;
 /* After store_open and sandbox_enter: starts the sync thread. */
 int store_start(struct store *s, struct error *err) MUST_USE;
 /* Everything collected has been made durable, or was answered with a trouble. */

@@ -164,6 +164,8 @@ static void start(struct bench *b, const char *path)
         fprintf(stderr, "%s\n", err.text);
         exit(1);
     }
+    while (store_replay(b->store, UINT32_MAX))
+        continue;
     b->hook.run = on_turn;
     loop_before_sleep(&b->loop, &b->hook);
 }

@@ -491,6 +491,8 @@ static int open_store(const char *path)
     if (loop_init(&keeper.loop) < 0)
         abort();
     result = store_open(&keeper.store, &o, &keeper.loop, &keeper.replay, &keeper.watcher, &err);
+    while (result == 0 && store_replay(keeper.store, UINT32_MAX))
+        continue;
     if (result < 0)
         fprintf(stderr, "%s\n", err.text);
     return result;

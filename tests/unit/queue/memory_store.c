@@ -14,7 +14,9 @@ enum { EVENTS_MAX = 20000, RCPTS_MAX = 1000 };
 
 struct store {
     struct store_watcher *watcher;
-    struct list waiting; /* commits of this turn */
+    struct store_replay *replay;
+    unsigned round, next, last; /* of the replay: messages, then the rest */
+    struct list waiting;        /* commits of this turn */
 };
 
 enum event_kind { EVENT_MESSAGE, EVENT_OUTCOME, EVENT_CHANGE, EVENT_MOVED };
@@ -95,17 +97,18 @@ static void replay_event(struct store_replay *r, unsigned i)
     }
 }
 
-/* Messages first, then what happened to them. */
-static void replay_all(struct store_replay *r)
+bool store_replay(struct store *s, unsigned records)
 {
-    for (unsigned i = 0; i < event_count; i++) {
-        if (events[i].kind == EVENT_MESSAGE)
-            replay_event(r, i);
+    records = memory_store.slow ? 1 : records;
+    for (; s->round < 2 && records > 0; s->round++, s->next = 0) {
+        for (; s->next < s->last && records > 0; s->next++, records--) {
+            if ((events[s->next].kind == EVENT_MESSAGE) == (s->round == 0))
+                replay_event(s->replay, s->next);
+        }
+        if (s->next < s->last)
+            return true;
     }
-    for (unsigned i = 0; i < event_count; i++) {
-        if (events[i].kind != EVENT_MESSAGE)
-            replay_event(r, i);
-    }
+    return s->round < 2;
 }
 
 static void move_event(unsigned i)
@@ -146,8 +149,9 @@ int store_open(struct store **s, const struct store_options *o, struct loop *l,
     (void)err;
     *s = memory_new(sizeof(**s));
     (*s)->watcher = last_watcher = watcher;
+    (*s)->replay = replay;
+    (*s)->last = event_count;
     list_init(&(*s)->waiting);
-    replay_all(replay);
     watcher->state(watcher, SPOOL_FINE, 1 << 30);
     return 0;
 }

@@ -102,12 +102,16 @@ int box_try(struct box *b, bool read_only, struct error *err)
                                      .big_body_bytes = 256 << 10,
                                      .reserve_bytes = b->reserve_bytes,
                                      .read_only = read_only };
+    int result;
 
     b->told_count = 0;
     if (b->replay.message == NULL)
         b->replay = (struct store_replay){ on_message, on_outcome, on_change };
     b->watcher.state = on_state;
-    return store_open(&b->store, &o, &b->loop, &b->replay, &b->watcher, err);
+    result = store_open(&b->store, &o, &b->loop, &b->replay, &b->watcher, err);
+    while (result == 0 && !b->lazy && store_replay(b->store, 7))
+        continue;
+    return result;
 }
 
 void box_open(struct box *b, bool threads)

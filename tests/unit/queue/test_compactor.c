@@ -198,17 +198,6 @@ static void check_all(struct model *m)
     check("none that was finished", live == m->told_count);
 }
 
-static void open_model(struct model *m)
-{
-    m->told_count = 0;
-    m->box.replay = (struct store_replay){ tell_message, tell_outcome, tell_change };
-    m->box.watcher.find = on_find;
-    m->box.watcher.moved = on_moved;
-    m->box.watcher.outcome_moved = on_outcome_moved;
-    box_open(&m->box, true);
-    check_all(m);
-}
-
 /* ---- operations ---- */
 
 static uint64_t pick(struct model *m, uint64_t below)
@@ -259,6 +248,41 @@ static struct item *accept_one(struct model *m)
     i = add(m, c, seed);
     box_commit_free(c);
     return i;
+}
+
+static void finish_one(struct model *m, struct item *i)
+{
+    i->live = false;
+    store_finish(m->box.store, i->id, i->where);
+}
+
+/* New mail comes, and some of it goes, before everything has been told. */
+static void replay(struct model *m)
+{
+    while (store_replay(m->box.store, (unsigned)pick(m, 20) + 1)) {
+        struct item *i;
+
+        if (pick(m, 8) != 0)
+            continue;
+        i = accept_one(m);
+        if (pick(m, 2) == 0)
+            finish_one(m, i);
+        else
+            m->told[m->told_count++] = *i;
+    }
+}
+
+static void open_model(struct model *m)
+{
+    m->told_count = 0;
+    m->box.replay = (struct store_replay){ tell_message, tell_outcome, tell_change };
+    m->box.watcher.find = on_find;
+    m->box.watcher.moved = on_moved;
+    m->box.watcher.outcome_moved = on_outcome_moved;
+    m->box.lazy = true;
+    box_open(&m->box, true);
+    replay(m);
+    check_all(m);
 }
 
 /* A notice about another message, which says that one recipient has failed or that it waits. */
@@ -329,12 +353,6 @@ static void change_one(struct model *m, struct item *i)
         i->noticed = true;
     else
         i->held = c.kind == STORE_HOLD;
-}
-
-static void finish_one(struct model *m, struct item *i)
-{
-    i->live = false;
-    store_finish(m->box.store, i->id, i->where);
 }
 
 /* One that needs no answer. */

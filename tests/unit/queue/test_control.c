@@ -223,14 +223,10 @@ static void refuses_what_it_does_not_understand(void **state)
     static const struct {
         const char *request, *words;
     } cases[] = {
-        { "", "no such request" },
-        { "dance", "no such request" },
-        { "list colour=red", "a filter" },
-        { "list id=xyz", "a filter" },
-        { "list state=lost", "a filter" },
-        { "list sender=%4", "a filter" },
-        { "delete", "which messages?" },
-        { "hold", "which messages?" },
+        { "", "no such request" },         { "dance", "no such request" },
+        { "list colour=red", "a filter" }, { "list id=xyz", "a filter" },
+        { "list state=lost", "a filter" }, { "list sender=%4", "a filter" },
+        { "delete", "which messages?" },   { "hold", "which messages?" },
         { "show", "which messages?" },
     };
 
@@ -385,7 +381,8 @@ static void gives_the_message_with_the_open_recipients(void **state)
     check("who has it is left out", !answered("rcpt=b@"));
     check("the others", answered("rcpt=c@there.test\nrcpt=d@there.test\n"));
     assert_memory_equal(envelope + number_after("\"envelope\":"), body.ptr, body.len);
-    assert_int_equal(strncmp(envelope + number_after("\"envelope\":") + body.len, "{\"end\"", 6), 0);
+    assert_int_equal(strncmp(envelope + number_after("\"envelope\":") + body.len, "{\"end\"", 6),
+                     0);
     memory_store.damaged = true;
     world_restart();
     connect_admin();

@@ -175,6 +175,33 @@ static void follows_what_the_store_moves(void **state)
     assert_true(world.queue.watcher.find(&world.queue.watcher, id).place == 0);
 }
 
+static void takes_new_mail_while_old_mail_is_restored(void **state)
+{
+    uint64_t old = world_accept("a@here.test", "b@x.test", body), fresh, third;
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++)
+        world_accept("a@here.test", "b@x.test", body);
+    third = world_accept("a@here.test", "c@y.test", body);
+    memory_store.slow = true;
+    world_restart();
+    assert_false(world.queue.restored);
+    assert_int_equal(world.job_count, 0);
+    fresh = world_accept("a@here.test", "d@z.test", body);
+    assert_true(fresh != 0);
+    while (!world.queue.restored)
+        world_run();
+    assert_int_equal(count_mails(), 6);
+    world_run();
+    for (unsigned i = 0; i < world.job_count; i++) {
+        assert_true(world_job(i)->start.message != 0);
+        deliver(world_job(i));
+    }
+    assert_int_equal(memory_store.finished, 6);
+    assert_int_equal(count_mails(), 0);
+    (void)old, (void)third;
+}
+
 static void answers_trouble(void **state)
 {
     (void)state;
@@ -968,6 +995,7 @@ int main(void)
         IN_WORLD(hands_big_bodies_over_as_files),
         IN_WORLD(makes_one_job_of_each_destination),
         IN_WORLD(follows_what_the_store_moves),
+        IN_WORLD(takes_new_mail_while_old_mail_is_restored),
         IN_WORLD(answers_trouble),
         IN_WORLD(forgets_a_transaction_that_is_aborted),
         IN_WORLD(delivers_what_smtpd_left_behind),

@@ -340,6 +340,65 @@ static void a_spare_with_two_names_is_no_spare(void **state)
     box_remove(&b);
 }
 
+/* ---- segments that cannot be read at all ---- */
+
+static void segment_path(struct box *b, uint64_t number, char *path, size_t size)
+{
+    snprintf(path, size, "%.80s/log/%012llx.seg", b->path, (unsigned long long)number);
+}
+
+/* What is in it comes back when it can be read again, and what ended meanwhile does not. */
+static void a_segment_that_cannot_be_opened_stops_nothing(void **state)
+{
+    enum { MESSAGES = 40, BYTES = 60000 };
+    struct box b;
+    struct box_commit *c[MESSAGES], *more;
+    char path[160], away[160];
+    uint64_t first, gone = 0;
+    struct store_numbers n;
+
+    (void)state;
+    box_new(&b);
+    box_open(&b, true);
+    for (uint64_t i = 0; i < MESSAGES; i++)
+        c[i] = box_accept(&b, i, BYTES);
+    first = record_segment(c[0]->commit.id);
+    for (size_t i = 0; i < MESSAGES; i++)
+        gone += record_segment(c[i]->commit.id) == first;
+    store_finish(b.store, c[1]->commit.id, c[1]->commit.where);
+    box_settle(&b);
+    box_close(&b);
+
+    segment_path(&b, first, path, sizeof(path));
+    snprintf(away, sizeof(away), "%.80s/away", b.path);
+    check("away", rename(path, away) == 0 && symlink("/dev/null", path) == 0);
+    box_open(&b, true);
+    store_count(b.store, &n);
+    check("the others are there", b.told_count == MESSAGES - gone && n.damaged == 1);
+    for (uint64_t i = gone; i < MESSAGES; i++)
+        check("whole", box_is_whole(&b, c[i]->commit.id, c[i]->commit.where, i, BYTES));
+    /* All else ends, so that every other segment could be used again. */
+    for (size_t i = gone; i < MESSAGES; i++)
+        store_finish(b.store, c[i]->commit.id, c[i]->commit.where);
+    for (uint64_t i = 0; i < 60; i++) {
+        more = box_accept(&b, i, BYTES);
+        store_finish(b.store, more->commit.id, more->commit.where);
+        box_settle(&b);
+        box_commit_free(more);
+    }
+    box_close(&b);
+
+    check("back", unlink(path) == 0 && rename(away, path) == 0);
+    box_open(&b, true);
+    store_count(b.store, &n);
+    check("what had not ended", b.told_count == gone - 1 && n.damaged == 0);
+    check("and not what had", box_find(&b, c[1]->commit.id) == NULL);
+    check("whole again", box_is_whole(&b, c[0]->commit.id, c[0]->commit.where, 0, BYTES));
+    for (size_t i = 0; i < MESSAGES; i++)
+        box_commit_free(c[i]);
+    box_remove(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +409,7 @@ int main(void)
         cmocka_unit_test(leftovers_of_a_recycled_segment_are_no_records),
         cmocka_unit_test(a_segment_that_never_began_is_returned),
         cmocka_unit_test(a_spare_with_two_names_is_no_spare),
+        cmocka_unit_test(a_segment_that_cannot_be_opened_stops_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -146,7 +146,8 @@ static bool reads_as_deferred(struct box *b, struct store_ref where, uint64_t id
 
     arena_init(&arena, 65536);
     same = store_read_outcome(b->store, where, &arena, &back) == 0 && back.message == id &&
-           back.state == STORE_DEFERRED && view_equal(back.text, VIEW("code=450\ntext=try later\n"));
+           back.state == STORE_DEFERRED &&
+           view_equal(back.text, VIEW("code=450\ntext=try later\n"));
     arena_reset(&arena);
     return same;
 }

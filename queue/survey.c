@@ -1,0 +1,589 @@
+#include "queue/survey.h"
+
+#include "common/memory.h"
+#include "io/clock.h"
+#include "io/log.h"
+#include "queue/bodies.h"
+#include "queue/shelf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *name_of(uint64_t number)
+{
+    static char name[SHELF_NAME];
+
+    segment_name(number, name);
+    return name;
+}
+
+/* ---- which segments are there ---- */
+
+static void list_segment(void *arg, const char *name)
+{
+    struct survey *v = arg;
+    uint64_t number;
+
+    if (segment_index_number(view_of(name), &number))
+        return;
+    if (!segment_number(view_of(name), &number)) {
+        log_warn("foreign_file", LOG_STRING("file", name));
+        return;
+    }
+    if (v->source_count == v->source_room) {
+        v->source_room = v->source_room == 0 ? 16 : v->source_room * 2;
+        v->sources = memory_grow(v->sources, v->source_room, sizeof(*v->sources));
+    }
+    v->sources[v->source_count++] = (struct source){ .number = number };
+}
+
+static int compare_sources(const void *a, const void *b)
+{
+    uint64_t x = ((const struct source *)a)->number, y = ((const struct source *)b)->number;
+
+    return (x > y) - (x < y);
+}
+
+static bool is_ours(struct spool *s, struct view uuid)
+{
+    if (uuid.len != SPOOL_UUID_LEN)
+        return false;
+    if (!s->uuid_known)
+        memcpy(s->uuid, uuid.ptr, SPOOL_UUID_LEN); /* the format file is lost */
+    s->uuid_known = true;
+    return memcmp(s->uuid, uuid.ptr, SPOOL_UUID_LEN) == 0;
+}
+
+static void set_source(struct source *s, const struct record_start *start, uint64_t bytes)
+{
+    s->bytes = s->end = bytes / RECORD_UNIT * RECORD_UNIT;
+    s->seed = record_seed(start->nonce);
+    s->first_batch = start->first_batch;
+    memcpy(s->cuts, start->cuts, sizeof(s->cuts));
+    s->cut_count = start->cut_count;
+}
+
+static void lose_segment(struct survey *v, uint64_t number, const char *why)
+{
+    v->damaged++;
+    log_error("segment_damaged", LOG_STRING("file", name_of(number)), LOG_STRING("why", why));
+    spool_move_aside(v->spool, v->spool->log, name_of(number));
+}
+
+/* It may be readable at the next start. Until then it stays, and all that was kept for its sake. */
+static void leave_segment(struct survey *v, uint64_t number, int err)
+{
+    struct segment *s = ledger_find(v->ledger, number);
+
+    v->damaged++;
+    v->highest = MAX(v->highest, number);
+    log_error("segment_unreadable", LOG_STRING("file", name_of(number)), LOG_ERRNO("error", -err));
+    if (s == NULL)
+        s = ledger_add(v->ledger, number);
+    s->begun = s->stubborn = s->indexed = true;
+    ledger_come(s, 0);
+}
+
+/* These are not the disk's. */
+static bool lacks_means(int err)
+{
+    return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -EACCES || err == -EPERM;
+}
+
+/* A write began nothing here: nobody was answered. */
+static void return_segment(const struct spool *s, const char *name)
+{
+    if (!s->read_only && renameat(s->log, name, s->free, name) < 0)
+        log_warn("segment_not_recycled", LOG_STRING("file", name), LOG_ERRNO("error", errno));
+}
+
+static int read_head(int fd, char head[static RECORD_HEAD], uint64_t *bytes)
+{
+    struct stat facts;
+    bool broken;
+    ssize_t got;
+
+    if (fstat(fd, &facts) < 0)
+        return -errno;
+    *bytes = (uint64_t)facts.st_size;
+    memset(head, 0, RECORD_HEAD);
+    got = file_read_all(fd, head, RECORD_HEAD, 0, &broken);
+    return got < 0 ? (int)got : 0;
+}
+
+/* Whether there are records in it. */
+static bool judge_head(struct survey *v, struct source *s, struct view head, uint64_t bytes)
+{
+    struct record_start start;
+    enum record_head state = record_get_head(head, s->number, &start);
+
+    if (state == RECORD_HEAD_STALE) {
+        return_segment(v->spool, name_of(s->number));
+        return false;
+    }
+    v->highest = MAX(v->highest, s->number);
+    if (state == RECORD_HEAD_LOST) {
+        lose_segment(v, s->number, "its head cannot be read");
+        return false;
+    }
+    if (!is_ours(v->spool, start.spool)) {
+        lose_segment(v, s->number, "it belongs to another spool");
+        return false;
+    }
+    if (state == RECORD_HEAD_HALF)
+        log_warn("segment_head_damaged", LOG_STRING("file", name_of(s->number)));
+    set_source(s, &start, bytes);
+    return true;
+}
+
+static int open_source(struct survey *v, struct source *s, bool *there)
+{
+    char head[RECORD_HEAD];
+    uint64_t bytes = 0;
+    int fd = openat(v->spool->log, name_of(s->number), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int err = fd < 0 ? -errno : read_head(fd, head, &bytes);
+
+    if (fd >= 0)
+        close(fd);
+    *there = err == 0 && judge_head(v, s, view_make(head, sizeof(head)), bytes);
+    if (err < 0 && !lacks_means(err)) {
+        leave_segment(v, s->number, err);
+        err = 0;
+    }
+    return err;
+}
+
+static int open_sources(struct survey *v)
+{
+    size_t kept = 0;
+    bool there;
+
+    for (size_t i = 0; i < v->source_count; i++) {
+        int err = open_source(v, &v->sources[i], &there);
+
+        if (err < 0)
+            return err;
+        if (there)
+            v->sources[kept++] = v->sources[i];
+    }
+    v->source_count = kept;
+    return 0;
+}
+
+static void add_to_ledger(struct survey *v)
+{
+    for (size_t i = 0; i < v->source_count; i++) {
+        const struct source *s = &v->sources[i];
+        struct segment *segment = ledger_add(v->ledger, s->number);
+
+        segment->bytes = segment->end = s->bytes;
+        segment->seed = s->seed;
+        segment->begun = true;
+        v->room_bytes = MAX(v->room_bytes, s->bytes);
+    }
+}
+
+static struct source *find_source(struct survey *v, uint64_t number)
+{
+    for (size_t i = 0; i < v->source_count; i++) {
+        if (v->sources[i].number == number)
+            return &v->sources[i];
+    }
+    return NULL;
+}
+
+/* Index files of segments that have gone. */
+static void drop_stray_index(void *arg, const char *name)
+{
+    struct survey *v = arg;
+    uint64_t number;
+
+    if (segment_index_number(view_of(name), &number) && find_source(v, number) == NULL)
+        unlinkat(v->spool->log, name, 0);
+}
+
+/* What a later head says about where an earlier segment ends. */
+static void apply_cuts(struct survey *v)
+{
+    for (size_t i = 0; i < v->source_count; i++) {
+        const struct source *teller = &v->sources[i];
+
+        for (size_t k = 0; k < teller->cut_count; k++) {
+            const struct record_cut *cut = &teller->cuts[k];
+            struct source *s = find_source(v, cut->segment);
+
+            if (s == NULL || s >= teller)
+                continue;
+            s->end = MIN(s->end, MAX(cut->offset, (uint64_t)RECORD_HEAD));
+            ledger_find(v->ledger, s->number)->end = s->end;
+            ledger_tie(v->ledger, teller->number, s->number, true);
+        }
+    }
+}
+
+/* ---- reading ---- */
+
+int survey_load(struct survey *v, size_t i, struct record_scan *scan)
+{
+    const struct source *s = &v->sources[i];
+    bool broken;
+    ssize_t got;
+    int fd;
+
+    *scan = (struct record_scan){ .bytes = view_make(v->room, s->end),
+                                  .segment = s->number,
+                                  .seed = s->seed,
+                                  .at = RECORD_HEAD,
+                                  .batch = s->first_batch };
+    if (v->loaded == i + 1)
+        return 0;
+    fd = openat(v->spool->log, name_of(s->number), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return -errno;
+    got = file_read_all(fd, v->room, s->end, 0, &broken);
+    close(fd);
+    if (got < 0)
+        return (int)got;
+    memset(v->room + got, 0, s->end - (size_t)got);
+    if (broken)
+        log_error("segment_unreadable", LOG_STRING("file", name_of(s->number)));
+    v->loaded = i + 1;
+    return 0;
+}
+
+static void add_gap(struct survey *v, struct gap gap)
+{
+    if (v->gap_count == v->gap_room) {
+        v->gap_room = v->gap_room == 0 ? 16 : v->gap_room * 2;
+        v->gaps = memory_grow(v->gaps, v->gap_room, sizeof(*v->gaps));
+    }
+    v->gaps[v->gap_count++] = gap;
+}
+
+/* Whether the segment of that place is still there. */
+static bool has_segment(const struct survey *v, uint64_t place)
+{
+    return place != 0 && ledger_find(v->ledger, record_segment(place)) != NULL;
+}
+
+static void add_large(struct survey *v, const struct record *r, const struct record_message *m,
+                      uint64_t place)
+{
+    if (v->large_count == v->large_room) {
+        v->large_room = v->large_room == 0 ? 16 : v->large_room * 2;
+        v->larges = memory_grow(v->larges, v->large_room, sizeof(*v->larges));
+    }
+    v->larges[v->large_count++] = (struct large){
+        .id = r->id,
+        .place = place,
+        .file = m->file,
+        .bytes = m->body_bytes,
+        .size = (uint32_t)(RECORD_HEADER + r->meta.len),
+    };
+}
+
+static void note_message(struct survey *v, const struct record *r, uint64_t place)
+{
+    struct record_message m;
+
+    if (!record_get_message(r->meta, v->rcpts, &m))
+        return;
+    if (m.big)
+        add_large(v, r, &m, place);
+    if (r->type != RECORD_COPY)
+        return;
+    idset_add(&v->moved, r->id);
+    if (has_segment(v, m.was))
+        idset_add(&v->stale, m.was);
+}
+
+static void note_record(struct survey *v, const struct record *r, uint64_t place)
+{
+    if (r->id == 0)
+        return;
+    if (r->type == RECORD_MESSAGE || r->type == RECORD_COPY)
+        note_message(v, r, place);
+    else if (r->type == RECORD_FINISH && has_segment(v, record_get_finish(r)))
+        idset_add(&v->finished, r->id);
+}
+
+/* The newest segment has none: it is not full. */
+bool survey_load_digest(struct survey *v, size_t i)
+{
+    const struct source *s = &v->sources[i];
+
+    if (i + 1 == v->source_count)
+        return false;
+    digest_begin(&v->digest, s->number, s->seed, s->end);
+    return digest_load(&v->digest, v->spool->log) == 0;
+}
+
+/* So that the bodies are not read again. */
+static void save_digest(struct survey *v, size_t i)
+{
+    if (i + 1 < v->source_count && !v->spool->read_only && digest_is_whole(&v->digest))
+        ledger_find(v->ledger, v->sources[i].number)->indexed =
+            digest_save(&v->digest, v->spool->log) == 0;
+}
+
+static void look_through_digest(struct survey *v, size_t i)
+{
+    struct record r;
+    uint64_t offset;
+
+    ledger_find(v->ledger, v->sources[i].number)->indexed = true;
+    while (digest_next(&v->digest, &r, &offset)) {
+        note_record(v, &r, record_place(v->sources[i].number, offset));
+        v->last_batch = r.batch;
+    }
+    v->sound_end = v->sources[i].end;
+}
+
+static int look_through(struct survey *v, size_t i)
+{
+    struct record_scan scan;
+    struct record r;
+    enum record_step step;
+    size_t from, to;
+    int err;
+
+    if (survey_load_digest(v, i)) {
+        look_through_digest(v, i);
+        return 0;
+    }
+    err = survey_load(v, i, &scan);
+    if (err < 0)
+        return err;
+    digest_begin(&v->digest, scan.segment, scan.seed, scan.bytes.len);
+    v->batch_start = v->sound_end = RECORD_HEAD;
+    while ((step = record_scan_next(&scan, &r, &from, &to)) != RECORD_END) {
+        if (step != RECORD_GAP)
+            v->batch_start = from - (size_t)r.back * RECORD_UNIT;
+        if (step == RECORD_FOUND) {
+            v->sound_end = to;
+            note_record(v, &r, record_place(scan.segment, from));
+            digest_add(&v->digest, &r, from);
+        } else if (step == RECORD_BROKEN) {
+            add_gap(v, (struct gap){ i, from, to, true, r.id, r.batch });
+            idset_add(&v->lost, record_place(scan.segment, from));
+        } else {
+            add_gap(v, (struct gap){ .source = i, .from = from, .to = to });
+        }
+    }
+    v->last_batch = scan.batch;
+    save_digest(v, i);
+    return 0;
+}
+
+/* ---- damage ---- */
+
+static void report_damage(struct survey *v, const struct gap *gap)
+{
+    const struct source *s = &v->sources[gap->source];
+    char copy[64];
+    struct record_scan scan;
+
+    v->damaged++;
+    log_error("record_damaged", LOG_STRING("file", name_of(s->number)),
+              LOG_U64("offset", gap->from), LOG_U64("size_bytes", gap->to - gap->from),
+              gap->broken ? LOG_ID("message", gap->id) : (struct log_field){ .key = NULL });
+    if (survey_load(v, gap->source, &scan) < 0)
+        return;
+    snprintf(copy, sizeof(copy), "%012llx-%07zx.damaged", (unsigned long long)s->number, gap->from);
+    spool_set_aside(v->spool, copy, view_sub(scan.bytes, gap->from, gap->to - gap->from));
+}
+
+void survey_report(struct survey *v, uint64_t id, struct store_ref where)
+{
+    const struct source *s = find_source(v, record_segment(where.place));
+    size_t from = (size_t)record_offset(where.place);
+
+    report_damage(v,
+                  &(struct gap){ (size_t)(s - v->sources), from, from + where.bytes, true, id, 0 });
+}
+
+/* In the newest segment, what belongs to the last batch was never acknowledged: that it is torn is
+ * the way of power cuts. Everything before was durable once, so there a gap is damage. */
+static void judge_newest(struct survey *v, struct gap *gap)
+{
+    struct gap damage = *gap;
+
+    if (gap->broken ? gap->batch == v->last_batch : gap->from >= v->batch_start)
+        return;
+    if (!gap->broken)
+        damage.to = MIN(gap->to, v->batch_start);
+    report_damage(v, &damage);
+    gap->from = damage.to; /* the rest is torn */
+}
+
+static void judge_gaps(struct survey *v)
+{
+    for (size_t i = 0; i < v->gap_count; i++) {
+        if (v->gaps[i].source + 1 == v->source_count)
+            judge_newest(v, &v->gaps[i]);
+        else
+            report_damage(v, &v->gaps[i]);
+    }
+}
+
+/* ---- going on ---- */
+
+/* Padding over what is torn between whole records of the last batch: the next reader shall not take
+ * it for damage. */
+static int pad_gap(struct survey *v, const struct source *s, const struct gap *gap, int fd)
+{
+    char header[RECORD_HEADER];
+    struct record r = { .type = RECORD_PADDING,
+                        .batch = v->last_batch,
+                        .back = (uint32_t)((gap->from - v->batch_start) / RECORD_UNIT),
+                        .body = { NULL, gap->to - gap->from - RECORD_HEADER } };
+
+    record_seal(header, &r, s->seed);
+    return file_write_all(fd, view_make(header, sizeof(header)), gap->from);
+}
+
+/* `closed`: the log goes on in another segment, so this one needs its end. */
+static int mend_newest(struct survey *v, const struct source *s, int fd, bool closed)
+{
+    struct gap rest = { .from = v->sound_end, .to = s->end };
+    int err = 0;
+
+    for (size_t i = 0; i < v->gap_count && err == 0; i++) {
+        const struct gap *gap = &v->gaps[i];
+
+        if (gap->source + 1 != v->source_count || gap->from == gap->to)
+            continue;
+        if (gap->broken || gap->to <= v->sound_end)
+            v->torn_bytes += gap->to - gap->from;
+        if (gap->to <= v->sound_end)
+            err = pad_gap(v, s, gap, fd);
+    }
+    if (err == 0 && closed && rest.from < rest.to)
+        err = pad_gap(v, s, &rest, fd);
+    /* After a kill, some of it may be in the page cache alone, and it has been replayed. */
+    if (err == 0 && fdatasync(fd) < 0)
+        err = -errno;
+    return err;
+}
+
+int survey_resume(struct survey *v, struct segment **current, int *fd, uint64_t *tail)
+{
+    struct source *s = v->source_count == 0 ? NULL : &v->sources[v->source_count - 1];
+    bool closed = s == NULL || s->number != v->highest;
+    int err;
+
+    *current = NULL;
+    *fd = -1;
+    if (s == NULL || v->spool->read_only)
+        return 0;
+    *fd = openat(v->spool->log, name_of(s->number), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    err = *fd < 0 ? -errno : mend_newest(v, s, *fd, closed);
+    if (err == 0 && !closed) {
+        *current = ledger_find(v->ledger, s->number);
+        *tail = s->end = v->sound_end; /* what comes behind was not there */
+        return 0;
+    }
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+    return err;
+}
+
+/* So that the ids of a spool that was removed do not come again with the next one: the names of
+ * delivered files are made of ids. */
+static uint64_t first_number(void)
+{
+    return MAX(clock_wall_ms(), 1); /* no disk fills a segment each millisecond */
+}
+
+/* A large body that is gone or cut is damage. Files that cannot be opened just now are not. */
+static void look_at_larges(struct survey *v)
+{
+    for (size_t i = 0; i < v->large_count; i++) {
+        const struct large *l = &v->larges[i];
+        int fd;
+
+        if (!survey_counts(v, l->id, l->place))
+            continue;
+        fd = bodies_read(v->spool, l->file, l->bytes);
+        if (fd == -EBADMSG) {
+            survey_report(v, l->id, (struct store_ref){ l->place, l->size });
+            idset_add(&v->lost, l->place);
+            continue;
+        }
+        idset_add(&v->bodies, l->file);
+        if (fd >= 0)
+            close(fd);
+    }
+}
+
+bool survey_counts(const struct survey *v, uint64_t id, uint64_t place)
+{
+    return !idset_has(&v->lost, place) && !idset_has(&v->stale, place) &&
+           !idset_has(&v->finished, id);
+}
+
+static int look_through_all(struct survey *v)
+{
+    for (size_t i = 0; i < v->source_count;) {
+        int err = look_through(v, i);
+
+        if (err < 0 && lacks_means(err))
+            return err;
+        if (err == 0) {
+            i++;
+            continue;
+        }
+        leave_segment(v, v->sources[i].number, err);
+        v->source_count--;
+        memmove(v->sources + i, v->sources + i + 1, (v->source_count - i) * sizeof(*v->sources));
+    }
+    return 0;
+}
+
+int survey_take(struct survey *v, struct spool *spool, struct ledger *ledger)
+{
+    int err = 0;
+
+    *v = (struct survey){ .spool = spool, .ledger = ledger };
+    if (spool->log >= 0)
+        err = folder_each(spool->log, list_segment, v);
+    if (v->source_count > 0)
+        qsort(v->sources, v->source_count, sizeof(*v->sources), compare_sources);
+    if (err == 0)
+        err = open_sources(v);
+    if (err < 0)
+        return err;
+    add_to_ledger(v);
+    apply_cuts(v);
+    if (spool->log >= 0 && !spool->read_only)
+        (void)!folder_each(spool->log, drop_stray_index, v);
+    v->room = memory_new(MAX(v->room_bytes, (uint64_t)RECORD_HEAD));
+    err = look_through_all(v);
+    if (err < 0)
+        return err;
+    judge_gaps(v);
+    look_at_larges(v);
+    if (v->highest == 0)
+        v->highest = first_number() - 1;
+    return 0;
+}
+
+void survey_release(struct survey *v)
+{
+    free(v->sources);
+    free(v->gaps);
+    free(v->larges);
+    free(v->room);
+    digest_release(&v->digest);
+    idset_release(&v->finished);
+    idset_release(&v->lost);
+    idset_release(&v->stale);
+    idset_release(&v->moved);
+    idset_release(&v->bodies);
+}

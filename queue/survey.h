@@ -1,0 +1,81 @@
+/* What is in the log, at start: from end to end, to learn which messages are finished or were
+ * moved, what is damaged or torn, and where the log ends. */
+#ifndef QUEUE_SURVEY_H
+#define QUEUE_SURVEY_H
+
+#include "mail/envelope.h"
+#include "queue/digest.h"
+#include "queue/idset.h"
+#include "queue/ledger.h"
+#include "queue/spool.h"
+
+/* A segment that is there, and what its head says. */
+struct source {
+    uint64_t number;
+    uint64_t bytes; /* of the file */
+    uint64_t end;   /* what lies behind does not count */
+    uint64_t first_batch;
+    struct record_cut cuts[RECORD_CUTS];
+    size_t cut_count;
+    uint32_t seed;
+};
+
+/* A stretch without a whole record. */
+struct gap {
+    size_t source;
+    size_t from, to;
+    bool broken; /* the record `id` of `batch`, whose body is not whole */
+    uint64_t id, batch;
+};
+
+/* A message whose body is a file. */
+struct large {
+    uint64_t id, place, file, bytes;
+    uint32_t size; /* of the record */
+};
+
+struct survey {
+    struct spool *spool;
+    struct ledger *ledger;  /* empty before; the segments after */
+    struct source *sources; /* by number */
+    size_t source_count, source_room;
+    struct gap *gaps;
+    size_t gap_count, gap_room;
+    struct large *larges;
+    size_t large_count, large_room;
+    struct idset finished;        /* messages */
+    struct idset moved;           /* messages that have a copy */
+    struct idset lost;            /* places of records whose body is not whole */
+    struct idset stale;           /* places from where a message was moved */
+    struct idset bodies;          /* files that live messages name */
+    uint64_t damaged, torn_bytes; /* so far */
+    uint64_t highest;             /* segment number that was ever used */
+    struct digest digest;         /* of one segment */
+    char *room;                   /* for the bytes of one segment */
+    uint64_t room_bytes;
+    size_t loaded; /* the source whose bytes are in room, plus 1 */
+    /* Of the newest segment. */
+    uint64_t last_batch;
+    size_t batch_start; /* where the last batch begins */
+    size_t sound_end;   /* of the last whole record */
+    uint32_t rcpts[ENVELOPE_RCPTS_MAX];
+};
+
+/* 0, or a negative errno when the log cannot be read at all; then, too, release it. */
+int survey_take(struct survey *v, struct spool *spool, struct ledger *ledger) MUST_USE;
+void survey_release(struct survey *v);
+
+/* Makes good the torn end, so that writing can go on in *current at *tail; its file is *fd, the
+ * caller's. *current NULL: in a new segment. */
+int survey_resume(struct survey *v, struct segment **current, int *fd, uint64_t *tail) MUST_USE;
+
+/* The message lies at `place`, and is not finished. */
+bool survey_counts(const struct survey *v, uint64_t id, uint64_t place);
+/* Puts the bytes of source `i` in v->room, and a scan at its beginning. 0 or a negative errno. */
+int survey_load(struct survey *v, size_t i, struct record_scan *scan) MUST_USE;
+/* Its digest in v->digest, from the index file; false: there is none. */
+bool survey_load_digest(struct survey *v, size_t i) MUST_USE;
+/* Says that the record is damaged, and sets it aside. */
+void survey_report(struct survey *v, uint64_t id, struct store_ref where);
+
+#endif
