@@ -1,6 +1,7 @@
 #include "delivery/conn.h"
 
 #include "common/memory.h"
+#include "delivery/hosts.h"
 #include "io/log.h"
 
 #include <assert.h>
@@ -46,6 +47,7 @@ static void uncount(struct conn *c)
         return;
     c->counted = false;
     c->destination->conn_count--;
+    c->destination->site->conn_count--;
     worker_of(c)->conn_count--;
 }
 
@@ -73,6 +75,12 @@ static void end(struct conn *c)
     destination_lose_conn(c->destination);
 }
 
+/* Hosts that are not those of the destination speak for one domain alone. */
+static enum outcome_scope scope_of(const struct conn *c, const struct outcome *o)
+{
+    return c->alone && o->scope == SCOPE_DESTINATION ? SCOPE_DOMAIN : o->scope;
+}
+
 /* What the engine and the route cannot know. */
 static struct outcome complete(const struct conn *c, const struct outcome *o)
 {
@@ -81,6 +89,7 @@ static struct outcome complete(const struct conn *c, const struct outcome *o)
     whole.host = host_of(c);
     whole.tls = view_of(c->facts.text);
     whole.dsn = whole.class == OUTCOME_DELIVERED && c->client.ext.dsn;
+    whole.scope = scope_of(c, o);
     return whole;
 }
 
@@ -155,7 +164,8 @@ static void begin_target(struct conn *c)
     bool mx = t->kind == TARGET_MX;
 
     route_release(&c->route);
-    route_init(&c->route, settings_of(c), mx, mx ? d->host : t->host, mx ? d->own.port : t->port);
+    route_init(&c->route, settings_of(c), mx, mx ? c->job->host : t->host,
+               mx ? d->own.port : t->port);
     c->route.family = family_of(d->route);
 }
 
@@ -166,6 +176,7 @@ static void start_over(struct conn *c)
     c->target_at = c->target_first = 0;
     if (d->route != NULL && d->route->balance)
         c->target_first = d->next_target++ % d->target_count;
+    c->alone = false;
     c->messages = 0;
     c->failed = false;
     begin_target(c);
@@ -233,6 +244,7 @@ static void give_up(struct conn *c)
 {
     struct outcome o = c->failure.outcome;
 
+    o.scope = scope_of(c, &o);
     destination_give_up(c->destination, &o);
     decide_rest(c, &o);
     end(c);
@@ -337,10 +349,24 @@ static bool try_address(struct conn *c)
     return false;
 }
 
+/* Connections are shared by the domains that had the same mail hosts when the queue asked. If this
+ * one has others now, nobody but this job may use the connection. */
+static void check_hosts(struct conn *c, const struct message_dns_answer *a)
+{
+    char room[MAIL_HOSTS_MAX + 1];
+    struct buf name = BUF_ON_ARRAY(room);
+
+    if (c->route.question != DNS_ROUTE || c->destination->mail_hosts.len == 0)
+        return;
+    hosts_name(a, &name);
+    c->alone = !view_equal(buf_view(&name), c->destination->mail_hosts);
+}
+
 static void on_answered(struct question *q, const struct message_dns_answer *a)
 {
     struct conn *c = container_of(q, struct conn, question);
 
+    check_hosts(c, a);
     route_answer(&c->route, a);
     seek(c);
 }
@@ -525,7 +551,7 @@ static void say_quit(struct conn *c)
 
 static bool is_worn(const struct conn *c)
 {
-    return c->messages >= settings_of(c)->delivery.messages_per_connection;
+    return c->alone || c->messages >= settings_of(c)->delivery.messages_per_connection;
 }
 
 /* The job that the connection was made for, or one that waits. */
@@ -742,6 +768,7 @@ void conn_open(struct destination *d, struct job *j)
     j->conn = c;
     c->counted = true;
     d->conn_count++;
+    d->site->conn_count++;
     d->conn_total++;
     d->worker->conn_count++;
     c->stream.fd = -1;

@@ -8,6 +8,35 @@
 
 enum { KEY_MAX = 1024 };
 
+/* ---- sites ---- */
+
+static struct site *find_site(struct worker *w, struct view name)
+{
+    struct table_entry *e = table_find(&w->sites, name);
+    struct site *s;
+
+    if (e != NULL)
+        return container_of(e, struct site, entry);
+    s = memory_new(sizeof(*s));
+    s->worker = w;
+    s->name = memory_copy(name);
+    list_init(&s->wanting);
+    table_add(&w->sites, &s->entry, view_make(s->name, name.len));
+    return s;
+}
+
+static void leave_site(struct destination *d)
+{
+    struct site *s = d->site;
+
+    list_remove(&d->wanting);
+    if (--s->destinations > 0)
+        return;
+    table_remove(&s->worker->sites, &s->entry);
+    free(s->name);
+    free(s);
+}
+
 /* ---- life ---- */
 
 static void on_release(struct deferred *deferred)
@@ -23,6 +52,7 @@ static void on_release(struct deferred *deferred)
     }
     loop_stop_timer(l, &d->forget);
     table_remove(&d->worker->destinations, &d->entry);
+    leave_site(d);
     free(d->key);
     free(d);
 }
@@ -34,12 +64,26 @@ static void on_forget(struct timer *t)
     loop_defer(d->worker->loop, &d->release);
 }
 
-/* What the key is made of; the host as name servers know it. */
+/* The job's host as name servers know it. */
+static bool find_host(struct job *j)
+{
+    char room[ADDRESS_DOMAIN_MAX + 1];
+    struct buf host = BUF_ON_ARRAY(room);
+
+    if (!idn_domain(j->start.host, &host))
+        return false;
+    j->host = view_make(memory_copy(buf_view(&host)), buf_len(&host));
+    return true;
+}
+
+/* What the key is made of. */
 static bool put_key(const struct job *j, struct buf *key)
 {
     const struct message_job_start *s = &j->start;
+    bool known = s->hosts.len > 0;
 
-    return buf_printf(key, "%.*s\n", VIEW_ARG(s->hop_name)) && idn_domain(s->host, key) &&
+    return buf_put(key, known ? s->hosts : s->hop_name) && buf_put_byte(key, '\n') &&
+           buf_put(key, known ? VIEW_EMPTY : j->host) &&
            buf_printf(key, "\n%u %u %u", s->hop_kind, s->route, j->envelope.require_tls);
 }
 
@@ -71,29 +115,44 @@ static struct destination *make_destination(struct worker *w, const struct job *
     names = view_make(d->key, key.len);
     d->name = view_take_until(&names, '\n');
     d->host = view_take_until(&names, '\n');
+    d->mail_hosts = s->hosts.len > 0 ? d->name : VIEW_EMPTY;
     d->tls = (struct tls_wish){ ROUTE_TLS_OFFERED, false, j->envelope.require_tls };
     set_targets(d, s);
     list_init(&d->waiting);
     list_init(&d->idle);
+    list_init(&d->wanting);
     d->forget.fire = on_forget;
     d->release.run = on_release;
     table_add(&w->destinations, &d->entry, view_make(d->key, key.len));
+    d->site = find_site(w, s->site);
+    d->site->destinations++;
     return d;
 }
 
-/* Hops that differ in anything share no connection, nor do messages whose TLS must prove more.
- * NULL: no name that name servers can know. */
-static struct destination *find_destination(struct worker *w, const struct job *j)
+/* The site of the destination is what the newest job says. */
+static struct destination *update_site(struct destination *d, struct view site)
+{
+    if (d->conn_total > 0 || !list_empty(&d->waiting) || view_equal(d->site->entry.key, site))
+        return d;
+    leave_site(d);
+    d->site = find_site(d->worker, site);
+    d->site->destinations++;
+    return d;
+}
+
+/* Hops that differ in anything share no connection, unless their mail hosts are the same; nor do
+ * messages whose TLS must prove more. NULL: no name that name servers can know. */
+static struct destination *find_destination(struct worker *w, struct job *j)
 {
     char room[KEY_MAX];
     struct buf key = BUF_ON_ARRAY(room);
     struct table_entry *e;
 
-    if (!put_key(j, &key))
+    if (!find_host(j) || !put_key(j, &key))
         return NULL;
     e = table_find(&w->destinations, buf_view(&key));
     if (e != NULL)
-        return container_of(e, struct destination, entry);
+        return update_site(container_of(e, struct destination, entry), j->start.site);
     return make_destination(w, j, buf_view(&key));
 }
 
@@ -110,9 +169,32 @@ static void open_conn(struct destination *d, struct job *j)
     conn_open(d, j);
 }
 
-static bool may_open(const struct destination *d)
+static bool may_open(const struct site *s)
 {
-    return d->conn_count < d->worker->settings->delivery.concurrency;
+    return s->conn_count < s->worker->settings->delivery.concurrency;
+}
+
+/* An unused connection to other hosts of the site makes room. */
+static void make_room(struct site *s)
+{
+    if (s->destinations == 1)
+        return;
+    list_each (it, &s->worker->idle) {
+        struct conn *c = container_of(it, struct conn, idle_link);
+
+        if (c->destination->site == s) {
+            conn_quit(c);
+            return;
+        }
+    }
+}
+
+static void wait_for_conn(struct destination *d, struct job *j)
+{
+    list_append(&d->waiting, &j->link);
+    if (list_empty(&d->wanting))
+        list_append(&d->site->wanting, &d->wanting);
+    make_room(d->site);
 }
 
 /* A route that leads to no host has the answer itself. */
@@ -161,10 +243,10 @@ void destination_take_job(struct worker *w, struct job *j)
         loop_defer(w->loop, &d->release);
     } else if (!list_empty(&d->idle)) {
         conn_give(container_of(d->idle.next, struct conn, link), j);
-    } else if (may_open(d)) {
+    } else if (may_open(d->site)) {
         open_conn(d, j);
     } else {
-        list_append(&d->waiting, &j->link);
+        wait_for_conn(d, j);
     }
 }
 
@@ -177,16 +259,28 @@ struct job *destination_next_job(struct destination *d)
 
 void destination_lose_conn(struct destination *d)
 {
-    while (may_open(d) && !list_empty(&d->waiting))
-        open_conn(d, destination_next_job(d));
+    struct site *s = d->site;
+
+    while (may_open(s) && !list_empty(&s->wanting)) {
+        struct destination *next = container_of(s->wanting.next, struct destination, wanting);
+        struct job *j = destination_next_job(next);
+
+        list_remove(&next->wanting);
+        if (j != NULL)
+            open_conn(next, j);
+        if (!list_empty(&next->waiting))
+            list_append(&s->wanting, &next->wanting);
+    }
     loop_defer(d->worker->loop, &d->release);
 }
 
 void destination_give_up(struct destination *d, const struct outcome *o)
 {
     struct job *j;
+    bool all =
+        o->scope == SCOPE_DESTINATION || (o->scope == SCOPE_DOMAIN && d->mail_hosts.len == 0);
 
-    if (o->scope != SCOPE_DESTINATION || d->conn_count > 1)
+    if (!all || d->conn_count > 1)
         return;
     while ((j = destination_next_job(d)) != NULL)
         answer_job(d->worker, j, o);

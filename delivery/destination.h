@@ -1,5 +1,6 @@
 /* All that is known of one next hop: its connections, the jobs that wait for one, and what
- * experience says about its TLS. */
+ * experience says about its TLS. Domains with the same mail hosts are one destination here. Several
+ * destinations may be one site, whose limits hold for all of them together. */
 #ifndef DELIVERY_DESTINATION_H
 #define DELIVERY_DESTINATION_H
 
@@ -10,11 +11,25 @@
 
 struct conn;
 
+/* What the queue calls one: limits count its connections. */
+struct site {
+    struct table_entry entry; /* by `name` */
+    struct worker *worker;
+    char *name;
+    size_t destinations;
+    size_t conn_count;   /* that take jobs */
+    struct list wanting; /* destinations whose jobs wait for a connection */
+};
+
 struct destination {
     struct table_entry entry; /* by `key` */
     struct worker *worker;
-    char *key; /* the name and the wanted TLS; the views below borrow from it */
-    struct view name, host;
+    struct site *site;
+    struct list wanting;                /* of the site's */
+    char *key;                          /* the names and the way; the views below borrow from it */
+    struct view name;                   /* for people: the hosts, or the hop */
+    struct view mail_hosts;             /* empty: not known */
+    struct view host;                   /* of the hop; empty when its mail hosts are known */
     const struct route_settings *route; /* NULL: none */
     const struct route_target *targets;
     size_t target_count, next_target; /* which comes first next, where they take turns */

@@ -68,6 +68,7 @@ void job_free(struct job **j)
     arena_reset(&job->arena);
     free(job->batch);
     free(job->decided);
+    free((void *)(uintptr_t)job->host.ptr);
     free(job->packet);
     free(job->front);
     free(job->room);

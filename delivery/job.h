@@ -34,6 +34,7 @@ struct job {
     uint32_t *batch;               /* its recipients */
     bool *decided;
     size_t undecided;
+    struct view host;               /* to look up, as name servers know it; heap */
     char *packet;
     /* Reading the content. */
     char *front; /* of a body that came in parts */

@@ -25,7 +25,7 @@ static struct view join(struct route *r, const char *words, struct view detail)
 static void end(struct route *r, struct enhanced code, const char *words, struct view detail)
 {
     r->end = (struct outcome){ .class = code.class == 5 ? OUTCOME_FAILED : OUTCOME_DEFERRED,
-                               .scope = SCOPE_DESTINATION,
+                               .scope = r->mx && !r->routed ? SCOPE_DOMAIN : SCOPE_DESTINATION,
                                .enhanced = code,
                                .text = join(r, words, detail),
                                .doing = view_of(doing(r)) };

@@ -3,8 +3,11 @@
 #include "common/memory.h"
 #include "delivery/conn.h"
 #include "delivery/destination.h"
+#include "delivery/hosts.h"
 #include "io/log.h"
+#include "mail/idn.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -108,6 +111,62 @@ static bool heard_cancel(struct worker *w, struct view fields)
     return true;
 }
 
+/* ---- whose mail hosts are the same ---- */
+
+struct inquiry {
+    struct question question;
+    struct list link; /* of the worker's */
+    struct worker *worker;
+    uint64_t number;
+    char *domain;
+};
+
+static void drop_inquiry(struct inquiry *i)
+{
+    asker_forget(&i->worker->asker, &i->question);
+    list_remove(&i->link);
+    free(i->domain);
+    free(i);
+}
+
+static void on_mx_found(struct question *q, const struct message_dns_answer *a)
+{
+    struct inquiry *i = container_of(q, struct inquiry, question);
+    char room[MAIL_HOSTS_MAX + ADDRESS_DOMAIN_MAX];
+    struct buf name = BUF_ON_ARRAY(room);
+    struct message_mx_answer m = { .question = i->number };
+
+    hosts_name(a, &name);
+    m.hosts = buf_view(&name);
+    peer_send_mx_answer(&i->worker->queue, &m, -1);
+    drop_inquiry(i);
+}
+
+static bool heard_mx_ask(struct worker *w, struct view fields)
+{
+    char room[ADDRESS_DOMAIN_MAX + 1];
+    struct buf domain = BUF_ON_ARRAY(room);
+    struct message_mx_ask m;
+    struct inquiry *i;
+
+    if (!message_mx_ask_decode(fields, &m))
+        return false;
+    if (!idn_domain(m.domain, &domain)) {
+        const struct message_mx_answer none = { .question = m.question };
+
+        peer_send_mx_answer(&w->queue, &none, -1);
+        return true;
+    }
+    i = memory_new(sizeof(*i));
+    i->worker = w;
+    i->number = m.question;
+    i->domain = memory_copy(buf_view(&domain));
+    i->question.answered = on_mx_found;
+    list_append(&w->inquiries, &i->link);
+    asker_ask(&w->asker, &i->question, DNS_ROUTE, view_make(i->domain, buf_len(&domain)));
+    return true;
+}
+
 static bool on_heard(struct peer *p, enum message type, struct view fields, int fd)
 {
     struct worker *w = container_of(p, struct worker, queue);
@@ -120,6 +179,8 @@ static bool on_heard(struct peer *p, enum message type, struct view fields, int 
     }
     if (type == MESSAGE_JOB_PART)
         return heard_part(w, fields);
+    if (type == MESSAGE_MX_ASK)
+        return heard_mx_ask(w, fields);
     return type == MESSAGE_JOB_CANCEL && heard_cancel(w, fields);
 }
 
@@ -173,6 +234,8 @@ static void drop_bodies(struct worker *w)
 
 static void lose_queue(struct worker *w)
 {
+    list_each_safe (it, &w->inquiries)
+        drop_inquiry(container_of(it, struct inquiry, link));
     drop_bodies(w);
     drop_waiting(w); /* first: connections that become free would take them */
     drop_running(w);
@@ -228,6 +291,8 @@ void worker_init(struct worker *w, const struct settings *s, struct loop *l,
     table_init(&w->jobs, false);
     table_init(&w->bodies, false);
     table_init(&w->destinations, true);
+    table_init(&w->sites, true);
+    list_init(&w->inquiries);
     list_init(&w->idle);
     w->queue.heard = on_heard;
     w->queue.gone = on_queue_gone;

@@ -17,6 +17,8 @@ struct worker {
     struct table jobs;         /* struct job, by id */
     struct table bodies;       /* struct job_body, by job id */
     struct table destinations; /* struct destination, by key */
+    struct table sites;        /* struct site, by name */
+    struct list inquiries;     /* of the queue, about mail hosts */
     struct list idle;          /* connections without a job, the longest unused first */
     size_t conn_count;         /* connections of all destinations */
     bool draining;
@@ -31,8 +33,8 @@ void worker_init(struct worker *w, const struct settings *s, struct loop *l,
  * the message may be accepted already. */
 void worker_connect_queue(struct worker *w, uint32_t index, int fd);
 
-/* Ends what runs, then stops the loop; with `stop`, which may follow later, after timeouts.drain in any
- * case. */
+/* Ends what runs, then stops the loop; with `stop`, which may follow later, after timeouts.drain in
+ * any case. */
 void worker_drain(struct worker *w, bool stop);
 
 /* Everything about the job is decided, or nobody cares: tells the queue and frees it. */

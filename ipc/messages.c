@@ -278,6 +278,8 @@ bool message_job_start_encode(const struct message_job_start *m, struct buf *roo
     wire_put_view(&w, m->hop_name);
     wire_put_view(&w, m->host);
     wire_put_u32(&w, m->route);
+    wire_put_view(&w, m->site);
+    wire_put_view(&w, m->hosts);
     wire_put_bool(&w, m->big);
     wire_put_u64(&w, m->body_bytes);
     wire_put_u32(&w, m->body_crc);
@@ -298,6 +300,8 @@ bool message_job_start_decode(struct view fields, struct message_job_start *m)
     m->hop_name = wire_get_view(&r);
     m->host = wire_get_view(&r);
     m->route = wire_get_u32(&r);
+    m->site = wire_get_view(&r);
+    m->hosts = wire_get_view(&r);
     m->big = wire_get_bool(&r);
     m->body_bytes = wire_get_u64(&r);
     m->body_crc = wire_get_u32(&r);
@@ -330,6 +334,42 @@ bool job_envelope(const struct message_job_start *m, struct arena *arena, struct
         list[i] = wire_get_u32(&r);
     *indexes = list;
     return list != NULL && wire_done(&r);
+}
+
+bool message_mx_ask_encode(const struct message_mx_ask *m, struct buf *room)
+{
+    struct wire_writer w = begin(MESSAGE_MX_ASK, room);
+
+    wire_put_u64(&w, m->question);
+    wire_put_view(&w, m->domain);
+    return finish(&w, room);
+}
+
+bool message_mx_ask_decode(struct view fields, struct message_mx_ask *m)
+{
+    struct wire_reader r = wire_read(fields);
+
+    m->question = wire_get_u64(&r);
+    m->domain = wire_get_view(&r);
+    return wire_done(&r);
+}
+
+bool message_mx_answer_encode(const struct message_mx_answer *m, struct buf *room)
+{
+    struct wire_writer w = begin(MESSAGE_MX_ANSWER, room);
+
+    wire_put_u64(&w, m->question);
+    wire_put_view(&w, m->hosts);
+    return finish(&w, room);
+}
+
+bool message_mx_answer_decode(struct view fields, struct message_mx_answer *m)
+{
+    struct wire_reader r = wire_read(fields);
+
+    m->question = wire_get_u64(&r);
+    m->hosts = wire_get_view(&r);
+    return wire_done(&r) && m->hosts.len <= MAIL_HOSTS_MAX;
 }
 
 bool message_rcpt_result_encode(const struct message_rcpt_result *m, struct buf *room)

@@ -38,6 +38,8 @@ enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, AUTH, PROCESS_KINDS }
     M(JOB_PART,         job_part,        FROM(QUEUE),    WORKER)       /* some of a body that exceeds a packet */ \
     M(JOB_START,        job_start,       FROM(QUEUE),    WORKER)       /* recipients of one hop, body or + fd */ \
     M(JOB_CANCEL,       job_cancel,      FROM(QUEUE),    WORKER)       /* not wanted any more, if not begun */ \
+    M(MX_ASK,           mx_ask,          FROM(QUEUE),    FROM(DELIVERY)) /* which hosts take a domain's mail */ \
+    M(MX_ANSWER,        mx_answer,       FROM(DELIVERY), FROM(QUEUE))  /* a name for the set of them */ \
     M(RCPT_RESULT,      rcpt_result,     WORKER,         FROM(QUEUE))  /* what became of one, or of all */ \
     M(JOB_END,          job_end,         WORKER,         FROM(QUEUE))  /* every recipient has its result */ \
     M(DNS_ASK,          dns_ask,         DNS_CLIENT,     FROM(DNS))    /* a route, addresses, or a name */ \
@@ -151,6 +153,8 @@ struct message_spool_abort {
 
 /* ---- queue and workers ---- */
 
+enum { MAIL_HOSTS_MAX = 512 }; /* bytes of a set's name: "mx1.example.org,mx2.example.org" */
+
 #define JOB_ALL_RCPTS UINT32_MAX /* as the recipient of an RCPT_RESULT */
 
 struct message_ready_for {
@@ -168,12 +172,23 @@ struct message_job_start {
     uint8_t hop_kind;    /* enum hop_kind */
     struct view hop_name, host;
     uint32_t route;      /* in the settings, which are the worker's too */
+    struct view site;    /* whose limits hold: its name in the queue */
+    struct view hosts;   /* what MX_ANSWER said of the domain; empty: nothing */
     bool big;            /* the body is the file whose descriptor came along, read-only */
     uint64_t body_bytes;
     uint32_t body_crc;
     struct view envelope; /* mail/envelope.h, with the recipients of the job alone */
     struct view indexes; /* of those in the whole envelope, u32 after u32: job_envelope */
     struct view body;    /* rest of the packet: the body, or what JOB_PARTs left over */
+};
+struct message_mx_ask {
+    uint64_t question;
+    struct view domain;
+};
+struct message_mx_answer {
+    uint64_t question;
+    struct view hosts;   /* a name for the set: the same for all domains with the same mail hosts;
+                          * at most MAIL_HOSTS_MAX bytes; empty: they cannot be found out now */
 };
 struct message_job_cancel {
     uint64_t job;

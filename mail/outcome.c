@@ -11,6 +11,7 @@ static const char *const class_names[OUTCOME_CLASSES] = {
 static const char *const scope_names[OUTCOME_SCOPES] = {
     [SCOPE_RCPT] = "rcpt",
     [SCOPE_MESSAGE] = "message",
+    [SCOPE_DOMAIN] = "domain",
     [SCOPE_DESTINATION] = "destination",
 };
 

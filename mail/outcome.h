@@ -10,9 +10,10 @@
 
 enum outcome_class { OUTCOME_DELIVERED, OUTCOME_DEFERRED, OUTCOME_FAILED, OUTCOME_CLASSES };
 
-/* What the trouble is about: a fault of the destination (no connection, no DNS answer, a bad
- * greeting) costs the destination, and its other mail waits with it. */
-enum outcome_scope { SCOPE_RCPT, SCOPE_MESSAGE, SCOPE_DESTINATION, OUTCOME_SCOPES };
+/* What the trouble is about. A fault of the destination (no connection, a bad greeting) costs the
+ * destination: all mail for its hosts waits with it. A fault of the domain (its mail hosts cannot
+ * be found out) costs that domain alone, whoever's hosts they were. */
+enum outcome_scope { SCOPE_RCPT, SCOPE_MESSAGE, SCOPE_DOMAIN, SCOPE_DESTINATION, OUTCOME_SCOPES };
 
 struct outcome {
     enum outcome_class class;

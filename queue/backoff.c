@@ -10,21 +10,21 @@
 
 static void on_time(struct timer *t)
 {
-    struct destination *d = container_of(t, struct destination, timer);
-    struct queue *q = d->owner;
+    struct site *s = container_of(t, struct site, timer);
+    struct queue *q = s->owner;
 
-    d->probing = true;
-    dispatch_wake(q->dispatch, d);
-    backoff_drop(q, d);
+    s->probing = true;
+    dispatch_probe(q->dispatch, s);
+    backoff_drop(q, s);
 }
 
-static void set_cause(struct destination *d, struct view cause)
+static void set_cause(struct site *s, struct view cause)
 {
-    free((void *)(uintptr_t)d->cause.ptr);
-    d->cause = cause.len == 0 ? VIEW_EMPTY : view_make(memory_copy(cause), cause.len);
+    free((void *)(uintptr_t)s->cause.ptr);
+    s->cause = cause.len == 0 ? VIEW_EMPTY : view_make(memory_copy(cause), cause.len);
 }
 
-static void log_backed_off(const struct destination *d, uint64_t wait_ms)
+static void log_backed_off(const struct site *s, uint64_t wait_ms)
 {
     char room[1024];
     struct buf words = BUF_ON_ARRAY(room);
@@ -32,91 +32,96 @@ static void log_backed_off(const struct destination *d, uint64_t wait_ms)
     struct outcome o;
 
     arena_init(&arena, LETTER_ARENA_MAX);
-    if (outcome_decode(d->cause, &arena, &o))
+    if (outcome_decode(s->cause, &arena, &o))
         outcome_print(&o, &words);
-    log_warn("destination_backed_off", LOG_VIEW("destination", d->hop.name),
-             LOG_VIEW("reason", buf_view(&words)), LOG_U64("failures", d->failures),
-             LOG_U64("next_s", wait_ms / 1000), LOG_U64("waiting", d->due_count));
+    log_warn("destination_backed_off", LOG_VIEW("destination", s->name),
+             LOG_VIEW("reason", buf_view(&words)), LOG_U64("failures", s->failures),
+             LOG_U64("next_s", wait_ms / 1000), LOG_U64("waiting", s->due_count));
     arena_reset(&arena);
 }
 
 /* Mail whose lifetime ended when it was about to be tried: now it only waits, like the rest. */
-static void expire_overdue(struct queue *q, const struct destination *d)
+static void expire_overdue(struct queue *q, const struct site *s)
 {
     if (q->index.overdue_count == 0)
         return;
-    for (uint32_t u = d->first; u != POOL_NONE; u = index_unit(&q->index, u)->link.next) {
-        uint32_t mail = index_unit(&q->index, u)->mail;
-        const struct mail *m = index_mail(&q->index, mail);
+    site_each_flow(f, &q->index, s)
+    {
+        const struct flow *flow = pool_at(&q->index.flows, f);
 
-        if ((m->flags & MAIL_OVERDUE) && m->deadline == DEADLINE_NONE)
-            index_set_deadline_first(&q->index, mail, DEADLINE_EXPIRY);
+        for (uint32_t u = flow->first; u != POOL_NONE; u = index_unit(&q->index, u)->link.next) {
+            uint32_t mail = index_unit(&q->index, u)->mail;
+            const struct mail *m = index_mail(&q->index, mail);
+
+            if ((m->flags & MAIL_OVERDUE) && m->deadline == DEADLINE_NONE)
+                index_set_deadline_first(&q->index, mail, DEADLINE_EXPIRY);
+        }
     }
     queue_arm_deadlines(q);
 }
 
-void backoff_failed(struct queue *q, struct destination *d, bool probe, struct view cause)
+void backoff_failed(struct queue *q, struct site *s, bool probe, struct view cause)
 {
     uint64_t wait_ms;
 
-    if (d->backed_off && !probe)
+    if (s->backed_off && !probe)
         return;
-    if (d->failures < UINT16_MAX)
-        d->failures++;
-    if (!d->backed_off) {
-        d->since_ms = queue_now_ms(q);
-        list_append(&q->index.troubled, &d->trouble);
+    if (s->failures < UINT16_MAX)
+        s->failures++;
+    if (!s->backed_off) {
+        s->since_ms = queue_now_ms(q);
+        list_append(&q->index.troubled, &s->trouble);
     }
-    d->backed_off = true;
-    d->probing = d->probe_out = false;
-    set_cause(d, cause);
-    wait_ms = schedule_backoff_ms(&q->settings->retry, d->failures,
-                                  hash_bytes(d->hop.name) + d->failures);
-    d->until_ms = queue_now_ms(q) + wait_ms;
-    d->owner = q;
-    d->timer.fire = on_time;
-    loop_start_timer(q->loop, &d->timer, wait_ms);
-    list_remove(&d->turn);
-    log_backed_off(d, wait_ms);
-    expire_overdue(q, d);
+    s->backed_off = true;
+    s->probing = s->probe_out = false;
+    set_cause(s, cause);
+    wait_ms =
+        schedule_backoff_ms(&q->settings->retry, s->failures, hash_bytes(s->name) + s->failures);
+    s->until_ms = queue_now_ms(q) + wait_ms;
+    s->owner = q;
+    s->timer.fire = on_time;
+    loop_start_timer(q->loop, &s->timer, wait_ms);
+    list_remove(&s->turn);
+    log_backed_off(s, wait_ms);
+    expire_overdue(q, s);
 }
 
-void backoff_override(struct queue *q, struct destination *d)
+void backoff_override(struct queue *q, struct site *s)
 {
-    if (!d->backed_off)
+    if (!s->backed_off)
         return;
-    d->backed_off = d->probing = d->probe_out = false;
-    d->failures = 0;
-    loop_stop_timer(q->loop, &d->timer);
-    list_remove(&d->trouble);
-    dispatch_wake(q->dispatch, d);
+    s->backed_off = s->probing = s->probe_out = false;
+    s->failures = 0;
+    loop_stop_timer(q->loop, &s->timer);
+    list_remove(&s->trouble);
+    dispatch_wake(q->dispatch, s);
 }
 
-void backoff_recovered(struct queue *q, struct destination *d)
+void backoff_recovered(struct queue *q, struct site *s)
 {
-    if (!d->backed_off)
+    if (!s->backed_off)
         return;
-    log_info("destination_recovered", LOG_VIEW("destination", d->hop.name),
-             LOG_U64("after_s", (queue_now_ms(q) - d->since_ms) / 1000),
-             LOG_U64("waiting", d->due_count));
-    set_cause(d, VIEW_EMPTY);
-    backoff_override(q, d);
+    log_info("destination_recovered", LOG_VIEW("destination", s->name),
+             LOG_U64("after_s", (queue_now_ms(q) - s->since_ms) / 1000),
+             LOG_U64("waiting", s->due_count));
+    set_cause(s, VIEW_EMPTY);
+    backoff_override(q, s);
 }
 
-void backoff_untried(struct queue *q, struct destination *d)
+void backoff_untried(struct queue *q, struct site *s)
 {
-    d->probe_out = false;
-    dispatch_wake(q->dispatch, d);
+    s->probe_out = false;
+    dispatch_wake(q->dispatch, s);
 }
 
-void backoff_drop(struct queue *q, struct destination *d)
+void backoff_drop(struct queue *q, struct site *s)
 {
-    if (d->probing && d->units == 0 && d->running == 0)
-        backoff_override(q, d);
-    index_drop_destination(&q->index, d);
+    if (s->probing && s->units == 0 && s->running == 0)
+        backoff_override(q, s);
+    index_drop_site(&q->index, s);
 }
 
-bool backoff_allows(const struct destination *d)
+bool backoff_allows(const struct site *s)
 {
-    return !d->backed_off || (d->probing && !d->probe_out);
+    return !s->backed_off || (s->probing && !s->probe_out);
 }

@@ -1,23 +1,23 @@
-/* Destinations in trouble: when none of a destination's hosts can be spoken to, all of its mail
- * waits for one timer, and then one job goes first. */
+/* Sites in trouble: when none of a site's hosts can be spoken to, all of its mail waits for one
+ * timer, and then one job goes first. */
 #ifndef QUEUE_BACKOFF_H
 #define QUEUE_BACKOFF_H
 
 #include "queue/queue.h"
 
-/* A job ended with a fault of the destination. `probe`: it was the one that went first. The fault
+/* A job ended with a fault of the site. `probe`: it was the one that went first. The fault
  * of a job that began before the back-off makes it no longer. `cause`: mail/outcome.h fields. */
-void backoff_failed(struct queue *q, struct destination *d, bool probe, struct view cause);
+void backoff_failed(struct queue *q, struct site *s, bool probe, struct view cause);
 /* A job got through to it, whatever it said to the recipients. */
-void backoff_recovered(struct queue *q, struct destination *d);
+void backoff_recovered(struct queue *q, struct site *s);
 /* The probe came back without having tried. */
-void backoff_untried(struct queue *q, struct destination *d);
+void backoff_untried(struct queue *q, struct site *s);
 /* An administrator wants it tried now: as if it had never failed. */
-void backoff_override(struct queue *q, struct destination *d);
-/* Forgets the destination if nothing needs it. A back-off is kept for its time, although nobody
+void backoff_override(struct queue *q, struct site *s);
+/* Forgets the site if nothing needs it. A back-off is kept for its time, although nobody
  * waits: mail may come; but not longer. */
-void backoff_drop(struct queue *q, struct destination *d);
+void backoff_drop(struct queue *q, struct site *s);
 /* A job may be started, as far as back-off is concerned. */
-bool backoff_allows(const struct destination *d);
+bool backoff_allows(const struct site *s);
 
 #endif

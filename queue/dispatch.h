@@ -1,43 +1,12 @@
-/* Due mail becomes jobs of workers. A destination's mail goes to one worker, chosen by its name, so
- * that all about it (connections, concurrency, TLS memory) lives in one process. Destinations with
- * due mail take turns; credits of the worker (READY_FOR) and a limit of the destination bound what
+/* Due mail becomes jobs of workers. A site's mail goes to one worker, chosen by its name. Sites
+ * with due mail take turns; credits of the worker (READY_FOR) and a limit of the site bound what
  * runs. */
 #ifndef QUEUE_DISPATCH_H
 #define QUEUE_DISPATCH_H
 
-#include "mail/outcome.h"
 #include "queue/queue.h"
 
 struct worker;
-
-/* What a worker said of a recipient, or of several. */
-struct verdict {
-    struct outcome outcome;
-    struct view encoded; /* as it came */
-    uint32_t duration_ms;
-};
-
-struct job_line {
-    uint32_t rcpt; /* index in the envelope */
-    struct view address;
-    const struct verdict *verdict; /* NULL: none yet */
-};
-
-struct job {
-    struct table_entry entry;
-    struct list link; /* of the worker's jobs */
-    struct worker *worker;
-    uint32_t mail, unit;
-    struct destination *destination;
-    uint64_t message;    /* id */
-    uint64_t arrival_ms; /* wall clock */
-    uint32_t attempt;
-    uint32_t open; /* lines without a verdict */
-    bool probe, cancelled;
-    struct arena arena; /* addresses and verdicts */
-    uint32_t line_count;
-    struct job_line lines[];
-};
 
 struct dispatch *dispatch_new(struct queue *q) MUST_USE;
 void dispatch_free(struct dispatch **d);
@@ -51,8 +20,15 @@ void dispatch_reload(struct dispatch *d);
 
 /* A parked or timed unit is due now. */
 void dispatch_unit(struct dispatch *d, uint32_t unit);
-/* The destination may be able to start a job. */
-void dispatch_wake(struct dispatch *d, struct destination *destination);
+/* The site may be able to start a job. */
+void dispatch_wake(struct dispatch *d, struct site *s);
+/* The time of a back-off is over: as above, and whether its destinations still belong to it is
+ * looked up. */
+void dispatch_probe(struct dispatch *d, struct site *s);
+/* The destination has a fault of its own: it gets a site of its own. */
+void dispatch_set_apart(struct dispatch *d, struct destination *to);
+/* Who has the mail of the site or domain of that name; NULL: nobody now. */
+struct worker *dispatch_worker_for(struct dispatch *d, struct view name);
 /* Starts what can be started; once a turn. */
 void dispatch_run(struct dispatch *d);
 /* The job of a unit that is running, if its worker has not begun, is not wanted any more. */

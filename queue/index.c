@@ -1,12 +1,19 @@
 #include "queue/index.h"
 
 #include "common/memory.h"
+#include "ipc/messages.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_BUCKETS = 1024 }; /* always a power of two */
+#define SENDER_MASK (SITE_SENDERS - 1u)
+
+enum {
+    FIRST_BUCKETS = 1024, /* always a power of two */
+    STATE_MASK = 7,       /* the room of a unit's state, and of a message's deadline */
+    DEADLINE_MASK = 7,
+};
 
 void index_init(struct index *x)
 {
@@ -14,17 +21,27 @@ void index_init(struct index *x)
     pool_init(&x->mails, sizeof(struct mail));
     pool_init(&x->units, sizeof(struct unit));
     pool_init(&x->destinations, sizeof(struct destination));
+    pool_init(&x->sites, sizeof(struct site));
+    pool_init(&x->flows, sizeof(struct flow));
     x->bucket_count = FIRST_BUCKETS;
     x->buckets = memory_new_array(x->bucket_count, sizeof(*x->buckets));
     table_init(&x->by_hop, false);
+    table_init(&x->by_site, false);
+    list_init(&x->resting);
     wheel_init(&x->wheel, &x->units, offsetof(struct unit, link));
     list_init(&x->troubled);
 }
 
 static void release_destination(struct destination *d)
 {
-    free((void *)(uintptr_t)d->cause.ptr);
+    free((void *)(uintptr_t)d->hosts.ptr);
     free(d->memory);
+}
+
+static void release_site(struct site *s)
+{
+    free((void *)(uintptr_t)s->cause.ptr);
+    free(s->key);
 }
 
 void index_release(struct index *x)
@@ -41,10 +58,19 @@ void index_release(struct index *x)
         if (d->self != POOL_NONE)
             release_destination(d);
     }
+    for (uint32_t i = 1; i < x->sites.end; i++) {
+        struct site *s = pool_at(&x->sites, i);
+
+        if (s->self != POOL_NONE)
+            release_site(s);
+    }
     pool_release(&x->mails);
     pool_release(&x->units);
     pool_release(&x->destinations);
+    pool_release(&x->sites);
+    pool_release(&x->flows);
     table_release(&x->by_hop);
+    table_release(&x->by_site);
     free(x->buckets);
     x->buckets = NULL;
 }
@@ -190,7 +216,7 @@ void index_set_deadline(struct index *x, uint32_t mail, enum deadline list)
     leave_deadline(x, mail);
     if (list == DEADLINE_NONE)
         return;
-    m->deadline = (uint8_t)list;
+    m->deadline = list & DEADLINE_MASK;
     m->older = x->deadlines[list].newest;
     if (m->older != POOL_NONE)
         index_mail(x, m->older)->newer = mail;
@@ -204,7 +230,7 @@ void index_set_deadline_first(struct index *x, uint32_t mail, enum deadline list
     struct mail *m = index_mail(x, mail);
 
     leave_deadline(x, mail);
-    m->deadline = (uint8_t)list;
+    m->deadline = list & DEADLINE_MASK;
     m->newer = x->deadlines[list].oldest;
     if (m->newer != POOL_NONE)
         index_mail(x, m->newer)->older = mail;
@@ -216,6 +242,107 @@ void index_set_deadline_first(struct index *x, uint32_t mail, enum deadline list
 uint32_t index_first_deadline(const struct index *x, enum deadline list)
 {
     return x->deadlines[list].oldest;
+}
+
+/* ---- sites ---- */
+
+static struct site *site_for(struct index *x, enum site_kind kind, struct view name)
+{
+    char room[MAIL_HOSTS_MAX + ADDRESS_DOMAIN_MAX];
+    struct buf key = BUF_ON_ARRAY(room);
+    struct table_entry *e;
+    struct site *s;
+    uint32_t self;
+
+    buf_put_byte(&key, (char)('0' + (int)kind));
+    buf_put(&key, name);
+    e = table_find(&x->by_site, buf_view(&key));
+    if (e != NULL)
+        return container_of(e, struct site, entry);
+    self = pool_take(&x->sites);
+    s = pool_at(&x->sites, self);
+    s->self = self;
+    s->kind = kind;
+    s->key = memory_copy(buf_view(&key));
+    s->name = view_make(s->key + 1, buf_len(&key) - 1);
+    list_init(&s->members);
+    list_init(&s->turn);
+    list_init(&s->trouble);
+    table_add(&x->by_site, &s->entry, view_make(s->key, buf_len(&key)));
+    return s;
+}
+
+void index_drop_site(struct index *x, struct site *s)
+{
+    if (s->member_count > 0 || s->running > 0 || s->backed_off)
+        return;
+    list_remove(&s->turn);
+    table_remove(&x->by_site, &s->entry);
+    release_site(s);
+    pool_give(&x->sites, s->self);
+}
+
+static void join_site(struct site *s, struct destination *d)
+{
+    d->site = s;
+    list_append(&s->members, &d->member);
+    s->member_count++;
+    s->units += d->units;
+}
+
+static void leave_site(struct index *x, struct destination *d)
+{
+    struct site *s = d->site;
+
+    list_remove(&d->member);
+    s->member_count--;
+    s->units -= d->units;
+    d->site = NULL;
+    index_drop_site(x, s);
+}
+
+/* The first of the flow from `unit` on that goes to the destination. */
+static uint32_t find_due(const struct index *x, uint32_t unit, const struct destination *d)
+{
+    while (unit != POOL_NONE && index_unit(x, unit)->destination != d->self)
+        unit = index_unit(x, unit)->link.next;
+    return unit;
+}
+
+/* What is due of the destination, out of the flows of one site and into those of the other. */
+static void move_due(struct index *x, const struct destination *d, struct site *from,
+                     struct site *to)
+{
+    uint32_t left = d->due_count;
+    uint32_t f = from->flows;
+
+    while (left > 0 && f != POOL_NONE) {
+        const struct flow *flow = pool_at(&x->flows, f);
+        uint32_t next_flow = flow->next;
+        uint32_t unit = find_due(x, flow->first, d);
+
+        while (unit != POOL_NONE) {
+            uint32_t next = find_due(x, index_unit(x, unit)->link.next, d);
+
+            site_remove_due(x, unit);
+            site_add_due(x, to, unit, false);
+            left--;
+            unit = next;
+        }
+        f = next_flow;
+    }
+}
+
+void index_move_destination(struct index *x, struct destination *d, enum site_kind kind,
+                            struct view name)
+{
+    struct site *to = site_for(x, kind, name);
+
+    if (to == d->site)
+        return;
+    move_due(x, d, d->site, to);
+    leave_site(x, d);
+    join_site(to, d);
 }
 
 /* ---- destinations ---- */
@@ -230,6 +357,14 @@ static struct view hop_key(const struct hop *hop, struct buf *room)
     return buf_view(room);
 }
 
+/* Of the site that stands for one destination alone. */
+static const enum site_kind own_kind[HOP_KINDS] = {
+    [HOP_LOCAL] = SITE_LOCAL,
+    [HOP_MX] = SITE_DOMAIN,
+    [HOP_HOST] = SITE_HOSTS,
+    [HOP_ROUTE] = SITE_HOSTS,
+};
+
 static struct destination *make_destination(struct index *x, const struct hop *hop, struct view key)
 {
     uint32_t self = pool_take(&x->destinations);
@@ -240,9 +375,11 @@ static struct destination *make_destination(struct index *x, const struct hop *h
     d->hop = *hop;
     d->hop.name = view_make(d->memory, hop->name.len);
     d->hop.host = view_make(d->memory + hop->name.len + 1, hop->host.len);
-    list_init(&d->turn);
-    list_init(&d->trouble);
+    list_init(&d->member);
+    list_init(&d->rest);
+    list_init(&d->asking);
     table_add(&x->by_hop, &d->entry, view_make(d->memory, key.len));
+    join_site(site_for(x, own_kind[hop->kind], d->hop.name), d);
     return d;
 }
 
@@ -261,43 +398,55 @@ struct destination *index_destination_for(struct index *x, const struct hop *hop
     return d;
 }
 
-void index_drop_destination(struct index *x, struct destination *d)
+static void drop_destination(struct index *x, struct destination *d)
 {
-    if (d->units > 0 || d->running > 0 || d->backed_off)
-        return;
-    list_remove(&d->turn);
+    list_remove(&d->rest);
+    list_remove(&d->asking);
+    x->resting_count--;
     table_remove(&x->by_hop, &d->entry);
+    leave_site(x, d);
     release_destination(d);
     pool_give(&x->destinations, d->self);
 }
 
-/* ---- units ---- */
-
-static void leave_due(struct index *x, struct unit *u)
+void index_rest_destination(struct index *x, struct destination *d)
 {
-    struct destination *d = index_destination(x, u->destination);
-
-    if (u->link.prev != POOL_NONE)
-        index_unit(x, u->link.prev)->link.next = u->link.next;
-    else
-        d->first = u->link.next;
-    if (u->link.next != POOL_NONE)
-        index_unit(x, u->link.next)->link.prev = u->link.prev;
-    else
-        d->last = u->link.prev;
-    u->link.prev = u->link.next = POOL_NONE;
-    d->due_count--;
+    if (d->units > 0 || d->running > 0 || !list_empty(&d->rest))
+        return;
+    list_append(&x->resting, &d->rest);
+    if (++x->resting_count > INDEX_RESTING_MAX)
+        drop_destination(x, container_of(x->resting.next, struct destination, rest));
 }
+
+static void wake_destination(struct index *x, struct destination *d)
+{
+    if (list_empty(&d->rest))
+        return;
+    list_remove(&d->rest);
+    x->resting_count--;
+}
+
+/* `change`: 1 or -1 unit. */
+static void count_unit(struct index *x, struct destination *d, int change)
+{
+    wake_destination(x, d);
+    d->units += (uint32_t)change;
+    d->site->units += (uint32_t)change;
+}
+
+/* ---- units ---- */
 
 static void leave_state(struct index *x, uint32_t unit)
 {
     struct unit *u = index_unit(x, unit);
 
     x->unit_counts[u->state]--;
-    if (u->state == UNIT_TIMED)
+    if (u->state == UNIT_TIMED) {
         wheel_remove(&x->wheel, unit);
-    else if (u->state == UNIT_DUE)
-        leave_due(x, u);
+    } else if (u->state == UNIT_DUE) {
+        index_destination(x, u->destination)->due_count--;
+        site_remove_due(x, unit);
+    }
 }
 
 static struct unit *enter(struct index *x, uint32_t unit, enum unit_state state)
@@ -305,7 +454,7 @@ static struct unit *enter(struct index *x, uint32_t unit, enum unit_state state)
     struct unit *u = index_unit(x, unit);
 
     leave_state(x, unit);
-    u->state = (uint8_t)state;
+    u->state = state & STATE_MASK;
     x->unit_counts[state]++;
     return u;
 }
@@ -348,16 +497,7 @@ void index_make_due(struct index *x, uint32_t unit, bool in_front)
     struct unit *u = enter(x, unit, UNIT_DUE);
     struct destination *d = index_destination(x, u->destination);
 
-    u->link.prev = in_front ? POOL_NONE : d->last;
-    u->link.next = in_front ? d->first : POOL_NONE;
-    if (u->link.prev != POOL_NONE)
-        index_unit(x, u->link.prev)->link.next = unit;
-    else
-        d->first = unit;
-    if (u->link.next != POOL_NONE)
-        index_unit(x, u->link.next)->link.prev = unit;
-    else
-        d->last = unit;
+    site_add_due(x, d->site, unit, in_front);
     d->due_count++;
 }
 
@@ -374,7 +514,7 @@ static uint32_t make_unit(struct index *x, uint32_t mail, uint32_t destination)
     m->units = unit;
     rcpts_init(&u->rcpts, m->rcpt_count);
     x->unit_counts[UNIT_PARKED]++;
-    index_destination(x, destination)->units++;
+    count_unit(x, index_destination(x, destination), 1);
     return unit;
 }
 
@@ -393,7 +533,7 @@ bool index_is_open(const struct index *x, const struct mail *m, unsigned rcpt)
 }
 
 void index_add_rcpt(struct index *x, uint32_t mail, struct destination *d, unsigned rcpt,
-                    uint16_t routing)
+                    uint16_t routing, uint16_t sender)
 {
     uint32_t unit = d->recent;
 
@@ -402,6 +542,7 @@ void index_add_rcpt(struct index *x, uint32_t mail, struct destination *d, unsig
         unit = make_unit(x, mail, d->self);
     d->recent = unit;
     index_unit(x, unit)->routing = routing;
+    index_unit(x, unit)->sender = sender & SENDER_MASK;
     rcpts_add(&index_unit(x, unit)->rcpts, index_mail(x, mail)->rcpt_count, rcpt);
 }
 
@@ -429,6 +570,7 @@ uint32_t index_split(struct index *x, uint32_t unit, const struct rcpts *rcpts)
     index_set_last(index_unit(x, part), index_last(u));
     index_unit(x, part)->attempts = u->attempts;
     index_unit(x, part)->routing = u->routing;
+    index_unit(x, part)->sender = u->sender;
     return part;
 }
 
@@ -447,9 +589,9 @@ void index_move(struct index *x, uint32_t unit, uint32_t destination)
     struct unit *u = index_unit(x, unit);
 
     assert(u->state == UNIT_PARKED);
-    index_destination(x, u->destination)->units--;
+    count_unit(x, index_destination(x, u->destination), -1);
     u->destination = destination;
-    index_destination(x, destination)->units++;
+    count_unit(x, index_destination(x, destination), 1);
 }
 
 void index_remove_unit(struct index *x, uint32_t unit)
@@ -462,7 +604,7 @@ void index_remove_unit(struct index *x, uint32_t unit)
     while (*link != unit)
         link = &index_unit(x, *link)->sibling;
     *link = u->sibling;
-    index_destination(x, u->destination)->units--;
+    count_unit(x, index_destination(x, u->destination), -1);
     rcpts_release(&u->rcpts, m->rcpt_count);
     pool_give(&x->units, unit);
 }

@@ -2,9 +2,10 @@
  * are open, grouped into units (one message x one destination), and where those wait. Pure
  * bookkeeping: no clock, no disk, no decision. About 100 bytes for a message with one recipient.
  *
- *   mail 1 -> unit a -> destination example.org      unit: in the wheel, or in the list of its
- *          -> unit b -> destination example.net      destination's due units, or with a job, ...
- */
+ *   mail 1 -> unit a -> destination example.org -> site mx.provider.test
+ *          -> unit b -> destination example.net --^
+ *
+ * A unit is in the wheel, or among the due ones of its site (queue/site.h), or with a job, ... */
 #ifndef QUEUE_INDEX_H
 #define QUEUE_INDEX_H
 
@@ -14,20 +15,23 @@
 #include "ipc/settings.h"
 #include "queue/pool.h"
 #include "queue/rcpts.h"
+#include "queue/site.h"
 #include "queue/store.h"
 #include "queue/wheel.h"
+
+enum { INDEX_RESTING_MAX = 2000 };
 
 enum unit_state {
     UNIT_PARKED,  /* nowhere: its message is held */
     UNIT_TIMED,   /* in the wheel */
-    UNIT_DUE,     /* in its destination's list */
+    UNIT_DUE,     /* in a flow of its destination's site */
     UNIT_RUNNING, /* a worker has it */
     UNIT_FAILING, /* given up; the notice to the sender is not durable yet */
     UNIT_STATES
 };
 
 struct unit {
-    struct wheel_link link; /* UNIT_TIMED: the wheel's; UNIT_DUE: of the destination's list */
+    struct wheel_link link; /* UNIT_TIMED: the wheel's; UNIT_DUE: the flow's, with it as `due` */
     uint32_t mail;
     uint32_t destination;
     uint32_t sibling;    /* the next unit of the message */
@@ -35,8 +39,9 @@ struct unit {
     uint64_t last_place; /* of the newest outcome's record */
     uint16_t last_bytes;
     uint16_t attempts;
-    uint16_t routing; /* the settings that chose the destination */
-    uint8_t state;    /* enum unit_state; set by the index alone */
+    uint16_t routing;     /* the settings that chose the destination */
+    uint16_t state : 3;   /* enum unit_state; set by the index alone */
+    uint16_t sender : 13; /* who sends it, of SITE_SENDERS */
 };
 
 /* The flags of struct mail. */
@@ -72,43 +77,42 @@ struct mail {
     uint32_t older, newer; /* in its list of deadlines */
     uint16_t rcpt_count;   /* in the envelope */
     uint8_t flags;
-    uint8_t deadline; /* enum deadline */
+    uint8_t deadline : 3; /* enum deadline */
+    uint8_t priority : 5; /* RFC 6710: 0 the least, SITE_PRIORITIES - 1 the most */
 };
 
-/* A next hop, and how it fares. */
+/* Where the settings send a recipient: a domain's mail hosts, a configured host, or local. */
 struct destination {
     struct table_entry entry; /* by everything that makes the hop */
     struct hop hop;           /* views into `memory` */
     char *memory;
     uint32_t self;
-    uint32_t units;       /* that name it, whatever their state */
-    uint32_t first, last; /* due units, oldest first */
+    uint32_t units; /* that name it, whatever their state */
     uint32_t due_count;
-    uint32_t running; /* jobs */
-    uint32_t recent;  /* private: the unit that index_add made last */
-    /* Back-off (queue/backoff.h). */
-    bool backed_off;
-    bool probing;                /* its time has come: one job may go */
-    bool probe_out;              /* and went */
-    uint16_t failures;           /* in a row */
-    uint64_t since_ms, until_ms; /* the queue's clock */
-    struct view cause;           /* mail/outcome.h fields; heap */
-    struct list turn;            /* in its worker's round (queue/dispatch.c) */
-    struct list trouble;         /* in the list of those that are backed off */
-    struct timer timer;
-    void *owner; /* for the timer */
+    uint32_t running;     /* jobs */
+    uint32_t recent;      /* private: the unit that index_add made last */
+    struct site *site;    /* that takes its mail, as far as is known */
+    struct list member;   /* of the site's destinations */
+    struct list rest;     /* among those that nobody needs now */
+    struct view hosts;    /* HOP_MX: a name for the set of its mail hosts; empty: not known; heap */
+    uint64_t fresh_ms;    /* until then `hosts` need not be asked for again; the queue's clock */
+    struct list asking;   /* queue/mx.c: waits to be asked for, or for the answer */
+    struct worker *asked; /* who was asked; NULL: nobody */
+    uint64_t question;
 };
 
 struct index {
-    struct pool mails, units, destinations;
+    struct pool mails, units, destinations, sites, flows;
     uint32_t *buckets; /* of mails by id */
     uint32_t bucket_count;
-    struct table by_hop;
+    struct table by_hop, by_site;
+    struct list resting; /* destinations without units, those that have been for longest first */
+    uint32_t resting_count;
     struct wheel wheel;
     struct {
         uint32_t oldest, newest;
     } deadlines[DEADLINES];
-    struct list troubled; /* destinations that are backed off */
+    struct list troubled; /* sites that are backed off */
     uint64_t unit_counts[UNIT_STATES];
     uint64_t held_count, overdue_count;
 };
@@ -126,15 +130,21 @@ uint32_t index_find(const struct index *x, uint64_t id) MUST_USE; /* POOL_NONE: 
 /* It must have no units any more. */
 void index_remove_mail(struct index *x, uint32_t mail);
 
-/* The destination of a hop; made when it is new (then without owner). Free ones go by
- * index_drop_destination. */
+/* The destination of a hop. A new one has a site of its own. */
 struct destination *index_destination_for(struct index *x, const struct hop *hop);
-/* Forgets it if nothing needs it: no units, no jobs, no back-off. */
-void index_drop_destination(struct index *x, struct destination *d);
+/* Nothing of it is open, maybe: then it is kept for a while, with what was learned of it, as one of
+ * INDEX_RESTING_MAX. */
+void index_rest_destination(struct index *x, struct destination *d);
+/* To the site of `kind` and `name` with all its units; the due ones come last there. */
+void index_move_destination(struct index *x, struct destination *d, enum site_kind kind,
+                            struct view name);
+/* Forgets the site if nothing needs it: no destinations, no jobs, no back-off. */
+void index_drop_site(struct index *x, struct site *s);
 
-/* Puts a recipient of a new message into its parked unit for `d`, making that if there is none. */
+/* Puts a recipient of a new message into its parked unit for `d`, making that if there is none.
+ * `sender`: of SITE_SENDERS. */
 void index_add_rcpt(struct index *x, uint32_t mail, struct destination *d, unsigned rcpt,
-                    uint16_t routing);
+                    uint16_t routing, uint16_t sender);
 
 /* States; each may be entered from any other. */
 void index_park(struct index *x, uint32_t unit);

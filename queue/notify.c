@@ -353,7 +353,7 @@ static const struct outcome never_tried = {
 static const struct outcome *read_reason(struct queue *q, const struct unit *u, struct arena *arena,
                                          uint64_t *attempted_ms)
 {
-    const struct destination *d = index_destination(&q->index, u->destination);
+    const struct site *s = index_destination(&q->index, u->destination)->site;
     struct outcome *o = arena_alloc(arena, sizeof(*o));
     struct store_outcome record;
     struct view cause;
@@ -366,7 +366,7 @@ static const struct outcome *read_reason(struct queue *q, const struct unit *u, 
         *attempted_ms = record.at_ms;
         return o;
     }
-    if (d->cause.len > 0 && arena_copy(arena, d->cause, &cause) && outcome_decode(cause, arena, o))
+    if (s->cause.len > 0 && arena_copy(arena, s->cause, &cause) && outcome_decode(cause, arena, o))
         return o;
     return &never_tried;
 }
@@ -390,7 +390,7 @@ static size_t list_rcpts(struct queue *q, uint32_t unit, const struct envelope *
 static bool waits(const struct queue *q, const struct unit *u)
 {
     return u->state == UNIT_TIMED ||
-           (u->state == UNIT_DUE && index_destination(&q->index, u->destination)->backed_off);
+           (u->state == UNIT_DUE && index_destination(&q->index, u->destination)->site->backed_off);
 }
 
 static void expire_units(struct queue *q, uint32_t mail, const struct envelope *e)

@@ -20,6 +20,8 @@ enum {
     DEADLINE_MOST_MS = 1 << 30, /* one timer's reach; then it looks again */
 };
 
+#define PRIORITY_MASK 31u /* the room of a message's priority */
+
 /* ---- the clock ---- */
 
 uint64_t queue_now_ms(const struct queue *q)
@@ -221,14 +223,16 @@ static uint32_t add_mail(struct queue *q, uint64_t id, struct store_ref where,
 {
     uint32_t mail = index_add_mail(&q->index, id, (unsigned)e->rcpt_count);
     struct mail *m = index_mail(&q->index, mail);
+    uint16_t sender = site_sender(e->login, e->sender, e->client);
 
     index_set_place(m, where);
     m->body_bytes = (uint32_t)MIN(body_bytes, (uint64_t)UINT32_MAX);
     m->arrival_s = (uint32_t)((arrived_ms + 999) / 1000);
     m->flags = e->sender.len == 0 ? MAIL_NULL_SENDER : 0;
+    m->priority = (unsigned)(e->priority - PRIORITY_LEAST) & PRIORITY_MASK;
     for (size_t i = 0; i < e->rcpt_count; i++)
-        index_add_rcpt(&q->index, mail, queue_destination(q, e, i), (unsigned)i,
-                       q->routing);
+        index_add_rcpt(&q->index, mail, queue_destination(q, e, i), (unsigned)i, q->routing,
+                       sender);
     /* Until a release, which has a record; the hold itself needs none. */
     if (e->hold.len > 0)
         index_set_held(&q->index, mail, true);
@@ -261,7 +265,16 @@ void queue_remove_unit(struct queue *q, uint32_t unit)
     struct destination *d = index_destination(&q->index, index_unit(&q->index, unit)->destination);
 
     index_remove_unit(&q->index, unit);
-    backoff_drop(q, d);
+    queue_rest(q, d);
+}
+
+void queue_rest(struct queue *q, struct destination *d)
+{
+    struct site *s = d->site;
+
+    index_rest_destination(&q->index, d);
+    if (s->probing)
+        backoff_drop(q, s);
 }
 
 static void enter_trash(struct queue *q, uint32_t mail)
@@ -351,7 +364,8 @@ void queue_hold(struct queue *q, uint32_t mail, struct view who)
 static void try_now(struct queue *q, uint32_t unit)
 {
     dispatch_unit(q->dispatch, unit);
-    backoff_override(q, index_destination(&q->index, index_unit(&q->index, unit)->destination));
+    backoff_override(q,
+                     index_destination(&q->index, index_unit(&q->index, unit)->destination)->site);
 }
 
 /* The time that a message was held is not counted: if its lifetime is over, it begins again. */
@@ -727,7 +741,7 @@ void queue_reload(struct queue *q, struct queue_settings *next)
     dispatch_reload(q->dispatch);
     /* The trouble may have been the route that has just been changed. */
     list_each_safe (it, &q->index.troubled)
-        backoff_override(q, container_of(it, struct destination, trouble));
+        backoff_override(q, container_of(it, struct site, trouble));
     queue_arm_deadlines(q);
 }
 
@@ -754,7 +768,7 @@ static void stop_timers(struct queue *q)
     loop_stop_timer(q->loop, &q->deadline_timer);
     loop_stop_timer(q->loop, &q->drain_timer);
     list_each (it, &q->index.troubled)
-        loop_stop_timer(q->loop, &container_of(it, struct destination, trouble)->timer);
+        loop_stop_timer(q->loop, &container_of(it, struct site, trouble)->timer);
 }
 
 void queue_close(struct queue *q)

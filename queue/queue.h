@@ -111,8 +111,10 @@ struct destination *queue_destination(struct queue *q, const struct envelope *e,
 void queue_set_aside(struct queue *q, uint32_t mail, int err);
 /* Forgets the message if nothing of it is open. True: it is gone. */
 bool queue_finish_if_done(struct queue *q, uint32_t mail);
-/* Removes the unit, and its destination if nothing else needs that. */
+/* Removes the unit. */
 void queue_remove_unit(struct queue *q, uint32_t unit);
+/* The destination may have nothing to do any more. */
+void queue_rest(struct queue *q, struct destination *d);
 /* When the message is given up; the queue's clock. */
 uint64_t queue_expiry_ms(const struct queue *q, const struct mail *m);
 /* Starts the timers for what is next. */

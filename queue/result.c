@@ -4,6 +4,7 @@
 #include "io/clock.h"
 #include "io/log.h"
 #include "queue/backoff.h"
+#include "queue/dispatch.h"
 #include "queue/notify.h"
 #include "queue/schedule.h"
 
@@ -183,11 +184,11 @@ static void log_deferred(const struct job *job, const struct group *g, uint64_t 
     }
 }
 
-/* Into the wheel, or behind the others of a destination that is backed off. Returns the time until
+/* Into the wheel, or behind the others of a site that is backed off. Returns the time until
  * then. */
 static uint64_t wait_for_next(struct queue *q, const struct job *job, uint32_t unit)
 {
-    struct destination *d = job->destination;
+    const struct site *s = job->destination->site;
     const struct mail *m = index_mail(&q->index, job->mail);
     uint64_t now_ms = queue_now_ms(q);
     uint64_t wait_ms = schedule_retry_ms(&q->settings->retry, job->attempt, m->id + job->attempt);
@@ -196,9 +197,9 @@ static uint64_t wait_for_next(struct queue *q, const struct job *job, uint32_t u
         index_park(&q->index, unit);
         return wait_ms;
     }
-    if (d->backed_off) {
+    if (s->backed_off) {
         index_make_due(&q->index, unit, false);
-        return d->until_ms > now_ms ? d->until_ms - now_ms : 0;
+        return s->until_ms > now_ms ? s->until_ms - now_ms : 0;
     }
     index_time(&q->index, unit, queue_tick(q, now_ms + wait_ms));
     queue_arm_wheel(q);
@@ -310,27 +311,56 @@ static void settle_groups(struct queue *q, struct job *job, unsigned total, stru
     }
 }
 
-/* What the job says of its destination. */
-static void judge_destination(struct queue *q, const struct job *job)
+/* What the job says of the site it went to. */
+struct judgement {
+    bool reached;                /* somebody there said something to a recipient */
+    const struct verdict *fault; /* of the site */
+    const struct verdict *own;   /* of the domain: its mail hosts cannot be found out */
+};
+
+static void hear_witness(struct judgement *j, const struct verdict *v)
 {
-    const struct verdict *fault = NULL;
-    bool reached = false;
+    if (v->outcome.scope == SCOPE_DOMAIN)
+        j->own = v;
+    else if (v->outcome.class == OUTCOME_DEFERRED && v->outcome.scope == SCOPE_DESTINATION)
+        j->fault = v;
+    else
+        j->reached = true;
+}
+
+/* A fault of the domain is one of its site only if that stands for the domain alone. Such a site
+ * is without fault again when the name servers say for good that there are no hosts. */
+static void judge_domain(struct queue *q, const struct job *job, const struct verdict *own)
+{
+    struct destination *d = job->destination;
+    bool alone = d->site->kind == SITE_DOMAIN;
+
+    if (job->probe && (!alone || d->site != job->site))
+        backoff_untried(q, job->site);
+    if (own->outcome.class == OUTCOME_DEFERRED) {
+        dispatch_set_apart(q->dispatch, d);
+        backoff_failed(q, d->site, job->probe && d->site == job->site, own->encoded);
+    } else if (alone) {
+        backoff_recovered(q, d->site);
+    }
+}
+
+static void judge_site(struct queue *q, const struct job *job)
+{
+    struct judgement j = { .reached = false };
 
     for (uint32_t i = 0; i < job->line_count; i++) {
-        const struct verdict *v = job->lines[i].verdict;
-
-        if (v != NULL && v->outcome.class == OUTCOME_DEFERRED &&
-            v->outcome.scope == SCOPE_DESTINATION)
-            fault = v;
-        else if (v != NULL)
-            reached = true;
+        if (job->lines[i].verdict != NULL)
+            hear_witness(&j, job->lines[i].verdict);
     }
-    if (reached)
-        backoff_recovered(q, job->destination);
-    else if (fault != NULL)
-        backoff_failed(q, job->destination, job->probe, fault->encoded);
+    if (j.reached)
+        backoff_recovered(q, job->site);
+    else if (j.fault != NULL)
+        backoff_failed(q, job->site, job->probe, j.fault->encoded);
+    else if (j.own != NULL)
+        judge_domain(q, job, j.own);
     else if (job->probe)
-        backoff_untried(q, job->destination);
+        backoff_untried(q, job->site);
 }
 
 /* The message was deleted while a worker had it. */
@@ -389,7 +419,7 @@ void result_settle(struct queue *q, struct job *job)
 {
     const struct mail *m = index_mail(&q->index, job->mail);
 
-    judge_destination(q, job);
+    judge_site(q, job);
     if ((m->flags & MAIL_DELETED) && !queue_in_trash(m))
         drop_unit(q, job);
     else if (!settle_single(q, job))

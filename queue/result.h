@@ -3,7 +3,7 @@
 #ifndef QUEUE_RESULT_H
 #define QUEUE_RESULT_H
 
-#include "queue/dispatch.h"
+#include "queue/job.h"
 
 /* False: nonsense. */
 bool result_hear(struct queue *q, struct job *job, const struct message_rcpt_result *r) MUST_USE;

@@ -91,7 +91,8 @@ static enum mail_state unit_state(const struct queue *q, const struct unit *u)
     case UNIT_TIMED: /* offline, what was never tried has no other place to wait */
         return u->attempts == 0 ? MAIL_READY : MAIL_DEFERRED;
     case UNIT_DUE:
-        return index_destination(&q->index, u->destination)->backed_off ? MAIL_WAITING : MAIL_READY;
+        return index_destination(&q->index, u->destination)->site->backed_off ? MAIL_WAITING
+                                                                              : MAIL_READY;
     case UNIT_RUNNING:
     case UNIT_FAILING:
     case UNIT_STATES:
@@ -122,12 +123,12 @@ enum mail_state row_state(const struct queue *q, const struct mail *m)
 /* When the unit is tried next, by the wall clock; 0: not known, or now. */
 static uint64_t next_at(const struct queue *q, const struct unit *u)
 {
-    const struct destination *d = index_destination(&q->index, u->destination);
+    const struct site *s = index_destination(&q->index, u->destination)->site;
 
     if (u->state == UNIT_TIMED)
         return queue_wall_ms(q, queue_tick_ms(q, u->link.due));
-    if (u->state == UNIT_DUE && d->backed_off)
-        return queue_wall_ms(q, d->until_ms);
+    if (u->state == UNIT_DUE && s->backed_off)
+        return queue_wall_ms(q, s->until_ms);
     return 0;
 }
 
@@ -174,14 +175,14 @@ static void put_last(struct buf *out, const struct last *last)
     buf_put_byte(out, '}');
 }
 
-static bool print_cause(const struct destination *d, struct buf *words)
+static bool print_cause(const struct site *s, struct buf *words)
 {
     struct arena arena;
     struct outcome o;
     bool there;
 
     arena_init(&arena, LAST_ARENA_MAX);
-    there = outcome_decode(d->cause, &arena, &o) && outcome_print(&o, words);
+    there = outcome_decode(s->cause, &arena, &o) && outcome_print(&o, words);
     arena_reset(&arena);
     return there;
 }
@@ -190,7 +191,7 @@ static bool print_cause(const struct destination *d, struct buf *words)
 static void print_reason(struct queue *q, const struct unit *u, struct buf *words)
 {
     const struct mail *m = index_mail(&q->index, u->mail);
-    const struct destination *d = index_destination(&q->index, u->destination);
+    const struct site *s = index_destination(&q->index, u->destination)->site;
     struct last last;
 
     if (m->flags & MAIL_DAMAGED) {
@@ -205,7 +206,7 @@ static void print_reason(struct queue *q, const struct unit *u, struct buf *word
         buf_put(words, VIEW("held by an administrator"));
         return;
     }
-    if (d->backed_off && print_cause(d, words))
+    if (s->backed_off && print_cause(s, words))
         return;
     if (read_last(q, u, &last)) {
         outcome_print(&last.outcome, words);
@@ -356,7 +357,7 @@ static void put_counts(const struct queue *q, struct buf *out)
     uint64_t waiting = 0;
 
     list_each (it, &x->troubled)
-        waiting += container_of(it, struct destination, trouble)->due_count;
+        waiting += container_of(it, struct site, trouble)->due_count;
     put_number(out, "messages", x->mails.count - q->trash_count);
     put_number(out, "held", x->held_count - q->trash_count);
     put_number(out, "deleted", q->trash_count);
@@ -425,19 +426,19 @@ static void put_troubled(const struct queue *q, struct buf *out)
     put_key(out, "backed_off");
     buf_put_byte(out, '[');
     list_each (it, &q->index.troubled) {
-        const struct destination *d = container_of(it, struct destination, trouble);
+        const struct site *s = container_of(it, struct site, trouble);
         char room[1024];
         struct buf words = BUF_ON_ARRAY(room);
 
         if (left-- == 0 || buf_space(out) < RCPT_ROOM)
             break;
-        print_cause(d, &words);
+        print_cause(s, &words);
         begin_element(out);
-        put_view(out, "destination", d->hop.name);
-        put_number(out, "waiting", d->due_count);
-        put_number(out, "failures", d->failures);
-        put_time(out, "since", queue_wall_ms(q, d->since_ms));
-        put_time(out, "next_at", queue_wall_ms(q, d->until_ms));
+        put_view(out, "destination", s->name);
+        put_number(out, "waiting", s->due_count);
+        put_number(out, "failures", s->failures);
+        put_time(out, "since", queue_wall_ms(q, s->since_ms));
+        put_time(out, "next_at", queue_wall_ms(q, s->until_ms));
         put_view(out, "cause", buf_view(&words));
         buf_put_byte(out, '}');
     }

@@ -168,8 +168,9 @@ def test_without_descriptors_delivery_puts_mail_off_and_all_of_it_arrives(world)
         return "220 sink ESMTP"
     there = world.sink("mx.there.test", greet=greet)
     count = 60
-    for i in range(count):
-        world.dns.mx(f"there{i}.test", (10, "mx.there.test"))
+    for i in range(count):  # names of their own, or one limit would hold for all
+        world.dns.mx(f"there{i}.test", (10, f"mx{i}.there.test"))
+        world.dns.a(f"mx{i}.there.test", there.address)
     world.start_relay(retry=QUICK)
     for i in range(count):
         world.send("a@here.test", f"b@there{i}.test")

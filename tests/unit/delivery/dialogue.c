@@ -14,7 +14,7 @@ struct stage {
     struct buf *said;
 };
 
-static const char *const scopes[] = { "rcpt", "message", "destination" };
+static const char *const scopes[] = { "rcpt", "message", "domain", "destination" };
 
 static void note_output(struct stage *s)
 {

@@ -236,7 +236,9 @@ static void note_end(const struct route *r, struct buf *said)
     buf_printf(said, " %s ", outcome_class_name(r->end.class));
     enhanced_print(r->end.enhanced, said);
     buf_printf(said, " %.*s while %.*s", VIEW_ARG(r->end.text), VIEW_ARG(r->end.doing));
-    assert_int_equal(r->end.scope, SCOPE_DESTINATION);
+    assert_int_equal(r->end.scope, r->mx && r->host_count == 0 && !r->ends_here
+                                       ? SCOPE_DOMAIN
+                                       : SCOPE_DESTINATION);
 }
 
 static void walk(struct route *r, const char *name, struct view world, struct buf *said)

@@ -601,6 +601,106 @@ static void drains(void **state)
     town_close(&t);
 }
 
+/* ---- domains with the same hosts ---- */
+
+#define TWO_DOMAINS                                                                                \
+    "b.test mx 10 mx1.test 20 mx2.test\nc.test mx 10 mx2.test 10 mx1.test\nd.test mx 5 mx2.test\n" \
+    "mx1.test a 127.0.0.2\nmx2.test a 127.0.0.3\n"
+
+static void names_the_mail_hosts(void **state)
+{
+    static const char *const domains[] = { "b.test", "c.test", "d.test", "none.test" };
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_DOMAINS, NULL, NULL);
+    for (unsigned i = 0; i < COUNT_OF(domains); i++) {
+        const struct message_mx_ask ask = { i, view_of(domains[i]) };
+
+        peer_send_mx_ask(&t.queue, &ask, -1);
+        town_turn(&t, 10);
+    }
+    check_view("answers", buf_view(&t.results),
+               VIEW("0 hosts mx1.test,mx2.test\n1 hosts mx1.test,mx2.test\n2 hosts mx2.test\n"
+                    "3 hosts \n"));
+    town_close(&t);
+}
+
+static void shares_connections_to_the_same_hosts(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_DOMAINS, NULL, NULL);
+    t.mail_hosts = "mx1.test,mx2.test";
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 1));
+    town_send_job(&t, 2, VIEW("c.test"), HELLO, false);
+    assert_true(town_await(&t, 2));
+    assert_int_equal(t.hosts[0].messages, 2);
+    assert_int_equal(t.hosts[0].connections, 1);
+    town_close(&t);
+}
+
+/* The domain has other hosts than the queue thinks: its mail goes there, and nobody else's. */
+static void shares_no_connection_that_is_not_theirs(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_DOMAINS, NULL, NULL);
+    t.mail_hosts = "mx1.test,mx2.test";
+    town_send_job(&t, 1, VIEW("d.test"), HELLO, false);
+    assert_true(town_await(&t, 1));
+    town_send_job(&t, 2, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 2));
+    assert_int_equal(t.hosts[1].messages, 1);
+    assert_int_equal(t.hosts[0].messages, 1);
+    town_close(&t);
+}
+
+/* Hosts that differ are one site if the queue says so, and its limit holds for them together. */
+static void limits_a_site(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_DOMAINS, "CONTENT -", "CONTENT -");
+    t.site = "provider";
+    t.settings.delivery.concurrency = 2;
+    t.mail_hosts = "mx1.test,mx2.test";
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    town_send_job(&t, 2, VIEW("b.test"), HELLO, false);
+    t.mail_hosts = "mx2.test";
+    for (unsigned i = 3; i < 6; i++)
+        town_send_job(&t, i, VIEW("d.test"), HELLO, false);
+    town_turn(&t, 30);
+    assert_int_equal(t.hosts[0].open, 2);
+    assert_int_equal(t.hosts[1].open, 0);
+    t.hosts[0].script = t.hosts[1].script = NULL;
+    town_close(&t);
+}
+
+/* An unused connection to the one makes room for mail to the other. */
+static void makes_room_in_a_site(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_DOMAINS, NULL, NULL);
+    t.site = "provider";
+    t.settings.delivery.concurrency = 1;
+    t.mail_hosts = "mx1.test,mx2.test";
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 1));
+    t.mail_hosts = "mx2.test";
+    town_send_job(&t, 2, VIEW("d.test"), HELLO, false);
+    assert_true(town_await(&t, 2));
+    assert_int_equal(t.hosts[1].messages, 1);
+    assert_int_equal(t.worker.conn_count, 1);
+    town_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -623,6 +723,11 @@ int main(void)
         cmocka_unit_test(cancels_what_waits),
         cmocka_unit_test(drops_parts),
         cmocka_unit_test(drains),
+        cmocka_unit_test(names_the_mail_hosts),
+        cmocka_unit_test(shares_connections_to_the_same_hosts),
+        cmocka_unit_test(shares_no_connection_that_is_not_theirs),
+        cmocka_unit_test(limits_a_site),
+        cmocka_unit_test(makes_room_in_a_site),
     };
 
     signal(SIGPIPE, SIG_IGN);

@@ -266,11 +266,14 @@ static bool on_result(struct peer *p, enum message type, struct view fields, int
     struct town *t = container_of(p, struct town, queue);
     struct message_rcpt_result result;
     struct message_ready_for ready;
+    struct message_mx_answer mx;
     struct message_job_end end;
 
     assert_true(fd < 0);
     if (type == MESSAGE_RCPT_RESULT && message_rcpt_result_decode(fields, &result)) {
         note_result(t, &result);
+    } else if (type == MESSAGE_MX_ANSWER && message_mx_answer_decode(fields, &mx)) {
+        buf_printf(&t->results, "%u hosts %.*s\n", (unsigned)mx.question, VIEW_ARG(mx.hosts));
     } else if (type == MESSAGE_JOB_END && message_job_end_decode(fields, &end)) {
         buf_printf(&t->results, "%u end\n", (unsigned)end.job);
         t->ended++;
@@ -334,6 +337,8 @@ void town_send_job(struct town *t, uint64_t job, struct view domain, struct view
                                    .hop_kind = HOP_MX,
                                    .hop_name = domain,
                                    .host = domain,
+                                   .site = t->site != NULL ? view_of(t->site) : domain,
+                                   .hosts = view_of(t->mail_hosts != NULL ? t->mail_hosts : ""),
                                    .big = big,
                                    .body_bytes = body.len,
                                    .body_crc = crc32c(0, body) };

@@ -37,6 +37,7 @@ struct town {
     struct peer queue, dns;
     const char
         *names; /* a line each: "NAME mx 10 HOST ..." or "NAME a ADDRESS ..."; else NXDOMAIN */
+    const char *site, *mail_hosts; /* of the jobs; NULL: the domain, and unknown */
     bool dns_silent;
     bool routed; /* jobs go by the first route of the settings */
     unsigned ready_for, questions;

@@ -36,7 +36,7 @@ static uint32_t add(uint64_t id, const char *letters)
     for (unsigned i = 0; letters[i] != '\0'; i++) {
         char name[] = { letters[i], '\0' };
 
-        index_add_rcpt(&x, mail, destination_of(name), i, 1);
+        index_add_rcpt(&x, mail, destination_of(name), i, 1, 0);
     }
     return mail;
 }
@@ -119,9 +119,6 @@ static void knows_hops_apart(void **state)
     assert_ptr_not_equal(route, domain);
     check_view("name", domain->hop.name, VIEW("h"));
     check_view("host", domain->hop.host, VIEW("h"));
-    index_drop_destination(&x, domain);
-    index_drop_destination(&x, route);
-    assert_int_equal(x.destinations.count, 0);
 }
 
 static void splits_and_merges_units(void **state)
@@ -171,16 +168,128 @@ static void keeps_due_units_in_order(void **state)
         index_make_due(&x, units[i], i == 3);
     }
     assert_int_equal(d->due_count, 4);
-    assert_true(d->first == units[3] && d->last == units[2]);
+    assert_int_equal(d->site->due_count, 4);
+    assert_int_equal(site_first(&x, d->site), units[3]);
     index_run(&x, units[3]);
-    assert_true(d->first == units[0]);
+    assert_int_equal(site_first(&x, d->site), units[0]);
     index_park(&x, units[1]);
     assert_int_equal(index_unit(&x, units[0])->link.next, units[2]);
     index_time(&x, units[2], 5);
-    assert_true(d->first == units[0] && d->last == units[0]);
+    assert_int_equal(site_first(&x, d->site), units[0]);
     index_remove_unit(&x, units[0]);
     assert_int_equal(d->due_count, 0);
-    assert_int_equal(d->first, POOL_NONE);
+    assert_int_equal(site_first(&x, d->site), POOL_NONE);
+    assert_int_equal(x.flows.count, 0);
+}
+
+/* Starts so many units, and tells whose they are; '-': none was due. */
+static const char *take_turns(struct site *s, unsigned count)
+{
+    static char order[101];
+
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t unit = site_first(&x, s);
+
+        order[i] = unit == POOL_NONE ? '-' : (char)index_unit(&x, unit)->sender;
+        if (unit == POOL_NONE)
+            continue;
+        site_charge(&x, unit, rcpts_count(&index_unit(&x, unit)->rcpts, 1));
+        index_run(&x, unit);
+    }
+    order[count] = '\0';
+    return order;
+}
+
+static void send_from(char sender, int priority, unsigned count)
+{
+    static uint64_t id = 1000;
+
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t mail = index_add_mail(&x, ++id, 1);
+
+        index_mail(&x, mail)->priority = (unsigned)(priority + SITE_PRIORITY_NORMAL) & 31u;
+        index_add_rcpt(&x, mail, destination_of("a"), 0, 1, (uint16_t)sender);
+        index_make_due(&x, index_mail(&x, mail)->units, false);
+    }
+}
+
+static void senders_take_turns(void **state)
+{
+    struct site *s = destination_of("a")->site;
+
+    (void)state;
+    send_from('b', 0, 10);
+    send_from('c', 0, 3);
+    assert_string_equal(take_turns(s, 6), "bcbcbc");
+    send_from('d', 0, 1); /* comes late, and waits for one turn of the others at most */
+    assert_string_equal(take_turns(s, 3), "bdb");
+    send_from('u', 3, 3); /* a turn costs an eighth */
+    assert_string_equal(take_turns(s, 4), "uuub");
+    send_from('l', -1, 2); /* and here it costs two, but it comes */
+    assert_string_equal(take_turns(s, 7), "bblbbl-");
+    assert_int_equal(x.flows.count, 0);
+}
+
+/* A sender whose queue is empty again and again gets no more than the others. */
+static void nobody_is_always_first(void **state)
+{
+    struct site *s = destination_of("a")->site;
+    unsigned bulk = 0;
+
+    (void)state;
+    send_from('b', 0, 20);
+    for (unsigned i = 0; i < 20; i++) {
+        send_from('c', 0, 1);
+        bulk += take_turns(s, 1)[0] == 'b';
+    }
+    assert_in_range(bulk, 9, 11);
+}
+
+static void bounds_the_flows_of_a_site(void **state)
+{
+    struct site *s = destination_of("a")->site;
+
+    (void)state;
+    send_from('z', 0, 5);
+    for (unsigned i = 0; i < 3 * SITE_FLOWS_MAX; i++)
+        send_from((char)(i % 60 + 1), (int)(i / 60) % 2 - 1, 1);
+    assert_int_equal(s->flow_count, SITE_FLOWS_MAX);
+    for (unsigned i = 0; i < 5 + 3 * SITE_FLOWS_MAX; i++) {
+        assert_int_equal(s->due_count, 5 + 3 * SITE_FLOWS_MAX - i);
+        take_turns(s, 1);
+    }
+    assert_int_equal(s->due_count, 0);
+    assert_int_equal(x.flows.count, 0);
+}
+
+/* ---- sites ---- */
+
+static void domains_with_the_same_hosts_are_one_site(void **state)
+{
+    struct destination *a = destination_of("a"), *b = destination_of("b"), *c = destination_of("c");
+    uint32_t units[3];
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(units); i++) {
+        units[i] = index_mail(&x, add(i + 1, i == 1 ? "b" : "a"))->units;
+        index_make_due(&x, units[i], false);
+    }
+    index_move_destination(&x, a, SITE_HOSTS, VIEW("mx.test"));
+    index_move_destination(&x, b, SITE_HOSTS, VIEW("mx.test"));
+    index_move_destination(&x, c, SITE_HOSTS, VIEW("mx.other.test"));
+    assert_ptr_equal(a->site, b->site);
+    assert_ptr_not_equal(a->site, c->site);
+    assert_int_equal(x.sites.count, 2);
+    assert_int_equal(a->site->due_count, 3);
+    assert_int_equal(a->site->units, 3);
+    assert_int_equal(a->site->member_count, 2);
+    index_move_destination(&x, a, SITE_HOSTS, VIEW("mx.other.test"));
+    assert_int_equal(b->site->due_count, 1);
+    assert_int_equal(b->site->units, 1);
+    assert_int_equal(site_first(&x, b->site), units[1]);
+    assert_int_equal(a->site->due_count, 2);
+    assert_int_equal(site_first(&x, a->site), units[0]);
+    assert_int_equal(x.sites.count, 2);
 }
 
 static void counts_units_by_state(void **state)
@@ -235,21 +344,33 @@ static void keeps_deadlines_in_order(void **state)
     assert_true(index_first_deadline(&x, DEADLINE_EXPIRY) == mails[3]);
 }
 
-static void keeps_a_destination_that_is_needed(void **state)
+static void keeps_a_site_that_is_needed(void **state)
 {
     uint32_t mail = add(1, "a");
     struct destination *d = destination_of("a");
+    struct site *s = d->site;
 
     (void)state;
-    index_drop_destination(&x, d);
-    assert_int_equal(x.destinations.count, 1);
+    index_rest_destination(&x, d);
+    assert_int_equal(x.resting_count, 0);
     remove_all(mail);
-    d->backed_off = true;
-    index_drop_destination(&x, d);
-    assert_int_equal(x.destinations.count, 1);
-    d->backed_off = false;
-    index_drop_destination(&x, d);
-    assert_int_equal(x.destinations.count, 0);
+    index_rest_destination(&x, d);
+    index_rest_destination(&x, d);
+    assert_int_equal(x.resting_count, 1);
+    assert_ptr_equal(destination_of("a"), d);
+    s->backed_off = true;
+    for (unsigned i = 0; i < INDEX_RESTING_MAX; i++) { /* many others need nothing either */
+        char name[16];
+
+        snprintf(name, sizeof(name), "%u.test", i);
+        index_rest_destination(&x, destination_of(name));
+    }
+    assert_int_equal(x.destinations.count, INDEX_RESTING_MAX);
+    assert_int_equal(x.resting_count, INDEX_RESTING_MAX);
+    assert_int_equal(x.sites.count, INDEX_RESTING_MAX + 1);
+    s->backed_off = false;
+    index_drop_site(&x, s);
+    assert_int_equal(x.sites.count, INDEX_RESTING_MAX);
 }
 
 int main(void)
@@ -263,7 +384,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(keeps_due_units_in_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(counts_units_by_state, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keeps_deadlines_in_order, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(keeps_a_destination_that_is_needed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(keeps_a_site_that_is_needed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(senders_take_turns, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nobody_is_always_first, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(bounds_the_flows_of_a_site, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(domains_with_the_same_hosts_are_one_site, set_up,
+                                        tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

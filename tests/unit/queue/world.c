@@ -157,13 +157,35 @@ static void take_cancel(const struct message_job_cancel *m)
     }
 }
 
+/* Which hosts a domain has stands in world.mail_hosts: "domain hosts domain hosts ...". */
+static void answer_mx(struct world_worker *w, const struct message_mx_ask *ask)
+{
+    struct message_mx_answer m = { .question = ask->question };
+    struct view rest = view_of(world.mail_hosts == NULL ? "" : world.mail_hosts);
+    struct view domain;
+
+    while ((domain = view_take_word(&rest)).len > 0) {
+        struct view hosts = view_take_word(&rest);
+
+        if (view_equal(domain, ask->domain))
+            m.hosts = hosts;
+    }
+    peer_send_mx_answer(&w->peer, &m, -1);
+}
+
 static bool worker_heard(struct peer *p, enum message type, struct view fields, int fd)
 {
     struct world_worker *w = container_of(p, struct world_worker, peer);
     struct message_job_part part;
     struct message_job_cancel cancel;
+    struct message_mx_ask ask;
 
-    if (type == MESSAGE_JOB_START) {
+    if (type == MESSAGE_MX_ASK) {
+        assert_true(message_mx_ask_decode(fields, &ask));
+        world.asked++;
+        if (!world.silent)
+            answer_mx(w, &ask);
+    } else if (type == MESSAGE_JOB_START) {
         take_job(w, fields, fd);
     } else if (type == MESSAGE_JOB_PART) {
         assert_true(message_job_part_decode(fields, &part));

@@ -41,6 +41,9 @@ struct world {
     bool smtpd_gone;
     struct world_worker workers[8];
     unsigned worker_count;
+    const char *mail_hosts; /* "domain hosts ...", what workers answer; NULL: nothing is known */
+    unsigned asked;         /* how often they were asked */
+    bool silent;            /* they do not answer */
     /* Answers to smtpd, newest. */
     uint64_t committed, committed_transaction;
     uint64_t failed_transaction;

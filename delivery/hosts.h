@@ -1,0 +1,14 @@
+/* A name for the set of a domain's mail hosts: the same for every domain that has the same hosts,
+ * whatever their order and preference. */
+#ifndef DELIVERY_HOSTS_H
+#define DELIVERY_HOSTS_H
+
+#include "common/buf.h"
+#include "ipc/messages.h"
+
+/* Of the answer to DNS_ROUTE, into `out`, which is cleared and has room for MAIL_HOSTS_MAX bytes:
+ * "mx1.example.org,mx2.example.org", shortened to its beginning and a checksum when it is long. It
+ * stays empty when there are no hosts. */
+void hosts_name(const struct message_dns_answer *a, struct buf *out);
+
+#endif

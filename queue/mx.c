@@ -1,0 +1,155 @@
+#include "queue/mx.h"
+
+#include "common/memory.h"
+#include "io/log.h"
+#include "queue/dispatch.h"
+#include "queue/worker.h"
+
+#include <stdlib.h>
+
+enum { ASKED_PER_TURN = 512 };
+
+void mx_init(struct mx *m, struct queue *q)
+{
+    *m = (struct mx){ .queue = q };
+    list_init(&m->wanted);
+}
+
+static bool is_old(const struct mx *m, const struct destination *d)
+{
+    return d->hop.kind == HOP_MX && queue_now_ms(m->queue) >= d->fresh_ms;
+}
+
+void mx_refresh(struct mx *m, struct destination *d)
+{
+    if (is_old(m, d) && list_empty(&d->asking))
+        list_append(&m->wanted, &d->asking);
+}
+
+bool mx_must_wait(struct mx *m, struct site *s)
+{
+    struct destination *d;
+
+    if (s->kind != SITE_DOMAIN || list_empty(&s->members))
+        return false;
+    d = container_of(s->members.next, struct destination, member);
+    mx_refresh(m, d);
+    return !list_empty(&d->asking);
+}
+
+void mx_refresh_site(struct mx *m, struct site *s)
+{
+    for (unsigned i = 0; i < MX_REFRESHED_MAX && i < s->member_count; i++) {
+        struct destination *d = container_of(s->members.next, struct destination, member);
+
+        mx_refresh(m, d);
+        list_remove(&d->member);
+        list_append(&s->members, &d->member);
+    }
+}
+
+/* ---- asking ---- */
+
+static void ask(struct mx *m, struct worker *w, struct destination *d)
+{
+    struct message_mx_ask ask = { ++m->last_question, d->hop.host };
+
+    d->asked = w;
+    d->question = ask.question;
+    w->asked_count++;
+    list_append(&w->asked, &d->asking);
+    peer_send_mx_ask(&w->peer, &ask, -1);
+}
+
+void mx_run(struct mx *m, struct dispatch *dispatch)
+{
+    struct list later;
+    struct list *it;
+
+    list_init(&later);
+    for (unsigned i = 0; i < ASKED_PER_TURN; i++) {
+        struct destination *d;
+        struct worker *w;
+
+        it = list_take_first(&m->wanted);
+        if (it == NULL)
+            break;
+        d = container_of(it, struct destination, asking);
+        w = dispatch_worker_for(dispatch, d->hop.name);
+        if (w != NULL && w->asked_count < MX_ASKED_MAX)
+            ask(m, w, d);
+        else
+            list_append(&later, it);
+    }
+    while ((it = list_take_first(&later)) != NULL)
+        list_append(&m->wanted, it);
+}
+
+void mx_lose_worker(struct mx *m, struct worker *w)
+{
+    struct list *it;
+
+    while ((it = list_take_first(&w->asked)) != NULL) {
+        container_of(it, struct destination, asking)->asked = NULL;
+        list_append(&m->wanted, it);
+    }
+    w->asked_count = 0;
+}
+
+/* ---- learning ---- */
+
+static void set_hosts(struct destination *d, struct view hosts)
+{
+    free((void *)(uintptr_t)d->hosts.ptr);
+    d->hosts = hosts.len == 0 ? VIEW_EMPTY : view_make(memory_copy(hosts), hosts.len);
+}
+
+static void learn(struct mx *m, struct destination *d, struct view hosts)
+{
+    struct index *x = &m->queue->index;
+
+    d->fresh_ms = queue_now_ms(m->queue) + MX_FRESH_MS;
+    if (hosts.len > 0 && !view_equal(hosts, d->hosts)) {
+        if (d->hosts.len > 0)
+            log_info("mail_hosts_changed", LOG_VIEW("destination", d->hop.name),
+                     LOG_VIEW("from", d->hosts), LOG_VIEW("to", hosts));
+        set_hosts(d, hosts);
+        index_move_destination(x, d, SITE_HOSTS, hosts);
+    }
+    dispatch_wake(m->queue->dispatch, d->site);
+}
+
+static struct destination *find_asked(const struct worker *w, uint64_t question)
+{
+    list_each (it, &w->asked) {
+        struct destination *d = container_of(it, struct destination, asking);
+
+        if (d->question == question)
+            return d;
+    }
+    return NULL;
+}
+
+bool mx_hear(struct mx *m, struct worker *w, struct view fields)
+{
+    struct message_mx_answer answer;
+    struct destination *d;
+
+    if (!message_mx_answer_decode(fields, &answer) || answer.question > m->last_question)
+        return false;
+    d = find_asked(w, answer.question);
+    w->asked_count -= w->asked_count > 0;
+    if (d == NULL)
+        return true; /* forgotten meanwhile */
+    list_remove(&d->asking);
+    d->asked = NULL;
+    learn(m, d, answer.hosts);
+    return true;
+}
+
+void mx_set_apart(struct mx *m, struct destination *d)
+{
+    set_hosts(d, VIEW_EMPTY);
+    d->fresh_ms = 0;
+    index_move_destination(&m->queue->index, d, SITE_DOMAIN, d->hop.name);
+}

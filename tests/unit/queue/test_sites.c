@@ -1,0 +1,180 @@
+/* Destinations that have their hosts in common: one site, learned from the name servers. */
+#include "queue/site.h"
+
+#include "tests/unit/unit.h"
+
+#include "queue/mx.h"
+#include "tests/unit/queue/world.h"
+
+enum { SECOND = 1000 };
+
+static const struct view body = VIEW_INIT("Subject: lunch\r\n\r\nAt noon?\r\n");
+
+static void deliver(struct world_job *j)
+{
+    world_answer(j, OUTCOME_DELIVERED, SCOPE_RCPT, 250, "Ok");
+}
+
+static void fault(struct world_job *j, enum outcome_scope scope)
+{
+    world_answer(j, OUTCOME_DEFERRED, scope, 0, "no");
+}
+
+static struct site *site_to(const char *domain)
+{
+    const struct hop hop = { HOP_MX, view_of(domain), view_of(domain), 0 };
+
+    return index_destination_for(&world.queue.index, &hop)->site;
+}
+
+static void one_limit_holds_for_all_domains_of_a_host(void **state)
+{
+    (void)state;
+    world.mail_hosts = "a.test mx.test b.test mx.test c.test mx.test,mx2.test";
+    for (int i = 0; i < 3; i++) {
+        world_accept("s@here.test", "x@a.test", body);
+        world_accept("s@here.test", "x@b.test", body);
+    }
+    assert_int_equal(world.job_count, 4); /* 2 x concurrency */
+    check_view("hosts", world_job(0)->start.hosts, VIEW("mx.test"));
+    check_view("site", world_job(1)->start.site, VIEW("mx.test"));
+    check_view("hop", world_job(1)->start.hop_name, VIEW("b.test"));
+    world_accept("s@here.test", "x@c.test", body);
+    assert_int_equal(world.job_count, 5);
+    assert_ptr_equal(site_to("a.test"), site_to("b.test"));
+    assert_ptr_not_equal(site_to("a.test"), site_to("c.test"));
+    assert_int_equal(world.asked, 3); /* once for each */
+}
+
+static void one_breaker_holds_for_all_domains_of_a_host(void **state)
+{
+    (void)state;
+    world.mail_hosts = "a.test mx.test b.test mx.test";
+    world_accept("s@here.test", "x@a.test", body);
+    world_accept("s@here.test", "x@b.test", body);
+    deliver(world_job(1));
+    fault(world_job(0), SCOPE_DESTINATION);
+    world_accept("s@here.test", "x@b.test", body);
+    assert_int_equal(world.job_count, 2);
+    world_pass(15 * SECOND);
+    assert_int_equal(world.job_count, 3); /* one goes first, for both */
+    deliver(world_job(2));
+    assert_int_equal(world.job_count, 4);
+}
+
+/* The mail hosts of one domain cannot be found out: no fault of the hosts that it had. */
+static void the_fault_of_a_domain_is_its_own(void **state)
+{
+    (void)state;
+    world.mail_hosts = "a.test mx.test b.test mx.test";
+    world_accept("s@here.test", "x@a.test", body);
+    world_accept("s@here.test", "x@b.test", body);
+    fault(world_job(0), SCOPE_DOMAIN);
+    world_accept("s@here.test", "x@b.test", body);
+    assert_int_equal(world.job_count, 3);
+    assert_false(site_to("b.test")->backed_off);
+    assert_true(site_to("a.test")->backed_off);
+    check_view("site", site_to("a.test")->name, VIEW("a.test"));
+    world_pass(15 * SECOND);
+    assert_int_equal(world.job_count, 4);
+    check_view("back among its hosts", site_to("a.test")->name, VIEW("mx.test"));
+    deliver(world_job(3));
+}
+
+static void follows_a_domain_to_other_hosts(void **state)
+{
+    (void)state;
+    world.mail_hosts = "a.test mx.test b.test mx.test";
+    world_accept("s@here.test", "x@a.test", body);
+    world_accept("s@here.test", "x@b.test", body);
+    fault(world_job(0), SCOPE_DESTINATION);
+    fault(world_job(1), SCOPE_DESTINATION);
+    for (int i = 0; i < 5; i++)
+        world_accept("s@here.test", "y@b.test", body);
+    assert_int_equal(world.job_count, 2);
+    world.mail_hosts = "a.test mx.test b.test mx.new.test";
+    /* What is known is not old at the first probe. The one that finds it old asks. */
+    for (unsigned i = 0; world.job_count < 5 && i < 10; i++) {
+        world_pass(30 * SECOND);
+        if (world.job_count == 3 && !world_job(2)->ended)
+            fault(world_job(2), SCOPE_DESTINATION);
+    }
+    check_view("new site", site_to("b.test")->name, VIEW("mx.new.test"));
+    assert_false(site_to("b.test")->backed_off);
+    assert_true(site_to("a.test")->backed_off);
+    assert_true(world.job_count > 5);
+}
+
+/* Who does not answer about one domain holds up no other. */
+static void waits_for_the_answer_of_its_own_domain_alone(void **state)
+{
+    (void)state;
+    world.silent = true;
+    world_accept("s@here.test", "x@a.test", body);
+    assert_int_equal(world.job_count, 0);
+    assert_int_equal(world.asked, 1);
+    world.silent = false;
+    world_accept("s@here.test", "x@b.test", body);
+    assert_int_equal(world.job_count, 1);
+    world_lose_worker(&world.workers[0]);
+    world_add_worker(DELIVERY, 0);
+    world_run(); /* the next one is asked again */
+    assert_int_equal(world.asked, 3);
+    assert_int_equal(world.job_count, 3);
+}
+
+static void asks_again_when_it_has_become_old(void **state)
+{
+    (void)state;
+    world.mail_hosts = "a.test mx.test";
+    for (unsigned i = 0; i < 3; i++) {
+        world_accept("s@here.test", "x@a.test", body);
+        deliver(world_job(i));
+    }
+    assert_int_equal(world.asked, 1);
+    world_pass(MX_FRESH_MS);
+    world_accept("s@here.test", "x@a.test", body);
+    assert_int_equal(world.asked, 2);
+    assert_int_equal(world.job_count, 4);
+}
+
+/* A bulk mailing is on its way, and a single message comes. */
+static void a_bulk_mailing_delays_nobody_else(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++)
+        world_accept("bulk@here.test", "x@a.test", body);
+    world_accept("reset@here.test", "y@a.test", body);
+    assert_int_equal(world.job_count, 4);
+    deliver(world_job(0));
+    deliver(world_job(1));
+    check_view("next but one", world_job(5)->envelope.sender, VIEW("reset@here.test"));
+}
+
+static void refuses_an_answer_to_no_question(void **state)
+{
+    static const struct message_mx_answer never = { 1000, VIEW_INIT("mx.test") };
+
+    (void)state;
+    peer_send_mx_answer(&world.workers[0].peer, &never, -1);
+    world_run();
+    assert_true(world.workers[0].gone);
+}
+
+int main(void)
+{
+#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, world_open, world_close)
+    const struct CMUnitTest tests[] = {
+        IN_WORLD(one_limit_holds_for_all_domains_of_a_host),
+        IN_WORLD(one_breaker_holds_for_all_domains_of_a_host),
+        IN_WORLD(the_fault_of_a_domain_is_its_own),
+        IN_WORLD(follows_a_domain_to_other_hosts),
+        IN_WORLD(waits_for_the_answer_of_its_own_domain_alone),
+        IN_WORLD(asks_again_when_it_has_become_old),
+        IN_WORLD(a_bulk_mailing_delays_nobody_else),
+        IN_WORLD(refuses_an_answer_to_no_question),
+    };
+#undef IN_WORLD
+
+    return cmocka_run_group_tests_name("sites", tests, NULL, NULL);
+}
