@@ -16,9 +16,9 @@ void stream_close(struct stream *s)
     s->fd = -1;
 }
 
-int stream_accept_tls(struct stream *s, struct tls_context *c)
+int stream_accept_tls(struct stream *s, struct tls_context *c, struct view listener)
 {
-    s->tls = tls_accept_on(c, s->fd);
+    s->tls = tls_accept_on(c, s->fd, listener);
     return s->tls == NULL ? -ENOMEM : 0;
 }
 

@@ -23,7 +23,7 @@ void stream_close(struct stream *s);
 
 /* Turns a plain stream into TLS; then call stream_handshake until it answers 0. There is no way
  * back to plain text. Negative errno: out of resources. */
-int stream_accept_tls(struct stream *s, struct tls_context *c) MUST_USE;
+int stream_accept_tls(struct stream *s, struct tls_context *c, struct view listener) MUST_USE;
 int stream_connect_tls(struct stream *s, struct tls_context *c, struct view name,
                        bool verify) MUST_USE;
 int stream_handshake(struct stream *s, struct error *err) MUST_USE;

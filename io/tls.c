@@ -3,6 +3,7 @@
 #include "common/attrs.h"
 #include "common/memory.h"
 #include "io/stream.h"
+#include "io/tls_context.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,14 +20,9 @@
 
 enum {
     NAME_ROOM = 256, /* a host name (RFC 1035, 2.3.4) and NUL */
-    /* OpenSSL's levels: 1 has RSA from 1024 bits and SHA-1, 2 has RSA from 2048 bits. Opportunistic
-     * TLS takes what there is: the other choice is plain text (RFC 7435, 3). */
+    /* Of OpenSSL: RSA from 1024 bits and SHA-1. Opportunistic TLS takes what there is: the other choice
+     * is plain text (RFC 7435, 3). */
     LEVEL_OPPORTUNISTIC = 1,
-    LEVEL_STRICT = 2,
-};
-
-struct tls_context {
-    SSL_CTX *ssl;
 };
 
 struct tls {
@@ -34,159 +30,28 @@ struct tls {
     bool broken; /* no close_notify may follow */
 };
 
-/* Words */
-
-/* The reason of the oldest error that waits; "fallback" when OpenSSL has none. */
-static const char *reason(const char *fallback)
-{
-    const char *words = ERR_reason_error_string(ERR_peek_error());
-
-    return words != NULL ? words : fallback;
-}
-
 /* Contexts */
-
-/* Whatever OpenSSL and the C library read from files, they read here: later the sandbox is closed.
- * Certificates' times make the C library look for its time zone once. */
-static void load_everything(void)
-{
-    unsigned char byte;
-
-    tzset();
-    if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_SSL_STRINGS |
-                             OPENSSL_INIT_LOAD_CRYPTO_STRINGS,
-                         NULL) != 1 ||
-        RAND_bytes(&byte, 1) != 1)
-        abort();
-    ERR_clear_error();
-}
-
-static struct tls_context *context_new(const SSL_METHOD *method)
-{
-    struct tls_context *c = memory_new(sizeof(*c));
-
-    c->ssl = SSL_CTX_new(method);
-    if (c->ssl == NULL || SSL_CTX_set_min_proto_version(c->ssl, TLS1_2_VERSION) != 1)
-        abort(); /* out of memory */
-    SSL_CTX_set_options(c->ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-    SSL_CTX_set_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_security_level(c->ssl, LEVEL_STRICT);
-    return c;
-}
 
 void tls_context_free(struct tls_context **c)
 {
     if (*c == NULL)
         return;
+    for (size_t i = 0; i < (*c)->more_count; i++)
+        SSL_CTX_free((*c)->more[i]);
+    free((*c)->more);
     SSL_CTX_free((*c)->ssl);
     free(*c);
     *c = NULL;
 }
 
-static BIO *open_text(struct view text)
-{
-    BIO *bio = BIO_new_mem_buf(text.len > 0 ? text.ptr : "", (int)MIN(text.len, INT_MAX));
-
-    if (bio == NULL)
-        abort();
-    return bio;
-}
-
-/* Without this OpenSSL would ask for a passphrase on the terminal. */
-static int refuse_passphrase(char *room, int size, int writing, void *asked)
-{
-    (void)room;
-    (void)size;
-    (void)writing;
-    *(bool *)asked = true;
-    return -1;
-}
-
-/* The next certificate; NULL at the end, or with *err when there is something else. */
-static X509 *next_certificate(BIO *bio, bool *failed)
-{
-    bool asked = false;
-    X509 *x = PEM_read_bio_X509(bio, NULL, refuse_passphrase, &asked);
-
-    if (x == NULL && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
-        *failed = true;
-    if (x == NULL && !*failed)
-        ERR_clear_error();
-    return x;
-}
-
-static int use_certificates(SSL_CTX *ssl, struct view pem, struct error *err)
-{
-    BIO *bio = open_text(pem);
-    bool failed = false;
-    size_t count = 0;
-    X509 *x;
-
-    while ((x = next_certificate(bio, &failed)) != NULL) {
-        if (count++ > 0 && SSL_CTX_add0_chain_cert(ssl, x) == 1)
-            continue; /* it is the context's now */
-        if (count > 1 || SSL_CTX_use_certificate(ssl, x) != 1)
-            failed = true;
-        X509_free(x);
-        if (failed)
-            break;
-    }
-    BIO_free(bio);
-    if (failed)
-        return error_set(err, -EINVAL, "certificate number %zu cannot be used: %s",
-                         count + (x == NULL), reason("damaged"));
-    if (count == 0)
-        return error_set(err, -EINVAL, "there is no certificate in the file (PEM is expected)");
-    return 0;
-}
-
-static int use_key(SSL_CTX *ssl, struct view pem, struct error *err)
-{
-    BIO *bio = open_text(pem);
-    bool asked = false;
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, refuse_passphrase, &asked);
-    int result = 0;
-
-    BIO_free(bio);
-    if (asked)
-        result = error_set(err, -EINVAL, "the key is protected by a passphrase; remove it");
-    else if (key == NULL)
-        result = error_set(err, -EINVAL, "there is no private key in the file (PEM is expected)");
-    else if (SSL_CTX_use_PrivateKey(ssl, key) != 1 || SSL_CTX_check_private_key(ssl) != 1)
-        result = error_set(err, -EINVAL, "the key does not belong to the certificate: %s",
-                           reason("they differ"));
-    EVP_PKEY_free(key);
-    return result;
-}
-
-struct tls_context *tls_server_new(struct view certificates_pem, struct view key_pem,
-                                   struct error *err)
-{
-    static const unsigned char id[] = "tern";
-    struct tls_context *c;
-
-    load_everything();
-    c = context_new(TLS_server_method());
-    /* One ticket for a client is enough; its key is this context's own. */
-    if (SSL_CTX_set_session_id_context(c->ssl, id, sizeof(id) - 1) != 1 ||
-        SSL_CTX_set_num_tickets(c->ssl, 1) != 1)
-        abort();
-    if (use_certificates(c->ssl, certificates_pem, err) < 0 || use_key(c->ssl, key_pem, err) < 0)
-        tls_context_free(&c);
-    ERR_clear_error();
-    return c;
-}
-
 static int add_anchors(SSL_CTX *ssl, struct view pem, struct error *err)
 {
-    BIO *bio = open_text(pem);
+    BIO *bio = tls_open_pem(pem);
     bool failed = false;
     size_t count = 0;
     X509 *x;
 
-    while (!failed && (x = next_certificate(bio, &failed)) != NULL) {
+    while (!failed && (x = tls_next_certificate(bio, &failed)) != NULL) {
         count++;
         failed = X509_STORE_add_cert(SSL_CTX_get_cert_store(ssl), x) != 1;
         X509_free(x);
@@ -194,7 +59,7 @@ static int add_anchors(SSL_CTX *ssl, struct view pem, struct error *err)
     BIO_free(bio);
     if (failed)
         return error_set(err, -EINVAL, "a trust anchor, after %zu good ones, cannot be used: %s",
-                         count, reason("damaged"));
+                         count, tls_reason("damaged"));
     if (count == 0)
         return error_set(err, -EINVAL, "there is no trust anchor in the file (PEM is expected)");
     return 0;
@@ -204,8 +69,8 @@ struct tls_context *tls_client_new(struct view ca_pem, struct error *err)
 {
     struct tls_context *c;
 
-    load_everything();
-    c = context_new(TLS_client_method());
+    tls_load_everything();
+    c = tls_context_new(TLS_client_method());
     /* Every certificate in the bundle is an anchor, self-signed or not. */
     X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(c->ssl), X509_V_FLAG_PARTIAL_CHAIN);
     if (ca_pem.len > 0 && add_anchors(c->ssl, ca_pem, err) < 0)
@@ -226,10 +91,17 @@ static struct tls *connection_new(struct tls_context *c, int fd)
     return t;
 }
 
-struct tls *tls_accept_on(struct tls_context *c, int fd)
+struct tls *tls_accept_on(struct tls_context *c, int fd, struct view listener)
 {
     struct tls *t = connection_new(c, fd);
+    unsigned char id[SSL_MAX_SID_CTX_LENGTH];
+    unsigned len = 0;
 
+    /* A ticket of one listener is worth nothing at another, whose clients may be others. */
+    if (EVP_Digest(listener.ptr != NULL ? listener.ptr : "", listener.len, id, &len, EVP_sha256(),
+                   NULL) != 1 ||
+        SSL_set_session_id_context(t->ssl, id, len) != 1)
+        abort();
     SSL_set_accept_state(t->ssl);
     return t;
 }
@@ -319,7 +191,7 @@ static int explain(struct tls *t, int code, struct error *err)
         return error_set(err, code, "TLS handshake: %s", strerror(-code));
     if (SSL_get_verify_mode(t->ssl) == SSL_VERIFY_PEER && verdict != X509_V_OK)
         return error_set(err, code, "TLS certificate: %s", X509_verify_cert_error_string(verdict));
-    return error_set(err, code, "TLS handshake: %s", reason("protocol error"));
+    return error_set(err, code, "TLS handshake: %s", tls_reason("protocol error"));
 }
 
 int tls_handshake(struct tls *t, struct error *err)

@@ -1,5 +1,4 @@
-/* TLS by OpenSSL: contexts, handshakes, what to say about them. Only this file's source and
- * stream.c include OpenSSL. TLS 1.2 and later, no renegotiation, no compression. */
+/* TLS by OpenSSL: contexts, handshakes, what to say about them. TLS 1.2 and later, no renegotiation, no compression. */
 #ifndef IO_TLS_H
 #define IO_TLS_H
 
@@ -11,17 +10,24 @@
 struct tls_context; /* heap; shared by connections */
 struct tls;         /* one connection */
 
-/* A server's: certificate chain and key as PEM text. NULL and *err otherwise. Tickets are bound to
- * this context. */
+/* A server's: certificate chain and key as PEM text. NULL and *err otherwise. Of a client that offers
+ * application protocols (ALPN) one must be "smtp" or "esmtp". Tickets are worth something in this context
+ * alone, and at the listener that they are from. */
 struct tls_context *tls_server_new(struct view certificates_pem, struct view key_pem,
                                    struct error *err) MUST_USE;
+/* A further certificate, for clients that ask for one of its DNS names (SNI); others get the first. 0,
+ * or a negative errno and *err. */
+int tls_server_add(struct tls_context *c, struct view certificates_pem, struct view key_pem,
+                   struct error *err) MUST_USE;
+/* TLS 1.3 or later; the default is TLS 1.2 or later. */
+void tls_server_want_13(struct tls_context *c);
 /* A client's: `ca_pem` is a bundle of trust anchors, empty when there is none (then nothing can be
  * verified; opportunistic TLS needs none). */
 struct tls_context *tls_client_new(struct view ca_pem, struct error *err) MUST_USE;
 void tls_context_free(struct tls_context **c);
 
 /* On a connected non-blocking socket, which stays the caller's. */
-struct tls *tls_accept_on(struct tls_context *c, int fd) MUST_USE;
+struct tls *tls_accept_on(struct tls_context *c, int fd, struct view listener) MUST_USE;
 /* `name` is sent as SNI (not when it is an address) and, if `verify`, must match the certificate's
  * DNS names (RFC 9525), which must chain to a trust anchor. */
 struct tls *tls_connect_on(struct tls_context *c, int fd, struct view name, bool verify) MUST_USE;

@@ -16,6 +16,7 @@ enum {
 
 static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const log_levels[] = { "debug", "info", "warning", "error", NULL };
+static const char *const tls_minimum_words[] = { "1.2", "1.3", NULL };
 static const char *const deliver_words[] = { "maildir", "relay", "aliases", NULL };
 static const char *const mailboxes_words[] = { "listed", "directory", NULL };
 
@@ -54,6 +55,10 @@ static const struct config_item tls_items[] = {
           "certificate and chain of this server, PEM"),
     VALUE("key", PATH, struct tls_settings, key, NULL,
           "private key that belongs to the certificate, PEM"),
+    READ("certificates", settings_read_certificates, false, "{}",
+         "more certificates and their keys, for clients that ask for one of their names"),
+    CHOICE("minimum", struct tls_settings, minimum, tls_minimum_words, "1.2",
+           "the oldest version of TLS that clients may speak"),
     VALUE("trust-anchors", PATH, struct tls_settings, trust_anchors,
           "/etc/ssl/certs/ca-certificates.crt", "certificates of the authorities to believe, PEM"),
 };

@@ -145,6 +145,13 @@ struct sender_settings {
     const char *origin;
 };
 
+enum tls_minimum { TLS_MINIMUM_12, TLS_MINIMUM_13 };
+enum { CERTIFICATES_MAX = 64 }; /* with the first */
+
+struct certificate_settings {
+    struct view certificate, key; /* paths */
+};
+
 struct settings {
     struct view hostname;     /* the only item without a default */
     struct view control;      /* path of the control socket: CONTROL_DEFAULT */
@@ -159,6 +166,9 @@ struct settings {
     } users;
     struct tls_settings {
         struct view certificate, key; /* paths; both or neither */
+        const struct certificate_settings *more; /* beside it, by SNI */
+        size_t more_count;
+        unsigned minimum;             /* enum tls_minimum, for clients of ours */
         struct view trust_anchors;    /* path of a CA bundle; may be missing unless required */
     } tls;
 

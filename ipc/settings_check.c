@@ -39,6 +39,9 @@ static void check_tls(struct config *c, const struct settings *s)
         config_report(c, find_item(c, "tls", certificate ? "certificate" : "key"),
                       "%s is given without %s", certificate ? "certificate" : "key",
                       certificate ? "key" : "certificate");
+    if (s->tls.more_count > 0 && !certificate)
+        config_report(c, find_item(c, "tls", "certificates"),
+                      "there are more certificates, but not the first: tls.certificate");
     for (size_t i = 0; i < s->listener_count && !certificate; i++) {
         if (s->listeners[i].tls == LISTENER_TLS_IMPLICIT)
             config_report(c, find_element(c, "listen", i, "tls"),

@@ -66,6 +66,7 @@ void settings_check_aliases(struct config *c, const struct settings *s);
 enum { SETTINGS_NAME_MAX = 64 }; /* bytes */
 /* A name that something is given: a-z A-Z 0-9 . _ - */
 bool settings_is_name(struct view text);
+void settings_read_certificates(struct config *c, struct config_node *n, void *tls);
 extern const struct settings_table settings_auth_table;
 void settings_read_auth(struct config *c, struct config_node *n, void *settings);
 

@@ -116,8 +116,10 @@ static void grant_all(struct child *c)
     if (c->kind == SMTPD) {
         for (uint32_t i = 0; i < g->settings.listener_count; i++)
             grant(c, GRANT_LISTENER, i, MASTER, g->listener_fds[i]);
-        grant(c, GRANT_CERTIFICATE, 0, MASTER, g->certificate_fd);
-        grant(c, GRANT_KEY, 0, MASTER, g->key_fd);
+        for (uint32_t i = 0; i < CERTIFICATES_MAX; i++) {
+            grant(c, GRANT_CERTIFICATE, i, MASTER, g->certificate_fds[i]);
+            grant(c, GRANT_KEY, i, MASTER, g->key_fds[i]);
+        }
         grant(c, GRANT_COUNTERS, c->index, MASTER, g->counters_fd);
     }
     if (c->kind == DELIVERY)

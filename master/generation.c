@@ -78,6 +78,21 @@ static int open_key(struct view path, int *fd, struct error *err)
     return 0;
 }
 
+static int open_certificates(struct generation *g, struct error *err)
+{
+    const struct tls_settings *tls = &g->settings.tls;
+    int result = open_file(tls->certificate, true, &g->certificate_fds[0], err);
+
+    if (result == 0)
+        result = open_key(tls->key, &g->key_fds[0], err);
+    for (size_t i = 0; i < tls->more_count && result == 0; i++) {
+        result = open_file(tls->more[i].certificate, true, &g->certificate_fds[i + 1], err);
+        if (result == 0)
+            result = open_key(tls->more[i].key, &g->key_fds[i + 1], err);
+    }
+    return result;
+}
+
 static int find_listener(const struct generation *g, const struct net_address *a)
 {
     for (size_t i = 0; g != NULL && i < g->settings.listener_count; i++) {
@@ -171,8 +186,7 @@ static int open_all(struct generation *g, const struct generation *old, struct e
     g->delivery_count = (uint32_t)s->workers.delivery;
     counters = (size_t)g->smtpd_count * COUNTERS_BYTES_PER_WORKER;
     if ((result = find_users(g, err)) < 0 ||
-        (result = open_file(s->tls.certificate, true, &g->certificate_fd, err)) < 0 ||
-        (result = open_key(s->tls.key, &g->key_fd, err)) < 0 ||
+        (result = open_certificates(g, err)) < 0 ||
         (result = open_file(s->tls.trust_anchors, false, &g->anchors_fd, err)) < 0 ||
         (result = open_listeners(g, old, err)) < 0 || (result = open_bundle(g, err)) < 0)
         return result;
@@ -189,8 +203,9 @@ int generation_open(struct generation *g, const char *path, const struct generat
     int result;
 
     *g = (struct generation){ .number = old != NULL ? old->number + 1 : 1, .bundle_fd = -1,
-                              .certificate_fd = -1, .key_fd = -1, .anchors_fd = -1,
-                              .counters_fd = -1 };
+                              .anchors_fd = -1, .counters_fd = -1 };
+    for (size_t i = 0; i < CERTIFICATES_MAX; i++)
+        g->certificate_fds[i] = g->key_fds[i] = -1;
     g->config = config_read(path);
     settings_load(&g->settings, g->config);
     if (config_errors(g->config).len > 0) { /* warnings too */
@@ -225,8 +240,10 @@ void generation_close_listeners(struct generation *g)
 void generation_close(struct generation *g)
 {
     close_fd(&g->bundle_fd);
-    close_fd(&g->certificate_fd);
-    close_fd(&g->key_fd);
+    for (size_t i = 0; i < CERTIFICATES_MAX; i++) {
+        close_fd(&g->certificate_fds[i]);
+        close_fd(&g->key_fds[i]);
+    }
     close_fd(&g->anchors_fd);
     close_fd(&g->counters_fd);
     generation_close_listeners(g);

@@ -22,7 +22,8 @@ struct generation {
     struct settings settings;
     int bundle_fd;       /* sealed memory file for the other processes */
     int *listener_fds;   /* one for each of settings.listeners */
-    int certificate_fd, key_fd, anchors_fd; /* -1: none */
+    int certificate_fds[CERTIFICATES_MAX], key_fds[CERTIFICATES_MAX]; /* -1: none */
+    int anchors_fd; /* -1: none */
     int counters_fd;     /* shared by the smtpd processes */
     uint32_t smtpd_count, delivery_count;
     struct identity users[PROCESS_KINDS]; /* uid UINT32_MAX: stay what we are */

@@ -323,7 +323,7 @@ static void start_tls(struct conn *c)
     free(c->input);
     c->input = NULL;
     c->input_len = 0;
-    if (stream_accept_tls(&c->stream, c->server->tls) < 0) {
+    if (stream_accept_tls(&c->stream, c->server->tls, c->session.rules->listener->name) < 0) {
         close_conn(c, "out of resources");
         return;
     }

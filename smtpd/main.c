@@ -26,24 +26,23 @@ static NORETURN void give_up(const char *what, const struct error *err)
     exit(ROLE_EXIT_CONFIG);
 }
 
-/* The descriptor of what was granted once; -1: it was not. */
-static int find_grant(enum grant_kind kind, uint32_t *index)
+/* The descriptor of what was granted with this index; -1: it was not. */
+static int find_grant(enum grant_kind kind, uint32_t index)
 {
     for (size_t i = 0; i < role.grant_count; i++) {
-        if (role.grants[i].what.kind != kind)
-            continue;
-        *index = role.grants[i].what.index;
-        return role.grants[i].fd;
+        const struct message_grant *what = &role.grants[i].what;
+
+        if (what->kind == kind && what->index == index)
+            return role.grants[i].fd;
     }
     return -1;
 }
 
-static struct view read_grant(enum grant_kind kind, const char *what)
+static struct view read_grant(enum grant_kind kind, uint32_t index, const char *what)
 {
     struct error err = { "" };
     struct view bytes;
-    uint32_t index;
-    int fd = find_grant(kind, &index);
+    int fd = find_grant(kind, index);
 
     if (fd < 0)
         return VIEW_EMPTY;
@@ -63,26 +62,43 @@ static void forget_bytes(struct view bytes)
     free(ptr);
 }
 
-static void load_tls(void)
+static bool add_certificate(struct view certificate, struct view key, struct error *err)
 {
-    struct view certificate = read_grant(GRANT_CERTIFICATE, "reading the certificate");
-    struct view key = read_grant(GRANT_KEY, "reading the certificate's key");
-    struct error err = { "" };
+    if (server.tls != NULL)
+        return tls_server_add(server.tls, certificate, key, err) == 0;
+    server.tls = tls_server_new(certificate, key, err);
+    return server.tls != NULL;
+}
 
-    if (certificate.ptr != NULL && key.ptr != NULL) {
-        server.tls = tls_server_new(certificate, key, &err);
-        if (server.tls == NULL)
-            give_up("loading the certificate and its key", &err);
+static void load_certificate(uint32_t index)
+{
+    struct view certificate = read_grant(GRANT_CERTIFICATE, index, "reading a certificate");
+    struct view key = read_grant(GRANT_KEY, index, "reading a certificate's key");
+    const struct tls_settings *tls = &role.settings.tls;
+    struct view path = index == 0 ? tls->certificate : tls->more[index - 1].certificate;
+    struct error err = { "" }, why;
+
+    if (certificate.ptr != NULL && key.ptr != NULL && !add_certificate(certificate, key, &err)) {
+        error_set(&why, 0, "%.*s: %s", VIEW_ARG(path), err.text);
+        give_up("loading a certificate and its key", &why);
     }
     forget_bytes(certificate);
     forget_bytes(key);
 }
 
+static void load_tls(void)
+{
+    for (uint32_t i = 0; i <= role.settings.tls.more_count; i++)
+        load_certificate(i);
+    if (server.tls != NULL && role.settings.tls.minimum == TLS_MINIMUM_13)
+        tls_server_want_13(server.tls);
+}
+
 static void load_limits(void)
 {
     struct error err = { "" };
-    uint32_t index;
-    int fd = find_grant(GRANT_COUNTERS, &index);
+    uint32_t index = role.start.index;
+    int fd = find_grant(GRANT_COUNTERS, index);
 
     if (fd < 0) {
         error_set(&err, 0, "they were not granted");

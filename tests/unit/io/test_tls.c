@@ -142,7 +142,7 @@ static void shake_hands(struct pair *p, const char *name, bool verify)
 {
     struct error err;
 
-    assert_int_equal(stream_accept_tls(&p->there, p->server), 0);
+    assert_int_equal(stream_accept_tls(&p->there, p->server, VIEW("here")), 0);
     assert_int_equal(stream_connect_tls(&p->here, p->client, view_of(name), verify), 0);
     p->client_result = p->server_result = STREAM_WANT_READ;
     for (int i = 0; i < 20; i++) {

@@ -1,0 +1,33 @@
+/* Between the files that use OpenSSL's TLS: tls.c, tls_server.c, tls_context.c. */
+#ifndef IO_TLS_CONTEXT_H
+#define IO_TLS_CONTEXT_H
+
+#include "common/attrs.h"
+#include "common/view.h"
+#include "io/tls.h"
+
+#include <openssl/ssl.h>
+
+struct tls_context {
+    SSL_CTX *ssl;
+    SSL_CTX **more; /* a server's further certificates */
+    size_t more_count;
+};
+
+/* Whatever OpenSSL and the C library read from files, they read here: later the sandbox is closed.
+ * Certificates' times make the C library look for its time zone once. */
+void tls_load_everything(void);
+struct tls_context *tls_context_new(const SSL_METHOD *method);
+/* With what clients and servers have in common. */
+SSL_CTX *tls_ssl_context_new(const SSL_METHOD *method);
+
+/* The reason of the oldest error that waits; "fallback" when OpenSSL has none. */
+const char *tls_reason(const char *fallback);
+
+BIO *tls_open_pem(struct view text);
+/* The next certificate; NULL at the end, or with *failed when there is something else. */
+X509 *tls_next_certificate(BIO *bio, bool *failed);
+/* Without this OpenSSL would ask for a passphrase on the terminal. */
+int tls_refuse_passphrase(char *room, int size, int writing, void *asked);
+
+#endif

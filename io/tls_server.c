@@ -1,0 +1,141 @@
+/* A server's contexts: certificates by the name that a client asks for, ALPN, which versions. */
+#include "common/memory.h"
+#include "io/tls.h"
+#include "io/tls_context.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+
+static int use_certificates(SSL_CTX *ssl, struct view pem, struct error *err)
+{
+    BIO *bio = tls_open_pem(pem);
+    bool failed = false;
+    size_t count = 0;
+    X509 *x;
+
+    while ((x = tls_next_certificate(bio, &failed)) != NULL) {
+        if (count++ > 0 && SSL_CTX_add0_chain_cert(ssl, x) == 1)
+            continue; /* it is the context's now */
+        if (count > 1 || SSL_CTX_use_certificate(ssl, x) != 1)
+            failed = true;
+        X509_free(x);
+        if (failed)
+            break;
+    }
+    BIO_free(bio);
+    if (failed)
+        return error_set(err, -EINVAL, "certificate number %zu cannot be used: %s",
+                         count + (x == NULL), tls_reason("damaged"));
+    if (count == 0)
+        return error_set(err, -EINVAL, "there is no certificate in the file (PEM is expected)");
+    return 0;
+}
+
+static int use_key(SSL_CTX *ssl, struct view pem, struct error *err)
+{
+    BIO *bio = tls_open_pem(pem);
+    bool asked = false;
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, tls_refuse_passphrase, &asked);
+    int result = 0;
+
+    BIO_free(bio);
+    if (asked)
+        result = error_set(err, -EINVAL, "the key is protected by a passphrase; remove it");
+    else if (key == NULL)
+        result = error_set(err, -EINVAL, "there is no private key in the file (PEM is expected)");
+    else if (SSL_CTX_use_PrivateKey(ssl, key) != 1 || SSL_CTX_check_private_key(ssl) != 1)
+        result = error_set(err, -EINVAL, "the key does not belong to the certificate: %s",
+                           tls_reason("they differ"));
+    EVP_PKEY_free(key);
+    return result;
+}
+
+/* ALPN (RFC 7301). A client that wants to speak another protocol was sent here by somebody who
+ * wants to confuse it; one that says nothing is an ordinary mail client. */
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                           const unsigned char *offered, unsigned offered_len, void *unused)
+{
+    static const unsigned char ours[] = { 4, 's', 'm', 't', 'p', 5, 'e', 's', 'm', 't', 'p' };
+    unsigned char *chosen;
+
+    (void)ssl;
+    (void)unused;
+    if (SSL_select_next_proto(&chosen, out_len, ours, sizeof(ours), offered, offered_len) !=
+        OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* SNI (RFC 6066, 3): the first certificate that has the name; without one, the first of all. */
+static int choose_certificate(SSL *ssl, int *alert, void *context)
+{
+    const struct tls_context *c = context;
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+
+    (void)alert;
+    if (name == NULL || X509_check_host(SSL_CTX_get0_certificate(c->ssl), name, 0,
+                                        X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1)
+        return SSL_TLSEXT_ERR_OK;
+    for (size_t i = 0; i < c->more_count; i++) {
+        if (X509_check_host(SSL_CTX_get0_certificate(c->more[i]), name, 0,
+                            X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1) {
+            SSL_set_SSL_CTX(ssl, c->more[i]);
+            break;
+        }
+    }
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* Key exchanges without forward secrecy are left out; the order is ours, but for clients that are
+ * slow without ChaCha20. One ticket for a client is enough; its key is this context's own. */
+static void configure(SSL_CTX *ssl)
+{
+    SSL_CTX_set_options(ssl, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    SSL_CTX_set_alpn_select_cb(ssl, choose_protocol, NULL);
+    if (SSL_CTX_set_cipher_list(ssl, "DEFAULT:!kRSA") != 1 || SSL_CTX_set_num_tickets(ssl, 1) != 1)
+        abort();
+}
+
+struct tls_context *tls_server_new(struct view certificates_pem, struct view key_pem,
+                                   struct error *err)
+{
+    struct tls_context *c;
+
+    tls_load_everything();
+    c = tls_context_new(TLS_server_method());
+    configure(c->ssl);
+    SSL_CTX_set_tlsext_servername_callback(c->ssl, choose_certificate);
+    SSL_CTX_set_tlsext_servername_arg(c->ssl, c);
+    if (use_certificates(c->ssl, certificates_pem, err) < 0 || use_key(c->ssl, key_pem, err) < 0)
+        tls_context_free(&c);
+    ERR_clear_error();
+    return c;
+}
+
+int tls_server_add(struct tls_context *c, struct view certificates_pem, struct view key_pem,
+                   struct error *err)
+{
+    SSL_CTX *ssl = tls_ssl_context_new(TLS_server_method());
+    int result;
+
+    configure(ssl);
+    if ((result = use_certificates(ssl, certificates_pem, err)) < 0 ||
+        (result = use_key(ssl, key_pem, err)) < 0) {
+        SSL_CTX_free(ssl);
+        ERR_clear_error();
+        return result;
+    }
+    c->more = memory_grow(c->more, c->more_count + 1, sizeof(SSL_CTX *));
+    c->more[c->more_count++] = ssl;
+    return 0;
+}
+
+void tls_server_want_13(struct tls_context *c)
+{
+    if (SSL_CTX_set_min_proto_version(c->ssl, TLS1_3_VERSION) != 1)
+        abort();
+}
