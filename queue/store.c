@@ -214,12 +214,14 @@ static enum spool_trouble on_batch_failed(struct journal_owner *o, int error, bo
 {
     struct store *s = container_of(o, struct store, owner);
     bool full = error == -ENOSPC || error == -EDQUOT;
+    /* The process lacks something; that is no fault of the disk. */
+    bool poor = error == -EMFILE || error == -ENFILE || error == -ENOMEM;
     char name[SHELF_NAME];
 
     segment_name(s->journal.current->number, name);
     log_error("spool_write_failed", LOG_STRING("file", name), LOG_ERRNO("error", -error));
     poll_now(s);
-    if (full) {
+    if (full || poor) {
         s->stuck = true;
         *wait = true;
         return SPOOL_FULL;

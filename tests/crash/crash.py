@@ -2,7 +2,7 @@
 
 Usage: crash.py KEEPER STOP_LIBRARY HOW [STEP [MESSAGES]]
 
-HOW is kill, tear, EIO or ENOSPC (stop.c). For k = 1, 1 + STEP ... a store is filled and stopped at its
+HOW is kill, tear, EIO, ENOSPC or EROFS (stop.c). For k = 1, 1 + STEP ... a store is filled and stopped at its
 k-th call, then opened again: every message that was promised must be there and whole, and none that was
 not offered. It ends when a run is not stopped any more.
 """
@@ -17,6 +17,8 @@ import tempfile
 FEW = 60  # messages: enough to fill several segments and have some used again
 MANY = 300  # and to have compaction empty some
 ENDLESS = 5000
+# So many calls fail one after another; a disk that takes no writes takes none for a while.
+COUNTS = {"kill": (1,), "tear": (1,), "EROFS": (6,)}
 
 
 def keeper(program, library, how, k, verb, spool, *words, promises=None, count=1):
@@ -84,7 +86,7 @@ def main(program, library, how, step="1", messages=FEW):
         k = 1
         # The number of calls differs a little from run to run, with the threads.
         while k <= calls or (how in ("kill", "tear") and trial(program, library, how, k, folder, 1, messages)):
-            for count in (1,) if how in ("kill", "tear") else (1, 2):
+            for count in COUNTS.get(how, (1, 2)):
                 trial(program, library, how, k, folder, count, messages)
             k += int(step)
             if k > ENDLESS:

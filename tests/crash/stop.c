@@ -3,7 +3,7 @@
  *   STOP_AT=k      at the k-th such call of the process (1, 2, 3 ...)
  *   STOP_HOW=      kill    SIGKILL instead of the call
  *                  tear    SIGKILL after some sectors of a write
- *                  EIO, ENOSPC   the call fails so, and is not done
+ *                  EIO, ENOSPC, EROFS   the call fails so, and is not done
  *   STOP_COUNT=n   so many calls fail (1)
  *   STOP_REPORT=1  prints the number of calls to descriptor 2 at the end
  *
@@ -73,7 +73,7 @@ static bool stopped(void)
         return false;
     if (how("kill") || how("tear"))
         die();
-    errno = how("ENOSPC") ? ENOSPC : EIO;
+    errno = how("ENOSPC") ? ENOSPC : how("EROFS") ? EROFS : EIO;
     return true;
 }
 

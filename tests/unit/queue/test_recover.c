@@ -2,6 +2,7 @@
 #include "tests/unit/queue/spoolbox.h"
 #include "tests/unit/unit.h"
 
+#include "common/crc32c.h"
 #include "common/memory.h"
 
 #include <errno.h>
@@ -49,7 +50,7 @@ static size_t end_of(struct store_ref where)
 
 /* ---- torn ends ---- */
 
-enum { BEFORE = 5, LAST = 7, SIZE = 1500 };
+enum { BEFORE = 5, LAST = 7, SIZE = 1500, TORN_TRIALS = 150 };
 
 /* A spool whose last batch holds LAST messages, as it is when the power goes before the sync. */
 struct torn {
@@ -133,7 +134,7 @@ static void a_torn_batch_is_no_damage(void **state)
 
     (void)state;
     make_torn(&t);
-    for (int trial = 0; trial < 40; trial++) {
+    for (int trial = 0; trial < TORN_TRIALS; trial++) {
         struct box_commit *next;
         struct store_numbers n;
         size_t told;
@@ -160,7 +161,7 @@ static void a_torn_batch_is_no_damage(void **state)
 
 static void a_damaged_sector_costs_its_message_alone(void **state)
 {
-    enum { MESSAGES = 60, TRIALS = 40 };
+    enum { MESSAGES = 60, TRIALS = 200 };
     struct box b;
     struct box_commit *c[MESSAGES];
     char *sound;
@@ -259,6 +260,88 @@ static void damage_found_when_reading(void **state)
     check("another id", store_read(b.store, c->commit.id + 1, c->commit.where, true, &m) < 0);
     box_commit_free(c);
     box_remove(&b);
+}
+
+/* ---- records in bodies ---- */
+
+enum { TEMPTING = 12000 };
+
+/* At every place where a record may begin, one that is whole but for the seed, which no sender
+ * knows: a message, and the end of one that is there. `shift` is from the body's beginning. */
+static struct view tempting_body(uint64_t victim, uint32_t seed, size_t shift)
+{
+    static const struct view meta = VIEW_INIT("body=0 crc=00000000\nfrom=\nrcpt=x@y.test\n");
+    size_t span = record_span(meta.len, 0);
+    char *bytes = memory_new(TEMPTING);
+
+    for (size_t at = shift; at + span <= TEMPTING; at += span) {
+        bool message = (at - shift) / span % 2 == 0;
+        struct record r = { .type = message ? RECORD_COPY : RECORD_FINISH,
+                            .id = victim + message,
+                            .batch = 0xffff };
+
+        r.meta = view_make(bytes + at + RECORD_HEADER, message ? meta.len : 0);
+        memcpy(bytes + at + RECORD_HEADER, meta.ptr, r.meta.len);
+        record_seal(bytes + at, &r, seed);
+    }
+    return view_make(bytes, TEMPTING);
+}
+
+static struct box_commit *accept_tempting(struct box *b, uint64_t victim, uint32_t seed)
+{
+    struct box_commit *c = box_commit(b, 2, 0);
+    size_t front = strlen("body=12000 crc=00000000\n") + c->commit.envelope.len;
+    size_t shift = (RECORD_UNIT - front % RECORD_UNIT) % RECORD_UNIT;
+    struct record r;
+    char *segment;
+    size_t at;
+
+    free((char *)(uintptr_t)c->commit.body.ptr);
+    c->commit.body = tempting_body(victim, seed, shift);
+    c->commit.body_bytes = TEMPTING;
+    c->commit.body_crc = crc32c(0, c->commit.body);
+    store_accept(b->store, &c->commit);
+    box_settle(b);
+    check("accepted", c->trouble == SPOOL_FINE);
+    at = (size_t)record_offset(c->commit.where.place) + RECORD_HEADER + front + shift;
+    segment = load(b);
+    check("it tempts", at % RECORD_UNIT == 0 &&
+                           record_read(view_make(segment + at, TEMPTING), seed, &r) &&
+                           r.type == RECORD_COPY && r.id == victim + 1);
+    free(segment);
+    return c;
+}
+
+static void records_in_a_body_are_no_records(void **state)
+{
+    static const uint32_t seeds[] = { 0, 1, 0xffffffff };
+    struct store_numbers n;
+    char noise[RECORD_HEADER];
+
+    (void)state;
+    memset(noise, 'x', sizeof(noise));
+    for (size_t i = 0; i < COUNT_OF(seeds); i++) {
+        struct box_commit *victim, *tempting, *last;
+        struct box b;
+
+        box_new(&b);
+        box_open(&b, true);
+        victim = box_accept(&b, 1, SIZE);
+        tempting = accept_tempting(&b, victim->commit.id, seeds[i]);
+        last = box_accept(&b, 4, SIZE);
+        box_close(&b);
+        /* Its header is gone, so that its body is looked through. */
+        overwrite(&b, (size_t)record_offset(tempting->commit.where.place), noise, sizeof(noise));
+        box_open(&b, true);
+        store_count(b.store, &n);
+        check("it alone is lost", n.damaged == 1 && b.told_count == 2);
+        check("the victim lives", is_told_whole(&b, victim, 1));
+        check("and the next one", is_told_whole(&b, last, 4));
+        box_commit_free(victim);
+        box_commit_free(tempting);
+        box_commit_free(last);
+        box_remove(&b);
+    }
 }
 
 /* ---- former lives ---- */
@@ -406,6 +489,7 @@ int main(void)
         cmocka_unit_test(a_damaged_sector_costs_its_message_alone),
         cmocka_unit_test(a_damaged_head_costs_nothing),
         cmocka_unit_test(damage_found_when_reading),
+        cmocka_unit_test(records_in_a_body_are_no_records),
         cmocka_unit_test(leftovers_of_a_recycled_segment_are_no_records),
         cmocka_unit_test(a_segment_that_never_began_is_returned),
         cmocka_unit_test(a_spare_with_two_names_is_no_spare),

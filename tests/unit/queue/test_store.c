@@ -594,6 +594,59 @@ static void a_disk_that_fails_costs_no_record(void **state)
     box_remove(&b);
 }
 
+/* Whether the process may open files. */
+static void forbid_files(bool forbid)
+{
+    static struct rlimit before;
+    struct rlimit r;
+
+    if (forbid)
+        getrlimit(RLIMIT_NOFILE, &before);
+    r = before;
+    if (forbid)
+        r.rlim_cur = 3;
+    setrlimit(RLIMIT_NOFILE, &r);
+}
+
+static void without_descriptors_the_disk_is_not_blamed(void **state)
+{
+    struct box b;
+    struct box_commit *before, *c = NULL;
+    struct store_message m;
+    struct store_numbers n;
+    unsigned refused = 0;
+
+    (void)state;
+    clock_freeze(1700000000000);
+    box_new(&b);
+    box_open(&b, true);
+    before = box_accept(&b, 1, 100);
+    forbid_files(true);
+    check("cannot be read",
+          store_read(b.store, before->commit.id, before->commit.where, true, &m) == -EMFILE);
+    for (uint64_t i = 0; i < 30 && refused == 0; i++) { /* the next segment cannot be opened */
+        c = box_commit(&b, 100 + i, 60000);
+        store_accept(b.store, &c->commit);
+        turn_for(&b, 1);
+        refused += c->done && c->trouble == SPOOL_FULL;
+        check("answered", c->done);
+        box_commit_free(c);
+    }
+    turn_for(&b, 3);
+    check("refused", refused == 1 && b.trouble == SPOOL_FULL);
+    store_count(b.store, &n);
+    check("no failure, no damage", n.syncs_failed == 0 && n.damaged == 0);
+    forbid_files(false);
+    turn_for(&b, 3);
+    check("well again", b.trouble == SPOOL_FINE);
+    c = box_accept(&b, 500, 60000);
+    check("accepted", c->trouble == SPOOL_FINE);
+    check("and read", box_is_whole(&b, before->commit.id, before->commit.where, 1, 100));
+    box_commit_free(c);
+    box_commit_free(before);
+    box_remove(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -614,6 +667,7 @@ int main(void)
         cmocka_unit_test(many_at_once_share_batches),
         cmocka_unit_test(says_when_the_disk_is_low),
         cmocka_unit_test(a_disk_that_fails_costs_no_record),
+        cmocka_unit_test(without_descriptors_the_disk_is_not_blamed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
