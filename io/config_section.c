@@ -5,6 +5,7 @@
 #include <string.h>
 
 enum {
+    RATE_SPAN_MAX_MS = 86400000,
     NAME_MAX_BYTES = 64, /* longer names have no suggestion */
     LABEL_MAX = 63,      /* octets; RFC 1035, 2.3.4 */
     HOST_MAX = 253,
@@ -176,6 +177,29 @@ static void read_number(struct config *c, const struct config_item *item, struct
         *(uint64_t *)field = number;
 }
 
+/* rate = ( count "/" time ) / "off" */
+static void read_rate(struct config *c, const struct config_item *item, struct config_node *n,
+                      struct config_rate *rate)
+{
+    struct view text, count;
+    struct config_rate r = { 0, 0 };
+
+    if (!take_text(c, item, n, &text))
+        return;
+    if (!view_equal_nocase(text, VIEW("off"))) {
+        count = view_take_until(&text, '/');
+        if (!view_to_u64(count, 1000000000, &r.count) || r.count == 0 ||
+            !parse_amount(time_units, text, &r.span_ms) || r.span_ms == 0 ||
+            r.span_ms > RATE_SPAN_MAX_MS) {
+            config_report(c, n,
+                          "%s is a rate such as 100/1m or 5000/1h, over at most a day, or off",
+                          item->name);
+            return;
+        }
+    }
+    *rate = r;
+}
+
 static bool has_control(struct view text)
 {
     for (size_t i = 0; i < text.len; i++) {
@@ -279,6 +303,9 @@ static void read_item(struct config *c, const struct config_item *item, struct c
         break;
     case CONFIG_FACTOR:
         read_number(c, item, n, "a number such as 1.5", field);
+        break;
+    case CONFIG_RATE:
+        read_rate(c, item, n, field);
         break;
     case CONFIG_TEXT:
         read_text(c, item, n, is_text, "text without control characters", field);

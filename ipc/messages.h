@@ -67,7 +67,10 @@ bool message_open(struct view packet, enum message *type, struct view *fields) M
 
 /* ---- master and its children ---- */
 
-enum { COUNTERS_BYTES_PER_WORKER = 131072 }; /* of GRANT_COUNTERS: each smtpd's share */
+enum {
+    COUNTERS_BYTES_PER_WORKER = 131072, /* of GRANT_COUNTERS: each smtpd's share */
+    RATES_BYTES = (2 << 20) + 64,       /* of GRANT_RATES */
+};
 
 enum grant_kind {
     GRANT_SETTINGS,      /* sealed memory file: the bundle of configuration files */
@@ -77,6 +80,7 @@ enum grant_kind {
     GRANT_TRUST_ANCHORS, /* PEM file, open for reading */
     GRANT_CONTROL,       /* the listening control socket */
     GRANT_COUNTERS,      /* shared memory: connections by client; index: this process's share */
+    GRANT_RATES,         /* shared memory: how often clients and logins did things; outlives reloads */
     GRANT_PEER,          /* a channel to process `peer` number `index` */
     GRANT_KINDS
 };

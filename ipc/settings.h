@@ -92,6 +92,10 @@ struct alias_settings {
     const char *origin;
 };
 
+/* What the rates limit. */
+enum rate_kind { RATE_CONNECTIONS, RATE_MESSAGES, RATE_RECIPIENTS, RATE_FAILURES, RATE_KINDS };
+enum rate_surplus { SURPLUS_REFUSE, SURPLUS_HOLD };
+
 /* What a connection to another host has to prove. */
 enum route_tls {
     ROUTE_TLS_OFFERED, /* encrypted when the host offers it */
@@ -212,6 +216,11 @@ struct settings {
         uint64_t cache_entries;
         uint64_t ttl_most_ms, negative_ttl_ms;
     } dns;
+    struct rates_settings {
+        struct config_rate client[RATE_KINDS], network[RATE_KINDS], login[RATE_KINDS];
+        unsigned login_surplus;   /* enum rate_surplus */
+        uint64_t network_prefix4, network_prefix6; /* bits: 24, 48 */
+    } rates;
     struct limits_settings {
         uint64_t message_bytes;   /* 50M */
         uint64_t recipients;      /* of a message: 100 to 1000, default 1000 */

@@ -121,6 +121,7 @@ static void grant_all(struct child *c)
             grant(c, GRANT_KEY, i, MASTER, g->key_fds[i]);
         }
         grant(c, GRANT_COUNTERS, c->index, MASTER, g->counters_fd);
+        grant(c, GRANT_RATES, 0, MASTER, g->rates_fd);
     }
     if (c->kind == DELIVERY)
         grant(c, GRANT_TRUST_ANCHORS, 0, MASTER, g->anchors_fd);

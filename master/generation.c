@@ -194,6 +194,11 @@ static int open_all(struct generation *g, const struct generation *old, struct e
     if ((result = make_memory_file("counters", VIEW_EMPTY, counters, err)) < 0)
         return result;
     g->counters_fd = result;
+    result = old != NULL ? fcntl(old->rates_fd, F_DUPFD_CLOEXEC, 0)
+                         : make_memory_file("rates", VIEW_EMPTY, RATES_BYTES, err);
+    if (result < 0)
+        return old != NULL ? error_set(err, -errno, "no descriptor for the rates") : result;
+    g->rates_fd = result;
     return 0;
 }
 
@@ -203,7 +208,7 @@ int generation_open(struct generation *g, const char *path, const struct generat
     int result;
 
     *g = (struct generation){ .number = old != NULL ? old->number + 1 : 1, .bundle_fd = -1,
-                              .anchors_fd = -1, .counters_fd = -1 };
+                              .anchors_fd = -1, .counters_fd = -1, .rates_fd = -1 };
     for (size_t i = 0; i < CERTIFICATES_MAX; i++)
         g->certificate_fds[i] = g->key_fds[i] = -1;
     g->config = config_read(path);
@@ -246,6 +251,7 @@ void generation_close(struct generation *g)
     }
     close_fd(&g->anchors_fd);
     close_fd(&g->counters_fd);
+    close_fd(&g->rates_fd);
     generation_close_listeners(g);
     free(g->listener_fds);
     g->listener_fds = NULL;

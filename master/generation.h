@@ -25,6 +25,7 @@ struct generation {
     int certificate_fds[CERTIFICATES_MAX], key_fds[CERTIFICATES_MAX]; /* -1: none */
     int anchors_fd; /* -1: none */
     int counters_fd;     /* shared by the smtpd processes */
+    int rates_fd;        /* the same, and by all generations */
     uint32_t smtpd_count, delivery_count;
     struct identity users[PROCESS_KINDS]; /* uid UINT32_MAX: stay what we are */
 };

@@ -93,7 +93,7 @@ static bool is_of_another(const struct session *s, const struct address *from)
 struct step run_mail(struct session *s, struct view args)
 {
     struct address from;
-    struct step step;
+    struct step step, counted;
 
     if (!view_take_nocase(&args, VIEW("FROM:")))
         return step_refuse(s, 501, "5.5.4", "Syntax: MAIL FROM:<address>");
@@ -110,7 +110,12 @@ struct step run_mail(struct session *s, struct view args)
     if (s->rules->spool->trouble != SPOOL_FINE)
         return step_trouble(s->state, s->rules->spool->trouble);
     step = take_parameters(s, args);
-    if (step.code < 400 && !transaction_begin(s, &from))
+    if (step.code >= 400)
+        return step;
+    counted = step_counted(s, RATE_MESSAGES);
+    if (counted.code != 0)
+        return counted;
+    if (!transaction_begin(s, &from))
         return step_refuse(s, 452, "4.3.1", "Out of room for addresses");
     return step;
 }

@@ -148,6 +148,7 @@ struct step run_rcpt(struct session *s, struct view args)
     enum policy_verdict verdict;
     struct envelope_rcpt rcpt;
     struct address to;
+    struct step step;
     struct param p;
 
     if (!view_take_nocase(&args, VIEW("TO:")))
@@ -167,6 +168,11 @@ struct step run_rcpt(struct session *s, struct view args)
     }
     rcpt = (struct envelope_rcpt){ .address = s->asked_rcpt };
     verdict = policy_rcpt(s->rules->settings, s->trusted, &to);
+    if (policy_reply(verdict)->code < 400) {
+        step = step_counted(s, RATE_RECIPIENTS);
+        if (step.code != 0)
+            return step;
+    }
     if (verdict == POLICY_LOCAL)
         verdict = add_own(s, &to, &rcpt);
     else if (policy_reply(verdict)->code < 400 && !add_rcpt(s, &rcpt))

@@ -92,6 +92,26 @@ struct step step_trouble(enum session_state next, enum spool_trouble t)
     return step_accept(next, 451, "4.3.0", "The message could not be stored, try again later");
 }
 
+static const char *const over_rate[] = {
+    [RATES_FINE] = NULL,
+    [RATES_CLIENT] = "Too much mail from your address, try again later",
+    [RATES_NETWORK] = "Too much mail from your network, try again later",
+    [RATES_LOGIN] = "Too much mail from your login, try again later",
+};
+
+struct step step_counted(struct session *s, enum rate_kind kind)
+{
+    enum rates_verdict v = s->rules->counted == NULL ? RATES_FINE : s->rules->counted(s, kind);
+
+    if (v == RATES_LOGIN && s->rules->settings->rates.login_surplus == SURPLUS_HOLD) {
+        s->transaction.hold = "rate of the login";
+        v = RATES_FINE;
+    }
+    if (v == RATES_FINE)
+        return step_accept(s->state, 0, NULL, NULL);
+    return step_refuse(s, 450, "4.7.1", over_rate[v]);
+}
+
 static const struct command *find_command(struct view verb)
 {
     for (size_t i = 0; i < COUNT_OF(commands); i++) {

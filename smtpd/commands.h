@@ -32,6 +32,10 @@ struct view address_said(const struct address *a);
 /* Keeps the sender; false: no room. */
 bool transaction_begin(struct session *s, const struct address *from) MUST_USE;
 
+/* A message or a recipient within the rates: a step without a code, or a refusal. What a login has too
+ * much may be held instead. */
+struct step step_counted(struct session *s, enum rate_kind kind);
+
 struct step run_mail(struct session *s, struct view args);
 struct step run_rcpt(struct session *s, struct view args);
 struct step run_data(struct session *s, struct view args);

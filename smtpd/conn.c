@@ -4,6 +4,7 @@
 #include "io/clock.h"
 #include "io/log.h"
 #include "io/stream.h"
+#include "smtpd/admission.h"
 #include "smtpd/proxy.h"
 
 #include <assert.h>
@@ -562,10 +563,10 @@ static bool can_feed(const struct conn *c)
  */
 static void recount(struct conn *c)
 {
-    struct limits *l = &c->server->limits;
+    enum admission a = admission_take(c->server, c->session.rules, &c->session.client);
 
-    if (limits_take(l, &c->session.client) == LIMITS_FINE) {
-        limits_give(l, &c->counted);
+    if (a == ADMITTED) {
+        limits_give(&c->server->limits, &c->counted);
         c->counted = c->session.client;
         asker_forget(&c->server->asker, &c->name);
         if (c->session.client_name == NULL)
@@ -573,9 +574,9 @@ static void recount(struct conn *c)
         return;
     }
     log_info("connection_refused", LOG_STRING("client", c->session.client_text),
-             LOG_STRING("reason", "too many connections of this client"), LOG_U64("count", 1));
-    c->reason = "too many connections of this client";
-    session_turn_away(&c->session, "Too many connections from your network, close some first");
+             LOG_STRING("reason", admission_reason(a)), LOG_U64("count", 1));
+    c->reason = admission_reason(a);
+    session_turn_away(&c->session, admission_reply(a));
 }
 
 /* One step of the engine. Time starts anew with each answer, and within a message with each
@@ -627,7 +628,8 @@ static void receive(struct conn *c)
     struct server *s = c->server;
     long n;
 
-    assert(c->input_len <= SESSION_AUTH_LINE_MAX); /* the engine takes whole lines, and all content */
+    assert(c->input_len <=
+           SESSION_AUTH_LINE_MAX); /* the engine takes whole lines, and all content */
     if (c->input_len > 0)
         memcpy(s->input, c->input, c->input_len);
     n = stream_read(&c->stream, s->input + c->input_len, SERVER_READ_MAX);
@@ -716,6 +718,17 @@ static void on_ready(struct watch *w, unsigned what)
         while (can_feed(c) && stream_has_pending(&c->stream))
             receive(c);
     }
+}
+
+/* Whoever may relay for his address has no rates; for a login there are its own. */
+enum rates_verdict conn_count_rate(struct session *s, enum rate_kind kind)
+{
+    struct server *server = container_of(s, struct conn, session)->server;
+    const struct rates_owner who = { .client = &s->client, .login = view_of(s->login) };
+
+    if (s->trusted && s->login == NULL)
+        return RATES_FINE;
+    return rates_take(&server->rates, kind, &who, server->loop->now_ms);
 }
 
 /* ---- beginning, and draining ---- */

@@ -10,6 +10,7 @@
 #include "ipc/settings.h"
 #include "smtpd/content.h"
 #include "smtpd/limits.h"
+#include "smtpd/rates.h"
 #include "smtpd/logins.h"
 #include "smtpd/session.h"
 #include "smtpd/spool.h"
@@ -26,6 +27,7 @@ struct server {
     const struct settings *settings;
     struct tls_context *tls; /* NULL: no certificate is configured */
     struct limits limits;
+    struct rates rates;
     struct spool spool;
     struct asker asker;
     struct logins logins;
@@ -48,6 +50,8 @@ void server_drain(struct server *s, bool stop);
 
 /* Who counts as the client of a connection from `peer` at first: nobody, when that is a proxy. */
 struct net_address conn_counted(const struct session_rules *rules, const struct net_address *peer);
+/* session_rules.counted of every session here. */
+enum rates_verdict conn_count_rate(struct session *s, enum rate_kind kind);
 /* Takes the socket, which was counted by limits_take as conn_counted says. `rules` must outlive
  * it. */
 void conn_start(struct server *s, const struct session_rules *rules, int fd,

@@ -2,6 +2,8 @@
 
 #include "common/memory.h"
 #include "io/log.h"
+#include "mail/reply.h"
+#include "smtpd/admission.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,11 +14,6 @@ enum {
     REST_MS = 1000,        /* without descriptors: not every attempt is worth one */
     REPORT_MS = 1000,      /* refusals are logged once in this time, with their count */
 };
-
-static const struct view busy =
-    VIEW_INIT("421 4.7.0 Too many connections here, try again later\r\n");
-static const struct view busy_client =
-    VIEW_INIT("421 4.7.0 Too many connections from your network, close some first\r\n");
 
 static void log_refusals(struct listener *l, const struct net_address *client, const char *reason)
 {
@@ -43,19 +40,18 @@ static void on_report(struct timer *t)
 }
 
 /* With a word, which a fresh socket takes whole; under implicit TLS nobody could read it. */
-static void refuse(struct listener *l, int fd, const struct net_address *client,
-                   enum limits_verdict verdict)
+static void refuse(struct listener *l, int fd, const struct net_address *client, enum admission why)
 {
-    struct view words = verdict == LIMITS_CLIENT ? busy_client : busy;
+    char room[256];
+    struct buf reply = BUF_ON_ARRAY(room);
 
+    (void)reply_print(421, "4.7.0", view_of(admission_reply(why)), &reply);
     if (l->rules.listener->tls != LISTENER_TLS_IMPLICIT)
-        (void)!write(fd, words.ptr, words.len);
+        (void)!write(fd, buf_view(&reply).ptr, buf_len(&reply));
     close(fd);
     l->refused_count++;
     if (!timer_running(&l->report))
-        log_refusals(l, client,
-                     verdict == LIMITS_CLIENT ? "too many connections of this client"
-                                              : "too many connections");
+        log_refusals(l, client, admission_reason(why));
 }
 
 static void watch(struct listener *l)
@@ -91,7 +87,7 @@ static void pause_accepting(struct listener *l, int err)
     close(l->reserve);
     fd = net_accept(l->watch.fd, &client);
     if (fd >= 0)
-        refuse(l, fd, &client, LIMITS_TOTAL);
+        refuse(l, fd, &client, REFUSED_TOTAL);
     l->reserve = make_reserve(l);
 }
 
@@ -104,7 +100,7 @@ static bool is_shortage(int err)
 static bool accept_one(struct listener *l)
 {
     struct net_address client, counted;
-    enum limits_verdict verdict;
+    enum admission verdict;
     int fd = net_accept(l->watch.fd, &client);
 
     if (is_shortage(fd))
@@ -114,8 +110,8 @@ static bool accept_one(struct listener *l)
     if (fd < 0) /* this one has gone already */
         return true;
     counted = conn_counted(&l->rules, &client);
-    verdict = limits_take(&l->server->limits, &counted);
-    if (verdict == LIMITS_FINE)
+    verdict = admission_take(l->server, &l->rules, &counted);
+    if (verdict == ADMITTED)
         conn_start(l->server, &l->rules, fd, &client);
     else
         refuse(l, fd, &client, verdict);
@@ -161,7 +157,8 @@ void listener_open(struct server *s, const struct listener_settings *settings, i
                    .budget = &s->budget,
                    .mechanisms = s->logins.mechanisms,
                    .starttls = settings->tls != LISTENER_TLS_NONE && s->tls != NULL,
-                   .refused = report_refusal },
+                   .refused = report_refusal,
+                   .counted = conn_count_rate },
     };
     session_rules_init(&l->rules);
     l->reserve = make_reserve(l);

@@ -108,6 +108,19 @@ static void load_limits(void)
         give_up("mapping the shared counters", &err);
 }
 
+static void load_rates(void)
+{
+    struct error err = { "" };
+    int fd = find_grant(GRANT_RATES, 0);
+
+    if (fd < 0) {
+        error_set(&err, 0, "it was not granted");
+        give_up("mapping the memory of rates", &err);
+    }
+    if (rates_open(&server.rates, fd, &role.settings, &err) < 0)
+        give_up("mapping the memory of rates", &err);
+}
+
 static void take_listener(uint32_t index, int fd)
 {
     const struct listener_settings *l = &role.settings.listeners[index];
@@ -143,7 +156,8 @@ static void take_auth(uint32_t index, int fd)
 
 static void on_granted(struct role *r, const struct message_grant *what, int fd)
 {
-    if (what->kind == GRANT_CERTIFICATE || what->kind == GRANT_KEY || what->kind == GRANT_COUNTERS)
+    if (what->kind == GRANT_CERTIFICATE || what->kind == GRANT_KEY || what->kind == GRANT_COUNTERS ||
+        what->kind == GRANT_RATES)
         return; /* used and closed before */
     if (what->kind == GRANT_LISTENER && what->index < r->settings.listener_count &&
         !server.draining)
@@ -181,6 +195,7 @@ int main(void)
     list_init(&listeners);
     load_tls();
     load_limits();
+    load_rates();
     /* A connection may have a file for its message. */
     sandbox.files_max = 2 * role.settings.limits.connections + DESCRIPTORS_APART;
     role.granted = on_granted;

@@ -127,13 +127,23 @@ static void close_session(struct session *s)
     reset_transaction(s);
 }
 
+/* A failure: of the session, and among those of its client and its network. */
+static bool is_one_too_many(struct session *s)
+{
+    bool over = ++s->errors > s->rules->errors;
+
+    if (s->rules->counted != NULL && s->rules->counted(s, RATE_FAILURES) != RATES_FINE)
+        over = true;
+    return over;
+}
+
 /* What becomes of a decision; the only place where the state changes, errors are counted and a
  * transaction ends. */
 static void take_step(struct session *s, struct step step, bool of_mail)
 {
     if (step.code >= 400)
         tell_refusal(s, &step, of_mail);
-    if (step.code >= 500 && ++s->errors > s->rules->errors)
+    if (step.code >= 500 && is_one_too_many(s))
         step = step_close(421, "4.7.0", "Too many errors");
     if (step.code != 0)
         say(s, step.code, step.enhanced, step.text);
@@ -415,5 +425,6 @@ void session_envelope(const struct session *s, struct envelope *e)
         .session = view_of(s->id_text),
         .listener = s->rules->listener->name,
         .login = view_of(s->login),
+        .hold = view_of(t->hold),
     };
 }

@@ -13,6 +13,7 @@
 #include "mail/body.h"
 #include "mail/envelope.h"
 #include "smtpd/content.h"
+#include "smtpd/rates.h"
 
 enum {
     SESSION_LINE_MAX = 2048,         /* bytes, CRLF included; RFC 5321, 4.5.3.1.4 asks for 512 */
@@ -64,8 +65,10 @@ struct session_rules {
     const struct message_spool_state *spool; /* what the queue said last */
     struct content_budget *budget;
     const char *mechanisms; /* that can be had, separated by blanks; may change. NULL: none */
-    bool starttls;                                                             /* can be had */
+    bool starttls;          /* can be had */
     void (*refused)(const struct session *s, const struct session_refusal *r); /* may be NULL */
+    /* Counts a message, a recipient or a failure; NULL: there are no rates. */
+    enum rates_verdict (*counted)(struct session *s, enum rate_kind kind);
     /* By session_rules_init: the listener's, else those of all. */
     uint64_t message_bytes, recipients, errors;
     char hostname[256], greeting[512], ehlo[2][2][640]; /* in plain text; for a proxy */
@@ -97,6 +100,7 @@ struct transaction {
     struct content content;
     bool traced; /* the Received field is in the content */
     bool too_large;
+    const char *hold;           /* why it shall wait in the queue; NULL: it need not */
     enum spool_trouble trouble; /* the spool cannot take it */
 };
 

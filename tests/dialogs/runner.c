@@ -10,6 +10,9 @@
  *   room 100                 its room, in bytes
  *   mechanisms PLAIN LOGIN   those that the auth process offers
  *   plain                    the listener's network is trusted: logins without TLS
+ *   rate messages 3          so many (messages, recipients, failures) are within the rates, ...
+ *   rate-of login            ...which are those of: client (the default), network, login
+ *   surplus hold             what is beyond a login's: refuse (the default), hold
  *   whole                    runs in one piece only: it depends on what arrives together
  *
  *   C: MAIL FROM:<a@b.test>  the client's line, CRLF is added
@@ -27,6 +30,7 @@
  *   M.                       its end
  *   trace with ESMTP         words in its Received field
  *   envelope from=a@b.test   a line of its envelope
+ *   no-envelope hold=        no line of it begins so
  *   after 300s               silence
  *   drain                    the server wants to end; "drain now": it ends
  *
@@ -63,6 +67,8 @@ struct dialog {
     struct net_address client;
     struct session session;
     bool begun, whole_only, failed;
+    uint64_t rates[RATE_KINDS]; /* what is left of them */
+    enum rates_verdict rates_of;
     struct buf said;    /* by the client, since the server was last listened to */
     struct buf pending; /* arrived, not used by the engine yet */
     struct buf out;
@@ -124,6 +130,16 @@ static void arrive(struct dialog *d, struct view bytes)
     pump(d);
 }
 
+static enum rates_verdict count_rate(struct session *s, enum rate_kind kind)
+{
+    struct dialog *d = container_of(s, struct dialog, session);
+
+    if (d->rates[kind] == 0)
+        return d->rates_of;
+    d->rates[kind]--;
+    return RATES_FINE;
+}
+
 static void begin(struct dialog *d)
 {
     if (d->begun)
@@ -134,6 +150,7 @@ static void begin(struct dialog *d)
         .listener = &d->listener,
         .spool = &d->spool,
         .budget = &d->budget,
+        .counted = count_rate,
         .mechanisms = d->mechanisms,
         .starttls = d->listener.tls != LISTENER_TLS_NONE,
     };
@@ -338,9 +355,9 @@ static void end_message(struct dialog *d)
 
 static bool give_login(struct dialog *d, struct view args)
 {
-    static const char *const results[] = { [LOGIN_REFUSED] = "refused",
-                                           [LOGIN_TEMPORARY] = "temporary",
-                                           [LOGIN_TOO_MANY] = "too-many" };
+    static const char *const results[] = {
+        [LOGIN_REFUSED] = "refused", [LOGIN_TEMPORARY] = "temporary", [LOGIN_TOO_MANY] = "too-many"
+    };
     struct view word = view_take_word(&args);
 
     if (view_equal(word, VIEW("challenge"))) {
@@ -428,23 +445,34 @@ static bool run_trace(struct dialog *d, struct view args)
     return true;
 }
 
-static bool run_envelope(struct dialog *d, struct view args)
+static bool check_envelope(struct dialog *d, struct view args, bool wanted)
 {
     static char room[65536];
     struct buf text = BUF_ON_ARRAY(room);
     struct envelope e;
     struct view rest, line;
+    bool found = false;
 
     session_envelope(&d->session, &e);
     if (!envelope_encode(&e, &text))
         return false;
     rest = buf_view(&text);
-    while (view_take_line(&rest, &line)) {
-        if (view_equal(line, args))
-            return true;
-    }
-    fail(d, "the envelope should have", args, buf_view(&text));
+    while (!found && view_take_line(&rest, &line))
+        found = wanted ? view_equal(line, args) : view_starts(line, args);
+    if (found != wanted)
+        fail(d, wanted ? "the envelope should have" : "the envelope should not have", args,
+             buf_view(&text));
     return true;
+}
+
+static bool run_envelope(struct dialog *d, struct view args)
+{
+    return check_envelope(d, args, true);
+}
+
+static bool run_no_envelope(struct dialog *d, struct view args)
+{
+    return check_envelope(d, args, false);
 }
 
 static bool run_response(struct dialog *d, struct view args)
@@ -550,6 +578,39 @@ static bool run_set(struct dialog *d, struct view args)
     return false;
 }
 
+static bool run_rate(struct dialog *d, struct view args)
+{
+    static const char *const kinds[] = { [RATE_CONNECTIONS] = "connections",
+                                         [RATE_MESSAGES] = "messages",
+                                         [RATE_RECIPIENTS] = "recipients",
+                                         [RATE_FAILURES] = "failures" };
+    unsigned kind;
+
+    return find_word(kinds, COUNT_OF(kinds), view_take_word(&args), &kind) &&
+           view_to_u64(args, UINT64_MAX, &d->rates[kind]);
+}
+
+static bool run_rate_of(struct dialog *d, struct view args)
+{
+    static const char *const owners[] = { [RATES_FINE] = "nobody",
+                                          [RATES_CLIENT] = "client",
+                                          [RATES_NETWORK] = "network",
+                                          [RATES_LOGIN] = "login" };
+    unsigned owner;
+
+    if (!find_word(owners, COUNT_OF(owners), args, &owner))
+        return false;
+    d->rates_of = (enum rates_verdict)owner;
+    return true;
+}
+
+static bool run_surplus(struct dialog *d, struct view args)
+{
+    static const char *const ways[] = { [SURPLUS_REFUSE] = "refuse", [SURPLUS_HOLD] = "hold" };
+
+    return find_word(ways, COUNT_OF(ways), args, &d->settings.rates.login_surplus);
+}
+
 static bool run_spool(struct dialog *d, struct view args)
 {
     unsigned trouble;
@@ -590,6 +651,7 @@ static const struct {
     { VIEW_INIT("M."), run_message_end },
     { VIEW_INIT("trace"), run_trace },
     { VIEW_INIT("envelope"), run_envelope },
+    { VIEW_INIT("no-envelope"), run_no_envelope },
     { VIEW_INIT("after"), run_after },
     { VIEW_INIT("drain"), run_drain },
     { VIEW_INIT("client"), run_client },
@@ -598,6 +660,9 @@ static const struct {
     { VIEW_INIT("mechanisms"), run_mechanisms },
     { VIEW_INIT("plain"), run_plain },
     { VIEW_INIT("set"), run_set },
+    { VIEW_INIT("rate"), run_rate },
+    { VIEW_INIT("rate-of"), run_rate_of },
+    { VIEW_INIT("surplus"), run_surplus },
     { VIEW_INIT("spool"), run_spool },
     { VIEW_INIT("room"), run_room },
     { VIEW_INIT("whole"), run_whole },
@@ -664,6 +729,8 @@ int main(int argc, char **argv)
     struct dialog fresh = {
         .client = { .family = AF_INET, .bytes = { 192, 0, 2, 7 } },
         .spool = { SPOOL_FINE, UINT64_MAX },
+        .rates = { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX },
+        .rates_of = RATES_CLIENT,
     };
     struct config *config;
     struct view text;

@@ -90,6 +90,9 @@ static void put_type(const struct config_item *item, struct buf *out)
     case CONFIG_FACTOR:
         put_range(item, "Factor", out);
         break;
+    case CONFIG_RATE:
+        buf_put(out, VIEW("Rate"));
+        break;
     case CONFIG_TEXT:
         buf_put(out, VIEW("Text"));
         break;

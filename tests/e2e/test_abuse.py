@@ -1,0 +1,90 @@
+"""Clients that want too much: each is told, and the others are served as ever."""
+import namespace
+import test_login
+from test_submission import HELLO
+from world import RawClient
+
+STRANGER = "127.0.0.9"  # loopback, but not trusted
+
+
+def stranger(source=STRANGER):
+    c = RawClient(source=source)
+    c.hello()
+    return c
+
+
+def test_messages_of_a_stranger_have_a_rate_over_a_reload(world):
+    world.start_relay(rates={"client-messages": "3/1h"}, workers={"smtpd": 2})
+    for _ in range(3):
+        with stranger() as c:
+            c.begin("a@there.test", "alice@here.test")
+            assert c.command(HELLO.decode().rstrip() + "\r\n.").startswith("250")
+    with stranger() as c:
+        assert c.command("MAIL FROM:<a@there.test>").startswith("450 4.7.1")
+    world.reload()
+    with stranger() as c:
+        assert c.command("MAIL FROM:<a@there.test>").startswith("450 4.7.1")
+    with stranger("127.0.0.10") as c:  # another one
+        assert c.command("MAIL FROM:<a@there.test>").startswith("250")
+    for _ in range(5):  # trusted
+        world.send("a@here.test", "alice@here.test", HELLO)
+    world.mailbox("alice").wait(8)
+
+
+def test_recipients_of_a_network_have_a_rate(world):
+    world.start_relay(rates={"network-recipients": "3/1h"})
+    with stranger() as c:
+        assert c.command("MAIL FROM:<a@there.test>").startswith("250")
+        for _ in range(3):
+            assert c.command("RCPT TO:<alice@here.test>").startswith("250")
+    with stranger("127.0.0.10") as c:
+        assert c.command("MAIL FROM:<a@there.test>").startswith("250")
+        assert c.command("RCPT TO:<alice@here.test>").startswith("450 4.7.1")
+    with RawClient(25, namespace.OWN, source=namespace.OWN) as c:
+        c.hello()
+        assert c.command("MAIL FROM:<a@there.test>").startswith("250")
+        assert c.command("RCPT TO:<alice@here.test>").startswith("250")
+
+
+def test_new_connections_have_a_rate(world):
+    world.start_relay(rates={"client-connections": "3/1h"})
+    for _ in range(3):
+        stranger().close()
+    with RawClient(source=STRANGER) as c:
+        assert c.reply().startswith("421 4.7.0 Too many new connections")
+        assert c.reply() == ""
+    world.log.wait("connection_refused", client=STRANGER,
+                   reason="too many new connections of this client")
+    stranger("127.0.0.10").close()
+
+
+def test_who_guesses_addresses_is_sent_away_and_stays_away(world):
+    world.start_relay(rates={"client-failures": "5/1h"})
+    with stranger() as c:
+        c.command("MAIL FROM:<a@there.test>")
+        replies = [c.command(f"RCPT TO:<guess{i}@here.test>") for i in range(6)]
+        assert all(r.startswith("550 5.1.1") for r in replies[:5])
+        assert replies[5].startswith("421 4.7.0")
+    with RawClient(source=STRANGER) as c:
+        assert c.reply().startswith("421 4.7.0 Too much from your network was refused")
+    stranger("127.0.0.10").close()
+
+
+def test_what_a_login_sends_too_much_is_held_with_an_alert(world):
+    remote = world.domain("there.test")
+    world.configure(rates={"login-messages": "2/1h", "login-surplus": "hold"})
+    test_login.start(world)
+    for _ in range(3):
+        with world.connect(2526) as c:
+            c.hello()
+            assert c.command(test_login.plain("alice@here.test")).startswith("235")
+            c.begin("alice@here.test", "bob@there.test")
+            assert c.command(HELLO.decode().rstrip() + "\r\n.").startswith("250")
+    remote.wait(2)
+    alert = world.log.wait("held", by="rate of the login", login="alice@here.test")
+    assert alert["level"] == "warning"
+    [row] = world.wait_queue(lambda rows: len(rows) == 1)
+    assert row["state"] == "held"
+    assert world.show(row["id"])["hold"] == "rate of the login"
+    assert world.tern("queue", "release", row["id"]).returncode == 0
+    remote.wait(3)
