@@ -217,6 +217,8 @@ static const struct config_item root_items[] = {
     SECTION("spool", spool_items, spool, "where accepted mail is kept"),
     SECTION("dns", dns_items, dns, "name servers and the cache of their answers"),
     READ("rates", settings_read_rates, false, "{}", "how often clients and logins may do things"),
+    READ("strangers", settings_read_strangers, false, "{}",
+         "how clients that may not relay for their address are met"),
     SECTION("limits", limits_items, limits, "limits for clients and messages"),
     SECTION("timeouts", timeouts_items, timeouts, "patience with clients and remote hosts"),
     SECTION("retry", retry_items, retry, "when to try again, and when to give up"),
@@ -244,7 +246,8 @@ static const struct settings_table tables[] = {
 
 /* Sections that have a file of their own (ipc/settings_rows.h). */
 static const struct settings_table *const other_tables[] = { &settings_listen, &settings_auth_table,
-                                                              &settings_routes, &settings_rates, NULL };
+                                                              &settings_routes, &settings_rates,
+                                                              &settings_strangers, NULL };
 
 static const struct settings_table *table_at(size_t i)
 {

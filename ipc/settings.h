@@ -221,6 +221,11 @@ struct settings {
         unsigned login_surplus;   /* enum rate_surplus */
         uint64_t network_prefix4, network_prefix6; /* bits: 24, 48 */
     } rates;
+    struct strangers_settings {   /* clients that may not relay for their address */
+        uint64_t greet_delay_ms, slow_ms;
+        uint64_t slow_after;      /* refused commands: 3 */
+        uint64_t content_rate;    /* bytes a second: 100 */
+    } strangers;
     struct limits_settings {
         uint64_t message_bytes;   /* 50M */
         uint64_t recipients;      /* of a message: 100 to 1000, default 1000 */

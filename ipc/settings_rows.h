@@ -67,6 +67,8 @@ enum { SETTINGS_NAME_MAX = 64 }; /* bytes */
 /* A name that something is given: a-z A-Z 0-9 . _ - */
 bool settings_is_name(struct view text);
 void settings_read_certificates(struct config *c, struct config_node *n, void *tls);
+extern const struct settings_table settings_strangers;
+void settings_read_strangers(struct config *c, struct config_node *n, void *section);
 extern const struct settings_table settings_rates;
 void settings_read_rates(struct config *c, struct config_node *n, void *section);
 extern const struct settings_table settings_auth_table;

@@ -14,7 +14,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { READS_BEFORE_CLOSE = 8 };
+enum {
+    READS_BEFORE_CLOSE = 8,
+    CONTENT_GRACE_MS = 60000, /* before a message's rate is looked at */
+    PAUSE_MOST_MS = 30000,    /* for the mistakes of one turn */
+    SHED_AFTER_MS = 10000,    /* without a command, when strangers want the place */
+};
 
 struct conn {
     struct list link;
@@ -29,6 +34,10 @@ struct conn {
     int file;                   /* of the content; -1: none */
     struct net_address counted; /* as whose this connection counts */
     bool awaits_proxy;          /* its header comes first */
+    bool awaits_greeting;       /* of whom has to be silent before it */
+    struct timer pause;         /* runs until the greeting, or until late answers are sent */
+    struct list idle;           /* in server.idle */
+    uint64_t idle_since_ms, content_since_ms;
     bool shaking_hands, closed;
     bool asked; /* the queue, for what the session wishes */
     uint64_t started_ms;
@@ -104,6 +113,8 @@ static void close_conn(struct conn *c, const char *reason)
     drop_file(c);
     loop_unwatch(s->loop, &c->watch);
     loop_stop_timer(s->loop, &c->timer);
+    loop_stop_timer(s->loop, &c->pause);
+    list_remove(&c->idle);
     read_away(c);
     stream_close(&c->stream);
     limits_give(&s->limits, &c->counted);
@@ -142,13 +153,24 @@ static uint64_t patience_ms(const struct conn *c)
     return session_patience_ms(&c->session);
 }
 
+/* A stranger's message that comes too slowly ends here, however long it lives by single bytes. */
+static uint64_t content_due_ms(const struct conn *c)
+{
+    uint64_t rate = c->server->settings->strangers.content_rate;
+
+    if (!in_content(c) || c->session.trusted || rate == 0)
+        return UINT64_MAX;
+    return c->content_since_ms + CONTENT_GRACE_MS +
+           c->session.transaction.receiver.bytes * 1000 / rate;
+}
+
 /* Something happened: the patience begins anew. The timer is left alone when it fires before
  * that: it looks at due_ms. So an exchange costs no work on the heap of timers. */
 static void renew(struct conn *c)
 {
     uint64_t now_ms = c->server->loop->now_ms, due_ms = now_ms + patience_ms(c);
 
-    c->due_ms = awaits_queue(c) ? due_ms : MIN(due_ms, c->deadline_ms);
+    c->due_ms = awaits_queue(c) ? due_ms : MIN(MIN(due_ms, c->deadline_ms), content_due_ms(c));
     if (!timer_running(&c->timer) || c->timer.entry.key > c->due_ms)
         loop_start_timer(c->server->loop, &c->timer, c->due_ms > now_ms ? c->due_ms - now_ms : 0);
 }
@@ -157,6 +179,7 @@ static void set_deadline(struct conn *c)
 {
     const struct timeouts_settings *t = &c->server->settings->timeouts;
 
+    c->content_since_ms = c->server->loop->now_ms;
     c->deadline_ms = c->server->loop->now_ms + (in_content(c) ? t->message : t->session);
 }
 
@@ -265,7 +288,7 @@ static bool flush(struct conn *c)
     struct buf *out = &c->server->out;
     struct view kept = view_make(c->output, c->output_len);
     struct view rest = view_from(kept, c->output_sent), said = buf_view(out);
-    bool sent = send_bytes(c, &rest) && send_bytes(c, &said);
+    bool sent = !timer_running(&c->pause) && send_bytes(c, &rest) && send_bytes(c, &said);
 
     if (c->closed) {
         buf_clear(out);
@@ -439,6 +462,15 @@ static void ask_auth(struct conn *c)
         begin_login(c, a);
 }
 
+/* Between commands a stranger has nothing to lose. */
+static void list_if_idle(struct conn *c)
+{
+    if (c->session.trusted || c->session.state > SESSION_READY)
+        return;
+    c->idle_since_ms = c->server->loop->now_ms;
+    list_append(&c->server->idle, &c->idle);
+}
+
 /* What is wished, when it is new. While output waits, its watch is set already. */
 static void fulfil(struct conn *c)
 {
@@ -465,8 +497,10 @@ static void fulfil(struct conn *c)
             close_conn(c, c->session.quit ? quit : "ended by this server");
         return;
     case WISH_NOTHING:
-        if (sent)
-            watch(c, WANT_READ);
+        if (!sent)
+            return;
+        list_if_idle(c);
+        watch(c, WANT_READ);
         return;
     }
 }
@@ -579,14 +613,29 @@ static void recount(struct conn *c)
     session_turn_away(&c->session, admission_reply(a));
 }
 
+/* A stranger who makes one mistake after the other waits for the answers. */
+static void slow_down(struct conn *c, unsigned mistakes)
+{
+    const struct strangers_settings *s = &c->server->settings->strangers;
+
+    if (c->session.trusted || s->slow_ms == 0 || c->session.errors <= s->slow_after)
+        return;
+    loop_unwatch(c->server->loop, &c->watch);
+    loop_start_timer(c->server->loop, &c->pause,
+                     MIN(mistakes * s->slow_ms, (uint64_t)PAUSE_MOST_MS));
+}
+
 /* One step of the engine. Time starts anew with each answer, and within a message with each
  * piece: a command that drips in has to be whole in time. */
 static size_t feed(struct conn *c, struct view input)
 {
     const struct net_address client = c->session.client;
     bool was_in_content = in_content(c);
+    unsigned errors = c->session.errors;
     size_t used = session_feed(&c->session, input);
 
+    if (c->session.errors > errors)
+        slow_down(c, c->session.errors - errors);
     if (!net_equal(&client, &c->session.client))
         recount(c);
     spill(c);
@@ -604,6 +653,7 @@ static void advance(struct conn *c, struct view input)
     struct view rest = input.len > 0 ? input : view_make(c->input, c->input_len);
     size_t used;
 
+    list_remove(&c->idle);
     if (c->asked && awaits_answer(c)) {
         (void)flush(c);
         return;
@@ -649,13 +699,67 @@ static void drop_input(struct conn *c, size_t count)
     (void)!recv(c->stream.fd, c->server->input, count, MSG_DONTWAIT);
 }
 
-/* The header is over: what follows is the client's, perhaps a TLS handshake. */
-static void begin_session(struct conn *c)
+static void greet(struct conn *c)
 {
-    c->awaits_proxy = false;
+    c->awaits_greeting = false;
     set_deadline(c);
     if (c->session.state != SESSION_CLOSED)
         session_greet(&c->session);
+    renew(c);
+    advance(c, VIEW_EMPTY);
+}
+
+/* The header of a proxy is over: what follows is the client's, perhaps a TLS handshake. */
+static void begin_session(struct conn *c)
+{
+    uint64_t delay_ms = c->server->settings->strangers.greet_delay_ms;
+
+    c->awaits_proxy = false;
+    if (delay_ms == 0 || c->session.trusted || c->session.state == SESSION_CLOSED ||
+        c->session.rules->listener->tls == LISTENER_TLS_IMPLICIT) {
+        greet(c);
+        return;
+    }
+    c->awaits_greeting = true;
+    loop_stop_timer(c->server->loop, &c->timer);
+    loop_start_timer(c->server->loop, &c->pause, delay_ms);
+    watch(c, WANT_READ);
+}
+
+/* RFC 5321, 4.3.1: the client waits for the greeting. Programs that only want to get rid of their
+ * mail do not. */
+static void hear_too_early(struct conn *c)
+{
+    char byte;
+    ssize_t n = recv(c->stream.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    if (n < 0 && errno == EAGAIN)
+        return;
+    if (n <= 0) {
+        lose(c);
+        return;
+    }
+    log_info("early_talker", LOG_ID("session", c->session.id),
+             LOG_VIEW("listener", c->session.rules->listener->name),
+             LOG_STRING("client", c->session.client_text));
+    (void)!conn_count_rate(&c->session, RATE_FAILURES);
+    c->awaits_greeting = false;
+    loop_stop_timer(c->server->loop, &c->pause);
+    c->reason = "talked before the greeting";
+    session_turn_away(&c->session, "You spoke before the greeting");
+    set_deadline(c);
+    renew(c);
+    advance(c, VIEW_EMPTY);
+}
+
+static void on_pause_over(struct timer *t)
+{
+    struct conn *c = container_of(t, struct conn, pause);
+
+    if (c->awaits_greeting) {
+        greet(c);
+        return;
+    }
     renew(c);
     advance(c, VIEW_EMPTY);
 }
@@ -706,6 +810,8 @@ static void on_ready(struct watch *w, unsigned what)
     (void)what;
     if (c->awaits_proxy) {
         receive_proxy(c);
+    } else if (c->awaits_greeting) {
+        hear_too_early(c);
     } else if (c->shaking_hands) {
         shake_hands(c);
     } else if (c->output_len > 0) {
@@ -773,6 +879,7 @@ void conn_start(struct server *s, const struct session_rules *rules, int fd,
         .server = s,
         .watch = { .fd = fd, .ready = on_ready },
         .timer.fire = on_timer,
+        .pause.fire = on_pause_over,
         .free.run = free_conn,
         .request = { .opened = on_opened,
                      .describe = on_describe,
@@ -785,6 +892,7 @@ void conn_start(struct server *s, const struct session_rules *rules, int fd,
         .awaits_proxy = network_list_has(&rules->listener->proxy, peer),
         .started_ms = s->loop->now_ms,
     };
+    list_init(&c->idle);
     stream_init(&c->stream, fd);
     session_init(&c->session, rules, peer,
                  hash_bytes(view_make(&s->conn_count, sizeof(s->conn_count))), &s->out);
@@ -802,9 +910,24 @@ void conn_start(struct server *s, const struct session_rules *rules, int fd,
     begin_session(c);
 }
 
+bool server_make_room(struct server *s, bool for_stranger)
+{
+    struct conn *c;
+
+    if (list_empty(&s->idle))
+        return false;
+    c = container_of(s->idle.next, struct conn, idle);
+    if (for_stranger && s->loop->now_ms - c->idle_since_ms < SHED_AFTER_MS)
+        return false;
+    c->reason = "made room for others";
+    session_turn_away(&c->session, "Others need this place, try again later");
+    advance(c, VIEW_EMPTY);
+    return true;
+}
+
 static void drain_conn(struct conn *c, bool now)
 {
-    if (c->shaking_hands || c->awaits_proxy) {
+    if (c->shaking_hands || c->awaits_proxy || c->awaits_greeting) {
         close_conn(c, "draining");
         return;
     }
@@ -841,6 +964,7 @@ void server_init(struct server *s, struct loop *l, const struct settings *settin
     s->drain_timer.fire = on_drain_timer;
     s->out = BUF_ON_ARRAY(s->output);
     list_init(&s->conns);
+    list_init(&s->idle);
     spool_init(&s->spool, l);
     asker_init(&s->asker, l, SMTPD);
     logins_init(&s->logins, l);

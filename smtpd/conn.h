@@ -33,6 +33,7 @@ struct server {
     struct logins logins;
     struct content_budget budget;
     struct list conns;
+    struct list idle;    /* those of strangers between commands, who waits the longest first */
     uint64_t conn_count; /* so far; makes session ids */
     bool draining, stopping;
     struct timer drain_timer;
@@ -50,6 +51,9 @@ void server_drain(struct server *s, bool stop);
 
 /* Who counts as the client of a connection from `peer` at first: nobody, when that is a proxy. */
 struct net_address conn_counted(const struct session_rules *rules, const struct net_address *peer);
+/* Sends a stranger away who did nothing for a while, in favour of a client that has no place. For one
+ * who may relay, any idle one goes. Not from within a connection. False: there is nobody. */
+bool server_make_room(struct server *s, bool for_stranger) MUST_USE;
 /* session_rules.counted of every session here. */
 enum rates_verdict conn_count_rate(struct session *s, enum rate_kind kind);
 /* Takes the socket, which was counted by limits_take as conn_counted says. `rules` must outlive

@@ -4,6 +4,7 @@
 #include "io/log.h"
 #include "mail/reply.h"
 #include "smtpd/admission.h"
+#include "smtpd/policy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -96,6 +97,13 @@ static bool is_shortage(int err)
     return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS;
 }
 
+/* Whoever may relay here, or comes to log in, goes first when there is no room. */
+static bool is_stranger(const struct listener *l, const struct net_address *client)
+{
+    return l->rules.listener->role == LISTENER_MX &&
+           !policy_trusts(l->server->settings, l->rules.listener, client);
+}
+
 /* False: nobody waits any more, or nobody can be let in. */
 static bool accept_one(struct listener *l)
 {
@@ -111,6 +119,8 @@ static bool accept_one(struct listener *l)
         return true;
     counted = conn_counted(&l->rules, &client);
     verdict = admission_take(l->server, &l->rules, &counted);
+    if (verdict == REFUSED_TOTAL && server_make_room(l->server, is_stranger(l, &counted)))
+        verdict = admission_take(l->server, &l->rules, &counted);
     if (verdict == ADMITTED)
         conn_start(l->server, &l->rules, fd, &client);
     else

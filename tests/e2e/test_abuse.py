@@ -88,3 +88,26 @@ def test_what_a_login_sends_too_much_is_held_with_an_alert(world):
     assert world.show(row["id"])["hold"] == "rate of the login"
     assert world.tern("queue", "release", row["id"]).returncode == 0
     remote.wait(3)
+
+
+def test_who_talks_before_the_greeting_is_sent_away(world):
+    world.start_relay(strangers={"greet-delay": "2s"})
+    with RawClient(source=STRANGER) as c:
+        c.send(b"HELO x\r\n")
+        assert c.reply().startswith("421 4.7.0 You spoke before the greeting")
+    world.log.wait("early_talker", client=STRANGER)
+    stranger("127.0.0.10").close()  # has patience
+    world.send("a@here.test", "alice@here.test", HELLO)  # needs none
+
+
+def test_strangers_make_room_for_who_may_relay(world):
+    world.start_relay(limits={"connections": 3}, workers={"smtpd": 1})
+    idle = [stranger(f"127.0.0.{i + 10}") for i in range(3)]
+    with RawClient(source="127.0.0.99") as one_more:
+        assert one_more.reply().startswith("421 4.7.0 Too many connections here")
+    world.send("a@here.test", "alice@here.test", HELLO)
+    assert idle[0].reply().startswith("421 4.7.0 Others need this place")
+    for c in idle[1:]:
+        assert c.command("NOOP").startswith("250")
+    for c in idle:
+        c.close()

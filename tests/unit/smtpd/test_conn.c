@@ -258,11 +258,12 @@ static void pass_over(void)
     client.listened = client.heard_len;
 }
 
-static void connect_client(void)
+static void connect_client_from(const char *text)
 {
-    struct net_address address = { .family = AF_INET, .bytes = { 192, 0, 2, 77 } };
+    struct net_address address;
     int fds[2];
 
+    assert_true(net_parse_address(view_of(text), &address));
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     client.heard_len = client.listened = 0;
     client.closed = false;
@@ -270,6 +271,11 @@ static void connect_client(void)
     assert_int_equal(limits_take(&server.limits, &address), LIMITS_FINE);
     conn_start(&server, &rules, fds[1], &address);
     turn();
+}
+
+static void connect_client(void)
+{
+    connect_client_from("192.0.2.77");
 }
 
 static void begin_message(void)
@@ -724,6 +730,7 @@ static void a_message_has_a_deadline(void **state)
     uint64_t step_ms = settings.timeouts.content - 1;
 
     (void)state;
+    settings.strangers.content_rate = 0;
     connect_client();
     begin_message();
     for (uint64_t at_ms = step_ms; at_ms < settings.timeouts.message; at_ms += step_ms) {
@@ -735,6 +742,126 @@ static void a_message_has_a_deadline(void **state)
     clock_advance(step_ms);
     turn();
     hear("421 4.4.2 It took too long, closing\r\n");
+}
+
+/* It may stop and go, but a hundred bytes a second must come, in the end. */
+static void a_message_has_a_least_rate(void **state)
+{
+    (void)state;
+    settings.timeouts.content = 1000000;
+    connect_client();
+    begin_message();
+    for (int i = 0; i < 120; i++)
+        say("0123456789012345678901234567890123456789012345678\r\n"); /* 6,120 bytes */
+    clock_advance(60000 + 61199);
+    turn();
+    hear("");
+    clock_advance(1);
+    turn();
+    hear("421 4.4.2 It took too long, closing\r\n");
+}
+
+/* Who may relay is not hurried so. */
+static void a_trusted_message_has_none(void **state)
+{
+    (void)state;
+    rules.listener = &settings.listeners[0];
+    connect_client_from("198.51.100.7");
+    begin_message();
+    say("x");
+    clock_advance(100000);
+    turn();
+    hear("");
+}
+
+static void mistakes_are_answered_late(void **state)
+{
+    (void)state;
+    connect_client();
+    pass_over();
+    for (int i = 0; i < 3; i++) {
+        say("X\r\n");
+        hear("500 5.5.1 Command unrecognized\r\n");
+    }
+    say("X\r\nX\r\nNOOP\r\n"); /* two at once: twice as late */
+    hear("");
+    say("NOOP\r\n");
+    clock_advance(1999);
+    turn();
+    hear("");
+    clock_advance(1);
+    turn();
+    hear("500 5.5.1 Command unrecognized\r\n500 5.5.1 Command unrecognized\r\n"
+         "250 2.0.0 Ok\r\n250 2.0.0 Ok\r\n");
+    say("X\r\n");
+    hear("");
+    server_drain(&server, true); /* and ends in the middle of it */
+}
+
+static void greets_after_a_while(void **state)
+{
+    (void)state;
+    settings.strangers.greet_delay_ms = 5000;
+    connect_client();
+    clock_advance(4999);
+    turn();
+    hear("");
+    clock_advance(1);
+    turn();
+    hear("220 mx.test ESMTP Tern\r\n");
+    say("QUIT\r\n");
+    hear("221 2.0.0 Bye\r\n");
+    stream_close(&client.stream);
+    connect_client_from("198.51.100.7"); /* trusted */
+    hear("220 mx.test ESMTP Tern\r\n");
+}
+
+static void sends_early_talkers_away(void **state)
+{
+    (void)state;
+    settings.strangers.greet_delay_ms = 5000;
+    connect_client();
+    say("EHLO client.test\r\n");
+    hear("421 4.7.0 You spoke before the greeting\r\n");
+    assert_true(client.closed);
+    stream_close(&client.stream);
+    connect_client();
+    stream_close(&client.stream); /* one who goes, and one who stays for the end */
+    turn_only();
+    connect_client();
+}
+
+static void strangers_make_room(void **state)
+{
+    (void)state;
+    connect_client();
+    say("EHLO client.test\r\n");
+    pass_over();
+    assert_false(server_make_room(&server, true));
+    clock_advance(10000);
+    say("MAIL FROM:<a@there.test>\r\n"); /* not in the middle of a transaction */
+    pass_over();
+    clock_advance(20000);
+    turn();
+    assert_false(server_make_room(&server, false));
+    say("RSET\r\n");
+    pass_over();
+    assert_false(server_make_room(&server, true));
+    clock_advance(10000);
+    turn();
+    assert_true(server_make_room(&server, true));
+    assert_false(server_make_room(&server, true));
+    turn();
+    hear("421 4.7.0 Others need this place, try again later\r\n");
+    assert_true(client.closed);
+    stream_close(&client.stream);
+    connect_client();
+    assert_true(server_make_room(&server, false)); /* at once for who may relay */
+    stream_close(&client.stream);
+    connect_client_from("198.51.100.7");
+    clock_advance(10000);
+    turn();
+    assert_false(server_make_room(&server, false));
 }
 
 static void a_session_without_mail_has_a_deadline(void **state)
@@ -1149,6 +1276,12 @@ int main(int argc, char **argv)
         TEST(has_patience),
         TEST(a_message_has_a_deadline),
         TEST(a_session_without_mail_has_a_deadline),
+        TEST(a_message_has_a_least_rate),
+        TEST(a_trusted_message_has_none),
+        TEST(mistakes_are_answered_late),
+        TEST(greets_after_a_while),
+        TEST(sends_early_talkers_away),
+        TEST(strangers_make_room),
         TEST(does_not_wait_for_the_name),
         TEST(trouble_leaves_the_name_unknown),
         TEST(the_name_may_come_too_late),
