@@ -229,6 +229,7 @@ static void show_place(struct config *c, const struct config_node *n)
     fputc('\n', c->report);
 }
 
+PRINTF_LIKE(4, 0)
 static void report(struct config *c, struct config_node *n, const char *kind, const char *format,
                    va_list args)
 {

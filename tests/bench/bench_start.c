@@ -227,7 +227,10 @@ static struct start start_elsewhere(const char *path)
     int fds[2], status;
     pid_t child;
 
-    if (pipe(fds) < 0 || (child = fork()) < 0)
+    if (pipe(fds) < 0)
+        fail("no pipe");
+    child = fork();
+    if (child < 0)
         fail("no process");
     if (child == 0) {
         s = start_here(path);
@@ -312,8 +315,7 @@ int main(int argc, char **argv)
     fill(argv[1], messages, argument(argv, argc, 3, 4096));
     s = start_elsewhere(argv[1]);
     print("first", &s);
-    print_json("first", &s, bytes_in(argv[1], ".seg"),
-               bytes_in(argv[1], ".idx"));
+    print_json("first", &s, bytes_in(argv[1], ".seg"), bytes_in(argv[1], ".idx"));
     how = drop_caches() ? "cold" : "warm";
     s = start_elsewhere(argv[1]);
     segments = bytes_in(argv[1], ".seg");

@@ -173,7 +173,7 @@ static void start(struct bench *b, const char *path)
 int main(int argc, char **argv)
 {
     static struct bench b = { .replay = { on_message, on_outcome, on_change },
-                              .watcher = { on_state } };
+                              .watcher = { .state = on_state } };
     struct view envelope = VIEW("from=sender@example.org\nrcpt=recipient@example.net\n"
                                 "arrival=1700000000000\nclient=192.0.2.1\nhelo=client.test\n");
     size_t bytes = argument(argv, argc, 3, 4096);

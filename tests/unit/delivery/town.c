@@ -431,6 +431,8 @@ void town_close(struct town *t)
     table_release(&t->worker.jobs);
     table_release(&t->worker.bodies);
     table_release(&t->worker.destinations);
+    assert_int_equal(t->worker.sites.count, 0);
+    table_release(&t->worker.sites);
     table_release(&t->worker.asker.questions);
     tls_context_free(&t->tls);
     buf_free(&t->results);
