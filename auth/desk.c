@@ -116,6 +116,7 @@ void exchange_end(struct exchange *e, enum login_result result, struct view logi
     if (verdict != TRIES_FINE)
         log_limit(e, login, verdict);
     peer_send_login_end(&e->teller->peer, &m, -1);
+    e->ended = true;
     drop(e);
 }
 

@@ -33,6 +33,7 @@ struct exchange {             /* heap */
     struct net_address client;
     char mechanism[24]; /* NUL-terminated */
     bool answering;     /* the source was asked, and has not answered yet */
+    bool ended;         /* by the source itself */
     /* the source's */
     void *work;
     struct list link;

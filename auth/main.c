@@ -1,7 +1,9 @@
-/* tern-auth: checks who logs in, for all smtpd processes. Reads the user file, and nothing else; no
- * network. It keeps the counts of failures, and does the slow computations. */
+/* tern-auth: checks who logs in, for all smtpd processes: by the user file, the only one that it
+ * reads, or by asking Dovecot over a socket of this machine; no other network. It keeps the counts
+ * of failures, and does the slow computations. */
 #include "auth/checker.h"
 #include "auth/desk.h"
+#include "auth/dovecot_source.h"
 #include "auth/sasl.h"
 #include "common/memory.h"
 #include "io/log.h"
@@ -15,6 +17,7 @@ enum { FILES_MAX = 1024 };
 static struct role role;
 static struct desk desk;
 static struct checker checker;
+static struct dovecot_source dovecot;
 static bool draining;
 
 static void on_granted(struct role *r, const struct message_grant *what, int fd)
@@ -50,11 +53,33 @@ static void on_drain(struct role *r, bool stop)
 }
 
 /* With the role's own rights, so that a file which it may not read is seen at the start. */
-static int look_at_users(struct role *r, struct error *err)
+static int begin(struct role *r, struct error *err)
 {
     (void)err;
-    (void)users_look(&checker.users, r->loop.now_ms);
+    if (r->settings.auth.users.len > 0)
+        (void)users_look(&checker.users, r->loop.now_ms);
+    else
+        dovecot_source_start(&dovecot);
     return 0;
+}
+
+static void use_users(struct sandbox *sandbox)
+{
+    struct view path = role.settings.auth.users;
+
+    checker_init(&checker, memory_copy(path));
+    desk_init(&desk, &role.loop, &role.settings, &checker.source);
+    desk_offer(&desk, VIEW(SASL_MECHANISMS));
+    /* The folder: the file is replaced by others of its name. */
+    sandbox->readable[0] = dirname(memory_copy(path));
+}
+
+/* Until Dovecot has said what it can. */
+static void use_dovecot(void)
+{
+    dovecot_source_init(&dovecot, memory_copy(role.settings.auth.dovecot));
+    desk_init(&desk, &role.loop, &role.settings, &dovecot.source);
+    desk_offer(&desk, VIEW("PLAIN LOGIN"));
 }
 
 int main(void)
@@ -63,13 +88,12 @@ int main(void)
 
     role_begin(&role, AUTH);
     scram_load();
-    checker_init(&checker, memory_copy(role.settings.auth.users));
-    desk_init(&desk, &role.loop, &role.settings, &checker.source);
+    if (role.settings.auth.users.len > 0)
+        use_users(&sandbox);
+    else
+        use_dovecot();
     desk.emptied = stop_when_unneeded;
-    desk_offer(&desk, VIEW(SASL_MECHANISMS));
-    /* The folder: the file is replaced by others of its name. */
-    sandbox.readable[0] = dirname(memory_copy(role.settings.auth.users));
-    role.prepare = look_at_users;
+    role.prepare = begin;
     role.granted = on_granted;
     role.drain = on_drain;
     return role_run(&role, &sandbox);

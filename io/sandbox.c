@@ -79,6 +79,10 @@ static const int read_calls[] = {
     CALL(openat), CALL(stat), CALL(newfstatat), CALL(statx),
 };
 
+static const int unix_calls[] = {
+    CALL(connect),
+};
+
 static const int thread_calls[] = {
     CALL(set_robust_list), CALL(rseq), CALL(sched_getaffinity), CALL(membarrier),
 };
@@ -127,6 +131,7 @@ static const struct profile {
     { SANDBOX_DATAGRAM,                   CALLS(datagram_calls) },
     { SANDBOX_FILES,                      CALLS(file_calls) },
     { SANDBOX_READ,                       CALLS(read_calls) },
+    { SANDBOX_UNIX,                       CALLS(unix_calls) },
     { SANDBOX_THREADS,                    CALLS(thread_calls) },
     { SANDBOX_SUPERVISE,                  CALLS(supervise_calls) },
 #ifdef SANITIZED
@@ -151,6 +156,8 @@ static const struct exception exceptions[] = {
     { SANDBOX_CONNECT,  CALL(socket), 2,
       { EXACTLY(0, AF_INET6), BITS(1, SOCKET_TYPE_MASK, SOCK_STREAM) } },
     { SANDBOX_PATHS,    CALL(socket), 2,
+      { EXACTLY(0, AF_UNIX),  BITS(1, SOCKET_TYPE_MASK, SOCK_STREAM) } },
+    { SANDBOX_UNIX,     CALL(socket), 2,
       { EXACTLY(0, AF_UNIX),  BITS(1, SOCKET_TYPE_MASK, SOCK_STREAM) } },
     { SANDBOX_DATAGRAM, CALL(socket), 2,
       { EXACTLY(0, AF_INET),  BITS(1, SOCKET_TYPE_MASK, SOCK_DGRAM) } },

@@ -21,6 +21,7 @@ enum sandbox_power {
     SANDBOX_THREADS = 1 << 4,   /* start threads; not processes */
     SANDBOX_SUPERVISE = 1 << 5, /* master: fork, exec, wait, kill, setuid, bind, listen, socket */
     SANDBOX_PEERCRED = 1 << 6,  /* getsockopt(SO_PEERCRED) */
+    SANDBOX_UNIX = 1 << 8,      /* connect to UNIX sockets */
     SANDBOX_READ = 1 << 7,      /* open files that are there, where Landlock lets it */
     SANDBOX_PATHS = 1 << 8,     /* with CONNECT: UNIX sockets too */
 };

@@ -122,7 +122,7 @@ unsigned role_powers(enum process kind)
         [DELIVERY] = SANDBOX_CONNECT,
         [DNS] = SANDBOX_CONNECT | SANDBOX_DATAGRAM,
         [LOCAL] = SANDBOX_FILES,
-        [AUTH] = SANDBOX_READ,
+        [AUTH] = SANDBOX_READ | SANDBOX_UNIX,
     };
 
     return powers[kind];

@@ -177,7 +177,8 @@ struct settings {
     } tls;
 
     struct auth_settings {
-        struct view users;        /* path of the user file; empty: nobody can log in */
+        struct view users;        /* path of the user file... */
+        struct view dovecot;      /* ...or of Dovecot's auth socket; both empty: nobody can log in */
         uint64_t tries_per_client, tries_per_login; /* failures, which... */
         uint64_t tries_ms;        /* ...are forgotten within that time */
         uint64_t timeout_ms;      /* smtpd waiting for auth: 1m */

@@ -2,6 +2,8 @@
 #include "common/attrs.h"
 #include "ipc/settings_rows.h"
 
+enum { SOCKET_PATH_MAX = 107 }; /* bytes; unix(7) */
+
 static void read_senders(struct config *c, struct config_node *n, void *section);
 
 /* clang-format off */
@@ -10,6 +12,8 @@ static void read_senders(struct config *c, struct config_node *n, void *section)
 static const struct config_item items[] = {
     VALUE("users", PATH, struct auth_settings, users, NULL,
           "file of those who may log in; \"tern user\" writes it"),
+    VALUE("dovecot", PATH, struct auth_settings, dovecot, NULL,
+          "socket of Dovecot's auth service for clients, which checks logins instead"),
     READ("senders", read_senders, false, "{}",
          "logins, and the addresses that they may send from"),
     TRIES("tries-per-client", tries_per_client, "logins of one client that may fail in tries-time"),
@@ -26,12 +30,19 @@ const struct settings_table settings_auth_table = { "auth", items, COUNT_OF(item
 
 void settings_read_auth(struct config *c, struct config_node *n, void *settings)
 {
-    config_section(c, n, items, COUNT_OF(items), &((struct settings *)settings)->auth);
+    struct auth_settings *auth = &((struct settings *)settings)->auth;
+
+    config_section(c, n, items, COUNT_OF(items), auth);
+    if (auth->users.len > 0 && auth->dovecot.len > 0)
+        config_report(c, n, "give users or dovecot: logins are checked in one place");
+    if (auth->dovecot.len > SOCKET_PATH_MAX)
+        config_report(c, n, "the path of Dovecot's socket is longer than %d bytes",
+                      SOCKET_PATH_MAX);
 }
 
 bool settings_has_logins(const struct settings *s)
 {
-    return s->auth.users.len > 0;
+    return s->auth.users.len > 0 || s->auth.dovecot.len > 0;
 }
 
 /* ---- whose senders ---- */

@@ -104,7 +104,7 @@ static const struct {
     { "writes a file",        writes_a_file,   0 },
     { "makes a TCP socket",   connects,        FROM(DELIVERY) | FROM(DNS) },
     { "makes a UDP socket",   sends_datagrams, FROM(DNS) },
-    { "makes a UNIX socket",  speaks_unix,     0 },
+    { "makes a UNIX socket",  speaks_unix,     FROM(AUTH) },
     { "makes a raw socket",   sniffs,          0 },
     { "listens",              listens,         0 },
     { "accepts",              accepts,         FROM(SMTPD) | FROM(QUEUE) },
