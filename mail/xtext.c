@@ -33,7 +33,7 @@ static bool take_hexchar(struct view *text, char *out)
     uint64_t number;
 
     if (text->len < 3 || !is_upper_hex(text->ptr[1]) || !is_upper_hex(text->ptr[2]) ||
-        !view_hex_to_u64(view_sub(*text, 1, 2), &number))
+        !view_hex_to_u64(view_sub(*text, 1, 2), &number) || number == 0)
         return false;
     *out = (char)(unsigned char)number;
     *text = view_from(*text, 3);
@@ -72,7 +72,18 @@ static uint32_t take_character(struct view *text)
     return c;
 }
 
-/* QCHAR of RFC 6533 has no backslash either: "\" is "\x{5C}". */
+/* EmbeddedUnicodeChar = "\x{" HEXPOINT "}" */
+static bool put_point(struct buf *out, uint32_t c)
+{
+    return buf_printf(out, "\\x{%02X}", c);
+}
+
+/* QCHAR has no backslash either. */
+static bool is_qchar(unsigned char c)
+{
+    return is_xchar(c) && c != '\\';
+}
+
 bool xtext_encode_unicode(struct view text, struct buf *out)
 {
     if (!utf8_valid(text))
@@ -82,13 +93,66 @@ bool xtext_encode_unicode(struct view text, struct buf *out)
         bool fits;
 
         if (c > 127) {
-            fits = buf_printf(out, "\\x{%X}", take_character(&text));
+            fits = put_point(out, take_character(&text));
         } else {
-            fits = c == '\\' ? buf_put(out, VIEW("\\x{5C}")) : put_byte(out, c);
+            fits = is_qchar(c) ? buf_put_byte(out, (char)c) : put_point(out, c);
             text = view_from(text, 1);
         }
         if (!fits)
             return false;
     }
     return true;
+}
+
+static bool put_character(struct buf *out, uint32_t c)
+{
+    if (c < 0x80)
+        return buf_put_byte(out, (char)c);
+    if (c < 0x800)
+        return buf_printf(out, "%c%c", (int)(0xc0 | c >> 6), (int)(0x80 | (c & 0x3f)));
+    if (c < 0x10000)
+        return buf_printf(out, "%c%c%c", (int)(0xe0 | c >> 12), (int)(0x80 | (c >> 6 & 0x3f)),
+                          (int)(0x80 | (c & 0x3f)));
+    return buf_printf(out, "%c%c%c%c", (int)(0xf0 | c >> 18), (int)(0x80 | (c >> 12 & 0x3f)),
+                      (int)(0x80 | (c >> 6 & 0x3f)), (int)(0x80 | (c & 0x3f)));
+}
+
+/* HEXPOINT: two digits or more, in upper case, and not what may stand for itself. */
+static bool take_point(struct view *text, struct buf *out)
+{
+    struct view digits;
+    uint64_t c;
+
+    if (!view_take(text, VIEW("\\x{")) || !view_has(*text, '}'))
+        return false;
+    digits = view_take_until(text, '}');
+    for (size_t i = 0; i < digits.len; i++) {
+        if (!is_upper_hex(digits.ptr[i]))
+            return false;
+    }
+    return digits.len >= 2 && digits.len <= 6 && view_hex_to_u64(digits, &c) && c > 0 &&
+           !(c < 0x80 && is_qchar((unsigned char)c)) && (c < 0xd800 || c > 0xdfff) &&
+           c <= 0x10ffff && put_character(out, (uint32_t)c);
+}
+
+bool xtext_decode_unicode(struct view text, struct buf *out)
+{
+    if (!utf8_valid(text))
+        return false;
+    while (text.len > 0) {
+        char c = text.ptr[0];
+        bool good = true;
+
+        if (c == '\\') {
+            good = take_point(&text, out);
+        } else if (c == '+') {
+            good = take_hexchar(&text, &c) && buf_put_byte(out, c);
+        } else {
+            good = ((unsigned char)c > 127 || is_xchar((unsigned char)c)) && buf_put_byte(out, c);
+            text = view_from(text, 1);
+        }
+        if (!good)
+            return false;
+    }
+    return utf8_valid(buf_view(out));
 }

@@ -8,10 +8,13 @@
 
 /* What is no printable ASCII, "+" and "=" become "+XX". */
 bool xtext_encode(struct view bytes, struct buf *out) MUST_USE;
-/* The reverse, strict: other characters, and hexadecimal in lower case, are refused. */
+/* The reverse, strict: other characters, "+00" and hexadecimal in lower case are refused. */
 bool xtext_decode(struct view text, struct buf *out) MUST_USE;
-/* utf-8-addr-unitext: besides, characters above 127 become "\x{XXXX}", as ASCII alone may pass.
- * False also when `text` is no UTF-8. */
+/* utf-8-addr-xtext, in ASCII alone: "\x{XX}" for every character that is none of xtext, and for
+ * "\". False also when `text` is no UTF-8. */
 bool xtext_encode_unicode(struct view text, struct buf *out) MUST_USE;
+/* The reverse, also of utf-8-addr-unitext, where UTF-8 stands for itself; "+XX" is understood too.
+ * What is in `out` before is not looked at, if it is UTF-8. */
+bool xtext_decode_unicode(struct view text, struct buf *out) MUST_USE;
 
 #endif
