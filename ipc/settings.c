@@ -125,6 +125,8 @@ static const struct config_item limits_items[] = {
           "bits of an IPv6 address that make a client"),
     LIMIT("errors",                 COUNT, errors,                 1, 100000,      "20",
           "refused commands, after which a session is ended"),
+    LIMIT("notices",                COUNT, notices,                0, 1000000,     "100",
+          "notices an hour to one domain, about mail of strangers"),
     LIMIT("body-memory",            BYTES, body_memory_bytes,      MIB, 64 * GIB,  "64M",
           "memory of one smtpd process for messages that are arriving"),
 };

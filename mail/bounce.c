@@ -1,116 +1,78 @@
 #include "mail/bounce.h"
 
+#include "common/text.h"
 #include "mail/body.h"
+#include "mail/prose.h"
 #include "mail/trace.h"
-
-#include <string.h>
+#include "mail/xtext.h"
 
 enum {
-    TEXT_WIDTH = 72,      /* columns of what people read */
-    LINE_MAX = 998,       /* bytes without CRLF; RFC 5322, 2.1.1 */
-    QP_WIDTH = 75,        /* columns before a soft line break; RFC 2045, 6.7 */
     MESSAGE_ID_MAX = 250, /* bytes of the original's, that References may repeat */
     SUBJECT_MAX = 200,    /* bytes of the original's that are shown */
     HOST_MAX = 240,       /* bytes shown; "\xNN" for each still fits a line */
     DOING_MAX = 80,       /* bytes shown */
+    BOUNDARY_MAX = 48,    /* bytes */
 };
 
-/* Appends until something does not fit; then nothing more, and the result is false. Foreign
- * bytes go through put_foreign: they can neither end a line nor leave 7 bits. */
-static void put(struct buf *out, struct view v)
+/* clang-format off */
+static const struct {
+    const char *name, *subject, *first, *last;
+} actions[BOUNCE_ACTIONS] = {
+    [BOUNCE_FAILED] = {
+        "failed", "Your message could not be delivered",
+        "A message that you sent could not be delivered:\r\n\r\n",
+        "No further attempts will be made for the addresses above. Other\r\n"
+        "recipients of the message are not affected.\r\n" },
+    [BOUNCE_DELAYED] = {
+        "delayed", "Your message is delayed",
+        "A message that you sent has not reached everybody yet:\r\n\r\n",
+        "You need not send the message again. This server keeps trying, and\r\n"
+        "tells you should it give up.\r\n" },
+    [BOUNCE_DELIVERED] = {
+        "delivered", "Your message has arrived",
+        "You asked to be told: a message that you sent is in its mailbox.\r\n\r\n",
+        "" },
+    [BOUNCE_RELAYED] = {
+        "relayed", "Your message was passed on",
+        "You asked to be told: a message that you sent was passed on to a server\r\n"
+        "that does not report its delivery:\r\n\r\n",
+        "No news is good news from now on: should that server fail, it tells you.\r\n" },
+    [BOUNCE_EXPANDED] = {
+        "expanded", "Your message goes to several recipients",
+        "You asked to be told: a message that you sent is for an address that\r\n"
+        "stands for several recipients:\r\n\r\n",
+        "It is being delivered to all of them, which is not reported one by one.\r\n" },
+};
+/* clang-format on */
+
+const char *bounce_action_name(enum bounce_action a)
 {
-    if (!out->overflowed)
-        buf_put(out, v);
+    return actions[a].name;
 }
 
-static void put_text(struct buf *out, const char *text)
+/* A notice that is being written. */
+struct writer {
+    const struct bounce *b;
+    struct prose p;
+    struct view boundary;
+    bool whole; /* the original comes back as a whole */
+};
+
+static void put_date(const struct prose *p, uint64_t wall_ms)
 {
-    put(out, view_of(text));
+    if (!p->out->overflowed && !trace_date(wall_ms, p->out))
+        p->out->overflowed = true;
 }
 
-/* A byte of a foreign text as it is shown: itself, a blank, or "\xNN". Its width. */
-static size_t show_byte(char c, char shown[4])
+static void put_delimiter(const struct writer *w, const char *end)
 {
-    static const char digits[] = "0123456789ABCDEF";
-    unsigned char n = (unsigned char)c;
-
-    if (c == '\t' || c == '\r') {
-        shown[0] = ' ';
-        return 1;
-    }
-    if (n >= 32 && n < 127) {
-        shown[0] = c;
-        return 1;
-    }
-    memcpy(shown, "\\x", 2);
-    shown[2] = digits[n >> 4];
-    shown[3] = digits[n & 15];
-    return 4;
+    prose_text(&w->p, "\r\n--");
+    prose_put(&w->p, w->boundary);
+    prose_text(&w->p, end);
+    prose_text(&w->p, "\r\n");
 }
 
-static void put_foreign(struct buf *out, struct view v)
-{
-    char shown[4];
-
-    for (size_t i = 0; i < v.len; i++)
-        put(out, view_make(shown, show_byte(v.ptr[i], shown)));
-}
-
-/* One line of a foreign text, broken at TEXT_WIDTH: at a blank where there is one. Each line
- * gets `indent` in front and CRLF behind. */
-static void put_wrapped_line(struct buf *out, const char *indent, struct view line)
-{
-    char shown[4];
-
-    while (line.len > 0) {
-        size_t end = 0, blank = 0, width = 0;
-
-        while (end < line.len && width < TEXT_WIDTH) {
-            if (line.ptr[end] == ' ')
-                blank = end;
-            width += show_byte(line.ptr[end++], shown);
-        }
-        if (end < line.len && blank > 0)
-            end = blank;
-        put_text(out, indent);
-        put_foreign(out, view_sub(line, 0, end));
-        put_text(out, "\r\n");
-        line = view_trim(view_from(line, end));
-    }
-}
-
-/* Lines without anything in them are left out: in a header they would end it. */
-static void put_wrapped(struct buf *out, const char *indent, struct view text)
-{
-    while (text.len > 0) {
-        struct view line = view_take_until(&text, '\n');
-
-        if (line.len > 0 && line.ptr[line.len - 1] == '\r')
-            line.len--;
-        put_wrapped_line(out, indent, view_trim(line));
-    }
-}
-
-static void put_date(struct buf *out, uint64_t wall_ms)
-{
-    if (!trace_date(wall_ms, out))
-        out->overflowed = true;
-}
-
-/* "=_" cannot stand in quoted-printable, and no other line begins with foreign bytes. */
-static void put_boundary(const struct bounce *b, struct buf *out)
-{
-    buf_printf(out, "=_tern_%016llx%016llx", (unsigned long long)b->now_ms,
-               (unsigned long long)b->unique);
-}
-
-static void put_delimiter(const struct bounce *b, const char *end, struct buf *out)
-{
-    put_text(out, "\r\n--");
-    put_boundary(b, out);
-    put_text(out, end);
-    put_text(out, "\r\n");
-}
+/* ---- the header ---- */
 
 /* msg-id, strict enough to be repeated in a field of our own */
 static bool message_id_valid(struct view id)
@@ -124,58 +86,71 @@ static bool message_id_valid(struct view id)
     return true;
 }
 
-static void put_references(const struct bounce *b, struct buf *out)
+static void put_references(const struct writer *w)
 {
     struct view id;
 
-    if (!header_find(b->header, VIEW("Message-ID"), &id) || !message_id_valid(id))
+    if (!header_find(w->b->header, VIEW("Message-ID"), &id) || !message_id_valid(id))
         return;
-    put_text(out, "References: ");
-    put(out, id);
-    put_text(out, "\r\n");
+    prose_text(&w->p, "References: ");
+    prose_put(&w->p, id);
+    prose_text(&w->p, "\r\n");
 }
 
-static void put_header(const struct bounce *b, struct buf *out)
+/* Some part may have octets above 127. */
+static bool is_high(const struct writer *w)
 {
-    put_text(out, "Date: ");
-    put_date(out, b->now_ms);
-    put_text(out, "\r\nFrom: Mail Delivery System <MAILER-DAEMON@");
-    put(out, b->hostname);
-    put_text(out, ">\r\nTo: <");
-    put_foreign(out, b->envelope->sender);
-    put_text(out, ">\r\nSubject: ");
-    put_text(out, b->delay ? "Your message is delayed" : "Your message could not be delivered");
-    buf_printf(out, "\r\nMessage-ID: <%llx.%llx@", (unsigned long long)b->now_ms,
-               (unsigned long long)b->unique);
-    put(out, b->hostname);
-    put_text(out, ">\r\n");
-    put_references(b, out);
-    put_text(out, "Auto-Submitted: auto-replied\r\n"
+    return w->p.utf8 || (w->whole && !text_is_ascii(w->b->content));
+}
+
+static void put_header(const struct writer *w)
+{
+    const struct bounce *b = w->b;
+    const struct prose *p = &w->p;
+
+    prose_text(p, "Date: ");
+    put_date(p, b->now_ms);
+    prose_text(p, "\r\nFrom: Mail Delivery System <MAILER-DAEMON@");
+    prose_put(p, b->hostname);
+    prose_text(p, ">\r\nTo: <");
+    prose_foreign(p, b->envelope->sender);
+    prose_text(p, ">\r\nSubject: ");
+    prose_text(p, actions[b->action].subject);
+    prose_printf(p, "\r\nMessage-ID: <%llx.%llx@", (unsigned long long)b->now_ms,
+                 (unsigned long long)b->unique);
+    prose_put(p, b->hostname);
+    prose_text(p, ">\r\n");
+    put_references(w);
+    prose_text(p, "Auto-Submitted: auto-replied\r\n"
                   "MIME-Version: 1.0\r\n"
                   "Content-Type: multipart/report; report-type=delivery-status;\r\n"
                   "\tboundary=\"");
-    put_boundary(b, out);
-    put_text(out, "\"\r\n");
+    prose_put(p, w->boundary);
+    prose_text(p, "\"\r\n");
+    if (is_high(w))
+        prose_text(p, "Content-Transfer-Encoding: 8bit\r\n");
 }
 
-static void put_about(const struct bounce *b, struct buf *out)
+/* ---- for people ---- */
+
+static void put_about(const struct writer *w)
 {
     char room[SUBJECT_MAX + 16];
     struct buf words = BUF_ON_ARRAY(room);
+    const struct prose *p = &w->p;
     struct view subject;
 
-    put_text(out, "This is the mail server ");
-    put(out, b->hostname);
-    put_text(out, ".\r\n\r\n");
-    put_text(out, b->delay ? "A message that you sent has not reached everybody yet:\r\n\r\n"
-                           : "A message that you sent could not be delivered:\r\n\r\n");
-    if (header_find(b->header, VIEW("Subject"), &subject)) {
+    prose_text(p, "This is the mail server ");
+    prose_put(p, w->b->hostname);
+    prose_text(p, ".\r\n\r\n");
+    prose_text(p, actions[w->b->action].first);
+    if (header_find(w->b->header, VIEW("Subject"), &subject)) {
         buf_printf(&words, "Subject: %.*s", VIEW_ARG(view_sub(subject, 0, SUBJECT_MAX)));
-        put_wrapped(out, "    ", buf_view(&words));
+        prose_wrapped(p, "    ", buf_view(&words));
     }
-    put_text(out, "    Received here: ");
-    put_date(out, b->envelope->arrival_ms);
-    put_text(out, "\r\n\r\n");
+    prose_text(p, "    Received here: ");
+    put_date(p, w->b->envelope->arrival_ms);
+    prose_text(p, "\r\n\r\n");
 }
 
 /* What a status code means for the sender; the first that fits. RFC 3463 */
@@ -193,9 +168,11 @@ static const struct hint {
     { 7, 0, "The server refuses such mail: its administrator can tell why." },
 };
 
-static const char *hint_for(struct enhanced e)
+static const char *hint_for(const struct writer *w, const struct bounce_rcpt *r)
 {
-    for (size_t i = 0; i < COUNT_OF(hints); i++) {
+    struct enhanced e = r->outcome->enhanced;
+
+    for (size_t i = 0; w->b->action == BOUNCE_FAILED && !r->expired && i < COUNT_OF(hints); i++) {
         if (hints[i].subject == e.subject && (hints[i].detail == 0 || hints[i].detail == e.detail))
             return hints[i].text;
     }
@@ -228,14 +205,14 @@ static void print_answer(const struct outcome *o, struct buf *words)
 }
 
 /* Who said it, and when in the dialogue; or what Tern itself found out. */
-static void put_reason(const struct outcome *o, struct buf *out)
+static void put_reason(const struct prose *p, const struct outcome *o)
 {
     char room[OUTCOME_TEXT_MAX + HOST_MAX + DOING_MAX + 64];
     struct buf words = BUF_ON_ARRAY(room);
 
     if (!answered(o)) {
         outcome_print(o, &words);
-        put_wrapped(out, "    ", buf_view(&words));
+        prose_wrapped(p, "    ", buf_view(&words));
         return;
     }
     buf_put(&words, o->host);
@@ -243,55 +220,52 @@ static void put_reason(const struct outcome *o, struct buf *out)
         buf_printf(&words, " answered while %.*s:", VIEW_ARG(o->doing));
     else
         buf_put(&words, VIEW(" answered:"));
-    put_wrapped(out, "    ", buf_view(&words));
+    prose_wrapped(p, "    ", buf_view(&words));
     buf_clear(&words);
     print_answer(o, &words);
-    put_wrapped(out, "        ", buf_view(&words));
+    prose_wrapped(p, "        ", buf_view(&words));
 }
 
-static void put_rcpt(const struct bounce *b, const struct bounce_rcpt *r, struct buf *out)
+static void put_rcpt(const struct writer *w, const struct bounce_rcpt *r)
 {
-    const char *hint = b->delay || r->expired ? NULL : hint_for(r->outcome->enhanced);
+    const char *hint = hint_for(w, r);
     struct outcome o = clip(r->outcome);
+    const struct prose *p = &w->p;
 
-    put_text(out, "<");
-    put_foreign(out, r->address);
-    put_text(out, ">\r\n");
-    put_reason(&o, out);
+    prose_text(p, "<");
+    prose_foreign(p, r->address);
+    prose_text(p, ">\r\n");
+    put_reason(p, &o);
     if (hint != NULL)
-        put_wrapped(out, "    ", view_of(hint));
+        prose_wrapped(p, "    ", view_of(hint));
     if (r->expired)
-        put_text(out, "    All attempts until now failed, and the time for it is over.\r\n");
-    if (b->delay && r->expires_ms > 0) {
-        put_text(out, "    Further attempts will be made until ");
-        put_date(out, r->expires_ms);
-        put_text(out, "\r\n");
+        prose_text(p, "    All attempts until now failed, and the time for it is over.\r\n");
+    if (w->b->action == BOUNCE_DELAYED && r->expires_ms > 0) {
+        prose_text(p, "    Further attempts will be made until ");
+        put_date(p, r->expires_ms);
+        prose_text(p, "\r\n");
     }
-    put_text(out, "\r\n");
+    prose_text(p, "\r\n");
 }
 
-static void put_advice(const struct bounce *b, struct buf *out)
+static void put_words(const struct writer *w)
 {
-    if (b->delay)
-        put_text(out, "You need not send the message again. This server keeps trying, and\r\n"
-                      "tells you should it give up.\r\n");
-    else
-        put_text(out, "No further attempts will be made for the addresses above. Other\r\n"
-                      "recipients of the message are not affected.\r\n");
-    put_text(out, "The administrator of this server finds the message by its number,\r\n");
-    put(out, b->message_id);
-    put_text(out, ".\r\n");
+    const struct prose *p = &w->p;
+
+    put_delimiter(w, "");
+    prose_text(p, p->utf8 ? "Content-Type: text/plain; charset=utf-8\r\n"
+                            "Content-Transfer-Encoding: 8bit\r\n\r\n"
+                          : "Content-Type: text/plain; charset=us-ascii\r\n\r\n");
+    put_about(w);
+    for (size_t i = 0; i < w->b->rcpt_count; i++)
+        put_rcpt(w, &w->b->rcpts[i]);
+    prose_text(p, actions[w->b->action].last);
+    prose_text(p, "The administrator of this server finds the message by its number,\r\n");
+    prose_put(p, w->b->message_id);
+    prose_text(p, ".\r\n");
 }
 
-static void put_words(const struct bounce *b, struct buf *out)
-{
-    put_delimiter(b, "", out);
-    put_text(out, "Content-Type: text/plain; charset=us-ascii\r\n\r\n");
-    put_about(b, out);
-    for (size_t i = 0; i < b->rcpt_count; i++)
-        put_rcpt(b, &b->rcpts[i], out);
-    put_advice(b, out);
-}
+/* ---- for programs ---- */
 
 /* "mx1.example.org" of "mx1.example.org[192.0.2.1]:25", or the address if there is no name */
 static struct view remote_name(struct view host)
@@ -301,8 +275,8 @@ static struct view remote_name(struct view host)
     return bracket > 0 ? view_sub(host, 0, bracket) : host;
 }
 
-/* Diagnostic-Code; RFC 3464, 2.3.6 */
-static void put_diagnostic(const struct outcome *o, struct buf *out)
+/* RFC 3464, 2.3.6 */
+static void put_diagnostic(const struct prose *p, const struct outcome *o)
 {
     char room[OUTCOME_TEXT_MAX + 64];
     struct buf words = BUF_ON_ARRAY(room);
@@ -311,51 +285,105 @@ static void put_diagnostic(const struct outcome *o, struct buf *out)
         print_answer(o, &words);
     else
         buf_put(&words, o->text);
-    put_text(out, answered(o) ? "Diagnostic-Code: smtp;\r\n" : "Diagnostic-Code: x-tern;\r\n");
-    put_wrapped(out, "\t", buf_view(&words));
+    prose_text(p, answered(o) ? "Diagnostic-Code: smtp;\r\n" : "Diagnostic-Code: x-tern;\r\n");
+    prose_wrapped(p, "\t", buf_view(&words));
 }
 
-static void put_rcpt_status(const struct bounce *b, const struct bounce_rcpt *r, struct buf *out)
+/* As it is, or in the ASCII form of RFC 6533, 3. */
+static void put_utf8_address(const struct prose *p, struct view address)
+{
+    if (p->utf8 || p->out->overflowed || !utf8_valid(address))
+        prose_foreign(p, address);
+    else if (!xtext_encode_unicode(address, p->out))
+        p->out->overflowed = true;
+}
+
+static void put_final(const struct prose *p, struct view address)
+{
+    bool ascii = text_is_ascii(address);
+
+    prose_text(p, ascii ? "Final-Recipient: rfc822; " : "Final-Recipient: utf-8; ");
+    if (ascii)
+        prose_foreign(p, address);
+    else
+        put_utf8_address(p, address);
+    prose_text(p, "\r\n");
+}
+
+/* With the decoded address (RFC 3461, 6.3). */
+static void put_original_rcpt(const struct prose *p, struct view original)
+{
+    struct view address = original;
+    struct view type = view_take_until(&address, ';');
+
+    if (original.len == 0)
+        return;
+    prose_text(p, "Original-Recipient: ");
+    prose_foreign(p, type);
+    prose_text(p, "; ");
+    if (view_equal_nocase(type, VIEW("utf-8")))
+        put_utf8_address(p, address);
+    else
+        prose_foreign(p, address);
+    prose_text(p, "\r\n");
+}
+
+static void put_rcpt_status(const struct writer *w, const struct bounce_rcpt *r)
 {
     struct outcome o = clip(r->outcome);
+    const struct prose *p = &w->p;
 
-    put_text(out, "\r\nFinal-Recipient: rfc822; ");
-    put_foreign(out, r->address);
-    put_text(out, b->delay ? "\r\nAction: delayed\r\nStatus: " : "\r\nAction: failed\r\nStatus: ");
-    enhanced_print(o.enhanced, out);
-    put_text(out, "\r\n");
+    prose_text(p, "\r\n");
+    put_original_rcpt(p, r->original);
+    put_final(p, r->address);
+    prose_printf(p, "Action: %s\r\nStatus: ", actions[w->b->action].name);
+    enhanced_print(o.enhanced, p->out);
+    prose_text(p, "\r\n");
     if (o.host.len > 0) {
-        put_text(out, "Remote-MTA: dns; ");
-        put_foreign(out, remote_name(o.host));
-        put_text(out, "\r\n");
+        prose_text(p, "Remote-MTA: dns; ");
+        prose_foreign(p, remote_name(o.host));
+        prose_text(p, "\r\n");
     }
     if (o.text.len > 0)
-        put_diagnostic(&o, out);
+        put_diagnostic(p, &o);
     if (r->attempted_ms > 0) {
-        put_text(out, "Last-Attempt-Date: ");
-        put_date(out, r->attempted_ms);
-        put_text(out, "\r\n");
+        prose_text(p, "Last-Attempt-Date: ");
+        put_date(p, r->attempted_ms);
+        prose_text(p, "\r\n");
     }
-    if (b->delay && r->expires_ms > 0) {
-        put_text(out, "Will-Retry-Until: ");
-        put_date(out, r->expires_ms);
-        put_text(out, "\r\n");
+    if (w->b->action == BOUNCE_DELAYED && r->expires_ms > 0) {
+        prose_text(p, "Will-Retry-Until: ");
+        put_date(p, r->expires_ms);
+        prose_text(p, "\r\n");
     }
 }
 
-static void put_status(const struct bounce *b, struct buf *out)
+static void put_status(const struct writer *w)
 {
-    put_delimiter(b, "", out);
-    put_text(out, "Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; ");
-    put(out, b->hostname);
-    put_text(out, "\r\nX-Tern-Message: ");
-    put(out, b->message_id);
-    put_text(out, "\r\nArrival-Date: ");
-    put_date(out, b->envelope->arrival_ms);
-    put_text(out, "\r\n");
-    for (size_t i = 0; i < b->rcpt_count; i++)
-        put_rcpt_status(b, &b->rcpts[i], out);
+    const struct prose *p = &w->p;
+    struct view envelope_id = w->b->envelope->envelope_id;
+
+    put_delimiter(w, "");
+    prose_text(p, p->utf8 ? "Content-Type: message/global-delivery-status\r\n"
+                            "Content-Transfer-Encoding: 8bit\r\n\r\n"
+                          : "Content-Type: message/delivery-status\r\n\r\n");
+    if (envelope_id.len > 0) {
+        prose_text(p, "Original-Envelope-Id: ");
+        prose_foreign(p, envelope_id);
+        prose_text(p, "\r\n");
+    }
+    prose_text(p, "Reporting-MTA: dns; ");
+    prose_put(p, w->b->hostname);
+    prose_text(p, "\r\nX-Tern-Message: ");
+    prose_put(p, w->b->message_id);
+    prose_text(p, "\r\nArrival-Date: ");
+    put_date(p, w->b->envelope->arrival_ms);
+    prose_text(p, "\r\n");
+    for (size_t i = 0; i < w->b->rcpt_count; i++)
+        put_rcpt_status(w, &w->b->rcpts[i]);
 }
+
+/* ---- the original ---- */
 
 /* Whole lines of the header, up to the limit. */
 static struct view cut_header(struct view header)
@@ -367,77 +395,56 @@ static struct view cut_header(struct view header)
     return view_sub(header, 0, header.len == BOUNCE_HEADER_MAX ? header.len : header.len + 1);
 }
 
-/* May stand in the notice as it is: 7 bits, short lines in CRLF, and nothing that could be taken
- * for a boundary. */
-static bool header_plain(struct view header)
+static bool wants_whole(const struct writer *w)
 {
-    struct view line;
+    const struct bounce *b = w->b;
 
-    for (size_t i = 0; i < header.len; i++) {
-        if ((unsigned char)header.ptr[i] >= 127 || header.ptr[i] == '\0')
-            return false;
-    }
-    if (view_find_view(header, VIEW("=_tern_")) < header.len)
-        return false;
-    while (header.len > 0) {
-        size_t end = view_find_view(header, VIEW("\r\n"));
-
-        line = view_sub(header, 0, end);
-        if (end == header.len || end > LINE_MAX || view_has(line, '\r') || view_has(line, '\n'))
-            return false;
-        header = view_from(header, end + 2);
-    }
-    return true;
+    return b->action == BOUNCE_FAILED && b->envelope->returns == RETURN_FULL &&
+           b->content.len > 0 && b->content.len <= BOUNCE_CONTENT_MAX &&
+           prose_is_plain(b->content, w->boundary, true);
 }
 
-/* quoted-printable = text with "=XX" for what is not printable, and soft breaks; RFC 2045, 6.7 */
-static void put_quoted(struct buf *out, struct view v)
+/* A message in a message cannot be encoded (RFC 2046, 5.2.1). */
+static void put_whole(const struct writer *w)
 {
-    size_t width = 0;
-
-    while (v.len > 0) {
-        unsigned char c = (unsigned char)v.ptr[0];
-        bool plain = (c > ' ' && c < 127 && c != '=') ||
-                     ((c == ' ' || c == '\t') && v.len > 1 && v.ptr[1] != '\r');
-
-        if (view_take(&v, VIEW("\r\n"))) {
-            put_text(out, "\r\n");
-            width = 0;
-            continue;
-        }
-        if (width + (plain ? 1 : 3) > QP_WIDTH) {
-            put_text(out, "=\r\n");
-            width = 0;
-        }
-        if (plain)
-            put(out, view_sub(v, 0, 1));
-        else
-            buf_printf(out, "=%02X", c);
-        width += plain ? 1 : 3;
-        v = view_from(v, 1);
-    }
+    prose_text(&w->p,
+               w->p.utf8 ? "Content-Type: message/global\r\n" : "Content-Type: message/rfc822\r\n");
+    if (is_high(w))
+        prose_text(&w->p, "Content-Transfer-Encoding: 8bit\r\n");
+    prose_text(&w->p, "\r\n");
+    prose_put(&w->p, w->b->content);
 }
 
-static void put_original(const struct bounce *b, struct buf *out)
+static void put_its_header(const struct writer *w)
 {
-    struct view header = cut_header(b->header);
+    struct view header = cut_header(w->b->header);
+    bool utf8 = w->p.utf8 && utf8_valid(header);
 
-    put_delimiter(b, "", out);
-    put_text(out, "Content-Type: text/rfc822-headers\r\n");
-    if (header_plain(header)) {
-        put_text(out, "\r\n");
-        put(out, header);
+    prose_text(&w->p, utf8 ? "Content-Type: message/global-headers\r\n"
+                           : "Content-Type: text/rfc822-headers\r\n");
+    if (prose_is_plain(header, w->boundary, utf8)) {
+        prose_text(&w->p, utf8 ? "Content-Transfer-Encoding: 8bit\r\n\r\n" : "\r\n");
+        prose_put(&w->p, header);
     } else {
-        put_text(out, "Content-Transfer-Encoding: quoted-printable\r\n\r\n");
-        put_quoted(out, header);
+        prose_text(&w->p, "Content-Transfer-Encoding: quoted-printable\r\n\r\n");
+        prose_quoted(&w->p, header);
     }
+}
+
+static void put_original(const struct writer *w)
+{
+    put_delimiter(w, "");
+    if (w->whole)
+        put_whole(w);
+    else
+        put_its_header(w);
 }
 
 enum {
     ROOM_FIXED = 6144,  /* bytes: our own words, once, and the subject */
     ROOM_RCPT = 1024,   /* bytes: our own words, for a recipient */
     ROOM_HOSTNAMES = 5, /* times it is written */
-    ROOM_ADDRESS = 8,   /* bytes for one: "\xNN", in both parts */
+    ROOM_ADDRESS = 12,  /* bytes for one: "\xNN" or "\x{7F}", in both parts */
     ROOM_TEXT = 16,     /* bytes for one: "\xNN" or a line of its own, in both parts */
     ROOM_HEADER = 4,    /* bytes for one: "=XX" and soft breaks */
 };
@@ -445,13 +452,14 @@ enum {
 size_t bounce_room(const struct bounce *b)
 {
     size_t room = ROOM_FIXED + ROOM_HOSTNAMES * b->hostname.len + 2 * b->message_id.len +
-                  ROOM_ADDRESS * b->envelope->sender.len +
-                  ROOM_HEADER * MIN(b->header.len, (size_t)BOUNCE_HEADER_MAX);
+                  ROOM_ADDRESS * (b->envelope->sender.len + b->envelope->envelope_id.len) +
+                  ROOM_HEADER * MIN(b->header.len, (size_t)BOUNCE_HEADER_MAX) +
+                  MIN(b->content.len, (size_t)BOUNCE_CONTENT_MAX);
 
     for (size_t i = 0; i < b->rcpt_count; i++) {
         struct outcome o = clip(b->rcpts[i].outcome);
 
-        room += ROOM_RCPT + ROOM_ADDRESS * b->rcpts[i].address.len +
+        room += ROOM_RCPT + ROOM_ADDRESS * (b->rcpts[i].address.len + b->rcpts[i].original.len) +
                 ROOM_TEXT * (o.text.len + o.host.len + o.doing.len);
     }
     return room;
@@ -459,14 +467,22 @@ size_t bounce_room(const struct bounce *b)
 
 bool bounce_write(const struct bounce *b, struct buf *out)
 {
+    char room[BOUNDARY_MAX];
+    struct buf boundary = BUF_ON_ARRAY(room);
+    struct writer w = { .b = b, .p = { .out = out, .utf8 = b->envelope->utf8 } };
     size_t mark = buf_len(out);
 
+    /* "=_" cannot stand in quoted-printable, and no other line begins with foreign bytes. */
+    buf_printf(&boundary, "=_tern_%016llx%016llx", (unsigned long long)b->now_ms,
+               (unsigned long long)b->unique);
+    w.boundary = buf_view(&boundary);
+    w.whole = wants_whole(&w);
     out->overflowed = false;
-    put_header(b, out);
-    put_words(b, out);
-    put_status(b, out);
-    put_original(b, out);
-    put_delimiter(b, "--", out);
+    put_header(&w);
+    put_words(&w);
+    put_status(&w);
+    put_original(&w);
+    put_delimiter(&w, "--");
     if (!out->overflowed)
         return true;
     buf_truncate(out, mark);

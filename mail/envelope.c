@@ -113,10 +113,9 @@ static const struct {
     struct view word;
     unsigned bit;
 } notify_words[] = {
-    { VIEW_INIT("never"), NOTIFY_NEVER },
-    { VIEW_INIT("success"), NOTIFY_SUCCESS },
-    { VIEW_INIT("failure"), NOTIFY_FAILURE },
-    { VIEW_INIT("delay"), NOTIFY_DELAY },
+    { VIEW_INIT("never"), NOTIFY_NEVER },       { VIEW_INIT("success"), NOTIFY_SUCCESS },
+    { VIEW_INIT("failure"), NOTIFY_FAILURE },   { VIEW_INIT("delay"), NOTIFY_DELAY },
+    { VIEW_INIT("expanded"), NOTIFY_EXPANDED },
 };
 
 static bool put_notify(unsigned notify, struct buf *out)
@@ -239,7 +238,7 @@ static bool read_notify(struct view value, unsigned *notify)
             return false;
         *notify |= notify_words[i].bit;
     } while (value.len > 0);
-    return *notify == NOTIFY_NEVER || (*notify & NOTIFY_NEVER) == 0;
+    return (*notify & ~(unsigned)NOTIFY_EXPANDED) == NOTIFY_NEVER || (*notify & NOTIFY_NEVER) == 0;
 }
 
 /* What belongs to the recipient that was read last. */

@@ -13,10 +13,11 @@ enum {
 /* RFC 3461, 4.1: when the sender wants to hear of a recipient. */
 enum {
     NOTIFY_UNSAID = 0, /* of a failure, and of a delay if the server thinks so */
-    NOTIFY_NEVER = 1,  /* stands alone */
+    NOTIFY_NEVER = 1,  /* stands alone, or with NOTIFY_EXPANDED */
     NOTIFY_SUCCESS = 2,
     NOTIFY_FAILURE = 4,
     NOTIFY_DELAY = 8,
+    NOTIFY_EXPANDED = 16, /* stands for several recipients of ours; its success was asked for */
 };
 enum envelope_return { RETURN_UNSAID, RETURN_FULL, RETURN_HEADERS }; /* RFC 3461, 4.3: RET */
 enum deliver_by { BY_UNSAID, BY_NOTIFY, BY_RETURN };                 /* RFC 2852, 4: the by-mode */

@@ -113,6 +113,7 @@ static struct job *make_job(struct job_maker *k, struct worker *w, uint32_t unit
     buf_clear(&k->indexes);
     rcpts_each (i, &u->rcpts, (unsigned)e->rcpt_count) {
         line->rcpt = i;
+        line->notify = e->rcpts[i].notify;
         fits = fits && arena_copy(&job->arena, e->rcpts[i].address, &line->address) &&
                job_index_put(&k->indexes, i);
         line++;

@@ -16,6 +16,7 @@ struct verdict {
 
 struct job_line {
     uint32_t rcpt; /* index in the envelope */
+    unsigned notify; /* NOTIFY_... */
     struct view address;
     const struct verdict *verdict; /* NULL: none yet */
 };

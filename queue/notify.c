@@ -1,23 +1,19 @@
 #include "queue/notify.h"
 
-#include "common/crc32c.h"
 #include "common/memory.h"
 #include "io/clock.h"
 #include "io/log.h"
-#include "ipc/expand.h"
-#include "mail/body.h"
-#include "mail/bounce.h"
 #include "queue/content.h"
 #include "queue/dispatch.h"
+#include "queue/flood.h"
+#include "queue/report.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     GIVE_BACK_MS = 60 * 1000,     /* until what no notice could be made for is tried again */
     NOTICE_PAUSE_MS = 60 * 1000,  /* between delay notices when the spool takes none */
-    ADDRESSEES_MAX = 50,          /* of one notice */
     OUTCOMES_ARENA_MAX = 8 << 20, /* the last outcomes of 1,000 recipients */
 };
 
@@ -26,128 +22,12 @@ struct notice {
     struct store_commit commit;
     struct queue *queue;
     struct letter *letter;
-    bool delay;
-    uint32_t *units; /* that are given up with it */
+    enum bounce_action action;
+    uint64_t about;  /* id */
+    uint32_t *units; /* that are done with it */
     size_t unit_count;
     uint32_t *settles;
 };
-
-/* ---- making the notice ---- */
-
-/* The header section, or the first part of a long one. `room` is for that of a big body. */
-static struct view read_header(const struct content *c, char *room, size_t size)
-{
-    ssize_t n;
-
-    if (c->big_fd < 0)
-        return body_header(c->body);
-    n = pread(c->big_fd, room, size, 0);
-    return n <= 0 ? VIEW_EMPTY : body_header(view_make(room, (size_t)n));
-}
-
-/* Who the notice is for: the sender, or, if that is an alias here, those it leads to. */
-struct addressees {
-    struct expansion expansion;
-    struct arena arena;
-    struct envelope_rcpt rcpts[ADDRESSEES_MAX];
-    size_t count;
-};
-
-static bool on_addressee(struct expansion *x, const struct address *a)
-{
-    struct addressees *to = container_of(x, struct addressees, expansion);
-    char room[ADDRESS_MAX + 2];
-    struct buf text = BUF_ON_ARRAY(room);
-
-    if (to->count == ADDRESSEES_MAX || !address_print(a, &text) ||
-        !arena_copy(&to->arena, buf_view(&text), &to->rcpts[to->count].address))
-        return false;
-    to->count++;
-    return true;
-}
-
-/* Without patterns, for which this process has no library: where one may apply, the address stays
- * as it is. */
-static void find_addressees(const struct settings *s, struct view sender, struct addressees *to)
-{
-    struct address a;
-
-    *to = (struct addressees){ .expansion = { .settings = s,
-                                              .has_mailbox = settings_may_have_mailbox,
-                                              .add = on_addressee } };
-    arena_init(&to->arena, ADDRESSEES_MAX * 2 * ADDRESS_MAX);
-    if (address_parse(sender, true, &a) && expand_is_ours(s, &a) &&
-        expand_rcpt(&to->expansion, &a) == EXPAND_DONE)
-        return;
-    to->rcpts[0].address = sender;
-    to->count = 1;
-}
-
-static struct letter *wrap(const struct queue *q, struct view sender, struct view body)
-{
-    static char room[ADDRESSEES_MAX * (3 * ADDRESS_MAX + 16) + 256];
-    struct buf text = BUF_ON_ARRAY(room);
-    struct addressees to;
-    struct envelope e = { .arrival_ms = clock_wall_ms(), .notice = true };
-    struct letter *l = NULL;
-
-    find_addressees(q->settings, sender, &to);
-    e.rcpts = to.rcpts;
-    e.rcpt_count = to.count;
-    if (envelope_encode(&e, &text))
-        l = letter_new(buf_view(&text), body, VIEW_EMPTY);
-    if (l != NULL)
-        l->body_crc = crc32c(0, body);
-    arena_reset(&to.arena);
-    return l;
-}
-
-static struct letter *write_letter(struct queue *q, const struct mail *m, const struct content *c,
-                                   bool delay, const struct bounce_rcpt *rcpts, size_t count)
-{
-    char header[BOUNCE_HEADER_MAX], id[17];
-    struct bounce b = {
-        .delay = delay,
-        .envelope = &c->envelope,
-        .header = read_header(c, header, sizeof(header)),
-        .rcpts = rcpts,
-        .rcpt_count = count,
-        .hostname = q->settings->hostname,
-        .now_ms = clock_wall_ms(),
-        .unique = m->id << 12 | (q->notices_made++ & 0xfff),
-    };
-    struct buf id_text = BUF_ON_ARRAY(id);
-    struct letter *l = NULL;
-    struct buf text;
-
-    buf_printf(&id_text, "%016llx", (unsigned long long)m->id);
-    b.message_id = buf_view(&id_text);
-    buf_new(&text, bounce_room(&b));
-    if (bounce_write(&b, &text))
-        l = wrap(q, c->envelope.sender, buf_view(&text));
-    buf_free(&text);
-    return l;
-}
-
-static struct letter *make_letter(struct queue *q, const struct mail *m, const struct content *c,
-                                  bool delay, const struct notify_rcpt *rcpts, size_t count)
-{
-    uint64_t expires_ms = queue_wall_ms(q, queue_expiry_ms(q, m));
-    struct bounce_rcpt *list = memory_new_array(count, sizeof(*list));
-    struct letter *l;
-
-    for (size_t i = 0; i < count; i++)
-        list[i] = (struct bounce_rcpt){
-            .address = rcpts[i].address,
-            .outcome = rcpts[i].outcome,
-            .attempted_ms = rcpts[i].attempted_ms,
-            .expires_ms = delay ? expires_ms : 0,
-            .expired = rcpts[i].expired,
-        };
-    l = write_letter(q, m, c, delay, list, count);
-    free(list);
-    return l;
-}
 
 /* ---- what comes of it ---- */
 
@@ -178,14 +58,41 @@ static void free_notice(struct notice *n)
     free(n);
 }
 
+/* What has arrived stays so, although nobody will hear of it. */
+static void record_arrival(struct queue *q, uint64_t id, const uint32_t *rcpts, size_t count)
+{
+    const struct store_outcome o = {
+        .message = id,
+        .rcpts = rcpts,
+        .rcpt_count = count,
+        .state = STORE_DELIVERED,
+        .at_ms = clock_wall_ms(),
+    };
+
+    store_settle(q->store, &o, NULL);
+}
+
+static void remove_units(struct queue *q, uint32_t mail, const uint32_t *units, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        queue_remove_unit(q, units[i]);
+    if (mail != POOL_NONE)
+        queue_finish_if_done(q, mail);
+}
+
 static void on_failed(struct notice *n, enum spool_trouble trouble)
 {
     struct queue *q = n->queue;
-    uint32_t mail = index_find(&q->index, n->commit.about);
+    uint32_t mail = index_find(&q->index, n->about);
 
-    log_warn("notice_failed", LOG_ID("message", n->commit.about),
-             LOG_U64("trouble", (uint64_t)trouble));
-    if (n->delay && mail != POOL_NONE && (index_mail(&q->index, mail)->flags & MAIL_DELETED) == 0) {
+    log_warn("notice_failed", LOG_ID("message", n->about), LOG_U64("trouble", (uint64_t)trouble));
+    if (n->action == BOUNCE_DELIVERED || n->action == BOUNCE_RELAYED) {
+        record_arrival(q, n->about, n->settles, n->commit.settle_count);
+        remove_units(q, mail, n->units, n->unit_count);
+        return;
+    }
+    if (n->action == BOUNCE_DELAYED && mail != POOL_NONE &&
+        (index_mail(&q->index, mail)->flags & MAIL_DELETED) == 0) {
         index_mail(&q->index, mail)->flags &= (uint8_t)~MAIL_NOTICED;
         q->notice_pause_ms = queue_now_ms(q) + NOTICE_PAUSE_MS;
         index_set_deadline_first(&q->index, mail, DEADLINE_NOTICE);
@@ -196,18 +103,21 @@ static void on_failed(struct notice *n, enum spool_trouble trouble)
         queue_finish_if_done(q, mail);
 }
 
+static const char *kind_name(enum bounce_action a)
+{
+    if (a == BOUNCE_FAILED)
+        return "failure";
+    return a == BOUNCE_DELAYED ? "delay" : bounce_action_name(a);
+}
+
 static void on_durable(struct notice *n)
 {
     struct queue *q = n->queue;
-    uint32_t mail = index_find(&q->index, n->commit.about);
 
-    log_info("notice_queued", LOG_ID("message", n->commit.about), LOG_ID("notice", n->commit.id),
-             LOG_STRING("kind", n->delay ? "delay" : "failure"),
+    log_info("notice_queued", LOG_ID("message", n->about), LOG_ID("notice", n->commit.id),
+             LOG_STRING("kind", kind_name(n->action)),
              LOG_VIEW("to", n->letter->envelope.rcpts[0].address));
-    for (size_t i = 0; i < n->unit_count; i++)
-        queue_remove_unit(q, n->units[i]);
-    if (mail != POOL_NONE)
-        queue_finish_if_done(q, mail);
+    remove_units(q, index_find(&q->index, n->about), n->units, n->unit_count);
     queue_take_in(q, &n->commit, &n->letter->envelope, n->letter);
     n->letter = NULL;
 }
@@ -224,25 +134,63 @@ static void on_done(struct store_commit *c, enum spool_trouble trouble)
     free_notice(n);
 }
 
-static void send_notice(struct queue *q, uint64_t about, struct letter *l, struct notice *n)
+/* That several recipients stand for one is settled by nothing: its notice is about no record. */
+static void send_notice(struct queue *q, const struct mail *m, struct letter *l, struct notice *n)
 {
     n->queue = q;
     n->letter = l;
+    n->about = m->id;
     n->commit.envelope = l->encoded;
     n->commit.body = l->body;
     n->commit.big_fd = -1;
     n->commit.body_bytes = l->body.len;
     n->commit.body_crc = l->body_crc;
-    n->commit.about = about;
+    n->commit.about = n->action == BOUNCE_EXPANDED ? 0 : m->id;
     n->commit.settles = n->settles;
     n->commit.done = on_done;
     q->notices_pending++;
     store_accept(q->store, &n->commit);
 }
 
+/* All of the recipients are done with the notice, whether it tells of them or not. */
+static void send_settling(struct queue *q, uint32_t mail, enum bounce_action a,
+                          const uint32_t *units, size_t unit_count, const struct notify_rcpt *rcpts,
+                          size_t rcpt_count, struct letter *l)
+{
+    struct notice *n = memory_new(sizeof(*n));
+
+    n->action = a;
+    n->units = memory_new_array(unit_count, sizeof(*units));
+    memcpy(n->units, units, unit_count * sizeof(*units));
+    n->unit_count = unit_count;
+    n->settles = memory_new_array(rcpt_count, sizeof(*n->settles));
+    for (size_t i = 0; i < rcpt_count; i++)
+        n->settles[i] = rcpts[i].rcpt;
+    n->commit.settle_count = rcpt_count;
+    for (size_t i = 0; i < unit_count; i++)
+        index_fail(&q->index, units[i]);
+    send_notice(q, index_mail(&q->index, mail), l, n);
+}
+
+/* The sender is to hear of one of the recipients at least. */
+static bool is_wanted(struct queue *q, const struct mail *m, const struct envelope *e,
+                      enum bounce_action a, const struct notify_rcpt *rcpts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (report_wanted(a, e->rcpts[rcpts[i].rcpt].notify)) {
+            if (flood_allows(&q->flood, q->settings, e, queue_now_ms(q)))
+                return true;
+            log_warn("notice_suppressed", LOG_ID("message", m->id),
+                     LOG_STRING("kind", kind_name(a)), LOG_VIEW("to", e->sender));
+            return false;
+        }
+    }
+    return false;
+}
+
 /* ---- failure ---- */
 
-static void log_given_up(const struct queue *q, const struct mail *m, const struct notify_rcpt *r,
+static void log_given_up(struct queue *q, const struct mail *m, const struct notify_rcpt *r,
                          bool told)
 {
     char room[1024];
@@ -257,17 +205,10 @@ static void log_given_up(const struct queue *q, const struct mail *m, const stru
              LOG_U64(r->outcome->code > 0 ? "code" : NULL, r->outcome->code),
              LOG_VIEW("reason", buf_view(&words)), LOG_U64("attempts", u->attempts),
              LOG_STRING(r->expired ? "cause" : NULL, "expired"));
-}
-
-static void log_all(struct queue *q, uint32_t mail, const struct notify_rcpt *rcpts, size_t count,
-                    bool told)
-{
-    for (size_t i = 0; i < count; i++)
-        log_given_up(q, index_mail(&q->index, mail), &rcpts[i], told);
     if (told)
-        q->totals.bounced += count;
+        q->totals.bounced++;
     else
-        q->totals.failed += count;
+        q->totals.failed++;
 }
 
 /* Nobody to tell: the end of these recipients is recorded, and that is all. */
@@ -276,7 +217,6 @@ static void record_failure(struct queue *q, uint32_t mail, const uint32_t *units
 {
     char room[4096];
 
-    log_all(q, mail, rcpts, rcpt_count, false);
     for (size_t i = 0; i < rcpt_count; i++) {
         struct buf text = BUF_ON_ARRAY(room);
         const struct store_outcome o = {
@@ -289,55 +229,111 @@ static void record_failure(struct queue *q, uint32_t mail, const uint32_t *units
             .text = outcome_encode(rcpts[i].outcome, &text) ? buf_view(&text) : VIEW_EMPTY,
         };
 
+        log_given_up(q, index_mail(&q->index, mail), &rcpts[i], false);
         store_settle(q->store, &o, NULL);
     }
-    for (size_t i = 0; i < unit_count; i++)
-        queue_remove_unit(q, units[i]);
-    queue_finish_if_done(q, mail);
-}
-
-static void submit_failure(struct queue *q, uint32_t mail, const uint32_t *units, size_t unit_count,
-                           const struct notify_rcpt *rcpts, size_t rcpt_count, struct letter *l)
-{
-    struct notice *n = memory_new(sizeof(*n));
-
-    n->units = memory_new_array(unit_count, sizeof(*units));
-    memcpy(n->units, units, unit_count * sizeof(*units));
-    n->unit_count = unit_count;
-    n->settles = memory_new_array(rcpt_count, sizeof(*n->settles));
-    for (size_t i = 0; i < rcpt_count; i++)
-        n->settles[i] = rcpts[i].rcpt;
-    n->commit.settle_count = rcpt_count;
-    for (size_t i = 0; i < unit_count; i++)
-        index_fail(&q->index, units[i]);
-    log_all(q, mail, rcpts, rcpt_count, true);
-    send_notice(q, index_mail(&q->index, mail)->id, l, n);
+    remove_units(q, mail, units, unit_count);
 }
 
 void notify_failure(struct queue *q, uint32_t mail, const uint32_t *units, size_t unit_count,
                     const struct notify_rcpt *rcpts, size_t rcpt_count)
 {
     const struct mail *m = index_mail(&q->index, mail);
+    bool wanted = (m->flags & MAIL_NULL_SENDER) == 0;
     struct letter *l = NULL;
     struct content c;
-    int err;
+    int err = 0;
 
-    if (m->flags & MAIL_NULL_SENDER) {
-        record_failure(q, mail, units, unit_count, rcpts, rcpt_count);
-        return;
+    if (wanted) {
+        err = content_open(q, m, true, &c);
+        wanted = err < 0 || is_wanted(q, m, &c.envelope, BOUNCE_FAILED, rcpts, rcpt_count);
+        if (err == 0 && wanted)
+            l = report_write(q, m, &c, BOUNCE_FAILED, rcpts, rcpt_count);
+        for (size_t i = 0; l != NULL && i < rcpt_count; i++)
+            log_given_up(q, m, &rcpts[i],
+                         report_wanted(BOUNCE_FAILED, c.envelope.rcpts[rcpts[i].rcpt].notify));
+        if (err == 0)
+            content_close(&c);
     }
-    err = content_open(q, m, true, &c);
-    if (err == 0) {
-        l = make_letter(q, m, &c, false, rcpts, rcpt_count);
+    if (!wanted) {
+        record_failure(q, mail, units, unit_count, rcpts, rcpt_count);
+    } else if (l != NULL) {
+        send_settling(q, mail, BOUNCE_FAILED, units, unit_count, rcpts, rcpt_count, l);
+    } else {
+        give_back(q, units, unit_count);
+        if (err < 0)
+            queue_set_aside(q, mail, err);
+    }
+}
+
+/* ---- success ---- */
+
+void notify_success(struct queue *q, uint32_t mail, bool final, const uint32_t *units,
+                    size_t unit_count, const struct notify_rcpt *rcpts, size_t rcpt_count)
+{
+    enum bounce_action action = final ? BOUNCE_DELIVERED : BOUNCE_RELAYED;
+    const struct mail *m = index_mail(&q->index, mail);
+    struct letter *l = NULL;
+    struct content c;
+
+    if (content_open(q, m, true, &c) == 0) {
+        if (is_wanted(q, m, &c.envelope, action, rcpts, rcpt_count))
+            l = report_write(q, m, &c, action, rcpts, rcpt_count);
         content_close(&c);
     }
     if (l != NULL) {
-        submit_failure(q, mail, units, unit_count, rcpts, rcpt_count, l);
+        send_settling(q, mail, action, units, unit_count, rcpts, rcpt_count, l);
         return;
     }
-    give_back(q, units, unit_count);
-    if (err < 0)
-        queue_set_aside(q, mail, err);
+    for (size_t i = 0; i < rcpt_count; i++)
+        record_arrival(q, m->id, &rcpts[i].rcpt, 1);
+    remove_units(q, mail, units, unit_count);
+}
+
+static const struct outcome expanded = {
+    .class = OUTCOME_DELIVERED,
+    .enhanced = { 2, 1, 5 },
+    .text = VIEW_INIT("this address stands for several recipients"),
+};
+
+/* The address that the sender knows. */
+static struct view known_address(const struct envelope_rcpt *r)
+{
+    struct view address = r->original;
+
+    (void)view_take_until(&address, ';');
+    return address.len > 0 ? address : r->address;
+}
+
+void notify_expanded(struct queue *q, uint32_t mail)
+{
+    const struct mail *m = index_mail(&q->index, mail);
+    struct letter *l = NULL;
+    struct notify_rcpt *rcpts;
+    struct content c;
+    size_t count = 0;
+
+    if ((m->flags & MAIL_NULL_SENDER) != 0 || content_open(q, m, true, &c) < 0)
+        return;
+    rcpts = memory_new_array(m->rcpt_count, sizeof(*rcpts));
+    for (uint32_t i = 0; i < m->rcpt_count; i++) {
+        const struct envelope_rcpt *r = &c.envelope.rcpts[i];
+
+        if (report_wanted(BOUNCE_EXPANDED, r->notify))
+            rcpts[count++] = (struct notify_rcpt){
+                .rcpt = i, .unit = POOL_NONE, .address = known_address(r), .outcome = &expanded
+            };
+    }
+    if (is_wanted(q, m, &c.envelope, BOUNCE_EXPANDED, rcpts, count))
+        l = report_write(q, m, &c, BOUNCE_EXPANDED, rcpts, count);
+    if (l != NULL) {
+        struct notice *n = memory_new(sizeof(*n));
+
+        n->action = BOUNCE_EXPANDED;
+        send_notice(q, m, l, n);
+    }
+    free(rcpts);
+    content_close(&c);
 }
 
 /* ---- expiry ---- */
@@ -457,14 +453,14 @@ void notify_delay(struct queue *q, uint32_t mail)
         if (index_unit(&q->index, u)->state != UNIT_FAILING)
             count += list_rcpts(q, u, &c.envelope, false, &arena, rcpts + count);
     }
-    if (count > 0)
-        l = make_letter(q, m, &c, true, rcpts, count);
+    if (is_wanted(q, m, &c.envelope, BOUNCE_DELAYED, rcpts, count))
+        l = report_write(q, m, &c, BOUNCE_DELAYED, rcpts, count);
     content_close(&c);
     if (l != NULL) {
         struct notice *n = memory_new(sizeof(*n));
 
-        n->delay = true;
-        send_notice(q, m->id, l, n);
+        n->action = BOUNCE_DELAYED;
+        send_notice(q, m, l, n);
     }
     arena_reset(&arena);
     free(rcpts);

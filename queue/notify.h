@@ -1,5 +1,6 @@
-/* Notices to senders: of failure and of delay. A notice is a message of its own, and becomes
- * durable together with what it says of the recipients: exactly one for each, whatever crashes. */
+/* Notices to senders: of failure, of delay, and of success where that was asked for. A notice is a
+ * message of its own, and becomes durable together with what it says of the recipients: exactly one
+ * for each, whatever crashes. */
 #ifndef QUEUE_NOTIFY_H
 #define QUEUE_NOTIFY_H
 
@@ -16,10 +17,18 @@ struct notify_rcpt {
 };
 
 /* Gives these recipients up: `units` are theirs, wholly, and go when the notice is durable. When
- * it cannot be made durable they are due again. Nobody is told of a message with a null
- * reverse-path: then it is only recorded. The message may be gone afterwards. */
+ * it cannot be made durable they are due again. Where nobody is to be told (the reverse-path is
+ * null, NOTIFY says so, or it would be backscatter) it is only recorded. The message may be gone
+ * afterwards. */
 void notify_failure(struct queue *q, uint32_t mail, const uint32_t *units, size_t unit_count,
                     const struct notify_rcpt *rcpts, size_t rcpt_count);
+/* These recipients have it: `units` are theirs, wholly. `final`: in a mailbox, else at a host that
+ * will not tell. When the notice cannot be made durable there is none. The message may be gone
+ * afterwards. */
+void notify_success(struct queue *q, uint32_t mail, bool final, const uint32_t *units,
+                    size_t unit_count, const struct notify_rcpt *rcpts, size_t rcpt_count);
+/* A new message is for addresses that stood for several recipients (NOTIFY_EXPANDED). */
+void notify_expanded(struct queue *q, uint32_t mail);
 /* The message's lifetime is over: gives up all of its recipients that wait (a running job, and what
  * is about to be tried, comes first). The message may be gone afterwards. */
 void notify_expiry(struct queue *q, uint32_t mail);

@@ -239,16 +239,28 @@ static uint32_t add_mail(struct queue *q, uint64_t id, struct store_ref where,
     return mail;
 }
 
+static bool is_expanded(const struct envelope *e)
+{
+    for (size_t i = 0; i < e->rcpt_count; i++) {
+        if (e->rcpts[i].notify & NOTIFY_EXPANDED)
+            return true;
+    }
+    return false;
+}
+
 void queue_take_in(struct queue *q, const struct store_commit *c, const struct envelope *e,
                    struct letter *letter)
 {
     uint32_t mail = add_mail(q, c->id, c->where, e, c->body_bytes, queue_now_ms(q));
+    bool expanded = is_expanded(e);
 
     if (e->hold.len > 0)
         log_warn("held", LOG_ID("message", c->id), LOG_VIEW("by", e->hold),
                  LOG_VIEW(e->login.len > 0 ? "login" : NULL, e->login));
     if (letter != NULL)
         cache_keep(&q->cache, c->id, letter);
+    if (expanded)
+        notify_expanded(q, mail);
     if (!q->restored)
         return; /* it gets its time with the others */
     list_deadline(q, mail);

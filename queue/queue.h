@@ -11,6 +11,7 @@
 #include "ipc/messages.h"
 #include "ipc/settings.h"
 #include "queue/cache.h"
+#include "queue/flood.h"
 #include "queue/index.h"
 #include "queue/store.h"
 
@@ -66,6 +67,7 @@ struct queue {
     uint64_t trash_count, trash_bytes; /* deleted messages that can come back, and their bodies */
     uint64_t notices_pending;          /* notices that are not durable yet */
     uint64_t notices_made;
+    struct flood flood;          /* of notices about mail of strangers */
 
     uint64_t wall_base_ms, monotonic_base_ms;
     struct timer wheel_timer;    /* the next unit that becomes due */

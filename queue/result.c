@@ -112,10 +112,11 @@ struct group {
     uint32_t *rcpts;
     size_t count;
     const struct verdict *verdict;
+    bool tells; /* they were delivered, and the sender is to hear of it */
 };
 
-/* What is given up, of all groups. */
-struct losses {
+/* What the sender is told of, of all groups. */
+struct news {
     uint32_t *units;
     size_t unit_count;
     struct notify_rcpt *rcpts;
@@ -125,6 +126,24 @@ struct losses {
 static bool same_verdict(const struct verdict *a, const struct verdict *b)
 {
     return a == b || (a != NULL && b != NULL && view_equal(a->encoded, b->encoded));
+}
+
+/* RFC 3461, 5.2: the sender asked to be told, and nobody else will tell. What goes nowhere by the
+ * administrator's will is not said to have arrived. */
+static bool tells(const struct queue *q, const struct job *job, const struct job_line *line)
+{
+    const struct outcome *o = &line->verdict->outcome;
+    bool has_sender = (index_mail(&q->index, job->mail)->flags & MAIL_NULL_SENDER) == 0;
+
+    return has_sender && (line->notify & NOTIFY_SUCCESS) != 0 && o->class == OUTCOME_DELIVERED &&
+           !o->dsn && (o->host.len > 0 || job->destination->hop.kind == HOP_LOCAL);
+}
+
+static bool belongs(const struct queue *q, const struct job *job, const struct job_line *line,
+                    const struct group *g)
+{
+    return line->verdict != &settled && same_verdict(line->verdict, g->verdict) &&
+           (g->verdict == NULL || tells(q, job, line) == g->tells);
 }
 
 static void begin_group(struct group *g, const struct job *job, unsigned total)
@@ -225,18 +244,18 @@ static void defer(struct queue *q, const struct job *job, const struct group *g,
     log_deferred(job, g, wait_ms);
 }
 
-static void lose(struct queue *q, const struct job *job, const struct group *g, uint32_t unit,
-                 struct losses *l)
+static void collect(struct queue *q, const struct job *job, const struct group *g, uint32_t unit,
+                    struct news *n)
 {
     bool expired = g->verdict->outcome.class == OUTCOME_DEFERRED;
 
     count_attempt(q, job, unit);
-    l->units[l->unit_count++] = unit;
+    n->units[n->unit_count++] = unit;
     for (uint32_t i = 0; i < job->line_count; i++) {
         const struct job_line *line = &job->lines[i];
 
-        if (line->verdict != &settled && same_verdict(line->verdict, g->verdict))
-            l->rcpts[l->rcpt_count++] = (struct notify_rcpt){
+        if (belongs(q, job, line, g))
+            n->rcpts[n->rcpt_count++] = (struct notify_rcpt){
                 line->rcpt, unit, line->address, &g->verdict->outcome, clock_wall_ms(), expired,
             };
     }
@@ -253,8 +272,14 @@ static void put_back(struct queue *q, uint32_t unit)
         dispatch_unit(q->dispatch, unit);
 }
 
+/* What comes of a job. */
+struct settling {
+    struct group delivered; /* of which nobody is told */
+    struct news arrivals, losses;
+};
+
 static void settle_group(struct queue *q, const struct job *job, const struct group *g,
-                         struct losses *l, struct group *delivered)
+                         struct settling *s)
 {
     bool overdue =
         (index_mail(&q->index, job->mail)->flags & (MAIL_OVERDUE | MAIL_HELD)) == MAIL_OVERDUE;
@@ -266,13 +291,17 @@ static void settle_group(struct queue *q, const struct job *job, const struct gr
     }
     switch (g->verdict->outcome.class) {
     case OUTCOME_DELIVERED:
+        if (g->tells) {
+            collect(q, job, g, unit, &s->arrivals);
+            break;
+        }
         for (size_t i = 0; i < g->count; i++)
-            delivered->rcpts[delivered->count++] = g->rcpts[i];
+            s->delivered.rcpts[s->delivered.count++] = g->rcpts[i];
         queue_remove_unit(q, unit);
         break;
     case OUTCOME_DEFERRED:
         if (overdue)
-            lose(q, job, g, unit, l);
+            collect(q, job, g, unit, &s->losses);
         else
             defer(q, job, g, unit);
         break;
@@ -280,7 +309,7 @@ static void settle_group(struct queue *q, const struct job *job, const struct gr
         if (queue_in_trash(index_mail(&q->index, job->mail)))
             index_park(&q->index, unit); /* nobody is told, unless it comes back */
         else
-            lose(q, job, g, unit, l);
+            collect(q, job, g, unit, &s->losses);
         break;
     case OUTCOME_CLASSES:
         break;
@@ -288,25 +317,24 @@ static void settle_group(struct queue *q, const struct job *job, const struct gr
 }
 
 /* Every line once, those with the same verdict together. */
-static void settle_groups(struct queue *q, struct job *job, unsigned total, struct losses *l,
-                          struct group *delivered)
+static void settle_groups(struct queue *q, struct job *job, unsigned total, struct settling *s)
 {
     for (uint32_t i = 0; i < job->line_count; i++) {
         struct group g = { .verdict = job->lines[i].verdict };
 
         if (g.verdict == &settled)
             continue;
+        g.tells = g.verdict != NULL && tells(q, job, &job->lines[i]);
         begin_group(&g, job, total);
         for (uint32_t k = i; k < job->line_count; k++) {
-            if (job->lines[k].verdict != &settled && same_verdict(job->lines[k].verdict, g.verdict))
+            if (belongs(q, job, &job->lines[k], &g))
                 add_line(&g, &job->lines[k], total);
         }
-        settle_group(q, job, &g, l, delivered);
+        settle_group(q, job, &g, s);
         for (uint32_t k = i; k < job->line_count; k++) {
-            if (k != i && same_verdict(job->lines[k].verdict, g.verdict))
+            if (belongs(q, job, &job->lines[k], &g))
                 job->lines[k].verdict = &settled;
         }
-        job->lines[i].verdict = &settled;
         end_group(&g, total);
     }
 }
@@ -376,7 +404,8 @@ static bool settle_single(struct queue *q, const struct job *job)
     const struct mail *m = index_mail(&q->index, job->mail);
     const struct verdict *v = job->lines[0].verdict;
 
-    if (m->rcpt_count != 1 || v == NULL || v->outcome.class != OUTCOME_DELIVERED)
+    if (m->rcpt_count != 1 || v == NULL || v->outcome.class != OUTCOME_DELIVERED ||
+        tells(q, job, &job->lines[0]))
         return false;
     drop_unit(q, job);
     return true;
@@ -394,25 +423,57 @@ static void forget_letter(struct queue *q, uint32_t mail)
     cache_drop(&q->cache, index_mail(&q->index, mail)->id);
 }
 
+static void begin_news(struct news *n, const struct job *job)
+{
+    n->units = memory_new_array(job->line_count, sizeof(*n->units));
+    n->rcpts = memory_new_array(job->line_count, sizeof(*n->rcpts));
+}
+
+static void end_news(struct news *n)
+{
+    free(n->units);
+    free(n->rcpts);
+}
+
+static bool is_final(const struct queue *q, const struct job *job)
+{
+    const struct hop *hop = &job->destination->hop;
+
+    return hop->kind == HOP_LOCAL ||
+           (hop->route > 0 && hop->route <= q->settings->route_count &&
+            q->settings->routes[hop->route - 1].targets[0].lmtp); /* RFC 2033, 2 */
+}
+
+/* The message may be gone afterwards. */
+static void tell(struct queue *q, const struct job *job, const struct settling *s)
+{
+    const struct news *a = &s->arrivals, *l = &s->losses;
+
+    if (a->unit_count > 0)
+        notify_success(q, job->mail, is_final(q, job), a->units, a->unit_count, a->rcpts,
+                       a->rcpt_count);
+    if (l->unit_count > 0)
+        notify_failure(q, job->mail, l->units, l->unit_count, l->rcpts, l->rcpt_count);
+}
+
 static void settle_lines(struct queue *q, struct job *job)
 {
     unsigned total = index_mail(&q->index, job->mail)->rcpt_count;
-    struct group delivered = { .count = 0 };
-    struct losses l = { .unit_count = 0 };
+    struct settling s = { .delivered.count = 0 };
 
-    begin_group(&delivered, job, total);
-    l.units = memory_new_array(job->line_count, sizeof(*l.units));
-    l.rcpts = memory_new_array(job->line_count, sizeof(*l.rcpts));
-    settle_groups(q, job, total, &l, &delivered);
-    if (delivered.count > 0 && index_mail(&q->index, job->mail)->units != POOL_NONE)
-        record(q, job, &delivered, STORE_DELIVERED, 0, NULL);
-    if (l.unit_count > 0)
-        notify_failure(q, job->mail, l.units, l.unit_count, l.rcpts, l.rcpt_count);
+    begin_group(&s.delivered, job, total);
+    begin_news(&s.arrivals, job);
+    begin_news(&s.losses, job);
+    settle_groups(q, job, total, &s);
+    if (s.delivered.count > 0 && index_mail(&q->index, job->mail)->units != POOL_NONE)
+        record(q, job, &s.delivered, STORE_DELIVERED, 0, NULL);
+    if (s.arrivals.unit_count + s.losses.unit_count > 0)
+        tell(q, job, &s);
     else if (!queue_finish_if_done(q, job->mail))
         forget_letter(q, job->mail);
-    end_group(&delivered, total);
-    free(l.units);
-    free(l.rcpts);
+    end_group(&s.delivered, total);
+    end_news(&s.arrivals);
+    end_news(&s.losses);
 }
 
 void result_settle(struct queue *q, struct job *job)

@@ -3,6 +3,9 @@
 #include "mail/body.h"
 #include "tests/unit/unit.h"
 
+#include <stdio.h>
+#include <string.h>
+
 static const struct envelope envelope = {
     .sender = VIEW_INIT("alice@a.test"),
     .arrival_ms = 1795421700123,
@@ -143,7 +146,7 @@ static void writes_a_delay(void **state)
     struct buf out = BUF_ON_ARRAY(room);
 
     (void)state;
-    b.delay = true;
+    b.action = BOUNCE_DELAYED;
     assert_true(bounce_write(&b, &out));
     for (size_t i = 0; i < COUNT_OF(delay_lines); i++)
         check(delay_lines[i],
@@ -187,6 +190,12 @@ static void write_and_check(const struct bounce *b)
     assert_int_equal(count_lines(buf_view(&out), "Action:"), b->rcpt_count);
     assert_int_equal(count_lines(body_header(buf_view(&out)), "To:"), 1);
     buf_free(&out);
+}
+
+static void check_line(const char *name, const struct buf *out, const char *wanted)
+{
+    if (view_find_view(buf_view(out), view_of(wanted)) == buf_len(out))
+        fail_msg("%s: there is no \"%s\" in %.*s", name, wanted, VIEW_ARG(buf_view(out)));
 }
 
 static void foreign_texts_forge_nothing(void **state)
@@ -245,6 +254,149 @@ static void headers_come_back_whole(void **state)
     }
 }
 
+static void writes_of_success(void **state)
+{
+    static const struct outcome accepted = {
+        .class = OUTCOME_DELIVERED,
+        .code = 250,
+        .enhanced = { 2, 1, 5 },
+        .text = VIEW_INIT("Ok"),
+        .host = VIEW_INIT("mx1.b.test[192.0.2.1]:25"),
+    };
+    static const struct bounce_rcpt rcpt = { .address = VIEW_INIT("bob@b.test"),
+                                             .original = VIEW_INIT("rfc822;bob+list@b.test"),
+                                             .outcome = &accepted };
+    static const enum bounce_action kinds[] = { BOUNCE_DELIVERED, BOUNCE_RELAYED, BOUNCE_EXPANDED };
+    struct envelope e = envelope;
+
+    (void)state;
+    e.envelope_id = VIEW("QQ 314159");
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        struct bounce b = simple(&rcpt, 1);
+        char room[8192], line[64];
+        struct buf out = BUF_ON_ARRAY(room);
+
+        b.action = kinds[i];
+        b.envelope = &e;
+        (void)snprintf(line, sizeof(line), "Action: %s\r\n", bounce_action_name(kinds[i]));
+        check(line, bounce_write(&b, &out));
+        check_line(line, &out, "Original-Envelope-Id: QQ 314159\r\nReporting-MTA:");
+        check_line(line, &out,
+                   "Original-Recipient: rfc822; bob+list@b.test\r\n"
+                   "Final-Recipient: rfc822; bob@b.test\r\n");
+        check_line(line, &out, line);
+        check_line(line, &out, "Status: 2.1.5\r\n");
+        check_line(line, &out, "You asked to be told");
+        write_and_check(&b);
+    }
+}
+
+/* RFC 3461, 4.3: only of a failure, and not a large one. */
+static void returns_the_whole_message_when_asked(void **state)
+{
+    static const struct {
+        const char *name;
+        enum bounce_action action;
+        enum envelope_return returns;
+        bool utf8;
+        struct view content;
+        const char *wanted;
+    } contents[] = {
+        { "full", BOUNCE_FAILED, RETURN_FULL, false, VIEW_INIT("A: b\r\n\r\nthe body\r\n"),
+          "Content-Type: message/rfc822\r\n\r\nA: b\r\n\r\nthe body\r\n\r\n--=_tern_" },
+        { "8 bits", BOUNCE_FAILED, RETURN_FULL, false,
+          VIEW_INIT("A: b\r\n\r\ngr\xc3\xbc\xc3\x9f\r\n"),
+          "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\nA: b" },
+        { "UTF-8", BOUNCE_FAILED, RETURN_FULL, true, VIEW_INIT("A: b\r\n\r\n\r\n"),
+          "Content-Type: message/global\r\nContent-Transfer-Encoding: 8bit\r\n\r\nA: b" },
+        { "headers", BOUNCE_FAILED, RETURN_HEADERS, false, VIEW_INIT("A: b\r\n\r\nx\r\n"),
+          "Content-Type: text/rfc822-headers\r\n" },
+        { "unsaid", BOUNCE_FAILED, RETURN_UNSAID, false, VIEW_INIT("A: b\r\n\r\nx\r\n"),
+          "Content-Type: text/rfc822-headers\r\n" },
+        { "a delay", BOUNCE_DELAYED, RETURN_FULL, false, VIEW_INIT("A: b\r\n\r\nx\r\n"),
+          "Content-Type: text/rfc822-headers\r\n" },
+        { "not at hand", BOUNCE_FAILED, RETURN_FULL, false, VIEW_INIT(""),
+          "Content-Type: text/rfc822-headers\r\n" },
+        { "no whole line", BOUNCE_FAILED, RETURN_FULL, false, VIEW_INIT("A: b\r\n\r\nx"),
+          "Content-Type: text/rfc822-headers\r\n" },
+        { "our boundary", BOUNCE_FAILED, RETURN_FULL, false,
+          VIEW_INIT("A: b\r\n\r\n--=_tern_000001a207afee20000000000000004d--\r\n"),
+          "Content-Type: text/rfc822-headers\r\n" },
+    };
+    static const struct bounce_rcpt rcpt = { .address = VIEW_INIT("bob@b.test"),
+                                             .outcome = &unknown };
+    static char large[BOUNCE_CONTENT_MAX + 2];
+    struct envelope e = envelope;
+    struct bounce b = simple(&rcpt, 1);
+
+    (void)state;
+    b.envelope = &e;
+    for (size_t i = 0; i < COUNT_OF(contents); i++) {
+        char room[8192];
+        struct buf out = BUF_ON_ARRAY(room);
+
+        b.action = contents[i].action;
+        b.content = contents[i].content;
+        e.returns = contents[i].returns;
+        e.utf8 = contents[i].utf8;
+        check(contents[i].name, bounce_write(&b, &out));
+        check_line(contents[i].name, &out, contents[i].wanted);
+    }
+    memset(large, 'x', sizeof(large));
+    for (size_t i = 98; i < sizeof(large); i += 100)
+        memcpy(large + i, "\r\n", 2);
+    memcpy(large + sizeof(large) - 2, "\r\n", 2);
+    e = (struct envelope){ .sender = VIEW("a@a.test"), .returns = RETURN_FULL };
+    b.action = BOUNCE_FAILED;
+    for (unsigned more = 0; more <= 2;
+         more += 2) { /* the most that comes back, and two bytes more */
+        struct buf out;
+
+        b.content = view_make(large + 2 - more, BOUNCE_CONTENT_MAX + more);
+        buf_new(&out, bounce_room(&b));
+        assert_true(bounce_write(&b, &out));
+        assert_int_equal(buf_len(&out) > BOUNCE_CONTENT_MAX, more == 0);
+        buf_free(&out);
+    }
+}
+
+static void writes_in_utf8(void **state)
+{
+    static const struct bounce_rcpt rcpt = { .address = VIEW_INIT("bj\xc3\xb6rn@b.test"),
+                                             .original = VIEW_INIT("utf-8;bj\xc3\xb6rn@b.test"),
+                                             .outcome = &unknown };
+    struct envelope e = { .sender = VIEW("\xc3\xa4@a.test"), .utf8 = true };
+    struct bounce b = simple(&rcpt, 1);
+    char room[8192];
+    struct buf out = BUF_ON_ARRAY(room);
+
+    (void)state;
+    b.envelope = &e;
+    b.header = VIEW("Subject: \xc3\xbc \xff\r\n");
+    assert_true(bounce_write(&b, &out));
+    check_line("to", &out, "To: <\xc3\xa4@a.test>\r\n");
+    check_line("subject", &out, "    Subject: \xc3\xbc \\xFF\r\n");
+    check_line("words", &out, "<bj\xc3\xb6rn@b.test>\r\n");
+    check_line("charset", &out, "charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n");
+    check_line("type", &out, "Content-Type: message/global-delivery-status\r\n");
+    check_line("original", &out, "Original-Recipient: utf-8; bj\xc3\xb6rn@b.test\r\n");
+    check_line("final", &out, "Final-Recipient: utf-8; bj\xc3\xb6rn@b.test\r\n");
+    check_line("no UTF-8 in the header", &out, "Content-Type: text/rfc822-headers\r\n");
+    b.header = VIEW("Subject: \xc3\xbc\r\n");
+    buf_clear(&out);
+    assert_true(bounce_write(&b, &out));
+    check_line("header", &out,
+               "Content-Type: message/global-headers\r\n"
+               "Content-Transfer-Encoding: 8bit\r\n\r\nSubject: \xc3\xbc\r\n");
+    /* The sender understands ASCII alone: RFC 6533, 3. */
+    e = (struct envelope){ .sender = VIEW("a@a.test") };
+    buf_clear(&out);
+    assert_true(bounce_write(&b, &out));
+    check_line("original", &out, "Original-Recipient: utf-8; bj\\x{F6}rn@b.test\r\n");
+    check_line("final", &out, "Final-Recipient: utf-8; bj\\x{F6}rn@b.test\r\n");
+    write_and_check(&b);
+}
+
 /* The room holds for every mixture of bytes, at every length. */
 static void the_room_is_enough(void **state)
 {
@@ -267,10 +419,16 @@ static void the_room_is_enough(void **state)
         o.host = view_make(foreign + 1000, (size_t)random_below(&seed, 1000));
         o.doing = view_make(foreign + 2000, (size_t)random_below(&seed, 200));
         for (size_t i = 0; i < COUNT_OF(rcpts); i++)
-            rcpts[i] = (struct bounce_rcpt){ view_make(foreign + 3000, 200), &o, 1, 1, false };
+            rcpts[i] = (struct bounce_rcpt){
+                view_make(foreign + 3000, 200), view_make(foreign + 3500, 200), &o, 1, 1, false,
+            };
         e.sender = view_make(foreign + 4000, 200);
+        e.envelope_id = view_make(foreign + 4500, 100);
+        e.utf8 = round % 3 == 0;
+        e.returns = RETURN_FULL;
+        b.content = view_make(foreign, header_len);
         b.envelope = &e;
-        b.delay = round % 2 == 0;
+        b.action = (enum bounce_action)(round % BOUNCE_ACTIONS);
         b.header = view_make(foreign, header_len);
         write_and_check(&b);
     }
@@ -302,6 +460,9 @@ int main(void)
         cmocka_unit_test(writes_a_delay),
         cmocka_unit_test(foreign_texts_forge_nothing),
         cmocka_unit_test(headers_come_back_whole),
+        cmocka_unit_test(writes_of_success),
+        cmocka_unit_test(returns_the_whole_message_when_asked),
+        cmocka_unit_test(writes_in_utf8),
         cmocka_unit_test(the_room_is_enough),
         cmocka_unit_test(only_good_ids_are_repeated),
     };

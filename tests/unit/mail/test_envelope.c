@@ -145,6 +145,7 @@ static const struct {
     { "orcpt before any recipient", "from=\norcpt=rfc822;a@b\nrcpt=a@b\narrival=1\n", false },
     { "orcpt twice", "from=\nrcpt=a@b\norcpt=x;y\norcpt=x;y\narrival=1\n", false },
     { "never and more", "from=\nrcpt=a@b\nnotify=never,delay\narrival=1\n", false },
+    { "never of several", "from=\nrcpt=a@b\nnotify=never,expanded\narrival=1\n", true },
     { "unknown notify", "from=\nrcpt=a@b\nnotify=always\narrival=1\n", false },
     { "login twice", "from=\nrcpt=a@b\narrival=1\nlogin=a\nlogin=a\n", false },
     { "cut", "from=\nrcpt=a@b\narrival=1", false },

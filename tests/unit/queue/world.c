@@ -91,16 +91,19 @@ uint64_t world_accept(const char *sender, const char *recipients, struct view bo
     static char room[400000];
     static uint64_t transaction = 100;
     struct envelope_rcpt rcpts[WORLD_RCPTS_MAX];
-    struct envelope e = { .sender = view_of(sender),
-                          .rcpts = rcpts,
-                          .arrival_ms = clock_wall_ms(),
-                          .hold = view_of(world.hold) };
+    struct envelope e = world.said;
     struct buf text = BUF_ON_ARRAY(room);
     struct view rest = view_of(recipients);
     struct message_spool_commit m = { .transaction = ++transaction };
 
-    while (rest.len > 0)
-        rcpts[e.rcpt_count++].address = view_take_word(&rest);
+    e.sender = view_of(sender);
+    e.rcpts = rcpts;
+    e.arrival_ms = clock_wall_ms();
+    e.hold = view_of(world.hold);
+    for (; rest.len > 0; e.rcpt_count++)
+        rcpts[e.rcpt_count] =
+            (struct envelope_rcpt){ .address = view_take_word(&rest),
+                                    .notify = world.notify ? world.notify[e.rcpt_count] : 0 };
     assert_true(envelope_encode(&e, &text));
     m.body_bytes = body.len;
     m.body_crc = crc32c(0, body);
@@ -246,6 +249,7 @@ void world_result(struct world_job *j, uint32_t n, enum outcome_class class,
         .text = view_of(text),
         .host = VIEW_INIT("mx.there.test[192.0.2.1]:25"),
         .doing = VIEW_INIT("sending RCPT TO"),
+        .dsn = world.dsn && class == OUTCOME_DELIVERED,
     };
     char room[2048];
     struct buf encoded = BUF_ON_ARRAY(room);

@@ -1,0 +1,154 @@
+#include "queue/report.h"
+
+#include "common/crc32c.h"
+#include "common/memory.h"
+#include "common/text.h"
+#include "io/clock.h"
+#include "ipc/expand.h"
+#include "mail/body.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { ADDRESSEES_MAX = 50 }; /* of one notice */
+
+bool report_wanted(enum bounce_action a, unsigned notify)
+{
+    static const struct {
+        unsigned bit;
+        bool unsaid; /* also when nothing is said */
+    } wanted[BOUNCE_ACTIONS] = {
+        [BOUNCE_FAILED] = { NOTIFY_FAILURE, true },
+        [BOUNCE_DELAYED] = { NOTIFY_DELAY, true },
+        [BOUNCE_DELIVERED] = { NOTIFY_SUCCESS, false },
+        [BOUNCE_RELAYED] = { NOTIFY_SUCCESS, false },
+        [BOUNCE_EXPANDED] = { NOTIFY_EXPANDED, false },
+    };
+    bool unsaid = (notify & ~(unsigned)NOTIFY_EXPANDED) == NOTIFY_UNSAID;
+
+    return (notify & wanted[a].bit) != 0 || (unsaid && wanted[a].unsaid);
+}
+
+/* The header section, or the first part of a long one. `room` is for that of a big body. */
+static struct view read_header(const struct content *c, char *room, size_t size)
+{
+    ssize_t n;
+
+    if (c->big_fd < 0)
+        return body_header(c->body);
+    n = pread(c->big_fd, room, size, 0);
+    return n <= 0 ? VIEW_EMPTY : body_header(view_make(room, (size_t)n));
+}
+
+/* Who the notice is for: the sender, or, if that is an alias here, those it leads to. */
+struct addressees {
+    struct expansion expansion;
+    struct arena arena;
+    struct envelope_rcpt rcpts[ADDRESSEES_MAX];
+    size_t count;
+};
+
+static bool on_addressee(struct expansion *x, const struct address *a)
+{
+    struct addressees *to = container_of(x, struct addressees, expansion);
+    char room[ADDRESS_MAX + 2];
+    struct buf text = BUF_ON_ARRAY(room);
+
+    if (to->count == ADDRESSEES_MAX || !address_print(a, &text) ||
+        !arena_copy(&to->arena, buf_view(&text), &to->rcpts[to->count].address))
+        return false;
+    to->count++;
+    return true;
+}
+
+/* Without patterns, for which this process has no library: where one may apply, the address stays
+ * as it is. */
+static void find_addressees(const struct settings *s, struct view sender, struct addressees *to)
+{
+    struct address a;
+
+    *to = (struct addressees){ .expansion = { .settings = s,
+                                              .has_mailbox = settings_may_have_mailbox,
+                                              .add = on_addressee } };
+    arena_init(&to->arena, ADDRESSEES_MAX * 2 * ADDRESS_MAX);
+    if (address_parse(sender, true, &a) && expand_is_ours(s, &a) &&
+        expand_rcpt(&to->expansion, &a) == EXPAND_DONE)
+        return;
+    to->rcpts[0].address = sender;
+    to->count = 1;
+}
+
+/* In UTF-8 when the message came so: then its sender can read that (RFC 6533, 4). */
+static struct letter *wrap(const struct queue *q, const struct envelope *about, struct view body)
+{
+    static char room[ADDRESSEES_MAX * (3 * ADDRESS_MAX + 16) + 256];
+    struct buf text = BUF_ON_ARRAY(room);
+    struct addressees to;
+    struct envelope e = {
+        .arrival_ms = clock_wall_ms(),
+        .notice = true,
+        .utf8 = about->utf8,
+        .body_8bit = !text_is_ascii(body),
+    };
+    struct letter *l = NULL;
+
+    find_addressees(q->settings, about->sender, &to);
+    e.rcpts = to.rcpts;
+    e.rcpt_count = to.count;
+    if (envelope_encode(&e, &text))
+        l = letter_new(buf_view(&text), body, VIEW_EMPTY);
+    if (l != NULL)
+        l->body_crc = crc32c(0, body);
+    arena_reset(&to.arena);
+    return l;
+}
+
+static struct letter *write_letter(struct queue *q, const struct mail *m, const struct content *c,
+                                   struct bounce *b)
+{
+    char header[BOUNCE_HEADER_MAX], id[17];
+    struct buf id_text = BUF_ON_ARRAY(id);
+    struct letter *l = NULL;
+    struct buf text;
+
+    buf_printf(&id_text, "%016llx", (unsigned long long)m->id);
+    b->envelope = &c->envelope;
+    b->message_id = buf_view(&id_text);
+    b->header = read_header(c, header, sizeof(header));
+    b->content = c->body;
+    b->hostname = q->settings->hostname;
+    b->now_ms = clock_wall_ms();
+    b->unique = m->id << 12 | (q->notices_made++ & 0xfff);
+    buf_new(&text, bounce_room(b));
+    if (bounce_write(b, &text))
+        l = wrap(q, &c->envelope, buf_view(&text));
+    buf_free(&text);
+    return l;
+}
+
+struct letter *report_write(struct queue *q, const struct mail *m, const struct content *c,
+                            enum bounce_action a, const struct notify_rcpt *rcpts, size_t count)
+{
+    uint64_t expires_ms = queue_wall_ms(q, queue_expiry_ms(q, m));
+    struct bounce_rcpt *list = memory_new_array(count, sizeof(*list));
+    struct bounce b = { .action = a, .rcpts = list };
+    struct letter *l;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct envelope_rcpt *r = &c->envelope.rcpts[rcpts[i].rcpt];
+
+        if (!report_wanted(a, r->notify))
+            continue;
+        list[b.rcpt_count++] = (struct bounce_rcpt){
+            .address = rcpts[i].address,
+            .original = r->original,
+            .outcome = rcpts[i].outcome,
+            .attempted_ms = rcpts[i].attempted_ms,
+            .expires_ms = a == BOUNCE_DELAYED ? expires_ms : 0,
+            .expired = rcpts[i].expired,
+        };
+    }
+    l = write_letter(q, m, c, &b);
+    free(list);
+    return l;
+}

@@ -1,0 +1,290 @@
+/* Whom the queue tells what, as the sender asked for it (RFC 3461). */
+#include "queue/notify.h"
+
+#include "tests/unit/unit.h"
+
+#include "tests/unit/queue/world.h"
+
+enum { MINUTE = 60 * 1000, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
+
+static const struct view body = VIEW_INIT("Subject: lunch\r\n\r\nAt noon?\r\n");
+
+static bool has(const struct world_job *j, const char *text)
+{
+    return view_find_view(view_make(j->body, j->body_len), view_of(text)) < j->body_len;
+}
+
+static void deliver(struct world_job *j)
+{
+    world_answer(j, OUTCOME_DELIVERED, SCOPE_RCPT, 250, "Ok");
+}
+
+static void refuse(struct world_job *j)
+{
+    world_answer(j, OUTCOME_FAILED, SCOPE_RCPT, 550, "No such user");
+}
+
+/* The notice that went out after `n` jobs; delivered, and nothing more is left. */
+static struct world_job *last_notice(unsigned n)
+{
+    struct world_job *j = world_job(n);
+
+    assert_int_equal(j->envelope.sender.len, 0);
+    check_view("to", j->envelope.rcpts[0].address, VIEW("a@here.test"));
+    deliver(j);
+    assert_int_equal(world.job_count, n + 1);
+    assert_int_equal(world.queue.index.mails.count, 0);
+    return j;
+}
+
+static void nothing_after(unsigned jobs)
+{
+    assert_int_equal(world.job_count, jobs);
+    assert_int_equal(world.queue.index.mails.count, 0);
+}
+
+static void failures_are_told_as_notify_says(void **state)
+{
+    static const unsigned notify[] = { NOTIFY_NEVER, NOTIFY_SUCCESS | NOTIFY_DELAY, NOTIFY_FAILURE,
+                                       NOTIFY_UNSAID, NOTIFY_EXPANDED };
+    struct world_job *j;
+
+    (void)state;
+    world.notify = notify;
+    world.said.envelope_id = VIEW("QQ314159");
+    world_accept("a@here.test", "n@x.test s@x.test f@x.test u@x.test e@x.test", body);
+    /* What the address of several is told of comes first. */
+    j = world_job(1);
+    assert_true(has(j, "Action: expanded") && has(j, "e@x.test") && !has(j, "f@x.test"));
+    deliver(j);
+    refuse(world_job(0));
+    j = last_notice(2);
+    assert_true(has(j, "Original-Envelope-Id: QQ314159\r\n"));
+    assert_true(has(j, "f@x.test") && has(j, "u@x.test") && has(j, "e@x.test"));
+    assert_false(has(j, "n@x.test") || has(j, "s@x.test"));
+    assert_int_equal(memory_store.settled_by_notice, 5);
+}
+
+static void nobody_is_told_who_does_not_want_it(void **state)
+{
+    static const unsigned notify[] = { NOTIFY_NEVER, NOTIFY_SUCCESS };
+
+    (void)state;
+    world.notify = notify;
+    world_accept("a@here.test", "n@x.test s@x.test", body);
+    refuse(world_job(0));
+    nothing_after(1);
+    assert_int_equal(memory_store.settled[STORE_FAILED], 2);
+}
+
+static void delays_are_told_as_notify_says(void **state)
+{
+    static const unsigned notify[] = { NOTIFY_NEVER, NOTIFY_FAILURE, NOTIFY_DELAY };
+    unsigned notices = 0;
+
+    (void)state;
+    world.notify = notify;
+    world_accept("a@here.test", "n@x.test f@x.test d@x.test", body);
+    for (unsigned i = 0; i < 3 * 60; i++) {
+        for (unsigned n = 0; n < world.job_count; n++) {
+            struct world_job *j = world_job(n);
+
+            if (j->ended)
+                continue;
+            if (j->envelope.sender.len == 0) {
+                notices++;
+                assert_true(has(j, "Action: delayed") && has(j, "d@x.test"));
+                assert_false(has(j, "n@x.test") || has(j, "f@x.test"));
+                deliver(j);
+            } else {
+                world_answer(j, OUTCOME_DEFERRED, SCOPE_RCPT, 451, "later");
+            }
+        }
+        world_pass(MINUTE);
+    }
+    assert_int_equal(notices, 1);
+}
+
+static const struct {
+    const char *name, *rcpt;
+    bool dsn;
+    unsigned notify;
+    const char *action; /* NULL: nobody is told */
+} arrivals[] = {
+    { "into a mailbox", "b@local.test", false, NOTIFY_SUCCESS, "Action: delivered" },
+    { "passed on", "b@x.test", false, NOTIFY_SUCCESS | NOTIFY_FAILURE, "Action: relayed" },
+    { "to a host that tells", "b@x.test", true, NOTIFY_SUCCESS, NULL },
+    { "not asked for", "b@local.test", false, NOTIFY_FAILURE, NULL },
+    { "nothing said", "b@local.test", false, NOTIFY_UNSAID, NULL },
+};
+
+static void success_is_told_once_where_it_is_asked_for(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(arrivals); i++) {
+        unsigned jobs = world.job_count;
+
+        world.notify = &arrivals[i].notify;
+        world.dsn = arrivals[i].dsn;
+        world_accept("a@here.test", arrivals[i].rcpt, body);
+        deliver(world_job(jobs));
+        if (arrivals[i].action == NULL) {
+            check(arrivals[i].name, world.job_count == jobs + 1);
+            continue;
+        }
+        check(arrivals[i].name, has(world_job(jobs + 1), arrivals[i].action));
+        check(arrivals[i].name, has(world_job(jobs + 1), "Status: 2.1.1"));
+        (void)last_notice(jobs + 1);
+    }
+    assert_int_equal(world.queue.index.mails.count, 0);
+    /* There is nobody to tell. */
+    world.notify = &arrivals[0].notify;
+    world_accept("", "b@local.test", body);
+    deliver(world_job(world.job_count - 1));
+    assert_int_equal(world.queue.index.mails.count, 0);
+}
+
+/* One job brings all that there is: each recipient is settled by itself. */
+static void settles_arrivals_and_failures_of_one_job(void **state)
+{
+    static const unsigned notify[] = { NOTIFY_SUCCESS, NOTIFY_UNSAID, NOTIFY_SUCCESS,
+                                       NOTIFY_UNSAID };
+    struct world_job *j;
+
+    (void)state;
+    world.notify = notify;
+    world_accept("a@here.test", "s@x.test u@x.test t@x.test f@x.test", body);
+    j = world_job(0);
+    for (uint32_t i = 0; i < 3; i++)
+        world_result(j, i, OUTCOME_DELIVERED, SCOPE_RCPT, 250, "Ok");
+    world_result(j, 3, OUTCOME_FAILED, SCOPE_RCPT, 550, "No such user");
+    world_end(j);
+    assert_int_equal(world.job_count, 3);
+    j = world_job(1);
+    assert_true(has(j, "Action: relayed") && has(j, "s@x.test") && has(j, "t@x.test"));
+    assert_false(has(j, "u@x.test") || has(j, "f@x.test"));
+    deliver(j);
+    j = last_notice(2);
+    assert_true(has(j, "Action: failed") && has(j, "f@x.test") && !has(j, "s@x.test"));
+    assert_int_equal(memory_store.settled_by_notice, 3);
+    assert_int_equal(memory_store.settled[STORE_DELIVERED], 1);
+}
+
+/* What has arrived is not sent again because the notice could not be stored. */
+static void an_arrival_without_its_notice_is_one(void **state)
+{
+    static const unsigned notify[] = { NOTIFY_SUCCESS };
+
+    (void)state;
+    world.notify = notify;
+    world_accept("a@here.test", "b@x.test", body);
+    memory_store.trouble = SPOOL_FULL;
+    deliver(world_job(0));
+    memory_store.trouble = SPOOL_FINE;
+    nothing_after(1);
+    assert_int_equal(memory_store.settled[STORE_DELIVERED], 1);
+    world_pass(DAY);
+    nothing_after(1);
+}
+
+static void the_notice_of_success_survives_a_restart_and_comes_once(void **state)
+{
+    static const unsigned notify[] = { NOTIFY_SUCCESS, NOTIFY_UNSAID };
+
+    (void)state;
+    world.notify = notify;
+    world_accept("a@here.test", "b@x.test c@y.test", body);
+    deliver(
+        world_job(view_equal(world_job(0)->envelope.rcpts[0].address, VIEW("b@x.test")) ? 0 : 1));
+    assert_true(has(world_job(2), "Action: relayed"));
+    world_restart();
+    /* The other recipient, and the notice. */
+    assert_int_equal(world.job_count, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        if (world_job(i)->envelope.sender.len > 0)
+            check_view("other", world_job(i)->envelope.rcpts[0].address, VIEW("c@y.test"));
+        deliver(world_job(i));
+    }
+    nothing_after(2);
+}
+
+static void the_whole_message_comes_back_when_asked(void **state)
+{
+    struct world_job *j;
+
+    (void)state;
+    world.said.returns = RETURN_FULL;
+    world_accept("a@here.test", "b@x.test", body);
+    refuse(world_job(0));
+    j = last_notice(1);
+    assert_true(has(j, "Content-Type: message/rfc822") && has(j, "At noon?"));
+    world.said.returns = RETURN_HEADERS;
+    world_accept("a@here.test", "b@x.test", body);
+    refuse(world_job(2));
+    j = last_notice(3);
+    assert_true(has(j, "Content-Type: text/rfc822-headers") && !has(j, "At noon?"));
+}
+
+static void notices_in_utf8_go_with_smtputf8(void **state)
+{
+    struct world_job *j;
+
+    (void)state;
+    world.said.utf8 = true;
+    world_accept("a@here.test", "\xc3\xa4@x.test", body);
+    refuse(world_job(0));
+    j = last_notice(1);
+    assert_true(j->envelope.utf8 && j->envelope.body_8bit);
+    assert_true(has(j, "Final-Recipient: utf-8; \xc3\xa4@x.test"));
+}
+
+static unsigned count_bounced(const char *client, const char *login, unsigned messages)
+{
+    unsigned notices = 0;
+
+    world.said.client = view_of(client);
+    world.said.login = view_of(login);
+    for (unsigned i = 0; i < messages; i++) {
+        unsigned jobs = world.job_count = 0;
+
+        world_accept("a@here.test", "b@x.test", body);
+        refuse(world_job(jobs));
+        if (world.job_count > jobs + 1) {
+            notices++;
+            deliver(world_job(jobs + 1));
+        }
+        assert_int_equal(world.queue.index.mails.count, 0);
+    }
+    return notices;
+}
+
+static void strangers_cause_so_many_notices(void **state)
+{
+    (void)state;
+    world.settings.limits.notices = 3;
+    assert_int_equal(count_bounced("192.0.2.7", "", 5), 3);
+    assert_int_equal(count_bounced("192.0.2.7", "bob", 2), 2);
+    assert_int_equal(count_bounced("127.0.0.1", "", 2), 2);
+    world_pass(HOUR);
+    assert_int_equal(count_bounced("192.0.2.7", "", 5), 3);
+}
+
+#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, world_open, world_close)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_WORLD(failures_are_told_as_notify_says),
+        IN_WORLD(nobody_is_told_who_does_not_want_it),
+        IN_WORLD(delays_are_told_as_notify_says),
+        IN_WORLD(success_is_told_once_where_it_is_asked_for),
+        IN_WORLD(settles_arrivals_and_failures_of_one_job),
+        IN_WORLD(an_arrival_without_its_notice_is_one),
+        IN_WORLD(the_notice_of_success_survives_a_restart_and_comes_once),
+        IN_WORLD(the_whole_message_comes_back_when_asked),
+        IN_WORLD(notices_in_utf8_go_with_smtputf8),
+        IN_WORLD(strangers_cause_so_many_notices),
+    };
+
+    return cmocka_run_group_tests_name("queue/notify", tests, NULL, NULL);
+}
