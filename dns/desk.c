@@ -17,6 +17,7 @@ enum { WORDS_MAX = 400 }; /* bytes: a name and a sentence */
  *   DNS_ROUTE:      MX --records--> hosts
  *                      --none-----> the addresses of the domain itself, as a question of its own
  *   DNS_ADDRESSES:  AAAA and A, until both are answered
+ *   DNS_LISTED:     A
  *   DNS_NAME:       PTR --names--> the addresses of each, as questions of their own, until one is
  *                                  the address that was asked for */
 struct question {
@@ -74,6 +75,7 @@ static struct view explain(struct question *q, enum dns_result result, const cha
     } kinds[DNS_QUESTIONS] = {
         [DNS_ROUTE] = { "mail hosts", "neither mail hosts nor an address" },
         [DNS_ADDRESSES] = { "addresses", "no address" },
+        [DNS_LISTED] = { "entry", "no entry" },
         [DNS_NAME] = { "name", "no name that leads back to it" },
     };
     struct buf words = BUF_ON_ARRAY(q->words);
@@ -196,6 +198,11 @@ static void send_queries(struct question *q)
     case DNS_ADDRESSES:
         q->halves_pending = 2;
         resolver_ask(r, &q->aaaa, name_of(q), ANSWER_AAAA);
+        resolver_ask(r, &q->a, name_of(q), ANSWER_A);
+        break;
+    case DNS_LISTED:
+        q->halves_pending = 1;
+        q->v6 = (struct addr_half){ .status = ANSWER_NO_DATA, .ttl_s = UINT32_MAX };
         resolver_ask(r, &q->a, name_of(q), ANSWER_A);
         break;
     case DNS_NAME:

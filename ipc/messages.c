@@ -449,6 +449,7 @@ static void put_item(struct wire_writer *w, enum dns_question kind, const struct
         wire_put_view(w, item->host);
         break;
     case DNS_ADDRESSES:
+    case DNS_LISTED:
         wire_put_u8(w, item->family);
         wire_put_view(w, view_make(item->address, sizeof(item->address)));
         break;
@@ -484,6 +485,7 @@ bool dns_items_take(struct view *rest, enum dns_question kind, struct dns_item *
         out->host = wire_get_view(&r);
         break;
     case DNS_ADDRESSES:
+    case DNS_LISTED:
         out->family = wire_get_u8(&r);
         address = wire_get_view(&r);
         if (address.len != sizeof(out->address))

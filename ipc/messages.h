@@ -218,6 +218,7 @@ bool job_index_put(struct buf *out, uint32_t index) MUST_USE;
 enum dns_question {
     DNS_ROUTE,     /* domain -> mail hosts by preference, equal ones shuffled (RFC 5321, 5.1) */
     DNS_ADDRESSES, /* host name -> addresses, IPv6 and IPv4 */
+    DNS_LISTED,    /* name in a list of addresses -> IPv4 addresses that say why (RFC 5782) */
     DNS_NAME,      /* address -> the name of its host, if that has the address too */
     DNS_QUESTIONS
 };
@@ -248,7 +249,7 @@ struct message_dns_answer {
 struct dns_item {
     uint16_t preference; /* DNS_ROUTE */
     struct view host;    /* DNS_ROUTE, DNS_NAME: a host name, lower case, valid */
-    uint8_t family;      /* DNS_ADDRESSES: AF_INET, AF_INET6 */
+    uint8_t family;      /* DNS_ADDRESSES, DNS_LISTED: AF_INET, AF_INET6 */
     uint8_t address[16];
 };
 

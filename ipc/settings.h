@@ -92,6 +92,13 @@ struct alias_settings {
     const char *origin;
 };
 
+/* A list of addresses in the DNS (RFC 5782). */
+struct list_settings {
+    struct view zone;
+    struct network_list answers; /* that count; none: all within 127.0.0.0/8 */
+    bool allow;                  /* who is on it is not blocked by another */
+};
+
 /* What the rates limit. */
 enum rate_kind { RATE_CONNECTIONS, RATE_MESSAGES, RATE_RECIPIENTS, RATE_FAILURES, RATE_KINDS };
 enum rate_surplus { SURPLUS_REFUSE, SURPLUS_HOLD };
@@ -226,6 +233,9 @@ struct settings {
         uint64_t greet_delay_ms, slow_ms;
         uint64_t slow_after;      /* refused commands: 3 */
         uint64_t content_rate;    /* bytes a second: 100 */
+        struct list_settings *lists; /* those that block, and those that allow */
+        size_t list_count;
+        uint64_t list_timeout_ms; /* 5s */
     } strangers;
     struct limits_settings {
         uint64_t message_bytes;   /* 50M */

@@ -4,6 +4,8 @@
 #include "smtpd/commands.h"
 #include "smtpd/policy.h"
 
+#include <stdio.h>
+
 enum { FIRST_RCPTS = 4 };
 
 struct view address_said(const struct address *a)
@@ -141,6 +143,23 @@ static enum policy_verdict add_own(struct session *s, const struct address *to,
     return result == EXPAND_LOOP ? POLICY_LOOP : POLICY_UNKNOWN_MAILBOX;
 }
 
+/* Mail to those who can help is taken nevertheless. */
+static bool is_blocked(const struct session *s, const struct address *to)
+{
+    return s->listed_at.len > 0 && !s->trusted &&
+           !view_equal_nocase(to->local, VIEW("postmaster")) &&
+           !view_equal_nocase(to->local, VIEW("abuse"));
+}
+
+static struct step refuse_listed(const struct session *s)
+{
+    static char words[ADDRESS_DOMAIN_MAX + NET_ADDRESS_TEXT_MAX + 64];
+
+    (void)snprintf(words, sizeof(words), "Your address, %s, is listed at %.*s", s->client_text,
+                   VIEW_ARG(s->listed_at));
+    return step_refuse(s, 550, "5.7.1", words);
+}
+
 /* rcpt = "RCPT TO:" Forward-path [ SP Rcpt-parameters ] CRLF; RFC 5321, 4.1.1.3 */
 struct step run_rcpt(struct session *s, struct view args)
 {
@@ -158,6 +177,8 @@ struct step run_rcpt(struct session *s, struct view args)
         address_is_null(&to))
         return step_refuse(s, 501, "5.1.3", "Bad recipient address");
     s->asked_rcpt = address_said(&to);
+    if (is_blocked(s, &to))
+        return refuse_listed(s);
     switch (params_take(&args, &p)) {
     case PARAMS_END:
         break;

@@ -31,6 +31,7 @@ struct conn {
     struct spool_request request;
     struct login_request login;
     struct question name;       /* of the client */
+    struct lists_check listed;  /* whether it is */
     int file;                   /* of the content; -1: none */
     struct net_address counted; /* as whose this connection counts */
     bool awaits_proxy;          /* its header comes first */
@@ -55,7 +56,7 @@ struct conn {
 
 static void advance(struct conn *c, struct view input);
 static void go_on(struct conn *c);
-static void ask_for_name(struct conn *c);
+static void ask_dns(struct conn *c);
 
 /* ---- the end ---- */
 
@@ -109,6 +110,7 @@ static void close_conn(struct conn *c, const char *reason)
     tell_close(c, c->reason != NULL ? c->reason : reason);
     spool_cancel(&s->spool, &c->request);
     asker_forget(&s->asker, &c->name);
+    lists_forget(&c->listed);
     logins_cancel(&s->logins, &c->login);
     drop_file(c);
     loop_unwatch(s->loop, &c->watch);
@@ -590,7 +592,8 @@ static void keep_input(struct conn *c, struct view rest)
 static bool can_feed(const struct conn *c)
 {
     return !c->closed && !c->shaking_hands && c->output_len == 0 &&
-           session_wish(&c->session) == WISH_NOTHING;
+           session_wish(&c->session) == WISH_NOTHING &&
+           (c->session.state == SESSION_NEW || !lists_pending(&c->listed));
 }
 
 /* A proxy has said who the client is. The connection counts as that one's, who may have too many.
@@ -603,8 +606,8 @@ static void recount(struct conn *c)
         limits_give(&c->server->limits, &c->counted);
         c->counted = c->session.client;
         asker_forget(&c->server->asker, &c->name);
-        if (c->session.client_name == NULL)
-            ask_for_name(c);
+        lists_forget(&c->listed);
+        ask_dns(c);
         return;
     }
     log_info("connection_refused", LOG_STRING("client", c->session.client_text),
@@ -853,12 +856,36 @@ static void on_named(struct question *q, const struct message_dns_answer *a)
               LOG_STRING("client_name", c->session.client_name));
 }
 
-/* Nothing waits for the answer: until it comes, and when it says that there is none, the name is
- * unknown. */
-static void ask_for_name(struct conn *c)
+static void on_list_decided(struct lists_check *l, const struct list_settings *by,
+                            const struct net_address *answer)
 {
-    if (c->session.client.family != 0 && !net_is_loopback(&c->session.client))
-        asker_ask(&c->server->asker, &c->name, DNS_NAME, view_of(c->session.client_text));
+    struct conn *c = container_of(l, struct conn, listed);
+    char room[NET_ADDRESS_TEXT_MAX];
+    struct buf text = BUF_ON_ARRAY(room);
+
+    if (by != NULL) {
+        (void)net_print_address(answer, &text);
+        log_info("client_listed", LOG_ID("session", c->session.id),
+                 LOG_STRING("client", c->session.client_text), LOG_VIEW("list", by->zone),
+                 LOG_VIEW("answer", buf_view(&text)));
+        session_list_client(&c->session, by->zone);
+    }
+    if (!c->shaking_hands && !c->awaits_proxy && !c->awaits_greeting)
+        advance(c, VIEW_EMPTY);
+}
+
+/* Nothing waits for the name: until it comes, and when there is none, it is unknown. Lists are
+ * waited for before MAIL, and asked only where a stranger could send mail. */
+static void ask_dns(struct conn *c)
+{
+    const struct session *s = &c->session;
+
+    if (s->client.family == 0 || net_is_loopback(&s->client))
+        return;
+    if (s->client_name == NULL)
+        asker_ask(&c->server->asker, &c->name, DNS_NAME, view_of(s->client_text));
+    if (!s->trusted && s->rules->listener->strangers)
+        lists_ask(&c->server->lists, &c->listed, &s->client);
 }
 
 struct net_address conn_counted(const struct session_rules *rules, const struct net_address *peer)
@@ -886,6 +913,7 @@ void conn_start(struct server *s, const struct session_rules *rules, int fd,
                      .committed = on_committed,
                      .failed = on_failed },
         .name.answered = on_named,
+        .listed.decided = on_list_decided,
         .login = { .challenged = on_challenged, .ended = on_login_ended },
         .file = -1,
         .counted = conn_counted(rules, peer),
@@ -906,7 +934,7 @@ void conn_start(struct server *s, const struct session_rules *rules, int fd,
         watch(c, WANT_READ);
         return;
     }
-    ask_for_name(c);
+    ask_dns(c);
     begin_session(c);
 }
 
@@ -967,6 +995,7 @@ void server_init(struct server *s, struct loop *l, const struct settings *settin
     list_init(&s->idle);
     spool_init(&s->spool, l);
     asker_init(&s->asker, l, SMTPD);
+    lists_init(&s->lists, l, &s->asker, &settings->strangers);
     logins_init(&s->logins, l);
 }
 

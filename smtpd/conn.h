@@ -10,6 +10,7 @@
 #include "ipc/settings.h"
 #include "smtpd/content.h"
 #include "smtpd/limits.h"
+#include "smtpd/lists.h"
 #include "smtpd/rates.h"
 #include "smtpd/logins.h"
 #include "smtpd/session.h"
@@ -30,6 +31,7 @@ struct server {
     struct rates rates;
     struct spool spool;
     struct asker asker;
+    struct lists lists;
     struct logins logins;
     struct content_budget budget;
     struct list conns;

@@ -66,6 +66,7 @@ void session_set_client(struct session *s, const struct net_address *client)
         buf_put(&text, VIEW("unknown"));
     s->trusted = policy_trusts(s->rules->settings, s->rules->listener, client);
     session_name_client(s, VIEW_EMPTY);
+    session_list_client(s, VIEW_EMPTY);
     session_log_in(s, VIEW_EMPTY);
 }
 
@@ -84,6 +85,11 @@ void session_release(struct session *s)
     s->client_name = NULL;
     free(s->login);
     s->login = NULL;
+}
+
+void session_list_client(struct session *s, struct view list)
+{
+    s->listed_at = list;
 }
 
 void session_name_client(struct session *s, struct view name)

@@ -124,8 +124,9 @@ struct session {
     size_t helo_len;
     struct view asked_sender, asked_rcpt; /* by the command that runs */
     struct transaction transaction;
-    char *client_name; /* heap; NULL: not known, or not yet */
-    char *login;       /* who logged in; heap; NULL: nobody */
+    struct view listed_at; /* the list that blocks the client; empty: none. Borrowed */
+    char *client_name;     /* heap; NULL: not known, or not yet */
+    char *login;           /* who logged in; heap; NULL: nobody */
     char client_text[NET_ADDRESS_TEXT_MAX], id_text[SESSION_ID_TEXT_MAX];
     char tls[96];   /* tls_facts.text; empty: plain text */
     char words[48]; /* of a reply that is made for the occasion */
@@ -144,6 +145,9 @@ void session_log_in(struct session *s, struct view login);
 /* The name of the client's host was found; at most SESSION_HELO_MAX bytes, for what comes after.
  * Empty: it has none. */
 void session_name_client(struct session *s, struct view name);
+
+/* The client stands on a list, whose name outlives the session. */
+void session_list_client(struct session *s, struct view list);
 
 /* With implicit TLS it wishes that first, and greets afterwards. */
 void session_greet(struct session *s);

@@ -226,6 +226,9 @@ static const struct {
     { "loop.test",      DNS_ADDRESSES, DNS_MALFORMED, 0, "", false, "malformed" },
     { "192.0.2.1",      DNS_ADDRESSES, DNS_OK, 1, "", false, "" },
     { "2001:db8::1",    DNS_ADDRESSES, DNS_OK, 1, "", false, "" },
+    { "host.test",      DNS_LISTED,    DNS_OK, 1, "", false, "" }, /* A alone */
+    { "missing.test",   DNS_LISTED,    DNS_NO_HOSTS, 0, "", false, "no entry" },
+    { "broken.test",    DNS_LISTED,    DNS_TEMPORARY, 0, "", false, "SERVFAIL, looking up the entry" },
     { "192.0.2.1",      DNS_NAME,      DNS_OK, 1, "host.test", false, "" },
     { "2001:db8::1",    DNS_NAME,      DNS_OK, 1, "host6.test", false, "" },
     { "192.0.2.2",      DNS_NAME,      DNS_NO_HOSTS, 0, "", false, "no name that leads back" },

@@ -210,6 +210,8 @@ static const struct {
     { "an alias file that is not there", "alias-files: [/nowhere/aliases]", "t.yaml:2:15: error: cannot read /nowhere/aliases: No such file or directory" },
     { "a relative alias file", "alias-files: [aliases]", "t.yaml:2:15: error: expected the absolute path of a file" },
     { "a letter as delimiter", "detail-delimiter: x", "t.yaml:2:19: error: expected some of + - _ = #, or \"\" for none" },
+    { "a list of no zone", "strangers: {block-lists: [a b]}", "t.yaml:2:27: error: expected a zone, and perhaps answers within 127.0.0.0/8: \"bl.example.org 127.0.0.2 127.0.0.4/30\"" },
+    { "answers elsewhere", "strangers: {block-lists: [a.test 192.0.2.1]}", "t.yaml:2:27: error: expected a zone, and perhaps answers within 127.0.0.0/8: \"bl.example.org 127.0.0.2 127.0.0.4/30\"" },
     { "a rate without a time", "rates: {client-messages: 5}", "t.yaml:2:26: error: client-messages is a rate such as 100/1m or 5000/1h, over at most a day, or off" },
     { "a rate of none", "rates: {client-messages: 0/1m}", "t.yaml:2:26: error: client-messages is a rate such as 100/1m or 5000/1h, over at most a day, or off" },
     { "a rate of weeks", "rates: {login-messages: 5/7d}", "t.yaml:2:25: error: login-messages is a rate such as 100/1m or 5000/1h, over at most a day, or off" },
