@@ -90,7 +90,7 @@ uint64_t world_accept(const char *sender, const char *recipients, struct view bo
 {
     static char room[400000];
     static uint64_t transaction = 100;
-    struct envelope_rcpt rcpts[WORLD_RCPTS_MAX];
+    struct envelope_rcpt rcpts[WORLD_RCPTS_MAX] = { 0 };
     struct envelope e = world.said;
     struct buf text = BUF_ON_ARRAY(room);
     struct view rest = view_of(recipients);
