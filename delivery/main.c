@@ -67,17 +67,15 @@ static void on_drain(struct role *r, bool stop)
 }
 
 /* UNIX sockets are in reach only where a route goes to one. */
-static unsigned powers(const struct settings *s)
+static unsigned more_powers(const struct settings *s)
 {
-    unsigned wanted = SANDBOX_CONNECT;
-
     for (size_t i = 0; i < s->route_count; i++) {
         for (size_t t = 0; t < s->routes[i].target_count; t++) {
             if (s->routes[i].targets[t].kind == TARGET_PATH)
-                wanted |= SANDBOX_PATHS;
+                return SANDBOX_PATHS;
         }
     }
-    return wanted;
+    return 0;
 }
 
 int main(void)
@@ -90,7 +88,7 @@ int main(void)
     if (err < 0)
         log_warn("own_addresses_unknown", LOG_ERRNO("error", -err));
     worker_init(&worker, &role.settings, &role.loop, make_tls());
-    sandbox.powers = powers(&role.settings);
+    sandbox.powers = more_powers(&role.settings);
     /* A connection and the file of a large body for each job. */
     sandbox.files_max = 2 * role.settings.delivery.connections + SPARE_FILES;
     role.granted = on_granted;

@@ -177,7 +177,7 @@ int role_run(struct role *r, struct sandbox *sandbox)
     int err;
 
     sandbox->role = process_name(r->kind);
-    sandbox->powers = role_powers(r->kind);
+    sandbox->powers |= role_powers(r->kind);
     sandbox->uid = r->start.uid;
     sandbox->gid = r->start.gid;
     err = sandbox_enter(sandbox, &why);
