@@ -27,6 +27,7 @@ struct domain_row {
 };
 
 static void read_trust(struct config *c, struct config_node *n, void *section);
+static void read_extensions(struct config *c, struct config_node *n, void *section);
 static void read_domains(struct config *c, struct config_node *n, void *section);
 static void read_mailboxes(struct config *c, struct config_node *n, void *section);
 static void read_dns_servers(struct config *c, struct config_node *n, void *section);
@@ -196,6 +197,7 @@ static const struct config_item root_items[] = {
     VALUE("control", PATH, struct settings, control, CONTROL_DEFAULT,
           "socket of the admin command, tern"),
     READ("listen", settings_read_listeners, false, "[{address: \"*:25\"}]", "where to accept connections"),
+    READ("extensions", read_extensions, false, "{}", "SMTP extensions that are offered"),
     READ("trust", read_trust, false, "[127.0.0.0/8, \"::1/128\"]",
          "networks that may send mail to any domain"),
     /* These two fields stand in struct settings itself. */
@@ -247,7 +249,7 @@ static const struct settings_table tables[] = {
 /* clang-format on */
 
 /* Sections that have a file of their own (ipc/settings_rows.h). */
-static const struct settings_table *const other_tables[] = { &settings_listen, &settings_auth_table,
+static const struct settings_table *const other_tables[] = { &settings_listen, &settings_extensions, &settings_auth_table,
                                                               &settings_routes, &settings_rates,
                                                               &settings_strangers, NULL };
 
@@ -369,6 +371,11 @@ void settings_networks(struct config *c, struct config_node *n, struct network_l
             count++;
     }
     *list = (struct network_list){ blocks, count };
+}
+
+static void read_extensions(struct config *c, struct config_node *n, void *section)
+{
+    settings_read_extensions(c, n, &((struct settings *)section)->extensions);
 }
 
 static void read_trust(struct config *c, struct config_node *n, void *section)

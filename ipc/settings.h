@@ -33,6 +33,19 @@ enum listener_tls {
 enum listener_role { LISTENER_MX, LISTENER_SUBMISSION, LISTENER_TRUSTED };
 enum listener_relay { LISTENER_RELAY_NETWORKS, LISTENER_RELAY_LOGINS };
 
+/* SMTP extensions that can be switched off: for all listeners, or for one. */
+enum extension {
+    EXTENSION_DSN,
+    EXTENSION_SMTPUTF8,
+    EXTENSION_REQUIRETLS,
+    EXTENSION_LIMITS,
+    EXTENSIONS
+};
+
+struct extension_settings {
+    bool on[EXTENSIONS];
+};
+
 struct listener_settings {
     unsigned role;              /* enum listener_role */
     struct net_address address; /* with port */
@@ -47,6 +60,7 @@ struct listener_settings {
     struct view hostname;       /* empty: settings.hostname */
     struct view banner;         /* behind the name, in the greeting */
     uint64_t message_bytes, recipients, errors; /* 0: as in settings.limits */
+    struct extension_settings extensions; /* beside settings.extensions */
     const char *origin;         /* "file:line" */
 };
 
@@ -169,6 +183,7 @@ struct settings {
     struct listener_settings *listeners;
     size_t listener_count;    /* default: one, "*:25" */
     struct network_list trust; /* may relay through every listener; default: loopback */
+    struct extension_settings extensions;
     unsigned log_format;      /* enum log_format */
     unsigned log_level;       /* enum log_level */
 

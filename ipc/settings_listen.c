@@ -17,6 +17,7 @@ static void read_address(struct config *c, struct config_node *n, void *section)
 static void read_trust(struct config *c, struct config_node *n, void *section);
 static void read_proxy(struct config *c, struct config_node *n, void *section);
 static void read_xclient(struct config *c, struct config_node *n, void *section);
+static void read_extensions(struct config *c, struct config_node *n, void *section);
 
 #define LISTEN(key, kind, field, low, high, text)                                                  \
     NUMBER(key, kind, struct listener_settings, field, low, high, NULL, text)
@@ -54,6 +55,8 @@ static const struct config_item items[] = {
          "networks of proxies that begin each connection with a header of the PROXY protocol"),
     READ("xclient", read_xclient, false, NULL,
          "networks of proxies that may say with XCLIENT who their client is"),
+    READ("extensions", read_extensions, false, "{}",
+         "SMTP extensions that are not offered here, { dsn: no }"),
 };
 
 /* What the roles change in the defaults of these rows; NULL: nothing. */
@@ -68,6 +71,11 @@ static const struct {
 /* clang-format on */
 
 const struct settings_table settings_listen = { "listen", items, COUNT_OF(items) };
+
+static void read_extensions(struct config *c, struct config_node *n, void *section)
+{
+    settings_read_extensions(c, n, &((struct listener_settings *)section)->extensions);
+}
 
 static void read_trust(struct config *c, struct config_node *n, void *section)
 {

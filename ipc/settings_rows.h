@@ -50,6 +50,10 @@ struct settings_table {
     size_t count;
 };
 
+extern const struct settings_table settings_extensions;
+void settings_read_extensions(struct config *c, struct config_node *n,
+                              struct extension_settings *out);
+
 extern const struct settings_table settings_listen;
 void settings_read_listeners(struct config *c, struct config_node *n, void *section);
 extern const struct settings_table settings_routes;

@@ -400,6 +400,7 @@ static bool wants_whole(const struct writer *w)
     const struct bounce *b = w->b;
 
     return b->action == BOUNCE_FAILED && b->envelope->returns == RETURN_FULL &&
+           !b->envelope->require_tls && /* RFC 8689, 5: a report may go in plain text */
            b->content.len > 0 && b->content.len <= BOUNCE_CONTENT_MAX &&
            prose_is_plain(b->content, w->boundary, true);
 }

@@ -1,6 +1,7 @@
 #include "mail/address.h"
 #include "mail/params.h"
 #include "smtpd/commands.h"
+#include "smtpd/extensions.h"
 
 /* size-value = 1*20DIGIT; RFC 1870, 6.1 */
 static struct step take_size(struct session *s, struct view value)
@@ -19,20 +20,47 @@ static struct step take_size(struct session *s, struct view value)
 /* body-value = "7BIT" / "8BITMIME"; RFC 6152, 2 */
 static struct step take_body(struct session *s, struct view value)
 {
-    s->transaction.body_8bit = view_equal_nocase(value, VIEW("8BITMIME"));
-    if (!s->transaction.body_8bit && !view_equal_nocase(value, VIEW("7BIT")))
+    bool *high = &s->transaction.said.body_8bit;
+
+    *high = view_equal_nocase(value, VIEW("8BITMIME"));
+    if (!*high && !view_equal_nocase(value, VIEW("7BIT")))
         return step_refuse(s, 501, "5.5.4", "Bad BODY value");
     return step_accept(SESSION_MAIL, 0, NULL, NULL);
+}
+
+/* A keyword alone. */
+static struct step take_flag(const struct session *s, struct view value, bool *flag)
+{
+    *flag = value.len == 0;
+    return *flag ? step_accept(s->state, 0, NULL, NULL)
+                 : step_refuse(s, 501, "5.5.4", "This parameter has no value");
+}
+
+/* RFC 6531, 3.4 */
+static struct step take_smtputf8(struct session *s, struct view value)
+{
+    return take_flag(s, value, &s->transaction.said.utf8);
+}
+
+/* RFC 8689, 2 */
+static struct step take_requiretls(struct session *s, struct view value)
+{
+    return take_flag(s, value, &s->transaction.said.require_tls);
 }
 
 /* clang-format off */
 static const struct {
     struct view keyword;
     struct step (*take)(struct session *s, struct view value);
+    enum extension of;
 } parameters[] = {
-    { VIEW_INIT("SIZE"), take_size },
-    { VIEW_INIT("BODY"), take_body },
-    { VIEW_INIT("AUTH"), take_auth_parameter },
+    { VIEW_INIT("SIZE"),       take_size,           EXTENSION_NONE },
+    { VIEW_INIT("BODY"),       take_body,           EXTENSION_NONE },
+    { VIEW_INIT("AUTH"),       take_auth_parameter, EXTENSION_NONE },
+    { VIEW_INIT("RET"),        take_ret,            EXTENSION_DSN },
+    { VIEW_INIT("ENVID"),      take_envid,          EXTENSION_DSN },
+    { VIEW_INIT("SMTPUTF8"),   take_smtputf8,       EXTENSION_SMTPUTF8 },
+    { VIEW_INIT("REQUIRETLS"), take_requiretls,     EXTENSION_REQUIRETLS },
 };
 /* clang-format on */
 
@@ -40,7 +68,8 @@ static const struct {
 static struct step take_parameter(struct session *s, const struct param *p, unsigned *seen)
 {
     for (size_t i = 0; i < COUNT_OF(parameters); i++) {
-        if (!view_equal_nocase(parameters[i].keyword, p->keyword))
+        if (!view_equal_nocase(parameters[i].keyword, p->keyword) ||
+            !extension_on(s, parameters[i].of))
             continue;
         if (*seen & 1u << i)
             return step_refuse(s, 501, "5.5.4", "Parameter given twice");
@@ -98,8 +127,8 @@ struct step run_mail(struct session *s, struct view args)
     if (!view_take_nocase(&args, VIEW("FROM:")))
         return step_refuse(s, 501, "5.5.4", "Syntax: MAIL FROM:<address>");
     args = view_trim(args);
-    if (!address_take_path(&args, false, &from) || (args.len > 0 && args.ptr[0] != ' ') ||
-        (from.domain.len == 0 && !address_is_null(&from)))
+    if (!address_take_path(&args, extension_on(s, EXTENSION_SMTPUTF8), &from) ||
+        (args.len > 0 && args.ptr[0] != ' ') || (from.domain.len == 0 && !address_is_null(&from)))
         return step_refuse(s, 501, "5.1.7", "Bad sender address");
     s->asked_sender = address_said(&from);
     step = check_client(s);
@@ -110,6 +139,9 @@ struct step run_mail(struct session *s, struct view args)
     if (s->rules->spool->trouble != SPOOL_FINE)
         return step_trouble(s->state, s->rules->spool->trouble);
     step = take_parameters(s, args);
+    if (step.code < 400 && from.utf8 && !s->transaction.said.utf8)
+        return step_refuse(s, 553, "5.6.7",
+                           "This sender address needs SMTPUTF8"); /* RFC 6531, 3.5 */
     if (step.code >= 400)
         return step;
     counted = step_counted(s, RATE_MESSAGES);

@@ -1,7 +1,9 @@
+#include "common/text.h"
 #include "ipc/expand.h"
 #include "mail/address.h"
 #include "mail/params.h"
 #include "smtpd/commands.h"
+#include "smtpd/extensions.h"
 #include "smtpd/policy.h"
 
 #include <stdio.h>
@@ -58,6 +60,8 @@ static bool add_rcpt(struct session *s, const struct envelope_rcpt *r)
 
     if (r->original.len > 0)
         bytes += encoded_bytes("orcpt=\n", r->original);
+    if (r->notify != NOTIFY_UNSAID)
+        bytes += view_of("notify=success,failure,delay,expanded\n").len;
     if (t->rcpt_count >= s->rules->recipients || t->rcpt_bytes + bytes > SESSION_RCPTS_BYTES_MAX ||
         !has_room(t) || !arena_copy(&t->arena, r->address, &copy.address))
         return false;
@@ -91,15 +95,14 @@ static bool name_original(struct arrival *arrival, struct envelope_rcpt *r)
     struct envelope_rcpt *asked = &arrival->rcpt;
 
     if (asked->original.len == 0 &&
-        (!buf_printf(&text, "rfc822;%.*s", VIEW_ARG(asked->address)) ||
+        (!buf_printf(&text, text_is_ascii(asked->address) ? "rfc822;%.*s" : "utf-8;%.*s",
+                     VIEW_ARG(asked->address)) ||
          !arena_copy(&arrival->session->transaction.arena, buf_view(&text), &asked->original)))
         return false;
     r->original = asked->original;
     return true;
 }
 
-/* RFC 3461, 5.2.7: an alias' one address gets what was asked for the alias; of several, the first
- * tells of success, so that one recipient brings one notice. */
 static bool on_expanded(struct expansion *x, const struct address *a)
 {
     struct arrival *arrival = container_of(x, struct arrival, expansion);
@@ -111,12 +114,23 @@ static bool on_expanded(struct expansion *x, const struct address *a)
         return true;
     if (x->aliased && !name_original(arrival, &r))
         return false;
-    if (x->aliased && t->rcpt_count > arrival->first && (r.notify & NOTIFY_SUCCESS) != 0) {
-        r.notify &= ~(unsigned)NOTIFY_SUCCESS;
-        if (r.notify == NOTIFY_UNSAID)
-            r.notify = NOTIFY_NEVER;
-    }
     return add_rcpt(arrival->session, &r);
+}
+
+/* RFC 3461, 5.2.7: an alias' one address gets what was asked for the alias; of several none tells
+ * of success, and the queue tells that there are several. */
+static void tell_of_several(struct transaction *t, size_t first)
+{
+    if (t->rcpt_count - first < 2 || (t->rcpts[first].notify & NOTIFY_SUCCESS) == 0)
+        return;
+    for (size_t i = first; i < t->rcpt_count; i++) {
+        unsigned *notify = &t->rcpts[i].notify;
+
+        *notify &= ~(unsigned)NOTIFY_SUCCESS;
+        if (*notify == NOTIFY_UNSAID)
+            *notify = NOTIFY_NEVER;
+    }
+    t->rcpts[first].notify |= NOTIFY_EXPANDED;
 }
 
 static enum policy_verdict add_own(struct session *s, const struct address *to,
@@ -134,8 +148,10 @@ static enum policy_verdict add_own(struct session *s, const struct address *to,
     size_t bytes = t->rcpt_bytes;
     enum expand_result result = expand_rcpt(&arrival.expansion, to);
 
-    if (result == EXPAND_DONE)
+    if (result == EXPAND_DONE) {
+        tell_of_several(t, arrival.first);
         return POLICY_LOCAL;
+    }
     t->rcpt_count = arrival.first;
     t->rcpt_bytes = bytes;
     if (result == EXPAND_TOO_MANY)
@@ -160,6 +176,46 @@ static struct step refuse_listed(const struct session *s)
     return step_refuse(s, 550, "5.7.1", words);
 }
 
+static const struct {
+    struct view keyword;
+    struct step (*take)(struct session *s, struct envelope_rcpt *rcpt, struct view value);
+    enum extension of;
+} parameters[] = {
+    { VIEW_INIT("NOTIFY"), take_notify, EXTENSION_DSN },
+    { VIEW_INIT("ORCPT"), take_orcpt, EXTENSION_DSN },
+};
+
+static struct step take_parameter(struct session *s, const struct param *p,
+                                  struct envelope_rcpt *rcpt, unsigned *seen)
+{
+    for (size_t i = 0; i < COUNT_OF(parameters); i++) {
+        if (!view_equal_nocase(parameters[i].keyword, p->keyword) ||
+            !extension_on(s, parameters[i].of))
+            continue;
+        if (*seen & 1u << i)
+            return step_refuse(s, 501, "5.5.4", "Parameter given twice");
+        *seen |= 1u << i;
+        return parameters[i].take(s, rcpt, p->value);
+    }
+    return step_refuse(s, 555, "5.5.4", "Parameter not recognized");
+}
+
+/* Code 0 if nothing is wrong. */
+static struct step take_parameters(struct session *s, struct view args, struct envelope_rcpt *rcpt)
+{
+    struct step step = step_accept(s->state, 0, NULL, NULL);
+    enum params_result result;
+    struct param p;
+    unsigned seen = 0;
+
+    while ((result = params_take(&args, &p)) == PARAMS_NEXT) {
+        step = take_parameter(s, &p, rcpt, &seen);
+        if (step.code != 0)
+            return step;
+    }
+    return result == PARAMS_END ? step : step_refuse(s, 501, "5.5.4", "Malformed parameters");
+}
+
 /* rcpt = "RCPT TO:" Forward-path [ SP Rcpt-parameters ] CRLF; RFC 5321, 4.1.1.3 */
 struct step run_rcpt(struct session *s, struct view args)
 {
@@ -168,26 +224,22 @@ struct step run_rcpt(struct session *s, struct view args)
     struct envelope_rcpt rcpt;
     struct address to;
     struct step step;
-    struct param p;
 
     if (!view_take_nocase(&args, VIEW("TO:")))
         return step_refuse(s, 501, "5.5.4", "Syntax: RCPT TO:<address>");
     args = view_trim(args);
-    if (!address_take_path(&args, false, &to) || (args.len > 0 && args.ptr[0] != ' ') ||
-        address_is_null(&to))
+    if (!address_take_path(&args, extension_on(s, EXTENSION_SMTPUTF8), &to) ||
+        (args.len > 0 && args.ptr[0] != ' ') || address_is_null(&to))
         return step_refuse(s, 501, "5.1.3", "Bad recipient address");
     s->asked_rcpt = address_said(&to);
     if (is_blocked(s, &to))
         return refuse_listed(s);
-    switch (params_take(&args, &p)) {
-    case PARAMS_END:
-        break;
-    case PARAMS_NEXT: /* none is offered */
-        return step_refuse(s, 555, "5.5.4", "Parameter not recognized");
-    case PARAMS_MALFORMED:
-        return step_refuse(s, 501, "5.5.4", "Malformed parameters");
-    }
+    if (to.utf8 && !s->transaction.said.utf8)
+        return step_refuse(s, 553, "5.6.7", "This recipient address needs SMTPUTF8");
     rcpt = (struct envelope_rcpt){ .address = s->asked_rcpt };
+    step = take_parameters(s, args, &rcpt);
+    if (step.code != 0)
+        return step;
     verdict = policy_rcpt(s->rules->settings, s->trusted, &to);
     if (policy_reply(verdict)->code < 400) {
         step = step_counted(s, RATE_RECIPIENTS);

@@ -1,5 +1,7 @@
 #include "smtpd/commands.h"
 
+#include "smtpd/extensions.h"
+
 #include <string.h>
 
 enum {
@@ -163,8 +165,7 @@ static struct step run_ehlo(struct session *s, struct view args)
     if (!keep_helo(s, args))
         return step_refuse(s, 501, "5.5.4", "Syntax: EHLO hostname");
     s->extended = true;
-    return step_accept(SESSION_READY, 250, NULL,
-                       auth_offer(s, s->rules->ehlo[s->tls[0] == '\0'][s->may_xclient]));
+    return step_accept(SESSION_READY, 250, NULL, extensions_text(s));
 }
 
 /* helo = "HELO" SP Domain CRLF */

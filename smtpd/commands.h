@@ -36,6 +36,12 @@ bool transaction_begin(struct session *s, const struct address *from) MUST_USE;
  * much may be held instead. */
 struct step step_counted(struct session *s, enum rate_kind kind);
 
+/* Parameters of MAIL and RCPT, by the extension they belong to: code 0 if nothing is wrong. */
+struct step take_ret(struct session *s, struct view value);
+struct step take_envid(struct session *s, struct view value);
+struct step take_notify(struct session *s, struct envelope_rcpt *rcpt, struct view value);
+struct step take_orcpt(struct session *s, struct envelope_rcpt *rcpt, struct view value);
+
 struct step run_mail(struct session *s, struct view args);
 struct step run_rcpt(struct session *s, struct view args);
 struct step run_data(struct session *s, struct view args);

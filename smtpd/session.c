@@ -12,16 +12,6 @@
 
 enum { CONTENT_STEP = 16384 }; /* bytes that are looked at together, and need room in memory */
 
-static void print_ehlo(struct session_rules *r, bool plain, bool xclient)
-{
-    bool starttls = plain && r->starttls;
-
-    snprintf(r->ehlo[plain][xclient], sizeof(r->ehlo[0][0]),
-             "%s\nPIPELINING\nSIZE %llu\n8BITMIME\n%s%sENHANCEDSTATUSCODES", r->hostname,
-             (unsigned long long)r->message_bytes, starttls ? "STARTTLS\n" : "",
-             xclient ? "XCLIENT ADDR PORT NAME HELO LOGIN PROTO\n" : "");
-}
-
 void session_rules_init(struct session_rules *r)
 {
     const struct listener_settings *l = r->listener;
@@ -33,8 +23,8 @@ void session_rules_init(struct session_rules *r)
     r->errors = l->errors > 0 ? l->errors : limits->errors;
     snprintf(r->hostname, sizeof(r->hostname), "%.*s", VIEW_ARG(hostname));
     snprintf(r->greeting, sizeof(r->greeting), "%s %.*s", r->hostname, VIEW_ARG(l->banner));
-    for (unsigned i = 0; i < 4; i++)
-        print_ehlo(r, i / 2 == 1, i % 2 == 1);
+    for (unsigned i = 0; i < EXTENSIONS; i++)
+        r->extensions.on[i] = r->settings->extensions.on[i] && l->extensions.on[i];
 }
 
 static void reset_transaction(struct session *s)
@@ -403,34 +393,37 @@ struct content *session_content(struct session *s)
 /* RFC 3848 */
 static const char *protocol(const struct session *s)
 {
-    static const char *const names[] = { "ESMTP", "ESMTPA", "ESMTPS", "ESMTPSA" };
+    static const char *const names[] = {
+        "ESMTP",    "ESMTPA",    "ESMTPS",    "ESMTPSA", /* and RFC 6531, 4.3: */
+        "UTF8SMTP", "UTF8SMTPA", "UTF8SMTPS", "UTF8SMTPSA",
+    };
     bool extended = s->extended;
 
     if (s->protocol_fixed != NULL)
         extended = s->protocol_fixed[0] == 'E';
     if (!extended)
         return "SMTP";
-    return names[(s->tls[0] != '\0' ? 2 : 0) + (s->login != NULL ? 1 : 0)];
+    return names[(s->transaction.said.utf8 ? 4 : 0) + (s->tls[0] != '\0' ? 2 : 0) +
+                 (s->login != NULL ? 1 : 0)];
 }
 
 void session_envelope(const struct session *s, struct envelope *e)
 {
     const struct transaction *t = &s->transaction;
 
-    *e = (struct envelope){
-        .sender = t->sender,
-        .rcpts = t->rcpts,
-        .rcpt_count = t->rcpt_count,
-        .arrival_ms = t->arrival_ms,
-        .body_8bit = t->body_8bit || t->receiver.eight_bit,
-        .client = view_of(s->client_text),
-        .client_name = view_of(s->client_name),
-        .helo = view_make(s->helo, s->helo_len),
-        .protocol = view_of(protocol(s)),
-        .tls = view_of(s->tls),
-        .session = view_of(s->id_text),
-        .listener = s->rules->listener->name,
-        .login = view_of(s->login),
-        .hold = view_of(t->hold),
-    };
+    *e = t->said;
+    e->sender = t->sender;
+    e->rcpts = t->rcpts;
+    e->rcpt_count = t->rcpt_count;
+    e->arrival_ms = t->arrival_ms;
+    e->body_8bit = t->said.body_8bit || t->receiver.eight_bit;
+    e->client = view_of(s->client_text);
+    e->client_name = view_of(s->client_name);
+    e->helo = view_make(s->helo, s->helo_len);
+    e->protocol = view_of(protocol(s));
+    e->tls = view_of(s->tls);
+    e->session = view_of(s->id_text);
+    e->listener = s->rules->listener->name;
+    e->login = view_of(s->login);
+    e->hold = view_of(t->hold);
 }

@@ -71,7 +71,8 @@ struct session_rules {
     enum rates_verdict (*counted)(struct session *s, enum rate_kind kind);
     /* By session_rules_init: the listener's, else those of all. */
     uint64_t message_bytes, recipients, errors;
-    char hostname[256], greeting[512], ehlo[2][2][640]; /* in plain text; for a proxy */
+    char hostname[256], greeting[512];
+    struct extension_settings extensions; /* on for all, and for the listener */
 };
 
 /* The other fields must be set before. */
@@ -93,7 +94,7 @@ struct transaction {
     struct envelope_rcpt *rcpts;
     size_t rcpt_count, rcpt_room;
     size_t rcpt_bytes; /* that the recipients take in the encoded envelope, at most */
-    bool body_8bit;
+    struct envelope said; /* by the parameters of MAIL */
     uint64_t arrival_ms;
     struct body_receiver receiver;
     struct header_scan header;

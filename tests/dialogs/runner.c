@@ -6,6 +6,7 @@
  *   at submission            the listener's name; else the first one          | come
  *   listener none            its TLS: none, offered, implicit, required       |
  *   set limits.errors 3      another setting, in its smallest unit            | first
+ *   offer dsn smtputf8       these extensions, which are off otherwise        |
  *   spool full               the queue's state: fine, full, broken, suspended
  *   room 100                 its room, in bytes
  *   mechanisms PLAIN LOGIN   those that the auth process offers
@@ -611,6 +612,30 @@ static bool run_surplus(struct dialog *d, struct view args)
     return find_word(ways, COUNT_OF(ways), args, &d->settings.rates.login_surplus);
 }
 
+/* By their names as settings. */
+static bool run_offer(struct dialog *d, struct view args)
+{
+    const struct config_item *item;
+    const char *section;
+
+    while (args.len > 0) {
+        struct view word = view_take_word(&args);
+        bool found = false;
+
+        for (size_t i = 0; i < settings_item_count(); i++) {
+            settings_item(i, &section, &item);
+            if (!view_equal(view_of(section), VIEW("extensions")) ||
+                !view_equal(view_of(item->name), word))
+                continue;
+            *(bool *)((char *)&d->settings.extensions + item->offset) = true;
+            found = true;
+        }
+        if (d->begun || !found)
+            return false;
+    }
+    return true;
+}
+
 static bool run_spool(struct dialog *d, struct view args)
 {
     unsigned trouble;
@@ -663,6 +688,7 @@ static const struct {
     { VIEW_INIT("rate"), run_rate },
     { VIEW_INIT("rate-of"), run_rate_of },
     { VIEW_INIT("surplus"), run_surplus },
+    { VIEW_INIT("offer"), run_offer },
     { VIEW_INIT("spool"), run_spool },
     { VIEW_INIT("room"), run_room },
     { VIEW_INIT("whole"), run_whole },

@@ -1,0 +1,23 @@
+/* Which SMTP extensions are offered. */
+#include "common/attrs.h"
+#include "ipc/settings.h"
+#include "ipc/settings_rows.h"
+
+#define OFFER(key, which, words) \
+    VALUE(key, BOOL, struct extension_settings, on[EXTENSION_##which], "yes", words)
+/* clang-format off */
+static const struct config_item items[] = {
+    OFFER("dsn",        DSN,        "RFC 3461: reports of success, failure or delay as the sender wants them"),
+    OFFER("smtputf8",   SMTPUTF8,   "RFC 6531: addresses that are not ASCII"),
+    OFFER("requiretls", REQUIRETLS, "RFC 8689, under TLS: only over verified TLS from here on"),
+    OFFER("limits",     LIMITS,     "RFC 9422: how many recipients a message may have"),
+};
+/* clang-format on */
+
+const struct settings_table settings_extensions = { "extensions", items, COUNT_OF(items) };
+
+void settings_read_extensions(struct config *c, struct config_node *n,
+                              struct extension_settings *out)
+{
+    config_section(c, n, items, COUNT_OF(items), out);
+}

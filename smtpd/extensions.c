@@ -1,0 +1,43 @@
+#include "smtpd/extensions.h"
+
+#include "smtpd/commands.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+bool extension_on(const struct session *s, enum extension e)
+{
+    if (e == EXTENSION_NONE)
+        return true;
+    if (!s->rules->extensions.on[e])
+        return false;
+    return e != EXTENSION_REQUIRETLS || s->tls[0] != '\0'; /* RFC 8689, 2 */
+}
+
+static void print_words(const struct session *s, struct buf *out)
+{
+    buf_printf(out, "%s\nPIPELINING\nSIZE %" PRIu64 "\n8BITMIME\n", s->rules->hostname,
+               s->rules->message_bytes);
+    if (extension_on(s, EXTENSION_DSN))
+        buf_printf(out, "DSN\n");
+    if (extension_on(s, EXTENSION_SMTPUTF8))
+        buf_printf(out, "SMTPUTF8\n");
+    if (extension_on(s, EXTENSION_REQUIRETLS))
+        buf_printf(out, "REQUIRETLS\n");
+    if (extension_on(s, EXTENSION_LIMITS))
+        buf_printf(out, "LIMITS RCPTMAX=%" PRIu64 "\n", s->rules->recipients);
+    if (s->rules->starttls && s->tls[0] == '\0')
+        buf_printf(out, "STARTTLS\n");
+    if (s->may_xclient)
+        buf_printf(out, "XCLIENT ADDR PORT NAME HELO LOGIN PROTO\n");
+    buf_printf(out, "ENHANCEDSTATUSCODES%c", '\0');
+}
+
+const char *extensions_text(const struct session *s)
+{
+    static char room[SESSION_REPLY_MAX];
+    struct buf text = BUF_ON_ARRAY(room);
+
+    print_words(s, &text);
+    return auth_offer(s, room);
+}
