@@ -25,11 +25,6 @@ enum {
     LEVEL_OPPORTUNISTIC = 1,
 };
 
-struct tls {
-    SSL *ssl;
-    bool broken; /* no close_notify may follow */
-};
-
 /* Contexts */
 
 void tls_context_free(struct tls_context **c)
@@ -44,7 +39,7 @@ void tls_context_free(struct tls_context **c)
     *c = NULL;
 }
 
-static int add_anchors(SSL_CTX *ssl, struct view pem, struct error *err)
+int tls_add_anchors(SSL_CTX *ssl, struct view pem, struct error *err)
 {
     BIO *bio = tls_open_pem(pem);
     bool failed = false;
@@ -73,7 +68,7 @@ struct tls_context *tls_client_new(struct view ca_pem, struct error *err)
     c = tls_context_new(TLS_client_method());
     /* Every certificate in the bundle is an anchor, self-signed or not. */
     X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(c->ssl), X509_V_FLAG_PARTIAL_CHAIN);
-    if (ca_pem.len > 0 && add_anchors(c->ssl, ca_pem, err) < 0)
+    if (ca_pem.len > 0 && tls_add_anchors(c->ssl, ca_pem, err) < 0)
         tls_context_free(&c);
     ERR_clear_error();
     return c;

@@ -21,6 +21,12 @@ int tls_server_add(struct tls_context *c, struct view certificates_pem, struct v
                    struct error *err) MUST_USE;
 /* TLS 1.3 or later; the default is TLS 1.2 or later. */
 void tls_server_want_13(struct tls_context *c);
+/* Asks clients for certificates, which need not have any: `ca_pem` are the authorities to believe. After
+ * every tls_server_add. */
+int tls_server_ask(struct tls_context *c, struct view ca_pem, struct error *err) MUST_USE;
+/* The client has proved that a believed certificate is its own, and it has this name: a DNS name, an
+ * e-mail address, or "sha256:" and its fingerprint in hexadecimal. */
+bool tls_client_is(const struct tls *t, struct view name);
 /* A client's: `ca_pem` is a bundle of trust anchors, empty when there is none (then nothing can be
  * verified; opportunistic TLS needs none). */
 struct tls_context *tls_client_new(struct view ca_pem, struct error *err) MUST_USE;

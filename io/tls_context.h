@@ -14,12 +14,20 @@ struct tls_context {
     size_t more_count;
 };
 
+struct tls {
+    SSL *ssl;
+    bool broken; /* no close_notify may follow */
+};
+
 /* Whatever OpenSSL and the C library read from files, they read here: later the sandbox is closed.
  * Certificates' times make the C library look for its time zone once. */
 void tls_load_everything(void);
 struct tls_context *tls_context_new(const SSL_METHOD *method);
 /* With what clients and servers have in common. */
 SSL_CTX *tls_ssl_context_new(const SSL_METHOD *method);
+
+/* Believes the certificates in `pem`. */
+int tls_add_anchors(SSL_CTX *ssl, struct view pem, struct error *err) MUST_USE;
 
 /* The reason of the oldest error that waits; "fallback" when OpenSSL has none. */
 const char *tls_reason(const char *fallback);

@@ -1,5 +1,6 @@
 /* A server's contexts: certificates by the name that a client asks for, ALPN, which versions. */
 #include "common/memory.h"
+#include "common/text.h"
 #include "io/tls.h"
 #include "io/tls_context.h"
 
@@ -138,4 +139,54 @@ void tls_server_want_13(struct tls_context *c)
 {
     if (SSL_CTX_set_min_proto_version(c->ssl, TLS1_3_VERSION) != 1)
         abort();
+}
+
+/* Whatever a client shows, the handshake goes on: other servers show theirs to everybody who asks.
+ * What came of it is the session's verify result. */
+static int accept_any(int fine, X509_STORE_CTX *store)
+{
+    (void)fine;
+    (void)store;
+    return 1;
+}
+
+int tls_server_ask(struct tls_context *c, struct view ca_pem, struct error *err)
+{
+    int result = tls_add_anchors(c->ssl, ca_pem, err);
+
+    SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, accept_any);
+    for (size_t i = 0; i < c->more_count && result == 0; i++)
+        result = tls_add_anchors(c->more[i], ca_pem, err);
+    ERR_clear_error();
+    return result;
+}
+
+static bool has_fingerprint(X509 *x, struct view digits)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    char room[2 * EVP_MAX_MD_SIZE];
+    struct buf text = BUF_ON_ARRAY(room);
+    unsigned len = 0;
+
+    return X509_digest(x, EVP_sha256(), digest, &len) == 1 &&
+           hex_encode(view_make(digest, len), &text) && view_equal_nocase(buf_view(&text), digits);
+}
+
+bool tls_client_is(const struct tls *t, struct view name)
+{
+    X509 *x = SSL_get0_peer_certificate(t->ssl);
+    bool is;
+
+    if (x == NULL || !SSL_is_server(t->ssl) || SSL_get_verify_result(t->ssl) != X509_V_OK)
+        return false;
+    if (view_take_nocase(&name, VIEW("sha256:")))
+        return has_fingerprint(x, name);
+    if (view_has(name, '@'))
+        is = X509_check_email(x, name.ptr, name.len, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT) == 1;
+    else
+        is = X509_check_host(x, name.ptr, name.len,
+                             X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_WILDCARDS,
+                             NULL) == 1;
+    ERR_clear_error();
+    return is;
 }

@@ -78,6 +78,7 @@ enum grant_kind {
     GRANT_CERTIFICATE,   /* PEM file, open for reading */
     GRANT_KEY,           /* PEM file, open for reading */
     GRANT_TRUST_ANCHORS, /* PEM file, open for reading */
+    GRANT_CLIENT_CA,     /* PEM file, open for reading */
     GRANT_CONTROL,       /* the listening control socket */
     GRANT_COUNTERS,      /* shared memory: connections by client; index: this process's share */
     GRANT_RATES,         /* shared memory: how often clients and logins did things; outlives reloads */

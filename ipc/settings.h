@@ -161,6 +161,12 @@ struct route_settings {
     const char *origin;
 };
 
+/* Whose a client's certificate is. */
+struct client_certificate_settings {
+    struct view name;  /* "host.example.org", "bob@example.org" or "sha256:HEX": tls_client_is */
+    struct view login;
+};
+
 /* The addresses that a login may send from. */
 struct sender_settings {
     struct table_entry entry;
@@ -204,6 +210,9 @@ struct settings {
         uint64_t tries_per_client, tries_per_login; /* failures, which... */
         uint64_t tries_ms;        /* ...are forgotten within that time */
         uint64_t timeout_ms;      /* smtpd waiting for auth: 1m */
+        struct view client_ca;    /* path of the authorities of client certificates; empty: none */
+        const struct client_certificate_settings *certificates;
+        size_t certificate_count;
         struct table senders;     /* struct sender_settings by login, without ASCII case */
     } auth;
 

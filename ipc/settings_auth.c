@@ -2,8 +2,12 @@
 #include "common/attrs.h"
 #include "ipc/settings_rows.h"
 
-enum { SOCKET_PATH_MAX = 107 }; /* bytes; unix(7) */
+enum {
+    SOCKET_PATH_MAX = 107, /* bytes; unix(7) */
+    SHA256_DIGITS = 64,    /* hexadecimal */
+};
 
+static void read_certificates(struct config *c, struct config_node *n, void *section);
 static void read_senders(struct config *c, struct config_node *n, void *section);
 
 /* clang-format off */
@@ -14,6 +18,10 @@ static const struct config_item items[] = {
           "file of those who may log in; \"tern user\" writes it"),
     VALUE("dovecot", PATH, struct auth_settings, dovecot, NULL,
           "socket of Dovecot's auth service for clients, which checks logins instead"),
+    VALUE("client-ca", PATH, struct auth_settings, client_ca, NULL,
+          "authorities whose certificates clients may log in with, PEM"),
+    READ("certificates", read_certificates, false, "{}",
+         "names in certificates of clients, and the logins that they are"),
     READ("senders", read_senders, false, "{}",
          "logins, and the addresses that they may send from"),
     TRIES("tries-per-client", tries_per_client, "logins of one client that may fail in tries-time"),
@@ -35,6 +43,8 @@ void settings_read_auth(struct config *c, struct config_node *n, void *settings)
     config_section(c, n, items, COUNT_OF(items), auth);
     if (auth->users.len > 0 && auth->dovecot.len > 0)
         config_report(c, n, "give users or dovecot: logins are checked in one place");
+    if (auth->certificate_count > 0 && auth->client_ca.len == 0)
+        config_report(c, n, "certificates are believed if their authority is: give client-ca");
     if (auth->dovecot.len > SOCKET_PATH_MAX)
         config_report(c, n, "the path of Dovecot's socket is longer than %d bytes",
                       SOCKET_PATH_MAX);
@@ -43,6 +53,53 @@ void settings_read_auth(struct config *c, struct config_node *n, void *settings)
 bool settings_has_logins(const struct settings *s)
 {
     return s->auth.users.len > 0 || s->auth.dovecot.len > 0;
+}
+
+/* ---- certificates ---- */
+
+static bool is_fingerprint(struct view text)
+{
+    if (!view_take_nocase(&text, VIEW("sha256:")) || text.len != SHA256_DIGITS)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = byte_lower(text.ptr[i]);
+
+        if (!byte_is_digit(c) && (c < 'a' || c > 'f'))
+            return false;
+    }
+    return true;
+}
+
+static bool is_certificate_name(struct view text)
+{
+    struct address a;
+
+    return is_fingerprint(text) || domain_valid(text, false) ||
+           (address_parse(text, false, &a) && a.domain.len > 0);
+}
+
+static void read_certificates(struct config *c, struct config_node *n, void *section)
+{
+    struct auth_settings *auth = section;
+    size_t count = config_count(n);
+    struct client_certificate_settings *list = config_alloc(c, MAX(count, 1), sizeof(*list));
+
+    if (!config_is_map(n)) {
+        config_report(c, n, "expected names, \"printer.example.org: printer\"");
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!config_scalar(config_key_at(n, i), &list[i].name) ||
+            !is_certificate_name(list[i].name))
+            config_report(c, config_key_at(n, i),
+                          "expected a host name, an e-mail address, or \"sha256:\" and the %d "
+                          "hexadecimal digits of a fingerprint",
+                          SHA256_DIGITS);
+        else if (!config_scalar(config_at(n, i), &list[i].login) || list[i].login.len == 0)
+            config_report(c, config_at(n, i), "expected a login");
+    }
+    auth->certificates = list;
+    auth->certificate_count = count;
 }
 
 /* ---- whose senders ---- */

@@ -120,6 +120,7 @@ static void grant_all(struct child *c)
             grant(c, GRANT_CERTIFICATE, i, MASTER, g->certificate_fds[i]);
             grant(c, GRANT_KEY, i, MASTER, g->key_fds[i]);
         }
+        grant(c, GRANT_CLIENT_CA, 0, MASTER, g->client_ca_fd);
         grant(c, GRANT_COUNTERS, c->index, MASTER, g->counters_fd);
         grant(c, GRANT_RATES, 0, MASTER, g->rates_fd);
     }

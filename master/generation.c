@@ -188,6 +188,7 @@ static int open_all(struct generation *g, const struct generation *old, struct e
     if ((result = find_users(g, err)) < 0 ||
         (result = open_certificates(g, err)) < 0 ||
         (result = open_file(s->tls.trust_anchors, false, &g->anchors_fd, err)) < 0 ||
+        (result = open_file(s->auth.client_ca, true, &g->client_ca_fd, err)) < 0 ||
         (result = open_listeners(g, old, err)) < 0 || (result = open_bundle(g, err)) < 0)
         return result;
     g->bundle_fd = result;
@@ -208,7 +209,7 @@ int generation_open(struct generation *g, const char *path, const struct generat
     int result;
 
     *g = (struct generation){ .number = old != NULL ? old->number + 1 : 1, .bundle_fd = -1,
-                              .anchors_fd = -1, .counters_fd = -1, .rates_fd = -1 };
+                              .anchors_fd = -1, .client_ca_fd = -1, .counters_fd = -1, .rates_fd = -1 };
     for (size_t i = 0; i < CERTIFICATES_MAX; i++)
         g->certificate_fds[i] = g->key_fds[i] = -1;
     g->config = config_read(path);
@@ -250,6 +251,7 @@ void generation_close(struct generation *g)
         close_fd(&g->key_fds[i]);
     }
     close_fd(&g->anchors_fd);
+    close_fd(&g->client_ca_fd);
     close_fd(&g->counters_fd);
     close_fd(&g->rates_fd);
     generation_close_listeners(g);

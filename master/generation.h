@@ -23,7 +23,7 @@ struct generation {
     int bundle_fd;       /* sealed memory file for the other processes */
     int *listener_fds;   /* one for each of settings.listeners */
     int certificate_fds[CERTIFICATES_MAX], key_fds[CERTIFICATES_MAX]; /* -1: none */
-    int anchors_fd; /* -1: none */
+    int anchors_fd, client_ca_fd; /* -1: none */
     int counters_fd;     /* shared by the smtpd processes */
     int rates_fd;        /* the same, and by all generations */
     uint32_t smtpd_count, delivery_count;

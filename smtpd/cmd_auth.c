@@ -24,9 +24,15 @@ static bool is_private(const struct session *s)
     return s->tls[0] != '\0' || s->rules->listener->auth == LISTENER_AUTH_PLAIN;
 }
 
+/* Then there is EXTERNAL, which the auth process has no part in. */
+static bool has_certificate(const struct session *s)
+{
+    return s->external && s->rules->listener->auth != LISTENER_AUTH_NONE;
+}
+
 bool auth_offered(const struct session *s)
 {
-    return mechanisms(s).len > 0 && is_private(s) && s->login == NULL;
+    return (mechanisms(s).len > 0 || has_certificate(s)) && is_private(s) && s->login == NULL;
 }
 
 /* The next one that this session can have. */
@@ -51,6 +57,8 @@ const char *auth_offer(const struct session *s, const char *ehlo)
     len = (size_t)snprintf(room, sizeof(room), "%s\nAUTH", ehlo);
     while (take_mechanism(s, &rest, &one) && len + one.len + 2 < sizeof(room))
         len += (size_t)snprintf(room + len, sizeof(room) - len, " %.*s", VIEW_ARG(one));
+    if (has_certificate(s) && len + sizeof(" EXTERNAL") < sizeof(room))
+        (void)snprintf(room + len, sizeof(room) - len, " EXTERNAL");
     return room;
 }
 
@@ -62,7 +70,7 @@ static bool has_mechanism(const struct session *s, struct view name)
         if (view_equal_nocase(one, name))
             return true;
     }
-    return false;
+    return has_certificate(s) && view_equal_nocase(name, VIEW("EXTERNAL"));
 }
 
 void auth_forget(struct session *s)
@@ -115,7 +123,7 @@ struct step run_auth(struct session *s, struct view args)
     struct view mechanism = view_take_word(&args);
     struct session_auth *a;
 
-    if (!settings_has_logins(s->rules->settings) ||
+    if ((!settings_has_logins(s->rules->settings) && !s->external) ||
         s->rules->listener->auth == LISTENER_AUTH_NONE || !s->extended)
         return step_refuse(s, 502, "5.5.1", "Nobody can log in here");
     if (s->login != NULL)
@@ -124,7 +132,7 @@ struct step run_auth(struct session *s, struct view args)
         return step_refuse(s, 538, "5.7.11", "Encryption required: say STARTTLS first");
     if (mechanism.len == 0)
         return step_refuse(s, 501, "5.5.4", "Syntax: AUTH mechanism");
-    if (mechanisms(s).len == 0)
+    if (mechanisms(s).len == 0 && !has_certificate(s))
         return step_refuse(s, 454, "4.7.0", "Logins cannot be checked now, try again later");
     if (!has_mechanism(s, mechanism) || mechanism.len >= sizeof(a->mechanism))
         return step_refuse(s, 504, "5.5.4", "Unrecognized authentication mechanism");

@@ -4,6 +4,7 @@
 #include "io/clock.h"
 #include "io/log.h"
 #include "io/stream.h"
+#include "smtpd/external.h"
 #include "smtpd/admission.h"
 #include "smtpd/proxy.h"
 
@@ -338,6 +339,7 @@ static void shake_hands(struct conn *c)
     c->shaking_hands = false;
     tls_describe(c->stream.tls, &facts);
     c->session.bindable = is_bindable(c);
+    c->session.external = external_login(c->server->settings, c->stream.tls).len > 0;
     session_tls_ready(&c->session, facts.text);
     renew(c);
     advance(c, VIEW_EMPTY);
@@ -452,13 +454,28 @@ static void begin_login(struct conn *c, const struct session_auth *a)
     }
 }
 
+/* What has no authzid yet is asked for one. */
+static void run_external(struct conn *c, const struct session_auth *a)
+{
+    struct view login = external_login(c->server->settings, c->stream.tls);
+    struct view authzid = view_make(a->response, a->response_len);
+
+    if (!a->begun && !a->initial)
+        session_auth_challenged(&c->session, VIEW_EMPTY);
+    else
+        session_auth_ended(&c->session, external_decide(&c->session, login, authzid), login);
+    go_on(c);
+}
+
 static void ask_auth(struct conn *c)
 {
     const struct session_auth *a = session_auth(&c->session);
 
     c->asked = true;
     renew(c);
-    if (a->begun)
+    if (view_equal_nocase(view_of(a->mechanism), VIEW("EXTERNAL")))
+        run_external(c, a);
+    else if (a->begun)
         logins_respond(&c->server->logins, &c->login, view_make(a->response, a->response_len));
     else
         begin_login(c, a);

@@ -86,12 +86,26 @@ static void load_certificate(uint32_t index)
     forget_bytes(key);
 }
 
+static void load_client_ca(void)
+{
+    struct view pem = read_grant(GRANT_CLIENT_CA, 0, "reading auth.client-ca");
+    struct error err = { "" };
+
+    if (tls_server_ask(server.tls, pem, &err) < 0)
+        give_up("loading auth.client-ca", &err);
+    forget_bytes(pem);
+}
+
 static void load_tls(void)
 {
     for (uint32_t i = 0; i <= role.settings.tls.more_count; i++)
         load_certificate(i);
-    if (server.tls != NULL && role.settings.tls.minimum == TLS_MINIMUM_13)
+    if (server.tls == NULL)
+        return;
+    if (role.settings.tls.minimum == TLS_MINIMUM_13)
         tls_server_want_13(server.tls);
+    if (role.settings.auth.client_ca.len > 0)
+        load_client_ca();
 }
 
 static void load_limits(void)

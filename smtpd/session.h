@@ -115,6 +115,7 @@ struct session {
     bool may_xclient;           /* the peer is a proxy of ours */
     bool helo_fixed;            /* it has told the client's HELO, ... */
     const char *protocol_fixed; /* ...and its protocol; NULL: it has not */
+    bool external;              /* its certificate is a login's; the driver says so */
     bool bindable;              /* SCRAM can be bound to this TLS; the driver says so */
     bool quit;                  /* the client has said so */
     unsigned errors;            /* refused commands since the last message */
