@@ -52,7 +52,7 @@ def test_a_restart_keeps_queued_mail(world):
     world.start_relay(retry=SLOW)
     big = b"Subject: big\r\n\r\n" + b"0123456789abcde\r\n" * 40000
     ids = {world.send("alice@here.test", "b@there.test", c) for c in (LETTER, big)}
-    world.log.wait("destination_backed_off", destination="there.test")
+    world.log.wait("destination_backed_off", destination="mx.there.test")
     world.stop_relay()
     world.start_relay()
     assert {row["id"] for row in world.queue()} == ids
@@ -139,7 +139,7 @@ def test_mail_that_waits_takes_a_new_route_after_a_reload(world):
     new = world.sink("new.test")
     world.start_relay(retry=SLOW)
     world.send("a@here.test", "b@there.test")
-    world.log.wait("destination_backed_off", destination="there.test")
+    world.log.wait("destination_backed_off", destination="mx.there.test")
     world.configure(routes=[{"domain": "there.test", "via": "smtp://new.test"}])
     world.reload()
     world.tern("queue", "retry", "--all")

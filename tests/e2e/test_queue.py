@@ -97,7 +97,7 @@ def test_retry_overrides_the_back_off_of_a_destination(world):
     address = world.host("mx.dead.test")
     world.start_relay(retry=SLOW)
     message = world.send("alice@here.test", "b@dead.test")
-    world.log.wait("destination_backed_off", destination="dead.test")
+    world.log.wait("destination_backed_off", destination="mx.dead.test")
     there = Sink(address)
     world.sinks.append(there)
     assert world.tern("queue", "retry", message).returncode == 0
@@ -168,7 +168,7 @@ def test_status_counts(world, stuck):
     status = world.status()
     assert status["running"] and status["messages"] == 3
     assert status["since_start"]["accepted"] == 3
-    assert any(d["destination"] == "dead.test" for d in status["backed_off"])
+    assert any(d["destination"] == "mx.dead.test" for d in status["backed_off"])
     assert {w["process"] for w in status["workers"]} == {"delivery", "local"}
     assert world.tern("status").returncode == 0
 
