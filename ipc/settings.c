@@ -130,6 +130,8 @@ static const struct config_item limits_items[] = {
           "notices an hour to one domain, about mail of strangers"),
     LIMIT("body-memory",            BYTES, body_memory_bytes,      MIB, 64 * GIB,  "64M",
           "memory of one smtpd process for messages that are arriving"),
+    LIMIT("address-memory",         BYTES, address_memory_bytes,   256 * KIB, 64 * GIB, "32M",
+          "memory of one smtpd process for the addresses of those"),
 };
 
 #define TIMEOUT(key, field, value, text) \

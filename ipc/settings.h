@@ -270,6 +270,7 @@ struct settings {
         uint64_t client_prefix4, client_prefix6; /* bits: 32, 64 */
         uint64_t errors;          /* refused commands of a session before 421: 20 */
         uint64_t notices;         /* to a domain an hour, about mail of strangers: 100 */
+        uint64_t address_memory_bytes; /* of messages that arrive, in one smtpd process: 32M */
         uint64_t body_memory_bytes; /* bodies held in memory by one smtpd process: 64M */
     } limits;
     struct timeouts_settings {    /* all in ms */

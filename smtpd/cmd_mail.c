@@ -147,7 +147,7 @@ struct step run_mail(struct session *s, struct view args)
     counted = step_counted(s, RATE_MESSAGES);
     if (counted.code != 0)
         return counted;
-    if (!transaction_begin(s, &from))
+    if (addresses_short(s) || !transaction_begin(s, &from))
         return step_refuse(s, 452, "4.3.1", "Out of room for addresses");
     return step;
 }

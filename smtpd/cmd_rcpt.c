@@ -240,6 +240,8 @@ struct step run_rcpt(struct session *s, struct view args)
     step = take_parameters(s, args, &rcpt);
     if (step.code != 0)
         return step;
+    if (addresses_short(s))
+        return step_refuse(s, 452, "4.3.1", "Out of room for addresses");
     verdict = policy_rcpt(s->rules->settings, s->trusted, &to);
     if (policy_reply(verdict)->code < 400) {
         step = step_counted(s, RATE_RECIPIENTS);

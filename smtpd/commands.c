@@ -94,6 +94,13 @@ struct step step_trouble(enum session_state next, enum spool_trouble t)
     return step_accept(next, 451, "4.3.0", "The message could not be stored, try again later");
 }
 
+bool addresses_short(const struct session *s)
+{
+    const struct session_budget *b = s->rules->addresses;
+
+    return b != NULL && b->used >= b->most;
+}
+
 static const char *const over_rate[] = {
     [RATES_FINE] = NULL,
     [RATES_CLIENT] = "Too much mail from your address, try again later",

@@ -29,6 +29,8 @@ struct step command_run(struct session *s, struct view line, bool more_input, bo
 
 /* "local@domain" as it was said; what was parsed lies together. */
 struct view address_said(const struct address *a);
+/* All sessions together have no more memory for addresses. */
+bool addresses_short(const struct session *s);
 /* Keeps the sender; false: no room. */
 bool transaction_begin(struct session *s, const struct address *from) MUST_USE;
 

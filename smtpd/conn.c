@@ -1006,6 +1006,7 @@ void server_init(struct server *s, struct loop *l, const struct settings *settin
         .most = settings->limits.body_memory_bytes,
         .each_most = settings->spool.big_body_bytes,
     };
+    s->addresses.most = settings->limits.address_memory_bytes;
     s->drain_timer.fire = on_drain_timer;
     s->out = BUF_ON_ARRAY(s->output);
     list_init(&s->conns);

@@ -34,6 +34,7 @@ struct server {
     struct lists lists;
     struct logins logins;
     struct content_budget budget;
+    struct session_budget addresses;
     struct list conns;
     struct list idle;    /* those of strangers between commands, who waits the longest first */
     uint64_t conn_count; /* so far; makes session ids */

@@ -165,6 +165,7 @@ void listener_open(struct server *s, const struct listener_settings *settings, i
                    .listener = settings,
                    .spool = &s->spool.state,
                    .budget = &s->budget,
+                   .addresses = &s->addresses,
                    .mechanisms = s->logins.mechanisms,
                    .starttls = settings->tls != LISTENER_TLS_NONE && s->tls != NULL,
                    .refused = report_refusal,

@@ -27,6 +27,18 @@ void session_rules_init(struct session_rules *r)
         r->extensions.on[i] = r->settings->extensions.on[i] && l->extensions.on[i];
 }
 
+/* What the transaction's addresses take now. */
+static void charge(struct session *s)
+{
+    struct session_budget *b = s->rules->addresses;
+    size_t bytes = s->transaction.arena.used;
+
+    if (b == NULL)
+        return;
+    b->used = b->used - s->charged + bytes;
+    s->charged = bytes;
+}
+
 static void reset_transaction(struct session *s)
 {
     struct transaction *t = &s->transaction;
@@ -34,6 +46,7 @@ static void reset_transaction(struct session *s)
     arena_reset(&t->arena);
     content_clear(&t->content);
     *t = (struct transaction){ .arena = t->arena, .content = t->content };
+    charge(s);
 }
 
 void session_init(struct session *s, const struct session_rules *rules,
@@ -152,6 +165,8 @@ static void take_step(struct session *s, struct step step, bool of_mail)
         close_session(s);
     else if (!in_transaction(step.next))
         reset_transaction(s);
+    else
+        charge(s);
     if (s->draining)
         session_drain(s, false);
 }

@@ -58,12 +58,18 @@ struct session_refusal { /* a reply of 400 and above */
     struct view sender, recipient; /* as far as they are known; borrowed */
 };
 
+/* Memory for the addresses of messages that arrive: of all sessions of a process together. */
+struct session_budget {
+    uint64_t most, used; /* bytes */
+};
+
 /* What the sessions of a listener have in common. */
 struct session_rules {
     const struct settings *settings;
     const struct listener_settings *listener;
     const struct message_spool_state *spool; /* what the queue said last */
     struct content_budget *budget;
+    struct session_budget *addresses; /* NULL: each session has its own limit alone */
     const char *mechanisms; /* that can be had, separated by blanks; may change. NULL: none */
     bool starttls;          /* can be had */
     void (*refused)(const struct session *s, const struct session_refusal *r); /* may be NULL */
@@ -126,6 +132,7 @@ struct session {
     size_t helo_len;
     struct view asked_sender, asked_rcpt; /* by the command that runs */
     struct transaction transaction;
+    size_t charged;        /* bytes of the budget for addresses */
     struct view listed_at; /* the list that blocks the client; empty: none. Borrowed */
     char *client_name;     /* heap; NULL: not known, or not yet */
     char *login;           /* who logged in; heap; NULL: nobody */

@@ -63,6 +63,7 @@ struct dialog {
     struct listener_settings listener;
     struct message_spool_state spool;
     struct content_budget budget;
+    struct session_budget addresses;
     struct session_rules rules;
     char mechanisms[256];
     struct net_address client;
@@ -151,10 +152,12 @@ static void begin(struct dialog *d)
         .listener = &d->listener,
         .spool = &d->spool,
         .budget = &d->budget,
+        .addresses = &d->addresses,
         .counted = count_rate,
         .mechanisms = d->mechanisms,
         .starttls = d->listener.tls != LISTENER_TLS_NONE,
     };
+    d->addresses.most = d->settings.limits.address_memory_bytes;
     d->budget.most = d->settings.limits.body_memory_bytes;
     d->budget.each_most = d->settings.spool.big_body_bytes;
     session_rules_init(&d->rules);
@@ -567,6 +570,7 @@ static bool run_set(struct dialog *d, struct view args)
         { VIEW("limits.recipients"), &d->settings.limits.recipients },
         { VIEW("limits.hops"), &d->settings.limits.hops },
         { VIEW("limits.errors"), &d->settings.limits.errors },
+        { VIEW("limits.address-memory"), &d->settings.limits.address_memory_bytes },
         { VIEW("limits.body-memory"), &d->settings.limits.body_memory_bytes },
         { VIEW("spool.big-body"), &d->settings.spool.big_body_bytes },
     };
@@ -725,7 +729,7 @@ static void run(struct dialog *d, struct view text)
     if (!d->failed)
         expect_silence(d);
     session_release(&d->session);
-    if (!d->failed && d->budget.used != 0) {
+    if (!d->failed && (d->budget.used != 0 || d->addresses.used != 0)) {
         fprintf(stderr, "%s: memory of messages is still counted\n", d->path);
         d->failed = true;
     }
