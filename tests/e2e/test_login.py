@@ -1,4 +1,4 @@
-"""Logins: the user file, the mechanisms, what becomes of failures. Clients are swaks, curl, msmtp, gsasl and
+"""Logins: the user file, the mechanisms, what becomes of failures. Clients are swaks, curl, msmtp, gsasl, Nodemailer and
 Python's smtplib."""
 import base64
 import hashlib
@@ -130,6 +130,30 @@ def test_msmtp_logs_in_with_scram(world):
     assert done.returncode == 0, done.stderr
     there.wait_message()
     assert world.log.wait("login_accepted")["mechanism"] == "SCRAM-SHA-256"
+
+
+NODEMAILER = """
+const server = { host: "127.0.0.1", port: +process.argv[1], secure: process.argv[1] === "465", requireTLS: true,
+                 auth: { user: "alice@here.test", pass: process.argv[2] },
+                 tls: { rejectUnauthorized: false }, pool: true };
+const mails = [1, 2, 3].map(n => ({ from: "Alice <alice@here.test>", to: "b@there.test",
+    envelope: { from: "alice@here.test", to: "b@there.test" }, subject: "Größe " + n, text: "Grüße\\n.\\n",
+    attachments: [{ filename: "a.bin", content: Buffer.alloc(100000, n) }] }));
+const transport = require("nodemailer").createTransport(server);
+Promise.all(mails.map(m => transport.sendMail(m))).then(
+    () => transport.close(), e => { console.error(e); process.exit(1); });
+"""
+
+
+@pytest.mark.parametrize("port", [465, 587])
+def test_nodemailer_sends_through_a_pool(world, port):
+    there = world.domain("there.test")
+    start(world)
+    done = subprocess.run(["node", "-e", NODEMAILER, "--", str(port), PASSWORD], capture_output=True, text=True,
+                          env={**os.environ, "NODE_PATH": "/usr/share/nodejs"}, timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stderr
+    there.wait(3)
+    assert world.log.wait("message_accepted", count=3)["login"] == "alice@here.test"
 
 
 def test_gsasl_binds_its_login_to_the_connection(world):
