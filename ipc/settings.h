@@ -35,6 +35,7 @@ enum listener_relay { LISTENER_RELAY_NETWORKS, LISTENER_RELAY_LOGINS };
 
 /* SMTP extensions that can be switched off: for all listeners, or for one. */
 enum extension {
+    EXTENSION_CHUNKING,
     EXTENSION_DSN,
     EXTENSION_SMTPUTF8,
     EXTENSION_REQUIRETLS,

@@ -7,6 +7,7 @@
     VALUE(key, BOOL, struct extension_settings, on[EXTENSION_##which], "yes", words)
 /* clang-format off */
 static const struct config_item items[] = {
+    OFFER("chunking",   CHUNKING,   "RFC 3030: messages in chunks, with BDAT"),
     OFFER("dsn",        DSN,        "RFC 3461: reports of success, failure or delay as the sender wants them"),
     OFFER("smtputf8",   SMTPUTF8,   "RFC 6531: addresses that are not ASCII"),
     OFFER("requiretls", REQUIRETLS, "RFC 8689, under TLS: only over verified TLS from here on"),

@@ -160,6 +160,24 @@ bool body_receive(struct body_receiver *r, struct view *input, struct view *piec
     return false;
 }
 
+void body_count(struct body_receiver *r, struct view bytes)
+{
+    r->bytes += bytes.len;
+    while (bytes.len > 0) {
+        if (r->state == LINE_START && bytes.ptr[0] == '.') {
+            r->state = MIDDLE;
+            bytes = view_from(bytes, 1);
+        } else {
+            bytes = view_from(bytes, run(r, bytes));
+        }
+    }
+}
+
+bool body_is_whole(const struct body_receiver *r)
+{
+    return r->state == LINE_START;
+}
+
 /* A dot behind a bare LF is stuffed as well: such content is never accepted, and if it were, it
  * must not end the message at a careless receiver. */
 static size_t length_to_dot(struct view v)

@@ -21,6 +21,11 @@ struct body_receiver {
  * possible, and together are the content. Only CRLF "." CRLF ends it: bare CR or LF never does. */
 bool body_receive(struct body_receiver *r, struct view *input, struct view *piece);
 
+/* Receiving content that is counted (BDAT, RFC 3030): dots mean nothing, and all of `bytes` is
+ * content. Whether it is a whole number of lines so far; a CR at its end is a bare one. */
+void body_count(struct body_receiver *r, struct view bytes);
+bool body_is_whole(const struct body_receiver *r);
+
 /* Sending. Zeroed is a fresh start. */
 struct body_sender {
     bool middle; /* private: not at the beginning of a line */

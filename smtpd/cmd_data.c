@@ -1,5 +1,6 @@
 #include "mail/trace.h"
 #include "smtpd/commands.h"
+#include "smtpd/extensions.h"
 
 #include <stdio.h>
 
@@ -8,14 +9,19 @@ enum {
     HELD_BACK_MAX = 8, /* bytes of a line end that the receiver gives out with the next piece */
 };
 
-/* data = "DATA" CRLF; RFC 5321, 4.1.1.4 */
-struct step run_data(struct session *s, struct view args)
+void content_begin(struct session *s)
 {
-    (void)args;
     s->transaction.arrival_ms = s->now_ms;
     s->message_count++;
     snprintf(s->id_text, sizeof(s->id_text), "%016llx.%u", (unsigned long long)s->id,
              s->message_count);
+}
+
+/* data = "DATA" CRLF; RFC 5321, 4.1.1.4 */
+struct step run_data(struct session *s, struct view args)
+{
+    (void)args;
+    content_begin(s);
     return step_accept(SESSION_CONTENT, 354, NULL, "End data with <CR><LF>.<CR><LF>");
 }
 
@@ -62,25 +68,35 @@ static void keep_piece(struct session *s, struct view piece)
         content_put(&t->content, piece);
 }
 
-bool data_take(struct session *s, struct view *input)
+/* For so much more content. False: a file is needed first. */
+static bool make_room(struct session *s, size_t bytes)
 {
     struct transaction *t = &s->transaction;
-    size_t most = input->len + HELD_BACK_MAX + (t->traced ? 0 : TRACE_MAX);
-    struct view piece;
+    size_t most = bytes + HELD_BACK_MAX + (t->traced ? 0 : TRACE_MAX);
 
     if (is_wanted(t) && !content_reserve(&t->content, most))
         return false;
     if (is_wanted(t) && !t->traced)
         put_trace(s);
+    return true;
+}
+
+bool data_take(struct session *s, struct view *input)
+{
+    struct transaction *t = &s->transaction;
+    struct view piece;
+
+    if (!make_room(s, input->len))
+        return false;
     while (body_receive(&t->receiver, input, &piece))
         keep_piece(s, piece);
     return true;
 }
 
-struct step data_finish(struct session *s)
+/* Code 0: nothing is wrong so far. */
+static struct step check_content(const struct session *s)
 {
     const struct transaction *t = &s->transaction;
-    struct step commit = { .next = SESSION_CONTENT, .wish = WISH_COMMIT };
 
     if (t->receiver.bare_cr || t->receiver.bare_lf)
         return step_accept(SESSION_READY, 550, "5.5.2", "Bare CR or LF in the message");
@@ -90,5 +106,96 @@ struct step data_finish(struct session *s)
         return step_accept(SESSION_READY, 554, "5.4.6", "Too many hops: the mail goes in circles");
     if (t->trouble != SPOOL_FINE)
         return step_trouble(SESSION_READY, t->trouble);
-    return commit;
+    return step_accept(SESSION_CONTENT, 0, NULL, NULL);
+}
+
+struct step data_finish(struct session *s)
+{
+    struct step step = check_content(s);
+
+    if (step.code == 0)
+        step.wish = WISH_COMMIT;
+    return step;
+}
+
+/* ---- chunks ---- */
+
+/* bdat-cmd = "BDAT" SP chunk-size [ SP "LAST" ] CRLF */
+static bool take_chunk_args(struct view args, uint64_t *size, bool *last)
+{
+    struct view number = view_take_word(&args);
+
+    args = view_trim(args);
+    *last = view_equal_nocase(args, VIEW("LAST"));
+    return number.len <= 20 && view_to_u64(number, UINT64_MAX, size) && (args.len == 0 || *last);
+}
+
+/* A chunk is read to its end whatever is wrong with it, or the session ends: its bytes must never
+ * be taken for commands. RFC 3030, 2 */
+struct step run_bdat(struct session *s, struct view args)
+{
+    struct transaction *t = &s->transaction;
+    uint64_t size;
+    bool last;
+
+    if (!extension_on(s, EXTENSION_CHUNKING))
+        return step_refuse(s, 500, "5.5.1", "Command unrecognized");
+    if (!take_chunk_args(args, &size, &last))
+        return step_close(501, "5.5.4", "Syntax: BDAT size [LAST]");
+    if (s->state != SESSION_RCPT && s->state != SESSION_CHUNKS) {
+        s->refused_bytes = size;
+        return step_refuse(s, 503, "5.5.1", "Bad sequence of commands");
+    }
+    if (s->state == SESSION_RCPT)
+        content_begin(s);
+    t->chunked = true;
+    t->chunk_left = size;
+    t->last = last;
+    if (size > s->rules->message_bytes - MIN(t->receiver.bytes, s->rules->message_bytes))
+        give_up_content(t);
+    return size == 0 ? chunk_finish(s) : step_accept(SESSION_CONTENT, 0, NULL, NULL);
+}
+
+bool chunk_take(struct session *s, struct view *input)
+{
+    struct transaction *t = &s->transaction;
+    struct view bytes = view_sub(*input, 0, (size_t)MIN(t->chunk_left, (uint64_t)input->len));
+
+    if (!make_room(s, bytes.len))
+        return false;
+    body_count(&t->receiver, bytes);
+    keep_piece(s, bytes);
+    t->chunk_left -= bytes.len;
+    *input = view_from(*input, bytes.len);
+    return true;
+}
+
+/* Content is kept as whole lines; for the end of the last one there is always room behind a chunk.
+ */
+static struct step finish_message(struct session *s)
+{
+    struct transaction *t = &s->transaction;
+
+    if (!make_room(s, 0))
+        return step_trouble(SESSION_READY, SPOOL_FULL); /* not one byte, and no memory for that */
+    if (!body_is_whole(&t->receiver)) {
+        body_count(&t->receiver, VIEW("\r\n"));
+        if (is_wanted(t))
+            content_put(&t->content, VIEW("\r\n"));
+    }
+    return data_finish(s);
+}
+
+struct step chunk_finish(struct session *s)
+{
+    struct step step;
+
+    if (s->transaction.last)
+        return finish_message(s);
+    step = check_content(s);
+    if (step.code != 0)
+        return step;
+    snprintf(s->words, sizeof(s->words), "%llu octets so far",
+             (unsigned long long)s->transaction.receiver.bytes);
+    return step_accept(SESSION_CHUNKS, 250, "2.0.0", s->words);
 }

@@ -11,7 +11,7 @@ enum {
 };
 
 #define IN(state) (1u << SESSION_##state)
-#define ANYWHERE  (IN(NEW) | IN(READY) | IN(MAIL) | IN(RCPT))
+#define ANYWHERE  (IN(NEW) | IN(READY) | IN(MAIL) | IN(RCPT) | IN(CHUNKS))
 
 struct command {
     struct view verb;
@@ -37,6 +37,7 @@ static const struct command commands[] = {
     { VIEW_INIT("MAIL"),     run_mail,     IN(READY),          OF_MAIL },                 /* 4.1.1.2 */
     { VIEW_INIT("RCPT"),     run_rcpt,     IN(MAIL) | IN(RCPT), OF_MAIL },                /* 4.1.1.3 */
     { VIEW_INIT("DATA"),     run_data,     IN(RCPT),           LAST_IN_GROUP | NO_ARGS | OF_MAIL }, /* 4.1.1.4 */
+    { VIEW_INIT("BDAT"),     run_bdat,     ANYWHERE,           OF_MAIL },                 /* RFC 3030, 2 */
     { VIEW_INIT("RSET"),     run_rset,     ANYWHERE,           NO_ARGS },                 /* 4.1.1.5 */
     { VIEW_INIT("VRFY"),     run_vrfy,     ANYWHERE,           0 },                       /* 4.1.1.6 */
     { VIEW_INIT("EXPN"),     run_expn,     ANYWHERE,           0 },                       /* 4.1.1.7 */
@@ -215,7 +216,11 @@ static struct step run_help(struct session *s, struct view args)
 {
     (void)args;
     return step_accept(s->state, 214, "2.0.0",
-                       "Commands: EHLO HELO MAIL RCPT DATA RSET VRFY NOOP STARTTLS AUTH HELP QUIT");
+                       extension_on(s, EXTENSION_CHUNKING)
+                           ? "Commands: EHLO HELO MAIL RCPT DATA BDAT RSET VRFY NOOP STARTTLS AUTH "
+                             "HELP QUIT"
+                           : "Commands: EHLO HELO MAIL RCPT DATA RSET VRFY NOOP STARTTLS AUTH HELP "
+                             "QUIT");
 }
 
 static struct step run_quit(struct session *s, struct view args)

@@ -47,6 +47,7 @@ struct step take_orcpt(struct session *s, struct envelope_rcpt *rcpt, struct vie
 struct step run_mail(struct session *s, struct view args);
 struct step run_rcpt(struct session *s, struct view args);
 struct step run_data(struct session *s, struct view args);
+struct step run_bdat(struct session *s, struct view args);
 struct step run_starttls(struct session *s, struct view args);
 struct step run_xclient(struct session *s, struct view args);
 struct step run_auth(struct session *s, struct view args);
@@ -63,9 +64,14 @@ void auth_forget(struct session *s);
 /* AUTH= of MAIL */
 struct step take_auth_parameter(struct session *s, struct view value);
 
+/* A message begins: it has an id from now on. */
+void content_begin(struct session *s);
 /* Content from the front of *input, up to its end. False: a file is needed first (WISH_OPEN). */
 bool data_take(struct session *s, struct view *input) MUST_USE;
 /* The end was read: refused, or to be committed. */
 struct step data_finish(struct session *s);
+/* The same of a chunk; chunk_left is 0 at its end. Between chunks it is refused or goes on. */
+bool chunk_take(struct session *s, struct view *input) MUST_USE;
+struct step chunk_finish(struct session *s);
 
 #endif

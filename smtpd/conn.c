@@ -134,7 +134,7 @@ static void close_conn(struct conn *c, const char *reason)
 
 static bool in_content(const struct conn *c)
 {
-    return c->session.state == SESSION_CONTENT;
+    return session_in_content(&c->session);
 }
 
 static bool awaits_queue(const struct conn *c)
@@ -244,7 +244,7 @@ static void lose(struct conn *c)
 {
     enum session_state state = c->session.state;
 
-    if (state == SESSION_MAIL || state == SESSION_RCPT || state == SESSION_CONTENT)
+    if (state == SESSION_MAIL || state == SESSION_RCPT || in_content(c))
         close_conn(c, "lost within a transaction");
     else
         close_conn(c, lost);

@@ -18,6 +18,8 @@ static void print_words(const struct session *s, struct buf *out)
 {
     buf_printf(out, "%s\nPIPELINING\nSIZE %" PRIu64 "\n8BITMIME\n", s->rules->hostname,
                s->rules->message_bytes);
+    if (extension_on(s, EXTENSION_CHUNKING))
+        buf_printf(out, "CHUNKING\n");
     if (extension_on(s, EXTENSION_DSN))
         buf_printf(out, "DSN\n");
     if (extension_on(s, EXTENSION_SMTPUTF8))

@@ -3,6 +3,7 @@
 #include "common/memory.h"
 #include "mail/reply.h"
 #include "smtpd/commands.h"
+#include "smtpd/extensions.h"
 #include "smtpd/policy.h"
 
 #include <assert.h>
@@ -126,7 +127,8 @@ static void tell_refusal(const struct session *s, const struct step *step, bool 
 
 static bool in_transaction(enum session_state state)
 {
-    return state == SESSION_MAIL || state == SESSION_RCPT || state == SESSION_CONTENT;
+    return state == SESSION_MAIL || state == SESSION_RCPT || state == SESSION_CONTENT ||
+           state == SESSION_CHUNKS;
 }
 
 static void close_session(struct session *s)
@@ -222,10 +224,14 @@ static size_t line_most(const struct session *s, struct view input)
     return long_one ? SESSION_AUTH_LINE_MAX : SESSION_LINE_MAX;
 }
 
-static struct step refuse_line(const struct session *s, const char *words)
+/* What follows a BDAT that cannot be read must not be taken for commands. */
+static struct step refuse_line(const struct session *s, struct view line, const char *words)
 {
-    return s->state == SESSION_AUTH ? auth_refuse_line("5.5.6", words)
-                                    : step_refuse(s, 500, "5.5.2", words);
+    if (s->state == SESSION_AUTH)
+        return auth_refuse_line("5.5.6", words);
+    if (view_starts_nocase(line, VIEW("BDAT")) && extension_on(s, EXTENSION_CHUNKING))
+        return step_close(500, "5.5.2", words);
+    return step_refuse(s, 500, "5.5.2", words);
 }
 
 static struct step run_line(struct session *s, struct view line, bool more_input, bool *of_mail)
@@ -233,7 +239,7 @@ static struct step run_line(struct session *s, struct view line, bool more_input
     const char *stray = find_stray(line);
 
     if (stray != NULL)
-        return refuse_line(s, stray);
+        return refuse_line(s, line, stray);
     return s->state == SESSION_AUTH ? auth_hear(s, line)
                                     : command_run(s, line, more_input, of_mail);
 }
@@ -250,7 +256,7 @@ static size_t feed_line(struct session *s, struct view input)
         return 0;
     if (len == 0 || len > most) {
         s->skipping = true;
-        take_step(s, refuse_line(s, "Line too long"), false);
+        take_step(s, refuse_line(s, input, "Line too long"), false);
         return 0;
     }
     step = run_line(s, line, len < input.len, &of_mail);
@@ -263,11 +269,22 @@ static size_t feed_content(struct session *s, struct view input)
     struct view rest = view_sub(input, 0, CONTENT_STEP);
     size_t offered = rest.len;
 
-    if (!data_take(s, &rest))
+    if (!(s->transaction.chunked ? chunk_take(s, &rest) : data_take(s, &rest)))
         s->wish = WISH_OPEN;
+    else if (s->transaction.chunked && s->transaction.chunk_left == 0)
+        take_step(s, chunk_finish(s), true);
     else if (s->transaction.receiver.done)
         take_step(s, data_finish(s), true);
     return offered - rest.len;
+}
+
+/* Of a chunk that was refused: nothing is kept. */
+static size_t feed_refused(struct session *s, struct view input)
+{
+    size_t used = (size_t)MIN(s->refused_bytes, (uint64_t)input.len);
+
+    s->refused_bytes -= used;
+    return used;
 }
 
 size_t session_feed(struct session *s, struct view input)
@@ -281,6 +298,8 @@ size_t session_feed(struct session *s, struct view input)
 
         if (skipping)
             step = skip_line(s, rest);
+        else if (s->refused_bytes > 0)
+            step = feed_refused(s, rest);
         else
             step = s->state == SESSION_CONTENT ? feed_content(s, rest) : feed_line(s, rest);
         used += step;
@@ -369,6 +388,11 @@ void session_turn_away(struct session *s, const char *text)
         leave(s, "4.7.0", text);
 }
 
+bool session_in_content(const struct session *s)
+{
+    return s->state == SESSION_CONTENT || s->state == SESSION_CHUNKS;
+}
+
 uint64_t session_patience_ms(const struct session *s)
 {
     const struct timeouts_settings *t = &s->rules->settings->timeouts;
@@ -385,7 +409,7 @@ uint64_t session_patience_ms(const struct session *s)
     case WISH_CLOSE:
         break;
     }
-    return s->state == SESSION_CONTENT ? t->content : t->command;
+    return session_in_content(s) ? t->content : t->command;
 }
 
 void session_time_out(struct session *s)

@@ -33,7 +33,8 @@ enum session_state {
     SESSION_MAIL,    /* has a sender */
     SESSION_RCPT,    /* and at least one recipient */
     SESSION_AUTH,    /* between AUTH and the answer to it: lines are responses */
-    SESSION_CONTENT, /* between 354 and the answer to the message */
+    SESSION_CONTENT, /* between 354 and the answer to the message, or within a chunk */
+    SESSION_CHUNKS,  /* between the chunks of a message */
     SESSION_CLOSED,
 };
 
@@ -105,6 +106,9 @@ struct transaction {
     struct body_receiver receiver;
     struct header_scan header;
     struct content content;
+    uint64_t chunk_left; /* bytes of the chunk that is being read */
+    bool chunked;        /* it comes in chunks */
+    bool last;           /* and this is the last one */
     bool traced; /* the Received field is in the content */
     bool too_large;
     const char *hold;           /* why it shall wait in the queue; NULL: it need not */
@@ -123,6 +127,7 @@ struct session {
     const char *protocol_fixed; /* ...and its protocol; NULL: it has not */
     bool external;              /* its certificate is a login's; the driver says so */
     bool bindable;              /* SCRAM can be bound to this TLS; the driver says so */
+    uint64_t refused_bytes;     /* of a chunk that is not wanted, still to be read */
     bool quit;                  /* the client has said so */
     unsigned errors;            /* refused commands since the last message */
     unsigned message_count;     /* begun; makes ids */
@@ -176,6 +181,8 @@ void session_committed(struct session *s, uint64_t message);
 /* Answers WISH_OPEN and WISH_COMMIT; without a wish: the file that was opened is lost. */
 void session_spool_failed(struct session *s, enum spool_trouble trouble);
 
+/* A message is coming in: it has its own patience, and its end a deadline. */
+bool session_in_content(const struct session *s);
 /* How long the driver shall wait for the next thing to happen, in ms: a command, more of a
  * message, or what is wished. */
 uint64_t session_patience_ms(const struct session *s);

@@ -64,6 +64,8 @@ static void set_up(void)
                                     .budget = &budget,
                                     .mechanisms = "PLAIN LOGIN SCRAM-SHA-256",
                                     .starttls = true };
+    for (unsigned i = 0; i < EXTENSIONS; i++)
+        settings.extensions.on[i] = listener.extensions.on[i] = true;
     session_rules_init(&rules);
 }
 
@@ -125,7 +127,7 @@ static void grant(struct session *s, struct outcome_of *o)
         session_opened(s);
         return;
     case WISH_COMMIT:
-        assert(content_bytes(session_content(s)) <= settings.limits.message_bytes + 2048);
+        assert(content_bytes(session_content(s)) <= settings.limits.message_bytes + 2048 + 2);
         check_envelope(s);
         take_body(s, o);
         o->committed_len = o->bodies_len;

@@ -314,6 +314,56 @@ static const struct {
     { "a line that starts with CR", "\rReceived: c\r\n", 0, false },
 };
 
+/* Byte by byte, as one would write it down. */
+static struct body_receiver count_plainly(struct view v)
+{
+    struct body_receiver r = { .bytes = v.len };
+
+    for (size_t i = 0; i < v.len; i++) {
+        bool after_cr = i > 0 && v.ptr[i - 1] == '\r', lf = v.ptr[i] == '\n';
+
+        r.bare_lf = r.bare_lf || (lf && !after_cr);
+        r.bare_cr = r.bare_cr || (after_cr && !lf);
+        r.eight_bit = r.eight_bit || (unsigned char)v.ptr[i] > 127;
+        r.nul = r.nul || v.ptr[i] == '\0';
+    }
+    return r;
+}
+
+static void counts_what_is_not_ended_by_a_dot(void **state)
+{
+    static const char alphabet[] = { 'a', '.', '\r', '\n', '\r', '\n', '\xe4', '\0' };
+    char text[300];
+    uint64_t seed = 11;
+
+    (void)state;
+    for (int round = 0; round < 3000; round++) {
+        struct view whole = view_make(text, (size_t)random_below(&seed, sizeof(text)));
+        uint64_t kinds = 1 + random_below(&seed, sizeof(alphabet));
+        struct body_receiver r = { .bytes = 0 }, plain;
+        struct view rest = whole;
+
+        for (size_t i = 0; i < whole.len; i++) {
+            bool ends_line = i > 0 && text[i - 1] == '\r' && random_below(&seed, 8) > 0;
+
+            text[i] = ends_line ? '\n' : alphabet[random_below(&seed, kinds)];
+        }
+        plain = count_plainly(whole);
+        while (rest.len > 0) {
+            size_t part = 1 + (size_t)random_below(&seed, rest.len);
+
+            body_count(&r, view_sub(rest, 0, part));
+            rest = view_from(rest, part);
+        }
+        assert_int_equal(r.bytes, plain.bytes);
+        assert_true(r.bare_cr == plain.bare_cr && r.bare_lf == plain.bare_lf);
+        assert_true(r.eight_bit == plain.eight_bit && r.nul == plain.nul && !r.done);
+        assert_true(body_is_whole(&r) ==
+                    (whole.len == 0 || (whole.len > 1 && text[whole.len - 1] == '\n' &&
+                                        text[whole.len - 2] == '\r')));
+    }
+}
+
 static void counts_hops(void **state)
 {
     (void)state;
@@ -369,6 +419,7 @@ int main(void)
         cmocka_unit_test(sees_trouble_anywhere),
         cmocka_unit_test(stuffs_dots),
         cmocka_unit_test(received_is_what_was_sent),
+        cmocka_unit_test(counts_what_is_not_ended_by_a_dot),
         cmocka_unit_test(counts_hops),
         cmocka_unit_test(finds_the_header),
         cmocka_unit_test(finds_fields),
