@@ -86,6 +86,8 @@ static const struct config_item spool_items[] = {
           "larger messages get a file of their own; at most half a segment"),
     SPOOL("reserve",  reserve_bytes,  0,       1024 * GIB, "512M",
           "with less free space new mail is refused for the time being"),
+    VALUE("recycle", BOOL, struct spool_settings, recycle, "yes",
+          "write files of the log before their use, and use them again; without gain on btrfs and ZFS"),
     SPOOL("cache",    cache_bytes,    0,       64 * GIB, "64M",
           "memory for messages that are about to be delivered"),
     SPOOL("trash",    trash_bytes,    0,       1024 * GIB, "1G",

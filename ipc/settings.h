@@ -237,6 +237,7 @@ struct settings {
         uint64_t segment_bytes;   /* 64M; a power of two, 1M to 64M */
         uint64_t big_body_bytes;  /* 256K: larger bodies are files of their own */
         uint64_t reserve_bytes;   /* 512M: with less free, new mail is answered 452 */
+        bool recycle;             /* files of the log are written before their use, and used again */
         uint64_t cache_bytes;     /* 64M: fresh small bodies kept in memory */
         uint64_t trash_bytes;     /* 1G: of bodies of deleted messages */
         uint64_t trash_ms;        /* 1d */

@@ -221,6 +221,8 @@ static int check_unchanged(const struct settings *now, const struct settings *ne
         changed = "spool.big-body";
     else if (a->reserve_bytes != b->reserve_bytes)
         changed = "spool.reserve";
+    else if (a->recycle != b->recycle)
+        changed = "spool.recycle";
     if (changed == NULL)
         return 0;
     return error_set(err, -EINVAL, "%s cannot change while Tern runs: restart it", changed);

@@ -675,6 +675,7 @@ int queue_open(struct queue *q, struct loop *l, const struct settings *settings,
         o.segment_bytes = settings->spool.segment_bytes;
         o.big_body_bytes = settings->spool.big_body_bytes;
         o.reserve_bytes = settings->spool.reserve_bytes;
+        o.fresh = !settings->spool.recycle;
     }
     return store_open(&q->store, &o, l, &q->replay, &q->watcher, err);
 }

@@ -181,7 +181,7 @@ static int make_spare(struct shelf *s, char name[static SHELF_NAME])
     } while (fd < 0 && errno == EEXIST);
     if (fd < 0)
         return -errno;
-    err = write_zeros(fd, s->segment_bytes);
+    err = s->fresh ? allocate(s, fd) : write_zeros(fd, s->segment_bytes);
     if (err == 0 && (fsync(fd) < 0 || fsync(s->spool->free) < 0))
         err = -errno;
     close(fd);
@@ -261,7 +261,7 @@ static void run_recycling(struct job *j)
     segment_index_name(r->number, name);
     unlinkat(spool->log, name, 0);
     segment_name(r->number, name);
-    keep = shelf_count(r->shelf) < SHELF_MOST && has_our_size(r->shelf, name);
+    keep = !r->shelf->fresh && shelf_count(r->shelf) < SHELF_MOST && has_our_size(r->shelf, name);
     if (keep ? renameat(spool->log, name, spool->free, name) < 0
              : unlinkat(spool->log, name, 0) < 0)
         r->error = -errno;
@@ -297,11 +297,12 @@ void shelf_recycle(struct shelf *s, uint64_t number,
 
 /* ---- life ---- */
 
-int shelf_open(struct shelf *s, const struct spool *spool, uint64_t segment_bytes, struct loop *l)
+int shelf_open(struct shelf *s, const struct spool *spool, uint64_t segment_bytes, bool fresh,
+               struct loop *l)
 {
     int err;
 
-    *s = (struct shelf){ .spool = spool, .segment_bytes = segment_bytes };
+    *s = (struct shelf){ .spool = spool, .segment_bytes = segment_bytes, .fresh = fresh };
     err = workers_init(&s->keeper, l);
     if (err < 0)
         return err;

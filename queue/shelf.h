@@ -15,6 +15,7 @@ enum {
 struct shelf {
     const struct spool *spool;
     uint64_t segment_bytes;
+    bool fresh;            /* no file is written before its use, or used again */
     struct workers keeper; /* one thread: recycles and makes spares */
     pthread_mutex_t lock;  /* of what follows */
     char spares[SHELF_MOST][SHELF_NAME];
@@ -31,7 +32,7 @@ void segment_index_name(uint64_t number, char name[SHELF_NAME]);
 bool segment_index_number(struct view name, uint64_t *number) MUST_USE;
 
 /* Takes stock of free/; what is no whole segment is removed. */
-int shelf_open(struct shelf *s, const struct spool *spool, uint64_t segment_bytes,
+int shelf_open(struct shelf *s, const struct spool *spool, uint64_t segment_bytes, bool fresh,
                struct loop *l) MUST_USE;
 int shelf_start(struct shelf *s) MUST_USE;
 void shelf_close(struct shelf *s);

@@ -623,7 +623,7 @@ static int try_journal(struct store *s, struct error *err)
 
 static int open_parts(struct store *s)
 {
-    int err = shelf_open(&s->shelf, &s->spool, s->options.segment_bytes, s->loop);
+    int err = shelf_open(&s->shelf, &s->spool, s->options.segment_bytes, s->options.fresh, s->loop);
 
     if (err < 0)
         return err;

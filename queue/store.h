@@ -73,6 +73,7 @@ struct store_options {
     const char *path;
     uint64_t segment_bytes, big_body_bytes, reserve_bytes;
     bool read_only;   /* offline inspection: takes no lock, writes nothing */
+    bool fresh;       /* segments are made anew: the file system never writes in place */
     uint64_t rest_ms; /* after which what is left in a segment may be moved */
 };
 

@@ -101,6 +101,7 @@ int box_try(struct box *b, bool read_only, struct error *err)
                                      .segment_bytes = BOX_SEGMENT,
                                      .big_body_bytes = 256 << 10,
                                      .reserve_bytes = b->reserve_bytes,
+                                     .fresh = b->fresh,
                                      .read_only = read_only };
     int result;
 

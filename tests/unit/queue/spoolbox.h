@@ -21,6 +21,7 @@ struct box_message {
 struct box {
     char path[64];
     uint64_t reserve_bytes; /* 1 MiB to begin with */
+    bool fresh;             /* as in struct store_options */
     bool lazy;              /* the replay is left to the test */
     struct loop loop;
     struct store *store;

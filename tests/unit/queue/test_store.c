@@ -4,6 +4,7 @@
 #include "common/crc32c.h"
 #include "io/clock.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -284,16 +285,33 @@ static void a_large_body_of_the_wrong_size_is_refused(void **state)
     box_remove(&b);
 }
 
+/* Spares that were segments before have their names. */
+static size_t count_used_spares(struct box *b)
+{
+    char path[128];
+    const struct dirent *e;
+    size_t count = 0;
+    DIR *dir;
+
+    snprintf(path, sizeof(path), "%s/free", b->path);
+    dir = opendir(path);
+    assert_non_null(dir);
+    while ((e = readdir(dir)) != NULL)
+        count += e->d_name[0] != '.' && strncmp(e->d_name, "new-", 4) != 0;
+    closedir(dir);
+    return count;
+}
+
 /* Many times the spool's size goes through it. */
-static void segments_are_used_again(void **state)
+static void go_through_segments(bool fresh)
 {
     struct box b;
     struct store_numbers n;
     struct box_commit *stays;
     struct store_outcome o;
 
-    (void)state;
     box_new(&b);
+    b.fresh = fresh;
     box_open(&b, true);
     stays = box_accept(&b, 1000, 100);
     for (uint64_t i = 0; i < 200; i++) {
@@ -310,6 +328,7 @@ static void segments_are_used_again(void **state)
     store_count(b.store, &n);
     check("few are left", n.segments <= 5);
     check("spares are few", box_count_files(&b, "free") <= 4);
+    check("spares that were used", (count_used_spares(&b) > 0) == !fresh);
     check("counted", n.live_messages == 1);
     box_close(&b);
     box_open(&b, true);
@@ -318,6 +337,18 @@ static void segments_are_used_again(void **state)
     check("it is whole", box_is_whole(&b, b.told[0].id, b.told[0].where, 1000, 100));
     box_commit_free(stays);
     box_remove(&b);
+}
+
+static void segments_are_used_again(void **state)
+{
+    (void)state;
+    go_through_segments(false);
+}
+
+static void or_made_anew_if_so_wished(void **state)
+{
+    (void)state;
+    go_through_segments(true);
 }
 
 /* The end of a message must outlive the segment that the message is in. */
@@ -660,6 +691,7 @@ int main(void)
         cmocka_unit_test(large_bodies_are_files),
         cmocka_unit_test(a_large_body_of_the_wrong_size_is_refused),
         cmocka_unit_test(segments_are_used_again),
+        cmocka_unit_test(or_made_anew_if_so_wished),
         cmocka_unit_test(what_is_finished_stays_finished),
         cmocka_unit_test(only_one_may_have_it),
         cmocka_unit_test(knows_formats),
