@@ -214,6 +214,7 @@ struct settings {
         struct view client_ca;    /* path of the authorities of client certificates; empty: none */
         const struct client_certificate_settings *certificates;
         size_t certificate_count;
+        bool check_from;          /* the From field too */
         struct table senders;     /* struct sender_settings by login, without ASCII case */
     } auth;
 

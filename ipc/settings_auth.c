@@ -24,6 +24,8 @@ static const struct config_item items[] = {
          "names in certificates of clients, and the logins that they are"),
     READ("senders", read_senders, false, "{}",
          "logins, and the addresses that they may send from"),
+    VALUE("check-from", BOOL, struct auth_settings, check_from, "no",
+          "refuse messages of logins whose From field has an address that is not theirs"),
     TRIES("tries-per-client", tries_per_client, "logins of one client that may fail in tries-time"),
     TRIES("tries-per-login",  tries_per_login,
           "those of one login, from clients that it was not used from before"),

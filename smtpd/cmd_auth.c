@@ -73,6 +73,13 @@ static bool has_mechanism(const struct session *s, struct view name)
     return has_certificate(s) && view_equal_nocase(name, VIEW("EXTERNAL"));
 }
 
+static void forget_response(struct session_auth *a)
+{
+    if (a->response != NULL)
+        explicit_bzero(a->response, a->response_room);
+    free(a->response);
+}
+
 void auth_forget(struct session *s)
 {
     struct session_auth *a = s->auth;
@@ -80,8 +87,7 @@ void auth_forget(struct session *s)
     s->auth = NULL;
     if (a == NULL)
         return;
-    explicit_bzero(a->response, a->response_room);
-    free(a->response);
+    forget_response(a);
     free(a);
 }
 
@@ -93,9 +99,7 @@ static bool keep_response(struct session_auth *a, struct view text)
     if (view_equal(text, VIEW("=")))
         text = VIEW_EMPTY;
     if (a->response_room < text.len) {
-        if (a->response != NULL)
-            explicit_bzero(a->response, a->response_room);
-        free(a->response);
+        forget_response(a);
         a->response = memory_new(text.len);
         a->response_room = text.len;
     }
@@ -217,4 +221,28 @@ struct step take_auth_parameter(struct session *s, struct view value)
     if (!is_xtext(value))
         return step_refuse(s, 501, "5.5.4", "Bad AUTH value");
     return step_accept(SESSION_MAIL, 0, NULL, NULL);
+}
+
+bool auth_checks_from(const struct session *s)
+{
+    return s->login != NULL && s->rules->settings->auth.check_from;
+}
+
+/* Without a From field nobody is named. What cannot be understood here, a reader may understand. */
+bool auth_owns_from(const struct session *s)
+{
+    const struct from_scan *f = &s->transaction.from;
+    struct view rest = view_make(f->text, f->len);
+    char room[ADDRESS_MAX];
+    struct buf text = BUF_ON_ARRAY(room);
+    enum from_result result;
+    struct address a;
+
+    if (f->count > 1 || f->cut)
+        return false;
+    while ((result = from_take(&rest, &text, &a)) == FROM_ADDRESS) {
+        if (!settings_login_owns(s->rules->settings, view_of(s->login), &a))
+            return false;
+    }
+    return result == FROM_END;
 }

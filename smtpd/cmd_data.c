@@ -58,6 +58,8 @@ static void keep_piece(struct session *s, struct view piece)
 {
     struct transaction *t = &s->transaction;
 
+    if (auth_checks_from(s))
+        from_scan_feed(&t->from, &t->arena, piece);
     if (!t->header.ended)
         header_scan_feed(&t->header, piece);
     if (!is_wanted(t))
@@ -104,6 +106,9 @@ static struct step check_content(const struct session *s)
         return step_accept(SESSION_READY, 552, "5.3.4", "Message too large");
     if (t->header.received > s->rules->settings->limits.hops)
         return step_accept(SESSION_READY, 554, "5.4.6", "Too many hops: the mail goes in circles");
+    if (auth_checks_from(s) && !auth_owns_from(s))
+        return step_accept(SESSION_READY, 550, "5.7.1",
+                           "The From field has an address that does not belong to your login");
     if (t->trouble != SPOOL_FINE)
         return step_trouble(SESSION_READY, t->trouble);
     return step_accept(SESSION_CONTENT, 0, NULL, NULL);

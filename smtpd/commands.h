@@ -61,6 +61,9 @@ struct step auth_refuse_line(const char *enhanced, const char *text);
 struct step auth_challenge(struct session *s, struct view bytes);
 struct step auth_end(struct session *s, enum login_result result, struct view login);
 void auth_forget(struct session *s);
+/* A login's message must be from its own addresses, and it is. */
+bool auth_checks_from(const struct session *s);
+bool auth_owns_from(const struct session *s);
 /* AUTH= of MAIL */
 struct step take_auth_parameter(struct session *s, struct view value);
 

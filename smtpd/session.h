@@ -12,6 +12,7 @@
 #include "ipc/settings.h"
 #include "mail/body.h"
 #include "mail/envelope.h"
+#include "mail/from.h"
 #include "smtpd/content.h"
 #include "smtpd/rates.h"
 
@@ -105,6 +106,7 @@ struct transaction {
     uint64_t arrival_ms;
     struct body_receiver receiver;
     struct header_scan header;
+    struct from_scan from; /* of a login's message, where it is checked */
     struct content content;
     uint64_t chunk_left; /* bytes of the chunk that is being read */
     bool chunked;        /* it comes in chunks */

@@ -14,6 +14,7 @@
  *   rate messages 3          so many (messages, recipients, failures) are within the rates, ...
  *   rate-of login            ...which are those of: client (the default), network, login
  *   surplus hold             what is beyond a login's: refuse (the default), hold
+ *   check-from               logins write from their own addresses
  *   whole                    runs in one piece only: it depends on what arrives together
  *
  *   C: MAIL FROM:<a@b.test>  the client's line, CRLF is added
@@ -554,6 +555,12 @@ static bool run_mechanisms(struct dialog *d, struct view args)
     return true;
 }
 
+static bool run_check_from(struct dialog *d, struct view args)
+{
+    d->settings.auth.check_from = true;
+    return args.len == 0;
+}
+
 static bool run_plain(struct dialog *d, struct view args)
 {
     d->listener.auth = LISTENER_AUTH_PLAIN;
@@ -688,6 +695,7 @@ static const struct {
     { VIEW_INIT("listener"), run_listener },
     { VIEW_INIT("mechanisms"), run_mechanisms },
     { VIEW_INIT("plain"), run_plain },
+    { VIEW_INIT("check-from"), run_check_from },
     { VIEW_INIT("set"), run_set },
     { VIEW_INIT("rate"), run_rate },
     { VIEW_INIT("rate-of"), run_rate_of },
