@@ -12,6 +12,9 @@ static const struct config_item items[] = {
     OFFER("smtputf8",   SMTPUTF8,   "RFC 6531: addresses that are not ASCII"),
     OFFER("requiretls", REQUIRETLS, "RFC 8689, under TLS: only over verified TLS from here on"),
     OFFER("limits",     LIMITS,     "RFC 9422: how many recipients a message may have"),
+    OFFER("deliverby",  DELIVERBY,  "RFC 2852: a time by which a message arrives, or is returned or reported"),
+    OFFER("futurerelease", FUTURERELEASE, "RFC 4865, to clients that may relay: a time before which nothing is sent"),
+    OFFER("mt-priority", MT_PRIORITY, "RFC 6710, to clients that may relay: which message comes first"),
 };
 /* clang-format on */
 

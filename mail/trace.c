@@ -57,6 +57,93 @@ bool trace_timestamp(uint64_t wall_ms, struct buf *out)
                       d.month, d.day, d.hour, d.minute, d.second, d.ms);
 }
 
+static bool take_number(struct view *text, size_t digits, uint64_t least, uint64_t most,
+                        uint64_t *out)
+{
+    struct view number = view_sub(*text, 0, digits);
+
+    *text = view_from(*text, digits);
+    return number.len == digits && view_to_u64(number, most, out) && *out >= least;
+}
+
+static uint64_t days_of_month(uint64_t year, uint64_t month)
+{
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+
+    if (month == 2)
+        return leap ? 29 : 28;
+    return month == 4 || month == 6 || month == 9 || month == 11 ? 30 : 31;
+}
+
+/* full-date = YYYY-MM-DD; the days since 1970 */
+static bool take_date(struct view *text, uint64_t *days)
+{
+    uint64_t year, month, day;
+
+    if (!take_number(text, 4, 1970, 9999, &year) || !view_take_byte(text, '-') ||
+        !take_number(text, 2, 1, 12, &month) || !view_take_byte(text, '-') ||
+        !take_number(text, 2, 1, days_of_month(year, month), &day))
+        return false;
+    *days = day - 1;
+    while (--month > 0)
+        *days += days_of_month(year, month);
+    for (year--; year >= 1970; year--)
+        *days += days_of_month(year, 2) + 337;
+    return true;
+}
+
+/* partial-time = HH:MM:SS [ "." 1*DIGIT ]; a leap second is the one before it */
+static bool take_time(struct view *text, uint64_t *ms)
+{
+    uint64_t hour, minute, second, unit = 100;
+
+    if (!take_number(text, 2, 0, 23, &hour) || !view_take_byte(text, ':') ||
+        !take_number(text, 2, 0, 59, &minute) || !view_take_byte(text, ':') ||
+        !take_number(text, 2, 0, 60, &second))
+        return false;
+    *ms = ((hour * 60 + minute) * 60 + MIN(second, (uint64_t)59)) * 1000;
+    if (!view_take_byte(text, '.'))
+        return true;
+    if (text->len == 0 || !byte_is_digit(text->ptr[0]))
+        return false;
+    for (; text->len > 0 && byte_is_digit(text->ptr[0]); unit /= 10) {
+        *ms += (uint64_t)(text->ptr[0] - '0') * unit;
+        *text = view_from(*text, 1);
+    }
+    return true;
+}
+
+/* time-offset = "Z" / ( "+" / "-" ) HH:MM */
+static bool take_offset(struct view *text, int64_t *ms)
+{
+    bool east = view_take_byte(text, '+');
+    uint64_t hour, minute;
+
+    *ms = 0;
+    if (!east && view_take_nocase(text, VIEW("Z")))
+        return true;
+    if ((!east && !view_take_byte(text, '-')) || !take_number(text, 2, 0, 23, &hour) ||
+        !view_take_byte(text, ':') || !take_number(text, 2, 0, 59, &minute))
+        return false;
+    *ms = (int64_t)((hour * 60 + minute) * 60000) * (east ? 1 : -1);
+    return true;
+}
+
+bool trace_read_timestamp(struct view text, uint64_t *wall_ms)
+{
+    uint64_t days, ms;
+    int64_t offset;
+
+    if (!take_date(&text, &days) || !view_take_nocase(&text, VIEW("T")) || !take_time(&text, &ms) ||
+        !take_offset(&text, &offset) || text.len > 0)
+        return false;
+    *wall_ms = days * 86400000 + ms;
+    if (offset > 0 && (uint64_t)offset > *wall_ms)
+        return false;
+    *wall_ms -= (uint64_t)offset;
+    return true;
+}
+
 static bool is_clean(char c)
 {
     return c > ' ' && c < 127 && c != '(' && c != ')' && c != '\\' && c != '<' && c != '>';

@@ -11,6 +11,9 @@ bool trace_date(uint64_t wall_ms, struct buf *out) MUST_USE;
 /* "2026-11-23T08:15:00.123Z" */
 bool trace_timestamp(uint64_t wall_ms, struct buf *out) MUST_USE;
 
+/* The reverse, of any RFC 3339 date-time; fractions are kept as milliseconds. */
+bool trace_read_timestamp(struct view text, uint64_t *wall_ms) MUST_USE;
+
 /* The Received field with its CRLF, folded, from the envelope's facts:
  *   Received: from HELO (NAME [CLIENT])
  *       by HOSTNAME (Tern) with ESMTPS (TLSv1.3 CIPHER BITS) id SESSION

@@ -107,6 +107,7 @@ static struct job *make_job(struct job_maker *k, struct worker *w, uint32_t unit
     job->site = job->destination->site;
     job->message = index_mail(x, u->mail)->id;
     job->arrival_ms = e->arrival_ms;
+    job->by_trace = e->by_trace;
     job->attempt = u->attempts + 1u;
     job->open = job->line_count = count;
     arena_init(&job->arena, JOB_ARENA_MAX);

@@ -33,6 +33,7 @@ struct job {
     uint32_t attempt;
     uint32_t open; /* lines without a verdict */
     bool probe, cancelled;
+    bool by_trace; /* of the envelope */
     struct arena arena; /* addresses and verdicts */
     uint32_t line_count;
     struct job_line lines[];

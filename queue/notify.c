@@ -177,7 +177,7 @@ static bool is_wanted(struct queue *q, const struct mail *m, const struct envelo
                       enum bounce_action a, const struct notify_rcpt *rcpts, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (report_wanted(a, e->rcpts[rcpts[i].rcpt].notify)) {
+        if (report_wanted(e, a, rcpts[i].rcpt)) {
             if (flood_allows(&q->flood, q->settings, e, queue_now_ms(q)))
                 return true;
             log_warn("notice_suppressed", LOG_ID("message", m->id),
@@ -250,8 +250,7 @@ void notify_failure(struct queue *q, uint32_t mail, const uint32_t *units, size_
         if (err == 0 && wanted)
             l = report_write(q, m, &c, BOUNCE_FAILED, rcpts, rcpt_count);
         for (size_t i = 0; l != NULL && i < rcpt_count; i++)
-            log_given_up(q, m, &rcpts[i],
-                         report_wanted(BOUNCE_FAILED, c.envelope.rcpts[rcpts[i].rcpt].notify));
+            log_given_up(q, m, &rcpts[i], report_wanted(&c.envelope, BOUNCE_FAILED, rcpts[i].rcpt));
         if (err == 0)
             content_close(&c);
     }
@@ -319,7 +318,7 @@ void notify_expanded(struct queue *q, uint32_t mail)
     for (uint32_t i = 0; i < m->rcpt_count; i++) {
         const struct envelope_rcpt *r = &c.envelope.rcpts[i];
 
-        if (report_wanted(BOUNCE_EXPANDED, r->notify))
+        if (report_wanted(&c.envelope, BOUNCE_EXPANDED, i))
             rcpts[count++] = (struct notify_rcpt){
                 .rcpt = i, .unit = POOL_NONE, .address = known_address(r), .outcome = &expanded
             };

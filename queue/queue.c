@@ -3,6 +3,7 @@
 #include "common/memory.h"
 #include "io/clock.h"
 #include "io/log.h"
+#include "queue/appointment.h"
 #include "queue/backoff.h"
 #include "queue/control.h"
 #include "queue/dispatch.h"
@@ -175,14 +176,33 @@ static void on_deadline(struct timer *t)
     queue_arm_deadlines(q);
 }
 
+/* The lists are in order of arrival: what is to wait first (FUTURERELEASE) comes later. */
+static bool begins_later(const struct queue *q, const struct mail *m)
+{
+    return arrival_ms(m) > queue_now_ms(q) + 1000; /* it is rounded up */
+}
+
 static void list_deadline(struct queue *q, uint32_t mail)
 {
     const struct mail *m = index_mail(&q->index, mail);
     bool never = (m->flags & (MAIL_NULL_SENDER | MAIL_NOTICED)) != 0;
 
+    if (begins_later(q, m))
+        return;
     index_set_deadline(&q->index, mail, never ? DEADLINE_EXPIRY : DEADLINE_NOTICE);
     if (!timer_running(&q->deadline_timer))
         queue_arm_deadlines(q);
+}
+
+void queue_begin_lifetime(struct queue *q, uint32_t mail)
+{
+    struct mail *m = index_mail(&q->index, mail);
+
+    if (m->deadline != DEADLINE_NONE)
+        return;
+    m->flags &= (uint8_t)~MAIL_RESTORED;
+    m->arrival_s = (uint32_t)((queue_now_ms(q) + 999) / 1000);
+    list_deadline(q, mail);
 }
 
 /* ---- the life of a message ---- */
@@ -227,12 +247,17 @@ static uint32_t add_mail(struct queue *q, uint64_t id, struct store_ref where,
 
     index_set_place(m, where);
     m->body_bytes = (uint32_t)MIN(body_bytes, (uint64_t)UINT32_MAX);
-    m->arrival_s = (uint32_t)((arrived_ms + 999) / 1000);
+    m->arrival_s = (uint32_t)((MAX(arrived_ms, e->not_before_ms) + 999) / 1000);
     m->flags = e->sender.len == 0 ? MAIL_NULL_SENDER : 0;
     m->priority = (unsigned)(e->priority - PRIORITY_LEAST) & PRIORITY_MASK;
     for (size_t i = 0; i < e->rcpt_count; i++)
         index_add_rcpt(&q->index, mail, queue_destination(q, e, i), (unsigned)i, q->routing,
                        sender);
+    /* For when they get their time. */
+    index_each_unit (u, &q->index, mail)
+        index_unit(&q->index, u)->link.due = queue_tick(q, e->not_before_ms);
+    if (q->settings != NULL)
+        appointment_make(q, id, e);
     /* Until a release, which has a record; the hold itself needs none. */
     if (e->hold.len > 0)
         index_set_held(&q->index, mail, true);
@@ -252,11 +277,14 @@ void queue_take_in(struct queue *q, const struct store_commit *c, const struct e
                    struct letter *letter)
 {
     uint32_t mail = add_mail(q, c->id, c->where, e, c->body_bytes, queue_now_ms(q));
-    bool expanded = is_expanded(e);
+    bool expanded = is_expanded(e), held = e->hold.len > 0;
+    bool later = e->not_before_ms > queue_now_ms(q);
 
-    if (e->hold.len > 0)
+    if (held)
         log_warn("held", LOG_ID("message", c->id), LOG_VIEW("by", e->hold),
                  LOG_VIEW(e->login.len > 0 ? "login" : NULL, e->login));
+    if (later)
+        letter_free(&letter); /* it would lie in memory for hours */
     if (letter != NULL)
         cache_keep(&q->cache, c->id, letter);
     if (expanded)
@@ -265,11 +293,15 @@ void queue_take_in(struct queue *q, const struct store_commit *c, const struct e
         return; /* it gets its time with the others */
     list_deadline(q, mail);
     index_each_unit (u, &q->index, mail) {
-        if (e->hold.len == 0)
-            dispatch_unit(q->dispatch, u);
-        else
+        if (held)
             index_park(&q->index, u);
+        else if (later)
+            index_time(&q->index, u, index_unit(&q->index, u)->link.due);
+        else
+            dispatch_unit(q->dispatch, u);
     }
+    if (later)
+        queue_arm_wheel(q);
 }
 
 void queue_remove_unit(struct queue *q, uint32_t unit)
@@ -664,6 +696,7 @@ int queue_open(struct queue *q, struct loop *l, const struct settings *settings,
 
     *q = (struct queue){ .loop = l, .settings = settings };
     list_init(&q->hook.link);
+    list_init(&q->appointments);
     start_clock(q);
     index_init(&q->index);
     cache_init(&q->cache, settings != NULL ? settings->spool.cache_bytes : 0);
@@ -788,6 +821,7 @@ void queue_close(struct queue *q)
 {
     stop_timers(q);
     list_remove(&q->hook.link);
+    appointment_forget_all(q);
     control_free(&q->control);
     intake_free(&q->intake);
     dispatch_free(&q->dispatch);

@@ -67,6 +67,7 @@ struct queue {
     uint64_t trash_count, trash_bytes; /* deleted messages that can come back, and their bodies */
     uint64_t notices_pending;          /* notices that are not durable yet */
     uint64_t notices_made;
+    struct list appointments;    /* queue/appointment.h */
     struct flood flood;          /* of notices about mail of strangers */
 
     uint64_t wall_base_ms, monotonic_base_ms;
@@ -117,6 +118,8 @@ bool queue_finish_if_done(struct queue *q, uint32_t mail);
 void queue_remove_unit(struct queue *q, uint32_t unit);
 /* The destination may have nothing to do any more. */
 void queue_rest(struct queue *q, struct destination *d);
+/* Its lifetime begins now. */
+void queue_begin_lifetime(struct queue *q, uint32_t mail);
 /* When the message is given up; the queue's clock. */
 uint64_t queue_expiry_ms(const struct queue *q, const struct mail *m);
 /* Starts the timers for what is next. */

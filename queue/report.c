@@ -12,7 +12,7 @@
 
 enum { ADDRESSEES_MAX = 50 }; /* of one notice */
 
-bool report_wanted(enum bounce_action a, unsigned notify)
+bool report_wanted(const struct envelope *e, enum bounce_action a, size_t rcpt)
 {
     static const struct {
         unsigned bit;
@@ -24,8 +24,11 @@ bool report_wanted(enum bounce_action a, unsigned notify)
         [BOUNCE_RELAYED] = { NOTIFY_SUCCESS, false },
         [BOUNCE_EXPANDED] = { NOTIFY_EXPANDED, false },
     };
+    unsigned notify = e->rcpts[rcpt].notify;
     bool unsaid = (notify & ~(unsigned)NOTIFY_EXPANDED) == NOTIFY_UNSAID;
 
+    if (a == BOUNCE_RELAYED && e->by_trace)
+        return (notify & NOTIFY_NEVER) == 0;
     return (notify & wanted[a].bit) != 0 || (unsaid && wanted[a].unsaid);
 }
 
@@ -137,7 +140,7 @@ struct letter *report_write(struct queue *q, const struct mail *m, const struct 
     for (size_t i = 0; i < count; i++) {
         const struct envelope_rcpt *r = &c->envelope.rcpts[rcpts[i].rcpt];
 
-        if (!report_wanted(a, r->notify))
+        if (!report_wanted(&c->envelope, a, rcpts[i].rcpt))
             continue;
         list[b.rcpt_count++] = (struct bounce_rcpt){
             .address = rcpts[i].address,

@@ -128,15 +128,18 @@ static bool same_verdict(const struct verdict *a, const struct verdict *b)
     return a == b || (a != NULL && b != NULL && view_equal(a->encoded, b->encoded));
 }
 
-/* RFC 3461, 5.2: the sender asked to be told, and nobody else will tell. What goes nowhere by the
- * administrator's will is not said to have arrived. */
+/* RFC 3461, 5.2: the sender asked to be told, and nobody else will tell; or to be told of every hop
+ * (RFC 2852, 4.1.5). What goes nowhere by the administrator's will is not said to have arrived. */
 static bool tells(const struct queue *q, const struct job *job, const struct job_line *line)
 {
     const struct outcome *o = &line->verdict->outcome;
     bool has_sender = (index_mail(&q->index, job->mail)->flags & MAIL_NULL_SENDER) == 0;
+    bool local = job->destination->hop.kind == HOP_LOCAL;
+    bool arrived = (line->notify & NOTIFY_SUCCESS) != 0 && !o->dsn;
+    bool hop = job->by_trace && !local && (line->notify & NOTIFY_NEVER) == 0;
 
-    return has_sender && (line->notify & NOTIFY_SUCCESS) != 0 && o->class == OUTCOME_DELIVERED &&
-           !o->dsn && (o->host.len > 0 || job->destination->hop.kind == HOP_LOCAL);
+    return has_sender && o->class == OUTCOME_DELIVERED && (arrived || hop) &&
+           (o->host.len > 0 || local);
 }
 
 static bool belongs(const struct queue *q, const struct job *job, const struct job_line *line,

@@ -61,6 +61,10 @@ static const struct {
     { VIEW_INIT("ENVID"),      take_envid,          EXTENSION_DSN },
     { VIEW_INIT("SMTPUTF8"),   take_smtputf8,       EXTENSION_SMTPUTF8 },
     { VIEW_INIT("REQUIRETLS"), take_requiretls,     EXTENSION_REQUIRETLS },
+    { VIEW_INIT("BY"),         take_by,             EXTENSION_DELIVERBY },
+    { VIEW_INIT("HOLDFOR"),    take_holdfor,        EXTENSION_FUTURERELEASE },
+    { VIEW_INIT("HOLDUNTIL"),  take_holduntil,      EXTENSION_FUTURERELEASE },
+    { VIEW_INIT("MT-PRIORITY"), take_priority,      EXTENSION_MT_PRIORITY },
 };
 /* clang-format on */
 

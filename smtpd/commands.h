@@ -41,6 +41,10 @@ struct step step_counted(struct session *s, enum rate_kind kind);
 /* Parameters of MAIL and RCPT, by the extension they belong to: code 0 if nothing is wrong. */
 struct step take_ret(struct session *s, struct view value);
 struct step take_envid(struct session *s, struct view value);
+struct step take_by(struct session *s, struct view value);
+struct step take_holdfor(struct session *s, struct view value);
+struct step take_holduntil(struct session *s, struct view value);
+struct step take_priority(struct session *s, struct view value);
 struct step take_notify(struct session *s, struct envelope_rcpt *rcpt, struct view value);
 struct step take_orcpt(struct session *s, struct envelope_rcpt *rcpt, struct view value);
 

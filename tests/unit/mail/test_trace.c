@@ -129,10 +129,56 @@ static void lines_stay_short(void **state)
         assert_true(line.len <= 998);
 }
 
+static void reads_timestamps(void **state)
+{
+    static const struct {
+        const char *text, *same; /* NULL: refused */
+    } texts[] = {
+        { "2026-11-23T08:15:00Z", "2026-11-23T08:15:00.000Z" },
+        { "2026-11-23t08:15:00.1239z", "2026-11-23T08:15:00.123Z" },
+        { "2026-11-23T08:15:00+01:30", "2026-11-23T06:45:00.000Z" },
+        { "2026-11-23T08:15:00-08:00", "2026-11-23T16:15:00.000Z" },
+        { "2024-02-29T23:59:60Z", "2024-02-29T23:59:59.000Z" },
+        { "2000-12-31T00:00:00Z", "2000-12-31T00:00:00.000Z" },
+        { "1970-01-01T00:00:00Z", "1970-01-01T00:00:00.000Z" },
+        { "9999-12-31T23:59:59Z", "9999-12-31T23:59:59.000Z" },
+        { "1970-01-01T00:00:00+00:01", NULL },
+        { "2025-02-29T00:00:00Z", NULL },
+        { "2100-02-29T00:00:00Z", NULL },
+        { "2026-13-01T00:00:00Z", NULL },
+        { "2026-00-01T00:00:00Z", NULL },
+        { "2026-04-31T00:00:00Z", NULL },
+        { "2026-11-23T24:00:00Z", NULL },
+        { "2026-11-23 08:15:00Z", NULL },
+        { "2026-11-23T08:15:00", NULL },
+        { "2026-11-23T08:15Z", NULL },
+        { "2026-11-23T08:15:00.Z", NULL },
+        { "2026-11-23T08:15:00Zx", NULL },
+        { "20261123T081500Z", NULL }, /* what the erratum is about: ISO 8601 alone is not enough */
+        { "2026-11-23T08:15:00+0100", NULL },
+        { "", NULL },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        char room[64];
+        struct buf out = BUF_ON_ARRAY(room);
+        uint64_t wall_ms;
+        bool good = trace_read_timestamp(view_of(texts[i].text), &wall_ms);
+
+        check(texts[i].text, good == (texts[i].same != NULL));
+        if (!good)
+            continue;
+        check(texts[i].text, trace_timestamp(wall_ms, &out));
+        check_view(texts[i].text, buf_view(&out), view_of(texts[i].same));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prints_dates),
+        cmocka_unit_test(reads_timestamps),
         cmocka_unit_test(writes_received),
         cmocka_unit_test(lines_stay_short),
     };
