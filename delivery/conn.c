@@ -325,6 +325,8 @@ static int start_connecting(struct conn *c)
         stream_close(&c->stream);
         return err;
     }
+    if (c->route.tried > 1) /* the first was counted when the connection was allowed */
+        destination_count_attempt(c->destination);
     c->state = CONN_CONNECTING;
     c->started = false;
     c->messages = 0;
@@ -551,7 +553,8 @@ static void say_quit(struct conn *c)
 
 static bool is_worn(const struct conn *c)
 {
-    return c->alone || c->messages >= settings_of(c)->delivery.messages_per_connection;
+    return c->alone || c->messages >= c->destination->site->messages_per_connection ||
+           destination_is_crowded(c->destination);
 }
 
 /* The job that the connection was made for, or one that waits. */

@@ -10,6 +10,8 @@ enum { KEY_MAX = 1024 };
 
 /* ---- sites ---- */
 
+static void on_free(struct timer *t);
+
 static struct site *find_site(struct worker *w, struct view name)
 {
     struct table_entry *e = table_find(&w->sites, name);
@@ -21,6 +23,7 @@ static struct site *find_site(struct worker *w, struct view name)
     s->worker = w;
     s->name = memory_copy(name);
     list_init(&s->wanting);
+    s->free.fire = on_free;
     table_add(&w->sites, &s->entry, view_make(s->name, name.len));
     return s;
 }
@@ -32,6 +35,7 @@ static void leave_site(struct destination *d)
     list_remove(&d->wanting);
     if (--s->destinations > 0)
         return;
+    loop_stop_timer(s->worker->loop, &s->free);
     table_remove(&s->worker->sites, &s->entry);
     free(s->name);
     free(s);
@@ -129,14 +133,19 @@ static struct destination *make_destination(struct worker *w, const struct job *
     return d;
 }
 
-/* The site of the destination is what the newest job says. */
-static struct destination *update_site(struct destination *d, struct view site)
+/* The site of the destination, and its limits, are what the newest job says. */
+static struct destination *update_site(struct destination *d, const struct message_job_start *s)
 {
-    if (d->conn_total > 0 || !list_empty(&d->waiting) || view_equal(d->site->entry.key, site))
-        return d;
-    leave_site(d);
-    d->site = find_site(d->worker, site);
-    d->site->destinations++;
+    bool unused = d->conn_total == 0 && list_empty(&d->waiting);
+
+    if (unused && !view_equal(d->site->entry.key, s->site)) {
+        leave_site(d);
+        d->site = find_site(d->worker, s->site);
+        d->site->destinations++;
+    }
+    d->site->connections = s->connections;
+    d->site->messages_per_connection = s->messages_per_connection;
+    d->site->connection_us = s->connection_us;
     return d;
 }
 
@@ -152,8 +161,8 @@ static struct destination *find_destination(struct worker *w, struct job *j)
         return NULL;
     e = table_find(&w->destinations, buf_view(&key));
     if (e != NULL)
-        return update_site(container_of(e, struct destination, entry), j->start.site);
-    return make_destination(w, j, buf_view(&key));
+        return update_site(container_of(e, struct destination, entry), &j->start);
+    return update_site(make_destination(w, j, buf_view(&key)), &j->start);
 }
 
 /* ---- jobs and connections ---- */
@@ -166,26 +175,67 @@ static void open_conn(struct destination *d, struct job *j)
 
     if (w->conn_count >= w->settings->delivery.connections && !list_empty(&w->idle))
         conn_quit(container_of(w->idle.next, struct conn, idle_link));
+    destination_count_attempt(d);
     conn_open(d, j);
 }
 
-static bool may_open(const struct site *s)
+static bool is_full(const struct site *s)
 {
-    return s->conn_count < s->worker->settings->delivery.concurrency;
+    return s->conn_count >= s->connections;
 }
 
-/* An unused connection to other hosts of the site makes room. */
-static void make_room(struct site *s)
+/* If not now, what waits is served when it may. */
+static bool may_open(struct site *s)
 {
-    if (s->destinations == 1)
-        return;
+    struct loop *l = s->worker->loop;
+
+    if (is_full(s))
+        return false;
+    if (s->connection_us == 0 || s->free_us / 1000 <= l->now_ms)
+        return true;
+    if (!timer_running(&s->free))
+        loop_start_timer(l, &s->free, s->free_us / 1000 - l->now_ms);
+    return false;
+}
+
+bool destination_is_crowded(const struct destination *d)
+{
+    return d->site->conn_count > d->site->connections;
+}
+
+void destination_count_attempt(struct destination *d)
+{
+    struct site *s = d->site;
+
+    s->free_us = MAX(s->free_us, s->worker->loop->now_ms * 1000) + s->connection_us;
+}
+
+/* The longest unused connection of the site goes. False: there is none. */
+static bool quit_idle(const struct site *s)
+{
     list_each (it, &s->worker->idle) {
         struct conn *c = container_of(it, struct conn, idle_link);
 
         if (c->destination->site == s) {
             conn_quit(c);
-            return;
+            return true;
         }
+    }
+    return false;
+}
+
+/* First come, first served, the destinations in turn. */
+static void serve_waiting(struct site *s)
+{
+    while (may_open(s) && !list_empty(&s->wanting)) {
+        struct destination *next = container_of(s->wanting.next, struct destination, wanting);
+        struct job *j = destination_next_job(next);
+
+        list_remove(&next->wanting);
+        if (j != NULL)
+            open_conn(next, j);
+        if (!list_empty(&next->waiting))
+            list_append(&s->wanting, &next->wanting);
     }
 }
 
@@ -194,7 +244,10 @@ static void wait_for_conn(struct destination *d, struct job *j)
     list_append(&d->waiting, &j->link);
     if (list_empty(&d->wanting))
         list_append(&d->site->wanting, &d->wanting);
-    make_room(d->site);
+    serve_waiting(d->site);
+    /* Connections to other hosts of the site make room. */
+    if (j->conn == NULL && d->site->destinations > 1 && is_full(d->site))
+        quit_idle(d->site);
 }
 
 /* A route that leads to no host has the answer itself. */
@@ -236,6 +289,9 @@ void destination_take_job(struct worker *w, struct job *j)
     struct destination *d = find_destination(w, j);
     struct outcome o;
 
+    while (d != NULL && destination_is_crowded(d) && quit_idle(d->site))
+        ;
+
     if (d == NULL) {
         answer_job(w, j, &no_name);
     } else if (answers_itself(d, &o)) {
@@ -243,8 +299,6 @@ void destination_take_job(struct worker *w, struct job *j)
         loop_defer(w->loop, &d->release);
     } else if (!list_empty(&d->idle)) {
         conn_give(container_of(d->idle.next, struct conn, link), j);
-    } else if (may_open(d->site)) {
-        open_conn(d, j);
     } else {
         wait_for_conn(d, j);
     }
@@ -257,20 +311,14 @@ struct job *destination_next_job(struct destination *d)
     return first == NULL ? NULL : container_of(first, struct job, link);
 }
 
+static void on_free(struct timer *t)
+{
+    serve_waiting(container_of(t, struct site, free));
+}
+
 void destination_lose_conn(struct destination *d)
 {
-    struct site *s = d->site;
-
-    while (may_open(s) && !list_empty(&s->wanting)) {
-        struct destination *next = container_of(s->wanting.next, struct destination, wanting);
-        struct job *j = destination_next_job(next);
-
-        list_remove(&next->wanting);
-        if (j != NULL)
-            open_conn(next, j);
-        if (!list_empty(&next->waiting))
-            list_append(&s->wanting, &next->wanting);
-    }
+    serve_waiting(d->site);
     loop_defer(d->worker->loop, &d->release);
 }
 

@@ -19,6 +19,12 @@ struct site {
     size_t destinations;
     size_t conn_count;   /* that take jobs */
     struct list wanting; /* destinations whose jobs wait for a connection */
+    /* As the newest job said. */
+    size_t connections;
+    size_t messages_per_connection;
+    uint64_t connection_us; /* from one attempt to connect to the next */
+    uint64_t free_us;       /* when the next may be made; monotonic */
+    struct timer free;
 };
 
 struct destination {
@@ -51,6 +57,10 @@ void destination_take_job(struct worker *w, struct job *j);
 struct job *destination_next_job(struct destination *d);
 /* A connection is gone, or will take no more jobs. */
 void destination_lose_conn(struct destination *d);
+/* The site has more connections than it may have now. */
+bool destination_is_crowded(const struct destination *d) MUST_USE;
+/* An attempt to connect is made. */
+void destination_count_attempt(struct destination *d);
 /* No host can be reached, or there is none: what waits is decided too, if it has no other hope. */
 void destination_give_up(struct destination *d, const struct outcome *o);
 

@@ -280,6 +280,9 @@ bool message_job_start_encode(const struct message_job_start *m, struct buf *roo
     wire_put_u32(&w, m->route);
     wire_put_view(&w, m->site);
     wire_put_view(&w, m->hosts);
+    wire_put_u32(&w, m->connections);
+    wire_put_u32(&w, m->messages_per_connection);
+    wire_put_u64(&w, m->connection_us);
     wire_put_bool(&w, m->big);
     wire_put_u64(&w, m->body_bytes);
     wire_put_u32(&w, m->body_crc);
@@ -302,6 +305,9 @@ bool message_job_start_decode(struct view fields, struct message_job_start *m)
     m->route = wire_get_u32(&r);
     m->site = wire_get_view(&r);
     m->hosts = wire_get_view(&r);
+    m->connections = wire_get_u32(&r);
+    m->messages_per_connection = wire_get_u32(&r);
+    m->connection_us = wire_get_u64(&r);
     m->big = wire_get_bool(&r);
     m->body_bytes = wire_get_u64(&r);
     m->body_crc = wire_get_u32(&r);

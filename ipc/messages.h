@@ -179,6 +179,9 @@ struct message_job_start {
     uint32_t route;      /* in the settings, which are the worker's too */
     struct view site;    /* whose limits hold: its name in the queue */
     struct view hosts;   /* what MX_ANSWER said of the domain; empty: nothing */
+    uint32_t connections; /* of the site, at most, from now on */
+    uint32_t messages_per_connection;
+    uint64_t connection_us; /* from one attempt to connect to the next */
     bool big;            /* the body is the file whose descriptor came along, read-only */
     uint64_t body_bytes;
     uint32_t body_crc;

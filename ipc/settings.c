@@ -31,6 +31,9 @@ static void read_extensions(struct config *c, struct config_node *n, void *secti
 static void read_domains(struct config *c, struct config_node *n, void *section);
 static void read_mailboxes(struct config *c, struct config_node *n, void *section);
 static void read_dns_servers(struct config *c, struct config_node *n, void *section);
+static void read_message_rate(struct config *c, struct config_node *n, void *section);
+static void read_recipient_rate(struct config *c, struct config_node *n, void *section);
+static void read_connection_rate(struct config *c, struct config_node *n, void *section);
 
 /* clang-format off */
 static const struct config_item log_items[] = {
@@ -183,6 +186,12 @@ static const struct config_item delivery_items[] = {
     DELIVERY("addresses",   addresses,   1, 50,    "8",   "addresses tried in one attempt"),
     DELIVERY("messages-per-connection", messages_per_connection, 1, 10000, "100",
              "messages sent over one connection"),
+    READ("message-rate", read_message_rate, false, "none",
+         "messages to one destination in a period, evenly spread: 10/1s, 1/200ms"),
+    READ("recipient-rate", read_recipient_rate, false, "none",
+         "recipients of one destination in a period"),
+    READ("connection-rate", read_connection_rate, false, "none",
+         "attempts to connect to one destination in a period"),
     DELIVERY("port",        port,        1, 65535, "25",  "port of MX hosts"),
     VALUE("loopback", BOOL, struct delivery_settings, loopback, "no",
           "deliver to loopback addresses that MX records name"),
@@ -220,6 +229,8 @@ static const struct config_item root_items[] = {
          "addresses, and where their mail goes instead"),
     READ("alias-files", settings_read_alias_files, false, "[]",
          "files of more aliases, in the format of aliases(5)"),
+    READ("destinations", settings_read_destinations, false, "[]",
+         "limits for the hosts of others, by domain or host; the first match counts"),
     READ("routes", settings_read_routes, false, "[]",
          "where mail goes instead of to the MX hosts of its domain; the first match counts"),
     SECTION("spool", spool_items, spool, "where accepted mail is kept"),
@@ -255,7 +266,8 @@ static const struct settings_table tables[] = {
 /* Sections that have a file of their own (ipc/settings_rows.h). */
 static const struct settings_table *const other_tables[] = { &settings_listen, &settings_extensions, &settings_auth_table,
                                                               &settings_routes, &settings_rates,
-                                                              &settings_strangers, NULL };
+                                                              &settings_strangers, &settings_destinations,
+                                                              NULL };
 
 static const struct settings_table *table_at(size_t i)
 {
@@ -577,6 +589,23 @@ static bool parse_server(struct view text, struct net_address *out)
         return true;
     }
     return !view_starts(text, VIEW("*")) && net_parse_address_port(text, out) && out->port != 0;
+}
+
+/* Rates */
+
+static void read_message_rate(struct config *c, struct config_node *n, void *section)
+{
+    settings_read_rate(c, n, &((struct delivery_settings *)section)->message_rate);
+}
+
+static void read_recipient_rate(struct config *c, struct config_node *n, void *section)
+{
+    settings_read_rate(c, n, &((struct delivery_settings *)section)->recipient_rate);
+}
+
+static void read_connection_rate(struct config *c, struct config_node *n, void *section)
+{
+    settings_read_rate(c, n, &((struct delivery_settings *)section)->connection_rate);
 }
 
 static void read_dns_servers(struct config *c, struct config_node *n, void *section)

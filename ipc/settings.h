@@ -180,6 +180,42 @@ struct sender_settings {
     const char *origin;
 };
 
+/* So many in a period, one interval after the other. */
+struct rate {
+    bool set;
+    uint64_t count; /* 0: no limit */
+    uint64_t period_ms;
+};
+
+struct retry_settings {
+    uint64_t first_ms;        /* 5m */
+    uint64_t factor_milli;    /* 2.0 */
+    uint64_t longest_ms;      /* 4h */
+    uint64_t lifetime_ms;     /* 5d */
+    uint64_t notice_ms;       /* delay notice after 4h; 0: none */
+    uint64_t jitter_percent;  /* 10: of each interval, either way */
+};
+
+/* What is kept to with a destination. */
+struct destination_limits {
+    uint64_t concurrency;     /* connections */
+    uint64_t messages_per_connection;
+    struct rate messages, recipients, connections;
+    struct retry_settings retry; /* only the intervals are a destination's own */
+};
+
+struct name_list {
+    const struct view *names; /* "example.net", ".example.net"; lower case */
+    size_t count;
+};
+
+struct destination_settings {
+    struct view name;         /* empty: none */
+    struct name_list domains, hosts;
+    struct destination_limits limits; /* 0: as in the section delivery, or retry */
+    const char *origin;
+};
+
 enum tls_minimum { TLS_MINIMUM_12, TLS_MINIMUM_13 };
 enum { CERTIFICATES_MAX = 64 }; /* with the first */
 
@@ -232,6 +268,8 @@ struct settings {
     struct view detail;       /* characters that end a mailbox's name: "bob+news" is bob; may be empty */
     struct route_settings *routes; /* in order; first match wins */
     size_t route_count;
+    struct destination_settings *destinations; /* in order; first match wins */
+    size_t destination_count;
 
     struct maildir_settings {
         struct view root;
@@ -291,20 +329,14 @@ struct settings {
         uint64_t greeting, ehlo, mail, rcpt, data, block, final, rset; /* client: RFC 5321, 4.5.3.2 */
         uint64_t idle_connection; /* a connection kept for the next message: 5s */
     } timeouts;
-    struct retry_settings {
-        uint64_t first_ms;        /* 5m */
-        uint64_t factor_milli;    /* 2.0 */
-        uint64_t longest_ms;      /* 4h */
-        uint64_t lifetime_ms;     /* 5d */
-        uint64_t notice_ms;       /* delay notice after 4h; 0: none */
-        uint64_t jitter_percent;  /* 10: of each interval, either way */
-    } retry;
+    struct retry_settings retry;
     struct delivery_settings {
         uint64_t concurrency;     /* connections to one destination: 20 */
         uint64_t connections;     /* of one delivery process: 500 */
         uint64_t hosts;           /* MX hosts tried in one attempt: 5 */
         uint64_t addresses;       /* addresses tried in one attempt: 8 */
         uint64_t messages_per_connection; /* 100 */
+        struct rate message_rate, recipient_rate, connection_rate; /* of one destination: none */
         uint64_t port;            /* of MX hosts: 25 */
         bool loopback;            /* deliver to loopback addresses that MX records name: no */
     } delivery;
@@ -351,6 +383,17 @@ bool network_list_has(const struct network_list *l, const struct net_address *a)
 
 /* Its condition on the domain holds. */
 bool settings_route_matches(const struct route_settings *r, struct view domain);
+
+/* The entry for a domain, or for a set of mail hosts: "mx1.example.org,mx2.example.org", of which each
+ * must match. NULL: none. */
+const struct destination_settings *settings_destination(const struct settings *s, struct view domain,
+                                                        struct view hosts);
+/* The entry is for this domain itself, wherever its hosts are. */
+bool settings_destination_names(const struct destination_settings *d, struct view domain);
+/* What holds with it; NULL: with every other. */
+void settings_limits(const struct settings *s, const struct destination_settings *d,
+                     struct destination_limits *out);
+uint64_t rate_interval_us(const struct rate *r); /* 0: no limit */
 
 /* Where mail for a recipient goes now: the next hop. */
 enum hop_kind {

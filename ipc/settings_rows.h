@@ -57,7 +57,11 @@ void settings_read_extensions(struct config *c, struct config_node *n,
 extern const struct settings_table settings_listen;
 void settings_read_listeners(struct config *c, struct config_node *n, void *section);
 extern const struct settings_table settings_routes;
+extern const struct settings_table settings_destinations;
 void settings_read_routes(struct config *c, struct config_node *n, void *section);
+void settings_read_destinations(struct config *c, struct config_node *n, void *section);
+/* "10/1s", or "none". */
+void settings_read_rate(struct config *c, struct config_node *n, struct rate *out);
 
 void settings_read_aliases(struct config *c, struct config_node *n, void *section);
 void settings_read_alias_files(struct config *c, struct config_node *n, void *section);

@@ -66,6 +66,12 @@ void backoff_failed(struct queue *q, struct site *s, bool probe, struct view cau
 
     if (s->backed_off && !probe)
         return;
+    set_cause(s, cause);
+    if (!s->backed_off && pace_has_hope(&s->pace, queue_now_ms(q))) {
+        pace_slow_down(&s->pace, &s->limits, s->running - 1, queue_now_ms(q));
+        return;
+    }
+    pace_begin_again(&s->pace, queue_now_ms(q));
     if (s->failures < UINT16_MAX)
         s->failures++;
     if (!s->backed_off) {
@@ -78,7 +84,6 @@ void backoff_failed(struct queue *q, struct site *s, bool probe, struct view cau
     wait_ms =
         schedule_backoff_ms(&q->settings->retry, s->failures, hash_bytes(s->name) + s->failures);
     s->until_ms = queue_now_ms(q) + wait_ms;
-    s->owner = q;
     s->timer.fire = on_time;
     loop_start_timer(q->loop, &s->timer, wait_ms);
     list_remove(&s->turn);
@@ -90,21 +95,56 @@ void backoff_override(struct queue *q, struct site *s)
 {
     if (!s->backed_off)
         return;
-    s->backed_off = s->probing = s->probe_out = false;
+    s->backed_off = s->probing = s->probe_out = s->forced = false;
     s->failures = 0;
     loop_stop_timer(q->loop, &s->timer);
     list_remove(&s->trouble);
     dispatch_wake(q->dispatch, s);
 }
 
+void backoff_retry(struct queue *q, struct site *s)
+{
+    if (!s->forced)
+        backoff_override(q, s);
+}
+
+/* Words in the place of what a host would have said. */
+static void set_forced_cause(struct site *s, struct view who)
+{
+    char text[128], room[512];
+    struct buf words = BUF_ON_ARRAY(text), encoded = BUF_ON_ARRAY(room);
+    struct outcome o = { .class = OUTCOME_DEFERRED,
+                         .scope = SCOPE_DESTINATION,
+                         .enhanced = { 4, 3, 2 } };
+
+    buf_printf(&words, "held back by an administrator (%.*s)", VIEW_ARG(who));
+    o.text = buf_view(&words);
+    if (outcome_encode(&o, &encoded))
+        set_cause(s, buf_view(&encoded));
+}
+
+void backoff_force(struct queue *q, struct site *s, struct view who)
+{
+    set_forced_cause(s, who);
+    if (!s->backed_off) {
+        s->since_ms = queue_now_ms(q);
+        list_append(&q->index.troubled, &s->trouble);
+    }
+    s->backed_off = s->forced = true;
+    s->probing = s->probe_out = false;
+    s->until_ms = UINT64_MAX;
+    loop_stop_timer(q->loop, &s->timer);
+    list_remove(&s->turn);
+    expire_overdue(q, s);
+}
+
 void backoff_recovered(struct queue *q, struct site *s)
 {
-    if (!s->backed_off)
+    if (!s->backed_off || s->forced)
         return;
     log_info("destination_recovered", LOG_VIEW("destination", s->name),
              LOG_U64("after_s", (queue_now_ms(q) - s->since_ms) / 1000),
              LOG_U64("waiting", s->due_count));
-    set_cause(s, VIEW_EMPTY);
     backoff_override(q, s);
 }
 

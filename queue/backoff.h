@@ -5,7 +5,8 @@
 
 #include "queue/queue.h"
 
-/* A job ended with a fault of the site. `probe`: it was the one that went first. The fault
+/* A job ended with a fault of the site, for which it is slowed down, or backed off when there is no
+ * hope. `probe`: it was the one that went first. The fault
  * of a job that began before the back-off makes it no longer. `cause`: mail/outcome.h fields. */
 void backoff_failed(struct queue *q, struct site *s, bool probe, struct view cause);
 /* A job got through to it, whatever it said to the recipients. */
@@ -14,6 +15,10 @@ void backoff_recovered(struct queue *q, struct site *s);
 void backoff_untried(struct queue *q, struct site *s);
 /* An administrator wants it tried now: as if it had never failed. */
 void backoff_override(struct queue *q, struct site *s);
+/* The same, unless an administrator does not want it tried at all. */
+void backoff_retry(struct queue *q, struct site *s);
+/* An administrator wants it left alone until backoff_override. `who` is for the record. */
+void backoff_force(struct queue *q, struct site *s, struct view who);
 /* Forgets the site if nothing needs it. A back-off is kept for its time, although nobody
  * waits: mail may come; but not longer. */
 void backoff_drop(struct queue *q, struct site *s);

@@ -98,11 +98,34 @@ struct worker *dispatch_worker_for(struct dispatch *d, struct view name)
     return worker_of(slot_for(d, name));
 }
 
+static void on_rate_free(struct timer *t)
+{
+    struct site *s = container_of(t, struct site, free);
+    struct queue *q = s->owner;
+
+    dispatch_wake(q->dispatch, s);
+    backoff_drop(q, s);
+}
+
+/* If not, it is woken when they do. */
+static bool rates_allow(struct dispatch *d, struct site *s)
+{
+    uint64_t now_ms = queue_now_ms(d->queue);
+    uint64_t free_ms = pace_free_ms(&s->pace, now_ms);
+
+    if (free_ms <= now_ms)
+        return true;
+    s->free.fire = on_rate_free;
+    if (!timer_running(&s->free))
+        loop_start_timer(d->queue->loop, &s->free, free_ms - now_ms);
+    return false;
+}
+
 static bool may_start(struct dispatch *d, struct site *s)
 {
     return s->due_count > 0 && backoff_allows(s) &&
-           s->running < RUNNING_PER_CONNECTION * d->queue->settings->delivery.concurrency &&
-           !mx_must_wait(&d->mx, s);
+           s->running < RUNNING_PER_CONNECTION * pace_window(&s->pace, &s->limits) &&
+           !mx_must_wait(&d->mx, s) && rates_allow(d, s);
 }
 
 void dispatch_wake(struct dispatch *d, struct site *s)
@@ -349,6 +372,7 @@ static void start_job(struct dispatch *d, struct worker *w, struct site *s)
     table_add_number(&d->jobs, &job->entry, d->next_job++);
     job->probe = s->backed_off;
     s->probe_out = s->backed_off;
+    pace_spend(&s->pace, &s->limits, job->line_count, queue_now_ms(d->queue));
     mx_refresh(&d->mx, job->destination);
 }
 

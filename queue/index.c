@@ -268,13 +268,14 @@ static struct site *site_for(struct index *x, enum site_kind kind, struct view n
     list_init(&s->members);
     list_init(&s->turn);
     list_init(&s->trouble);
+    pace_init(&s->pace);
     table_add(&x->by_site, &s->entry, view_make(s->key, buf_len(&key)));
     return s;
 }
 
 void index_drop_site(struct index *x, struct site *s)
 {
-    if (s->member_count > 0 || s->running > 0 || s->backed_off)
+    if (s->member_count > 0 || s->running > 0 || s->backed_off || timer_running(&s->free))
         return;
     list_remove(&s->turn);
     table_remove(&x->by_site, &s->entry);
@@ -357,8 +358,7 @@ static struct view hop_key(const struct hop *hop, struct buf *room)
     return buf_view(room);
 }
 
-/* Of the site that stands for one destination alone. */
-static const enum site_kind own_kind[HOP_KINDS] = {
+const enum site_kind index_own_site[HOP_KINDS] = {
     [HOP_LOCAL] = SITE_LOCAL,
     [HOP_MX] = SITE_DOMAIN,
     [HOP_HOST] = SITE_HOSTS,
@@ -379,7 +379,7 @@ static struct destination *make_destination(struct index *x, const struct hop *h
     list_init(&d->rest);
     list_init(&d->asking);
     table_add(&x->by_hop, &d->entry, view_make(d->memory, key.len));
-    join_site(site_for(x, own_kind[hop->kind], d->hop.name), d);
+    join_site(site_for(x, index_own_site[hop->kind], d->hop.name), d);
     return d;
 }
 

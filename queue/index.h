@@ -94,6 +94,7 @@ struct destination {
     struct site *site;    /* that takes its mail, as far as is known */
     struct list member;   /* of the site's destinations */
     struct list rest;     /* among those that nobody needs now */
+    uint32_t placed;      /* the settings that chose the site, plus 1; queue/mx.c */
     struct view hosts;    /* HOP_MX: a name for the set of its mail hosts; empty: not known; heap */
     uint64_t fresh_ms;    /* until then `hosts` need not be asked for again; the queue's clock */
     struct list asking;   /* queue/mx.c: waits to be asked for, or for the answer */
@@ -130,6 +131,9 @@ uint32_t index_find(const struct index *x, uint64_t id) MUST_USE; /* POOL_NONE: 
 /* It must have no units any more. */
 void index_remove_mail(struct index *x, uint32_t mail);
 
+/* Of the site that stands for one destination alone, and is called as its hop. */
+extern const enum site_kind index_own_site[HOP_KINDS];
+
 /* The destination of a hop. A new one has a site of its own. */
 struct destination *index_destination_for(struct index *x, const struct hop *hop);
 /* Nothing of it is open, maybe: then it is kept for a while, with what was learned of it, as one of
@@ -138,7 +142,7 @@ void index_rest_destination(struct index *x, struct destination *d);
 /* To the site of `kind` and `name` with all its units; the due ones come last there. */
 void index_move_destination(struct index *x, struct destination *d, enum site_kind kind,
                             struct view name);
-/* Forgets the site if nothing needs it: no destinations, no jobs, no back-off. */
+/* Forgets the site if nothing needs it: no destinations, no jobs, no back-off, no timer. */
 void index_drop_site(struct index *x, struct site *s);
 
 /* Puts a recipient of a new message into its parked unit for `d`, making that if there is none.

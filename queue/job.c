@@ -141,6 +141,7 @@ static void send_parts(const struct job *job, uint64_t number, struct view *body
 static void send_job(struct job_maker *k, const struct job *job, uint64_t number,
                      const struct content *c)
 {
+    const struct destination_limits *limits = &job->site->limits;
     const struct hop *hop = &job->destination->hop;
     struct message_job_start m = {
         .job = number,
@@ -152,6 +153,9 @@ static void send_job(struct job_maker *k, const struct job *job, uint64_t number
         .route = hop->route,
         .site = job->site->name,
         .hosts = job->destination->hosts,
+        .connections = pace_window(&job->site->pace, limits),
+        .messages_per_connection = (uint32_t)limits->messages_per_connection,
+        .connection_us = rate_interval_us(&limits->connections),
         .big = c->big_fd >= 0,
         .body_bytes = c->body_bytes,
         .body_crc = c->body_crc,

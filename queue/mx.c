@@ -48,6 +48,44 @@ void mx_refresh_site(struct mx *m, struct site *s)
     }
 }
 
+/* ---- places ---- */
+
+/* What a rule for hosts looks at: mail hosts, a route's first host, or the address of a literal. */
+static struct view hosts_of(const struct queue *q, const struct destination *d)
+{
+    if (d->hop.kind == HOP_MX)
+        return d->hosts;
+    return d->hop.route > 0 ? q->settings->routes[d->hop.route - 1].targets[0].host : d->hop.host;
+}
+
+static void set_limits(struct queue *q, struct site *s, const struct destination_settings *rule)
+{
+    s->owner = q;
+    settings_limits(q->settings, rule, &s->limits);
+    if (s->kind == SITE_LOCAL)
+        s->limits.messages = s->limits.recipients = (struct rate){ .count = 0 };
+}
+
+void mx_place(struct queue *q, struct destination *d)
+{
+    const struct destination_settings *rule = NULL;
+    struct index *x = &q->index;
+
+    d->placed = q->routing + 1u;
+    if (d->hop.kind != HOP_LOCAL)
+        rule = settings_destination(q->settings, d->hop.kind == HOP_MX ? d->hop.host : VIEW_EMPTY,
+                                    hosts_of(q, d));
+    if (rule != NULL && rule->name.len > 0)
+        index_move_destination(x, d, SITE_NAMED, rule->name);
+    else if (rule != NULL && settings_destination_names(rule, d->hop.host))
+        index_move_destination(x, d, SITE_NAMED, d->hop.name);
+    else if (d->hop.kind == HOP_MX && d->hosts.len > 0)
+        index_move_destination(x, d, SITE_HOSTS, d->hosts);
+    else
+        index_move_destination(x, d, index_own_site[d->hop.kind], d->hop.name);
+    set_limits(q, d->site, rule);
+}
+
 /* ---- asking ---- */
 
 static void ask(struct mx *m, struct worker *w, struct destination *d)
@@ -106,15 +144,13 @@ static void set_hosts(struct destination *d, struct view hosts)
 
 static void learn(struct mx *m, struct destination *d, struct view hosts)
 {
-    struct index *x = &m->queue->index;
-
     d->fresh_ms = queue_now_ms(m->queue) + MX_FRESH_MS;
     if (hosts.len > 0 && !view_equal(hosts, d->hosts)) {
         if (d->hosts.len > 0)
             log_info("mail_hosts_changed", LOG_VIEW("destination", d->hop.name),
                      LOG_VIEW("from", d->hosts), LOG_VIEW("to", hosts));
         set_hosts(d, hosts);
-        index_move_destination(x, d, SITE_HOSTS, hosts);
+        mx_place(m->queue, d);
     }
     dispatch_wake(m->queue->dispatch, d->site);
 }
@@ -152,4 +188,5 @@ void mx_set_apart(struct mx *m, struct destination *d)
     set_hosts(d, VIEW_EMPTY);
     d->fresh_ms = 0;
     index_move_destination(&m->queue->index, d, SITE_DOMAIN, d->hop.name);
+    set_limits(m->queue, d->site, NULL);
 }

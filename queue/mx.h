@@ -21,6 +21,10 @@ struct mx {
     uint64_t last_question;
 };
 
+/* The destination goes to the site where the settings and what is known of its hosts put it, with
+ * the limits of that. */
+void mx_place(struct queue *q, struct destination *d);
+
 void mx_init(struct mx *m, struct queue *q);
 /* The site stands for a domain whose mail hosts are to be asked for first; asks. */
 bool mx_must_wait(struct mx *m, struct site *s);

@@ -8,6 +8,7 @@
 #include "queue/control.h"
 #include "queue/dispatch.h"
 #include "queue/intake.h"
+#include "queue/mx.h"
 #include "queue/notify.h"
 #include "queue/schedule.h"
 
@@ -227,6 +228,7 @@ struct destination *queue_destination(struct queue *q, const struct envelope *e,
     char text[2 * ADDRESS_DOMAIN_MAX];
     struct buf room = BUF_ON_ARRAY(text);
     struct hop hop = nowhere;
+    struct destination *d;
     struct address a;
 
     if (address_parse(e->rcpts[rcpt].address, true, &a)) {
@@ -235,7 +237,10 @@ struct destination *queue_destination(struct queue *q, const struct envelope *e,
         else if (!settings_hop(q->settings, e, &a, &room, &hop))
             hop = nowhere;
     }
-    return index_destination_for(&q->index, &hop);
+    d = index_destination_for(&q->index, &hop);
+    if (q->settings != NULL && d->placed != q->routing + 1u)
+        mx_place(q, d);
+    return d;
 }
 
 static uint32_t add_mail(struct queue *q, uint64_t id, struct store_ref where,
@@ -784,10 +789,16 @@ void queue_reload(struct queue *q, struct queue_settings *next)
     log_open("queue", (enum log_format)next->settings.log_format,
              (enum log_level)next->settings.log_level);
     cache_limit(&q->cache, next->settings.spool.cache_bytes);
+    for (uint32_t i = 1; i < q->index.destinations.end; i++) {
+        struct destination *d = index_destination(&q->index, i);
+
+        if (d->self != POOL_NONE)
+            mx_place(q, d);
+    }
     dispatch_reload(q->dispatch);
     /* The trouble may have been the route that has just been changed. */
     list_each_safe (it, &q->index.troubled)
-        backoff_override(q, container_of(it, struct site, trouble));
+        backoff_retry(q, container_of(it, struct site, trouble));
     queue_arm_deadlines(q);
 }
 
@@ -813,8 +824,12 @@ static void stop_timers(struct queue *q)
     loop_stop_timer(q->loop, &q->wheel_timer);
     loop_stop_timer(q->loop, &q->deadline_timer);
     loop_stop_timer(q->loop, &q->drain_timer);
-    list_each (it, &q->index.troubled)
-        loop_stop_timer(q->loop, &container_of(it, struct site, trouble)->timer);
+    for (uint32_t i = 1; i < q->index.sites.end; i++) {
+        struct site *s = pool_at(&q->index.sites, i);
+
+        loop_stop_timer(q->loop, &s->timer);
+        loop_stop_timer(q->loop, &s->free);
+    }
 }
 
 void queue_close(struct queue *q)

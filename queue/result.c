@@ -208,12 +208,13 @@ static void log_deferred(const struct job *job, const struct group *g, uint64_t 
 
 /* Into the wheel, or behind the others of a site that is backed off. Returns the time until
  * then. */
-static uint64_t wait_for_next(struct queue *q, const struct job *job, uint32_t unit)
+static uint64_t wait_for_next(struct queue *q, const struct job *job, const struct outcome *o,
+                              uint32_t unit)
 {
     const struct site *s = job->destination->site;
     const struct mail *m = index_mail(&q->index, job->mail);
     uint64_t now_ms = queue_now_ms(q);
-    uint64_t wait_ms = schedule_retry_ms(&q->settings->retry, job->attempt, m->id + job->attempt);
+    uint64_t wait_ms = schedule_retry_ms(&s->limits.retry, job->attempt, m->id + job->attempt);
 
     if (m->flags & MAIL_HELD) {
         index_park(&q->index, unit);
@@ -221,8 +222,10 @@ static uint64_t wait_for_next(struct queue *q, const struct job *job, uint32_t u
     }
     if (s->backed_off) {
         index_make_due(&q->index, unit, false);
-        return s->until_ms > now_ms ? s->until_ms - now_ms : 0;
+        return s->until_ms > now_ms && !s->forced ? s->until_ms - now_ms : 0;
     }
+    if (o->scope == SCOPE_DESTINATION) /* and not backed off: others of its mail get through */
+        wait_ms = schedule_again_ms(&s->limits.retry, job->attempt, m->id + job->attempt);
     index_time(&q->index, unit, queue_tick(q, now_ms + wait_ms));
     queue_arm_wheel(q);
     return wait_ms;
@@ -240,7 +243,7 @@ static void defer(struct queue *q, const struct job *job, const struct group *g,
     uint64_t wait_ms;
 
     count_attempt(q, job, unit);
-    wait_ms = wait_for_next(q, job, unit);
+    wait_ms = wait_for_next(q, job, &g->verdict->outcome, unit);
     record(q, job, g, STORE_DEFERRED, clock_wall_ms() + wait_ms, &where);
     index_set_last(u, where);
     q->totals.deferred += g->count;
@@ -384,14 +387,16 @@ static void judge_site(struct queue *q, const struct job *job)
         if (job->lines[i].verdict != NULL)
             hear_witness(&j, job->lines[i].verdict);
     }
-    if (j.reached)
+    if (j.reached) {
+        pace_succeed(&job->site->pace, &job->site->limits, queue_now_ms(q));
         backoff_recovered(q, job->site);
-    else if (j.fault != NULL)
+    } else if (j.fault != NULL) {
         backoff_failed(q, job->site, job->probe, j.fault->encoded);
-    else if (j.own != NULL)
+    } else if (j.own != NULL) {
         judge_domain(q, job, j.own);
-    else if (job->probe)
+    } else if (job->probe) {
         backoff_untried(q, job->site);
+    }
 }
 
 /* The message was deleted while a worker had it. */

@@ -127,7 +127,7 @@ static uint64_t next_at(const struct queue *q, const struct unit *u)
 
     if (u->state == UNIT_TIMED)
         return queue_wall_ms(q, queue_tick_ms(q, u->link.due));
-    if (u->state == UNIT_DUE && s->backed_off)
+    if (u->state == UNIT_DUE && s->backed_off && !s->forced)
         return queue_wall_ms(q, s->until_ms);
     return 0;
 }
@@ -438,7 +438,7 @@ static void put_troubled(const struct queue *q, struct buf *out)
         put_number(out, "waiting", s->due_count);
         put_number(out, "failures", s->failures);
         put_time(out, "since", queue_wall_ms(q, s->since_ms));
-        put_time(out, "next_at", queue_wall_ms(q, s->until_ms));
+        put_time(out, "next_at", s->forced ? 0 : queue_wall_ms(q, s->until_ms));
         put_view(out, "cause", buf_view(&words));
         buf_put_byte(out, '}');
     }

@@ -39,6 +39,14 @@ uint64_t schedule_retry_ms(const struct retry_settings *r, unsigned attempts, ui
                       r->jitter_percent, seed);
 }
 
+uint64_t schedule_again_ms(const struct retry_settings *r, unsigned attempts, uint64_t seed)
+{
+    uint64_t usual_ms = schedule_retry_ms(r, attempts, seed);
+    uint64_t soon_ms = interval_ms(SCHEDULE_AGAIN_MS, 4000, usual_ms, attempts);
+
+    return MIN(add_jitter(soon_ms, r->jitter_percent, seed), usual_ms);
+}
+
 uint64_t schedule_backoff_ms(const struct retry_settings *r, unsigned failures, uint64_t seed)
 {
     uint64_t first_ms = MAX(r->first_ms / SCHEDULE_BACKOFF_PART, 1);

@@ -15,11 +15,16 @@ enum {
     /* The first back-off of a destination is this part of retry.first: a short trouble of a host
      * that much mail goes to should not cost it minutes. */
     SCHEDULE_BACKOFF_PART = 4,
+    /* A connection was refused by hosts that serve others: the first interval, which grows fourfold
+     * until it is that of a deferral. */
+    SCHEDULE_AGAIN_MS = 1000,
 };
 
 /* From an attempt that failed to the next one, after `attempts` of them (1 or more). `seed` chooses
  * the jitter: the same seed, the same interval. */
 uint64_t schedule_retry_ms(const struct retry_settings *r, unsigned attempts, uint64_t seed);
+/* The same when the attempt ended with a fault of hosts that just now were without fault. */
+uint64_t schedule_again_ms(const struct retry_settings *r, unsigned attempts, uint64_t seed);
 /* The same for a destination that had `failures` in a row. */
 uint64_t schedule_backoff_ms(const struct retry_settings *r, unsigned failures, uint64_t seed);
 

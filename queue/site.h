@@ -14,6 +14,7 @@
 #include "common/table.h"
 #include "common/view.h"
 #include "io/loop.h"
+#include "queue/pace.h"
 
 #include <stdint.h>
 
@@ -30,6 +31,7 @@ enum site_kind {
     SITE_LOCAL,
     SITE_DOMAIN, /* a domain whose mail hosts are not known: it stands for itself */
     SITE_HOSTS,  /* a set of mail hosts, or a configured host */
+    SITE_NAMED,  /* what the settings name so */
 };
 
 struct flow {             /* of the pool `flows` */
@@ -57,16 +59,20 @@ struct site {
     uint32_t flow_count;
     uint64_t pass;    /* of the flow that had the last turn */
     struct list turn; /* in its worker's round (queue/dispatch.c) */
+    struct destination_limits limits;
+    struct pace pace;
+    struct timer free; /* when the rates allow the next message */
     /* Back-off (queue/backoff.h). */
     bool backed_off;
     bool probing;                /* its time has come: one job may go */
     bool probe_out;              /* and went */
+    bool forced;                 /* by an administrator, until one ends it */
     uint16_t failures;           /* in a row */
     uint64_t since_ms, until_ms; /* the queue's clock */
     struct view cause;           /* mail/outcome.h fields; heap */
     struct list trouble;         /* in the list of those that are backed off */
     struct timer timer;
-    void *owner; /* for the timer */
+    void *owner; /* for the timers */
 };
 
 /* Who sends a message, for taking turns: its login, else its reverse-path, else its client. */

@@ -666,6 +666,7 @@ static void limits_a_site(void **state)
 
     (void)state;
     town_open(&t, TWO_DOMAINS, "CONTENT -", "CONTENT -");
+    set_timeouts(&t, 500);
     t.site = "provider";
     t.settings.delivery.concurrency = 2;
     t.mail_hosts = "mx1.test,mx2.test";
@@ -674,7 +675,9 @@ static void limits_a_site(void **state)
     t.mail_hosts = "mx2.test";
     for (unsigned i = 3; i < 6; i++)
         town_send_job(&t, i, VIEW("d.test"), HELLO, false);
-    town_turn(&t, 30);
+    for (unsigned i = 0; i < 100 && t.hosts[0].open < 2; i++)
+        town_turn(&t, 1);
+    town_turn(&t, 3);
     assert_int_equal(t.hosts[0].open, 2);
     assert_int_equal(t.hosts[1].open, 0);
     t.hosts[0].script = t.hosts[1].script = NULL;
@@ -697,6 +700,42 @@ static void makes_room_in_a_site(void **state)
     town_send_job(&t, 2, VIEW("d.test"), HELLO, false);
     assert_true(town_await(&t, 2));
     assert_int_equal(t.hosts[1].messages, 1);
+    assert_int_equal(t.worker.conn_count, 1);
+    town_close(&t);
+}
+
+/* The next attempt to connect waits for its time. */
+static void keeps_to_the_rate_of_connections(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_DOMAINS, "CONTENT -", NULL);
+    set_timeouts(&t, 500);
+    t.connection_us = 3600ULL * 1000 * 1000;
+    for (unsigned i = 1; i < 4; i++)
+        town_send_job(&t, i, VIEW("b.test"), HELLO, false);
+    for (unsigned i = 0; i < 100 && t.hosts[0].open < 1; i++)
+        town_turn(&t, 1);
+    town_turn(&t, 3);
+    assert_int_equal(t.hosts[0].connections, 1);
+    assert_int_equal(t.worker.jobs.count, 3);
+    town_close(&t);
+}
+
+static void gives_up_connections_that_are_too_many(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_DOMAINS, NULL, NULL);
+    for (unsigned i = 1; i < 5; i++)
+        town_send_job(&t, i, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 4));
+    assert_int_equal(t.worker.conn_count, 4);
+    t.settings.delivery.concurrency = 1;
+    town_send_job(&t, 5, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 5));
     assert_int_equal(t.worker.conn_count, 1);
     town_close(&t);
 }
@@ -728,6 +767,8 @@ int main(void)
         cmocka_unit_test(shares_no_connection_that_is_not_theirs),
         cmocka_unit_test(limits_a_site),
         cmocka_unit_test(makes_room_in_a_site),
+        cmocka_unit_test(keeps_to_the_rate_of_connections),
+        cmocka_unit_test(gives_up_connections_that_are_too_many),
     };
 
     signal(SIGPIPE, SIG_IGN);

@@ -339,6 +339,10 @@ void town_send_job(struct town *t, uint64_t job, struct view domain, struct view
                                    .host = domain,
                                    .site = t->site != NULL ? view_of(t->site) : domain,
                                    .hosts = view_of(t->mail_hosts != NULL ? t->mail_hosts : ""),
+                                   .connections = (uint32_t)t->settings.delivery.concurrency,
+                                   .messages_per_connection =
+                                       (uint32_t)t->settings.delivery.messages_per_connection,
+                                   .connection_us = t->connection_us,
                                    .big = big,
                                    .body_bytes = body.len,
                                    .body_crc = crc32c(0, body) };

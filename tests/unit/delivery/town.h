@@ -38,6 +38,7 @@ struct town {
     const char
         *names; /* a line each: "NAME mx 10 HOST ..." or "NAME a ADDRESS ..."; else NXDOMAIN */
     const char *site, *mail_hosts; /* of the jobs; NULL: the domain, and unknown */
+    uint64_t connection_us;        /* likewise; 0: no limit */
     bool dns_silent;
     bool routed; /* jobs go by the first route of the settings */
     unsigned ready_for, questions;

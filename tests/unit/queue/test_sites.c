@@ -3,6 +3,7 @@
 
 #include "tests/unit/unit.h"
 
+#include "queue/backoff.h"
 #include "queue/mx.h"
 #include "tests/unit/queue/world.h"
 
@@ -52,14 +53,113 @@ static void one_breaker_holds_for_all_domains_of_a_host(void **state)
     world.mail_hosts = "a.test mx.test b.test mx.test";
     world_accept("s@here.test", "x@a.test", body);
     world_accept("s@here.test", "x@b.test", body);
-    deliver(world_job(1));
     fault(world_job(0), SCOPE_DESTINATION);
+    fault(world_job(1), SCOPE_DESTINATION);
     world_accept("s@here.test", "x@b.test", body);
     assert_int_equal(world.job_count, 2);
     world_pass(15 * SECOND);
     assert_int_equal(world.job_count, 3); /* one goes first, for both */
     deliver(world_job(2));
+    assert_int_equal(world.job_count, 5);
+}
+
+/* A host that takes no more connections for now, but serves those that it has. */
+static void one_refused_connection_stops_nobody(void **state)
+{
+    struct site *s;
+
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        world_accept("s@here.test", "x@a.test", body);
+    deliver(world_job(0));
+    s = site_to("a.test");
+    assert_int_equal(pace_window(&s->pace, &s->limits), 2);
+    fault(world_job(1), SCOPE_DESTINATION);
+    assert_false(s->backed_off);
+    assert_int_equal(pace_window(&s->pace, &s->limits), 1);
+    world_pass(1 * SECOND); /* soon again */
     assert_int_equal(world.job_count, 4);
+    deliver(world_job(2));
+    assert_int_equal(world.job_count, 5);
+    assert_int_equal(world_job(4)->start.attempt, 2);
+    assert_int_equal(world_job(4)->start.connections, 2);
+    for (unsigned i = 3; i < 5; i++)
+        fault(world_job(i), SCOPE_DESTINATION);
+    world_pass(5 * SECOND);
+    fault(world_job(5), SCOPE_DESTINATION);
+    assert_true(s->backed_off); /* there were enough of them */
+}
+
+/* ---- what the settings say of some ---- */
+
+static void keeps_to_rates(void **state)
+{
+    (void)state;
+    world_reload("destinations: [{domain: a.test, message-rate: 4/1s},\n"
+                 "               {domain: b.test, recipient-rate: 1/100ms}]\n");
+    for (int i = 0; i < 9; i++)
+        world_accept("s@here.test", "x@a.test", body);
+    assert_int_equal(world.job_count, 1);
+    for (unsigned i = 1; i < 5; i++) {
+        deliver(world_job(i - 1));
+        assert_int_equal(world.job_count, i);
+        world_pass(250);
+    }
+    assert_int_equal(world.job_count, 5);
+    world_accept("s@here.test", "x@b.test y@b.test z@b.test", body);
+    world_accept("s@here.test", "x@b.test", body);
+    assert_int_equal(world.job_count, 6);
+    world_pass(290);
+    assert_int_equal(world.job_count, 7); /* one more to a.test */
+    world_pass(10);
+    assert_int_equal(world.job_count, 8);
+    check_view("b", world_job(7)->start.hop_name, VIEW("b.test"));
+}
+
+static void one_name_is_one_destination(void **state)
+{
+    (void)state;
+    world.mail_hosts = "a.test a.mx.test b.test b1.mx.test,b2.mx.test c.test c.mx.test,evil.test";
+    world_reload("destinations: [{name: big, host: .mx.test, concurrency: 1, retry-first: 7s,\n"
+                 "                messages-per-connection: 3, connection-rate: 1/200ms}]\n");
+    world_accept("s@here.test", "x@a.test", body);
+    world_accept("s@here.test", "x@b.test", body);
+    world_accept("s@here.test", "x@b.test", body);
+    assert_int_equal(world.job_count, 2);
+    check_view("name", world_job(0)->start.site, VIEW("big"));
+    check_view("hosts", world_job(0)->start.hosts, VIEW("a.mx.test"));
+    assert_int_equal(world_job(0)->start.connections, 1);
+    assert_int_equal(world_job(0)->start.messages_per_connection, 3);
+    assert_int_equal(world_job(0)->start.connection_us, 200000);
+    assert_ptr_equal(site_to("a.test"), site_to("b.test"));
+    world_accept("s@here.test", "x@c.test", body); /* one of its hosts is somebody else's */
+    check_view("own", world_job(2)->start.site, VIEW("c.mx.test,evil.test"));
+    world_answer(world_job(0), OUTCOME_DEFERRED, SCOPE_RCPT, 451, "greylisted");
+    deliver(world_job(1));
+    deliver(world_job(3));
+    world_pass(7 * SECOND);
+    assert_int_equal(world_job(4)->start.attempt, 2);
+    world_reload("");
+    check_view("apart again", site_to("a.test")->name, VIEW("a.mx.test"));
+}
+
+static void leaves_alone_what_an_administrator_holds_back(void **state)
+{
+    struct site *s;
+
+    (void)state;
+    world_accept("s@here.test", "x@a.test", body);
+    deliver(world_job(0));
+    s = site_to("a.test");
+    backoff_force(&world.queue, s, VIEW("uid 0"));
+    world_accept("s@here.test", "x@a.test", body);
+    world_pass(600 * SECOND);
+    world_reload("");
+    world_run();
+    assert_int_equal(world.job_count, 1);
+    backoff_override(&world.queue, s);
+    world_run();
+    assert_int_equal(world.job_count, 2);
 }
 
 /* The mail hosts of one domain cannot be found out: no fault of the hosts that it had. */
@@ -167,6 +267,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_WORLD(one_limit_holds_for_all_domains_of_a_host),
         IN_WORLD(one_breaker_holds_for_all_domains_of_a_host),
+        IN_WORLD(one_refused_connection_stops_nobody),
+        IN_WORLD(keeps_to_rates),
+        IN_WORLD(one_name_is_one_destination),
+        IN_WORLD(leaves_alone_what_an_administrator_holds_back),
         IN_WORLD(the_fault_of_a_domain_is_its_own),
         IN_WORLD(follows_a_domain_to_other_hosts),
         IN_WORLD(waits_for_the_answer_of_its_own_domain_alone),
