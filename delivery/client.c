@@ -1,5 +1,7 @@
 #include "delivery/client.h"
 
+#include "common/text.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <string.h>
@@ -7,6 +9,8 @@
 static enum client_phase say_ehlo(struct client *c);
 static enum client_phase say_helo(struct client *c);
 static enum client_phase say_starttls(struct client *c);
+static enum client_phase say_auth(struct client *c);
+static enum client_phase say_answer(struct client *c);
 static enum client_phase say_mail(struct client *c);
 static enum client_phase say_rcpt(struct client *c);
 static enum client_phase say_data(struct client *c);
@@ -19,6 +23,7 @@ static enum client_phase hear_ehlo(struct client *c, const struct reply *r);
 static enum client_phase hear_helo(struct client *c, const struct reply *r);
 static enum client_phase hear_starttls(struct client *c, const struct reply *r);
 static enum client_phase hear_unasked(struct client *c, const struct reply *r);
+static enum client_phase hear_auth(struct client *c, const struct reply *r);
 static enum client_phase hear_mail(struct client *c, const struct reply *r);
 static enum client_phase hear_rcpt(struct client *c, const struct reply *r);
 static enum client_phase hear_data(struct client *c, const struct reply *r);
@@ -49,6 +54,8 @@ static const struct phase {
     PHASE(HELO,      "sending HELO",          say_helo,     hear_helo,     ehlo,            HOST),
     PHASE(STARTTLS,  "sending STARTTLS",      say_starttls, hear_starttls, ehlo,            HOST),
     PHASE(HANDSHAKE, "starting TLS",          NULL,         hear_unasked,  handshake,       HOST),
+    PHASE(AUTH,      "logging in",            say_auth,     hear_auth,     ehlo,            HOST),
+    PHASE(AUTH_ANSWER, "logging in",          say_answer,   hear_auth,     ehlo,            HOST),
     PHASE(READY,     "waiting for a message", NULL,         hear_unasked,  idle_connection, HOST),
     PHASE(MAIL,      "sending MAIL FROM",     say_mail,     hear_mail,     mail,            HOST),
     PHASE(RCPT,      "sending RCPT TO",       say_rcpt,     hear_rcpt,     rcpt,            HOST),
@@ -109,6 +116,46 @@ static enum client_phase say_helo(struct client *c)
 static enum client_phase say_starttls(struct client *c)
 {
     say(c, "STARTTLS\r\n");
+    return CLIENT_LISTEN;
+}
+
+/* Responses hold secrets: they go straight to where they are sent from. */
+static void put_response(struct client *c, const struct buf *response)
+{
+    bool fits = buf_len(response) == 0 ? buf_put_byte(&c->out, '=')
+                                       : base64_encode(buf_view(response), &c->out);
+
+    assert(fits);
+}
+
+static enum client_phase say_auth(struct client *c)
+{
+    char room[SASL_RESPONSE_MAX];
+    struct buf response = BUF_ON_ARRAY(room);
+
+    say(c, "AUTH %s", sasl_name(c->sasl.mechanism));
+    if (sasl_first(&c->sasl, c->host, c->port, &response)) {
+        say(c, " ");
+        put_response(c, &response);
+    }
+    say(c, "\r\n");
+    explicit_bzero(room, sizeof(room));
+    return CLIENT_LISTEN;
+}
+
+/* "*" gives up (RFC 4954, 4). */
+static enum client_phase say_answer(struct client *c)
+{
+    char challenge_room[REPLY_TEXT_MAX], room[SASL_RESPONSE_MAX];
+    struct buf challenge = BUF_ON_ARRAY(challenge_room), response = BUF_ON_ARRAY(room);
+
+    if (!base64_decode(c->challenge, &challenge) ||
+        !sasl_answer(&c->sasl, buf_view(&challenge), &response))
+        say(c, "*");
+    else if (buf_len(&response) > 0)
+        put_response(c, &response);
+    say(c, "\r\n");
+    explicit_bzero(room, sizeof(room));
     return CLIENT_LISTEN;
 }
 
@@ -269,11 +316,42 @@ static enum client_phase hear_greeting(struct client *c, const struct reply *r)
     return CLIENT_EHLO;
 }
 
+static enum client_phase miss_login(struct client *c, struct view words)
+{
+    c->why = make_outcome(c, OUTCOME_DEFERRED, SCOPE_DESTINATION);
+    c->why.enhanced = (struct enhanced){ 4, 7, 0 };
+    c->why.text = words;
+    say(c, "QUIT\r\n");
+    return CLIENT_OVER;
+}
+
+static enum client_phase begin_login(struct client *c)
+{
+    if (c->credential->secret_len == 0)
+        return miss_login(c, VIEW("there is no password or token to log in with"));
+    if (!sasl_begin(&c->sasl, c->credential, c->ext.auth))
+        return miss_login(c, VIEW("the host offers no way to log in that Tern knows"));
+    return CLIENT_AUTH;
+}
+
+static enum client_phase hear_auth(struct client *c, const struct reply *r)
+{
+    c->challenge = r->text;
+    if (r->code == 334)
+        return CLIENT_AUTH_ANSWER;
+    if (r->code / 100 != 2)
+        return end_by(c, r);
+    return sasl_end(&c->sasl) ? CLIENT_READY
+                              : miss_login(c, VIEW("the host has not proved that it knows us"));
+}
+
 /* Where a session goes whose host has introduced itself. */
 static enum client_phase go_on(struct client *c)
 {
+    if (c->encrypted && c->tls.onward && !c->ext.require_tls)
+        return miss_promise(c);
     if (c->encrypted)
-        return c->tls.onward && !c->ext.require_tls ? miss_promise(c) : CLIENT_READY;
+        return c->credential != NULL ? begin_login(c) : CLIENT_READY;
     if (c->tls.level == ROUTE_TLS_NONE)
         return CLIENT_READY;
     if (c->ext.starttls)
@@ -421,6 +499,10 @@ static enum client_phase hear_reply(struct client *c, const struct reply *r)
     c->hearing = c->sent_count > 0 ? forget_first(c) : c->saying;
     if (r->code == 421 && c->hearing != CLIENT_DOT && c->hearing != CLIENT_BODY)
         return end_by(c, r);
+    if (c->hearing == CLIENT_AUTH || c->hearing == CLIENT_AUTH_ANSWER)
+        return r->code / 100 != 3 || r->code == 334
+                   ? hear_auth(c, r)
+                   : break_off(c, VIEW("a reply that does not fit AUTH"));
     if (r->code / 100 == 3 && c->hearing != CLIENT_DATA)
         return break_off(c, VIEW("a reply that fits no command"));
     if (r->code / 100 == 3 && r->code != 354)
@@ -488,6 +570,14 @@ void client_init(struct client *c, struct view hostname, struct tls_policy tls, 
     reply_start(&c->parser);
     if (!tls.implicit)
         remember(c, CLIENT_GREETING);
+}
+
+void client_log_in(struct client *c, struct credential *credential, struct view host, unsigned port)
+{
+    assert(c->tls.verify);
+    c->credential = credential;
+    c->host = host;
+    c->port = port;
 }
 
 void client_release(struct client *c)

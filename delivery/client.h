@@ -9,12 +9,15 @@
  *   hosts pass it on in practice, and a conversion would break signatures (against RFC 6152, 3).
  * - A host that does not promise REQUIRETLS is left for the next; when none does, the message
  * fails.
+ * - A login that fails is temporary for the mail, whatever the server says: nothing is wrong with
+ * it.
  * - QUIT never travels with other commands: its reply must not be taken for the message's. */
 #ifndef DELIVERY_CLIENT_H
 #define DELIVERY_CLIENT_H
 
 #include "common/buf.h"
 #include "delivery/ext.h"
+#include "delivery/sasl.h"
 #include "delivery/tlspolicy.h"
 #include "delivery/transaction.h"
 #include "ipc/settings.h"
@@ -32,6 +35,8 @@ enum client_phase {
     CLIENT_HELO,
     CLIENT_STARTTLS,
     CLIENT_HANDSHAKE,
+    CLIENT_AUTH,
+    CLIENT_AUTH_ANSWER,
     CLIENT_READY,
     CLIENT_MAIL,
     CLIENT_RCPT,
@@ -67,6 +72,11 @@ struct client {
     struct view hostname;
     struct tls_policy tls;
     bool lmtp;
+    struct credential *credential; /* to log in with; NULL: none */
+    struct view host;              /* of the server, for OAUTHBEARER */
+    unsigned port;
+    struct sasl sasl;
+    struct view challenge; /* that is to be answered; borrowed from the reply at hand */
     bool encrypted, greeted, lost;
     struct ext ext;
     enum client_phase saying;    /* what is said next */
@@ -106,6 +116,11 @@ void client_body_sent(struct client *c);
 bool client_start(struct client *c, const struct client_message *m,
                   struct client_verdict *v) MUST_USE;
 void client_quit(struct client *c);
+
+/* To be called at the beginning: log in, before any message; only where `tls` asks for a verified
+ * host. All is borrowed. */
+void client_log_in(struct client *c, struct credential *credential, struct view host,
+                   unsigned port);
 
 /* The connection ended from outside: closed, broken, timed out. `words` must live as long as `c`,
  * or until client_why was read. */

@@ -311,6 +311,20 @@ static struct tls_wish tls_wish(const struct conn *c)
     return wish;
 }
 
+/* Where a route has a login, every message needs it, whether or not there is a secret by now. */
+static void log_in(struct conn *c)
+{
+    static struct credential none;
+    const struct route_settings *r = c->destination->route;
+    struct credential *credential;
+
+    if (r == NULL || r->auth_login.len == 0)
+        return;
+    credential = worker_of(c)->credentials[r - settings_of(c)->routes];
+    client_log_in(&c->client, credential != NULL ? credential : &none, target_of(c)->host,
+                  target_of(c)->port);
+}
+
 static int start_connecting(struct conn *c)
 {
     int fd = open_socket(c);
@@ -332,6 +346,7 @@ static int start_connecting(struct conn *c)
     c->messages = 0;
     c->policy = tlspolicy_choose(tls_wish(c), &c->destination->memory, loop_of(c)->now_ms);
     client_init(&c->client, settings_of(c)->hostname, c->policy, target_of(c)->lmtp);
+    log_in(c);
     loop_start_timer(loop_of(c), &c->timer, settings_of(c)->timeouts.connect);
     return 0;
 }

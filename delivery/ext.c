@@ -1,6 +1,7 @@
 #include "delivery/ext.h"
 
 #include "common/attrs.h"
+#include "delivery/sasl.h"
 
 /* size-value = [ 1*20DIGIT ]; RFC 1870, 3. A number beyond 64 bits limits nothing. */
 static void read_size(struct view value, struct ext *out)
@@ -42,6 +43,8 @@ static void read_line(struct view line, struct ext *out)
     }
     if (view_equal_nocase(keyword, VIEW("SIZE")))
         read_size(line, out);
+    else if (view_equal_nocase(keyword, VIEW("AUTH")))
+        out->auth |= sasl_read_mechanisms(line);
     else if (view_equal_nocase(keyword, VIEW("DELIVERBY")))
         read_deliver_by(line, out);
 }

@@ -10,6 +10,7 @@ struct ext {
     bool starttls;      /* RFC 3207 */
     bool size;          /* RFC 1870 */
     uint64_t size_most; /* bytes of a message; 0: no limit was said */
+    unsigned auth;      /* RFC 4954: 1 << enum sasl_mechanism */
     bool dsn;           /* RFC 3461 */
     bool utf8;          /* RFC 6531 */
     bool require_tls;   /* RFC 8689 */

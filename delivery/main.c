@@ -1,10 +1,12 @@
 /* tern-delivery: takes mail to other hosts. */
+#include "delivery/sasl.h"
 #include "delivery/worker.h"
 #include "io/log.h"
 #include "io/net.h"
 #include "ipc/role.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -49,10 +51,29 @@ static struct tls_context *make_tls(void)
     return tls;
 }
 
+/* The first line; at the start, and again whenever master finds another. */
+static void take_secret(uint32_t route, int fd)
+{
+    struct error err = { "" };
+    struct view bytes = role_read_file(fd, SASL_SECRET_MAX, &err);
+    struct view rest = bytes, line = VIEW_EMPTY;
+
+    (void)view_take_line(&rest, &line);
+    if (line.len == 0)
+        log_warn("secret_unreadable",
+                 LOG_STRING("reason", err.text[0] != '\0' ? err.text : "the file is empty"));
+    else
+        worker_set_secret(&worker, route, line);
+    if (bytes.len > 0)
+        explicit_bzero((char *)(uintptr_t)bytes.ptr, bytes.len);
+    free((char *)(uintptr_t)bytes.ptr);
+}
+
 static void on_granted(struct role *r, const struct message_grant *what, int fd)
 {
-    (void)r;
-    if (what->kind == GRANT_PEER && what->peer == QUEUE)
+    if (what->kind == GRANT_SECRET && what->index < r->settings.route_count)
+        take_secret(what->index, fd);
+    else if (what->kind == GRANT_PEER && what->peer == QUEUE)
         worker_connect_queue(&worker, what->index, fd);
     else if (what->kind == GRANT_PEER && what->peer == DNS)
         asker_connect(&worker.asker, what->index, fd);
@@ -87,6 +108,7 @@ int main(void)
     err = net_load_own();
     if (err < 0)
         log_warn("own_addresses_unknown", LOG_ERRNO("error", -err));
+    scram_load();
     worker_init(&worker, &role.settings, &role.loop, make_tls());
     sandbox.powers = more_powers(&role.settings);
     /* A connection and the file of a large body for each job. */

@@ -294,9 +294,25 @@ void worker_init(struct worker *w, const struct settings *s, struct loop *l,
     table_init(&w->sites, true);
     list_init(&w->inquiries);
     list_init(&w->idle);
+    w->credentials = memory_new_array(MAX(s->route_count, 1), sizeof(struct credential *));
     w->queue.heard = on_heard;
     w->queue.gone = on_queue_gone;
     w->queue.channel.drained = on_queue_drained;
+}
+
+void worker_set_secret(struct worker *w, uint32_t route, struct view secret)
+{
+    const struct route_settings *r = &w->settings->routes[route];
+    struct credential *c = w->credentials[route];
+
+    if (c == NULL)
+        c = w->credentials[route] = memory_new(sizeof(*c));
+    secret = view_sub(secret, 0, sizeof(c->secret));
+    c->login = r->auth_login;
+    c->token = r->auth_token.len > 0;
+    c->is_derived = false;
+    c->secret_len = secret.len;
+    memcpy(c->secret, secret.ptr, secret.len);
 }
 
 static void on_impatient(struct timer *t)

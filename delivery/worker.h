@@ -3,6 +3,7 @@
 #define DELIVERY_WORKER_H
 
 #include "delivery/job.h"
+#include "delivery/sasl.h"
 #include "io/tls.h"
 #include "ipc/ask.h"
 #include "ipc/peer.h"
@@ -14,13 +15,14 @@ struct worker {
     struct tls_context *tls;
     struct asker asker;
     struct peer queue;
-    struct table jobs;         /* struct job, by id */
-    struct table bodies;       /* struct job_body, by job id */
-    struct table destinations; /* struct destination, by key */
-    struct table sites;        /* struct site, by name */
-    struct list inquiries;     /* of the queue, about mail hosts */
-    struct list idle;          /* connections without a job, the longest unused first */
-    size_t conn_count;         /* connections of all destinations */
+    struct table jobs;               /* struct job, by id */
+    struct table bodies;             /* struct job_body, by job id */
+    struct table destinations;       /* struct destination, by key */
+    struct table sites;              /* struct site, by name */
+    struct list inquiries;           /* of the queue, about mail hosts */
+    struct list idle;                /* connections without a job, the longest unused first */
+    size_t conn_count;               /* connections of all destinations */
+    struct credential **credentials; /* by number of the route; NULL: there is none */
     bool draining;
     struct timer patience; /* of a drain */
 };
@@ -28,6 +30,9 @@ struct worker {
 /* Everything is borrowed. */
 void worker_init(struct worker *w, const struct settings *s, struct loop *l,
                  struct tls_context *tls);
+
+/* What the route, which has a login, logs in with from now on. */
+void worker_set_secret(struct worker *w, uint32_t route, struct view secret);
 
 /* Takes the descriptor of a channel to (another) queue. Jobs of an earlier one are dropped, unless
  * the message may be accepted already. */

@@ -79,6 +79,7 @@ enum grant_kind {
     GRANT_KEY,           /* PEM file, open for reading */
     GRANT_TRUST_ANCHORS, /* PEM file, open for reading */
     GRANT_CLIENT_CA,     /* PEM file, open for reading */
+    GRANT_SECRET,        /* a password or token, open for reading; index: of settings.routes; again when it changed */
     GRANT_CONTROL,       /* the listening control socket */
     GRANT_COUNTERS,      /* shared memory: connections by client; index: this process's share */
     GRANT_RATES,         /* shared memory: how often clients and logins did things; outlives reloads */

@@ -38,6 +38,12 @@ static const struct config_item items[] = {
           "begin with each of the list in turn"),
     READ("source", read_source, false, NULL,
          "address to connect from, or one of each family; the other family is not used"),
+    VALUE("auth-login", TEXT, struct route_settings, auth_login, NULL,
+          "who to log in as"),
+    VALUE("auth-password", PATH, struct route_settings, auth_password, NULL,
+          "file whose first line is the password"),
+    VALUE("auth-token", PATH, struct route_settings, auth_token, NULL,
+          "file whose first line is an OAuth token; it is read again when it has changed"),
     CHOICE("tls", struct route_settings, tls, tls_words, "opportunistic",
            "opportunistic: when the host offers it; encrypt: or no delivery; verify: and with a certificate for the host's name"),
 };
@@ -256,7 +262,9 @@ static bool same_target(const struct route_target *a, const struct route_target 
 static bool same_way(const struct route_settings *a, const struct route_settings *b)
 {
     if (a->target_count != b->target_count || a->source_count != b->source_count ||
-        a->tls != b->tls || a->balance != b->balance)
+        a->tls != b->tls || a->balance != b->balance || !view_equal(a->auth_login, b->auth_login) ||
+        !view_equal(a->auth_password, b->auth_password) ||
+        !view_equal(a->auth_token, b->auth_token))
         return false;
     for (size_t i = 0; i < a->target_count; i++) {
         if (!same_target(&a->targets[i], &b->targets[i]))
@@ -289,6 +297,26 @@ static void check_pair(struct config *c, const struct settings *s, size_t i, siz
                       e->origin);
 }
 
+static void check_login(struct config *c, const struct route_settings *r, size_t i)
+{
+    bool password = r->auth_password.len > 0, token = r->auth_token.len > 0;
+
+    if (r->auth_login.len == 0 && (password || token))
+        config_report(c, find_item(c, i, password ? "auth-password" : "auth-token"),
+                      "auth-login is missing: who to log in as");
+    if (r->auth_login.len > 0 && password == token)
+        config_report(c, find_item(c, i, "auth-login"),
+                      "a login needs either auth-password or auth-token");
+    if (r->auth_login.len > 0 && r->tls != ROUTE_TLS_VERIFY)
+        config_report(c, find_item(c, i, "auth-login"),
+                      "a login needs \"tls: verify\": its secret is for a host that has proved its "
+                      "name");
+    for (size_t t = 0; t < r->target_count && r->auth_login.len > 0; t++) {
+        if (r->targets[t].kind == TARGET_MX || r->targets[t].kind == TARGET_PATH)
+            config_report(c, find_item(c, i, "via"), "a login is for smtp:// and lmtp:// hosts");
+    }
+}
+
 static void check_route(struct config *c, const struct settings *s, size_t i)
 {
     const struct route_settings *r = &s->routes[i];
@@ -306,6 +334,7 @@ static void check_route(struct config *c, const struct settings *s, size_t i)
     if (d != NULL && d->deliver != DOMAIN_RELAY)
         config_report(c, find_item(c, i, "domain"),
                       "this route is never used: the domain is delivered here, by %s", d->origin);
+    check_login(c, r, i);
     for (size_t t = 0; t < r->target_count; t++) {
         if (r->targets[t].implicit_tls && r->tls == ROUTE_TLS_NONE)
             config_report(c, find_item(c, i, "tls"),

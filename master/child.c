@@ -108,6 +108,11 @@ static void connect_to_others(struct child *c)
     }
 }
 
+void child_grant_secret(struct child *c, uint32_t route)
+{
+    grant(c, GRANT_SECRET, route, MASTER, c->generation->secrets[route].fd);
+}
+
 static void grant_all(struct child *c)
 {
     const struct generation *g = c->generation;
@@ -124,8 +129,11 @@ static void grant_all(struct child *c)
         grant(c, GRANT_COUNTERS, c->index, MASTER, g->counters_fd);
         grant(c, GRANT_RATES, 0, MASTER, g->rates_fd);
     }
-    if (c->kind == DELIVERY)
+    if (c->kind == DELIVERY) {
         grant(c, GRANT_TRUST_ANCHORS, 0, MASTER, g->anchors_fd);
+        for (uint32_t i = 0; i < g->settings.route_count; i++)
+            child_grant_secret(c, i);
+    }
     if (c->kind == QUEUE)
         grant(c, GRANT_CONTROL, 0, MASTER, c->master->control_fd);
 }

@@ -28,6 +28,8 @@ int child_find_executables(struct error *err) MUST_USE;
  * tells those of it. Appended to master.children. A negative errno: no process could be made. */
 int child_start(struct master *m, struct generation *g, enum process kind,
                 uint32_t index) MUST_USE;
+/* The secret of a route, as it is now; to a delivery process. */
+void child_grant_secret(struct child *c, uint32_t route);
 /* `stop`: Tern ends; else newer processes take over. */
 void child_drain(struct child *c, bool stop);
 /* After the process has ended: takes it out of the list and frees it after this turn. */

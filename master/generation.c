@@ -63,6 +63,13 @@ static int open_file(struct view path, bool required, int *fd, struct error *err
     return result;
 }
 
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
 static int open_key(struct view path, int *fd, struct error *err)
 {
     struct stat st;
@@ -91,6 +98,57 @@ static int open_certificates(struct generation *g, struct error *err)
             result = open_key(tls->more[i].key, &g->key_fds[i + 1], err);
     }
     return result;
+}
+
+static struct view secret_path(const struct route_settings *r)
+{
+    return r->auth_token.len > 0 ? r->auth_token : r->auth_password;
+}
+
+static int open_secrets(struct generation *g, struct error *err)
+{
+    size_t count = g->settings.route_count;
+    int result = 0;
+
+    g->secrets = memory_new_array(MAX(count, 1), sizeof(*g->secrets));
+    for (size_t i = 0; i < count; i++)
+        g->secrets[i].fd = -1;
+    for (size_t i = 0; i < count && result == 0; i++) {
+        result = open_key(secret_path(&g->settings.routes[i]), &g->secrets[i].fd, err);
+        if (result == 0 && g->secrets[i].fd >= 0)
+            result = fstat(g->secrets[i].fd, &g->secrets[i].seen);
+    }
+    return result;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+bool generation_renew_secret(struct generation *g, size_t route)
+{
+    struct secret *s = &g->secrets[route];
+    struct view path = g->settings.routes[route].auth_token;
+    struct error err = { "" };
+    struct stat now;
+    int fd = -1;
+
+    if (path.len == 0)
+        return false;
+    if (open_key(path, &fd, &err) < 0 || fstat(fd, &now) < 0) {
+        log_warn("secret_unreadable", LOG_STRING("reason", err.text));
+        close_fd(&fd);
+        return false;
+    }
+    if (same_file(&now, &s->seen)) {
+        close_fd(&fd);
+        return false;
+    }
+    close_fd(&s->fd);
+    *s = (struct secret){ fd, now };
+    return true;
 }
 
 static int find_listener(const struct generation *g, const struct net_address *a)
@@ -186,7 +244,7 @@ static int open_all(struct generation *g, const struct generation *old, struct e
     g->delivery_count = (uint32_t)s->workers.delivery;
     counters = (size_t)g->smtpd_count * COUNTERS_BYTES_PER_WORKER;
     if ((result = find_users(g, err)) < 0 ||
-        (result = open_certificates(g, err)) < 0 ||
+        (result = open_certificates(g, err)) < 0 || (result = open_secrets(g, err)) < 0 ||
         (result = open_file(s->tls.trust_anchors, false, &g->anchors_fd, err)) < 0 ||
         (result = open_file(s->auth.client_ca, true, &g->client_ca_fd, err)) < 0 ||
         (result = open_listeners(g, old, err)) < 0 || (result = open_bundle(g, err)) < 0)
@@ -230,13 +288,6 @@ int generation_open(struct generation *g, const char *path, const struct generat
     return result;
 }
 
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
 void generation_close_listeners(struct generation *g)
 {
     for (size_t i = 0; g->listener_fds != NULL && i < g->settings.listener_count; i++)
@@ -252,6 +303,10 @@ void generation_close(struct generation *g)
     }
     close_fd(&g->anchors_fd);
     close_fd(&g->client_ca_fd);
+    for (size_t i = 0; g->secrets != NULL && i < g->settings.route_count; i++)
+        close_fd(&g->secrets[i].fd);
+    free(g->secrets);
+    g->secrets = NULL;
     close_fd(&g->counters_fd);
     close_fd(&g->rates_fd);
     generation_close_listeners(g);

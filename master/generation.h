@@ -8,6 +8,7 @@
 #include "ipc/messages.h"
 #include "ipc/settings.h"
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 struct identity {
@@ -24,6 +25,10 @@ struct generation {
     int *listener_fds;   /* one for each of settings.listeners */
     int certificate_fds[CERTIFICATES_MAX], key_fds[CERTIFICATES_MAX]; /* -1: none */
     int anchors_fd, client_ca_fd; /* -1: none */
+    struct secret {
+        int fd; /* -1: none */
+        struct stat seen;
+    } *secrets;     /* one for each of settings.routes */
     int counters_fd;     /* shared by the smtpd processes */
     int rates_fd;        /* the same, and by all generations */
     uint32_t smtpd_count, delivery_count;
@@ -36,6 +41,9 @@ struct generation {
 int generation_open(struct generation *g, const char *path, const struct generation *old,
                     struct error *err) MUST_USE;
 void generation_close(struct generation *g);
+/* The secret of a route is another than before, and open now. One that cannot be read is logged, and the old
+ * one stays. */
+bool generation_renew_secret(struct generation *g, size_t route);
 /* So that nobody waits in the backlog of a socket that no process accepts from. */
 void generation_close_listeners(struct generation *g);
 

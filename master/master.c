@@ -19,6 +19,7 @@ enum {
     RESTART_FIRST_MS = 100,     /* pause before a role is started again; doubles ... */
     RESTART_LONGEST_MS = 30000, /* ... up to this, */
     RESTART_FORGET_MS = 60000,  /* and begins anew for one that ran so long */
+    SECRETS_MS = 15000,         /* between looks for new tokens */
     RELOAD_PATIENCE_MS = 60000, /* for the new generation to be ready */
     DRAIN_EXTRA_MS = 10000,     /* beyond timeouts.drain, before what is left is killed */
 };
@@ -419,6 +420,26 @@ static void on_signal(struct watch *w, unsigned what)
     }
 }
 
+/* Tokens are renewed by somebody else, outside every sandbox. */
+static void on_secrets(struct timer *t)
+{
+    struct master *m = container_of(t, struct master, secrets);
+    struct generation *g = m->now;
+
+    for (uint32_t i = 0; i < g->settings.route_count; i++) {
+        if (!generation_renew_secret(g, i))
+            continue;
+        log_info("secret_renewed", LOG_STRING("route", g->settings.routes[i].origin));
+        list_each(it, &m->children) {
+            struct child *c = container_of(it, struct child, link);
+
+            if (c->kind == DELIVERY && c->generation == g && peer_is_open(&c->peer))
+                child_grant_secret(c, i);
+        }
+    }
+    loop_start_timer(&m->loop, t, SECRETS_MS);
+}
+
 static int watch_signals(struct master *m)
 {
     sigset_t set;
@@ -477,6 +498,7 @@ int master_run(struct master *m, const char *config_path)
     list_init(&m->children);
     list_init(&m->restarts);
     m->patience.fire = on_patience_over;
+    m->secrets.fire = on_secrets;
     err = child_find_executables(&why);
     if (err == 0)
         err = prepare(m, &why);
@@ -489,8 +511,10 @@ int master_run(struct master *m, const char *config_path)
         err = watch_signals(m);
     if (err == 0)
         err = child_start(m, m->now, QUEUE, 0);
-    if (err == 0)
+    if (err == 0) {
+        loop_start_timer(&m->loop, &m->secrets, SECRETS_MS);
         err = loop_run(&m->loop);
+    }
     if (err < 0)
         log_error("start_failed", LOG_ERRNO("error", -err));
     log_info("ended", LOG_U64("status", (uint64_t)m->exit_status));

@@ -2,6 +2,8 @@
 
 #include "tests/unit/unit.h"
 
+#include <string.h>
+
 enum { RCPTS_MAX = 200 };
 
 struct stage {
@@ -175,6 +177,17 @@ static void make_message(struct stage *s)
                                           .by_seconds = s->d->by_seconds };
 }
 
+static void log_in(struct stage *s)
+{
+    static struct credential c;
+    struct view secret = view_of(s->d->secret);
+
+    c = (struct credential){ .login = VIEW_INIT("me"), .token = s->d->token };
+    c.secret_len = secret.len;
+    memcpy(c.secret, secret.ptr, secret.len);
+    client_log_in(&s->client, &c, VIEW("mx.test"), 587);
+}
+
 void dialogue_run(const struct dialogue *d, struct cutter how, struct buf *transcript)
 {
     static struct stage stage;
@@ -185,10 +198,14 @@ void dialogue_run(const struct dialogue *d, struct cutter how, struct buf *trans
     arena_init(&arena, 65536);
     make_envelope(s, &arena);
     make_message(s);
-    client_init(
-        &s->client, VIEW("me.test"),
-        (struct tls_policy){ .level = d->tls, .implicit = d->implicit, .onward = d->onward },
-        d->lmtp);
+    client_init(&s->client, VIEW("me.test"),
+                (struct tls_policy){ .level = d->tls,
+                                     .verify = d->tls == ROUTE_TLS_VERIFY,
+                                     .implicit = d->implicit,
+                                     .onward = d->onward },
+                d->lmtp);
+    if (d->secret != NULL)
+        log_in(s);
     while (fulfil(s))
         ;
     run_turns(s, how);

@@ -24,6 +24,8 @@ struct dialogue {
     const char *envelope; /* encoded, in place of the usual one with `rcpts` recipients */
     int64_t by_seconds;
     bool onward, lmtp;
+    const char *secret; /* log in as "me" with it; needs .tls = ROUTE_TLS_VERIFY */
+    bool token;
     bool whole_only; /* what is cut comes out another way, rightly */
 };
 

@@ -158,6 +158,82 @@ static const struct dialogue cases[] = {
       .transcript = "LHLO me.test\nQUIT\n[over deferred 500 4.0.0 destination: what while sending "
                     "EHLO]\n" },
 
+/* ---- logging in ---- */
+#define HELLO_AUTH(words) HELLO_TLS "220 go|250-mx\n250-AUTH " words "\n250 PIPELINING|"
+#define IN_TLS            EHLO "STARTTLS\n[tls]\n" EHLO
+    { .name = "PLAIN",
+      .server = HELLO_AUTH("LOGIN PLAIN") "235 2.7.0 in|250 ok",
+      .tls = ROUTE_TLS_VERIFY,
+      .secret = "pw",
+      .transcript = IN_TLS "AUTH PLAIN AG1lAHB3\n" GROUP_PLAIN },
+    { .name = "LOGIN",
+      .server = HELLO_AUTH("LOGIN") "334 VXNlcm5hbWU6|334 UGFzc3dvcmQ6|235 in|250 ok",
+      .tls = ROUTE_TLS_VERIFY,
+      .secret = "pw",
+      .transcript = IN_TLS "AUTH LOGIN\nbWU=\ncHc=\n" GROUP_PLAIN },
+    { .name = "a token: XOAUTH2",
+      .server = HELLO_AUTH("PLAIN XOAUTH2") "235 in|250 ok",
+      .tls = ROUTE_TLS_VERIFY,
+      .secret = "tok",
+      .token = true,
+      .transcript = IN_TLS "AUTH XOAUTH2 dXNlcj1tZQFhdXRoPUJlYXJlciB0b2sBAQ==\n" GROUP_PLAIN },
+    { .name = "a token that has run out: XOAUTH2",
+      .server = HELLO_AUTH("XOAUTH2") "334 e30=|535 5.7.8 expired",
+      .tls = ROUTE_TLS_VERIFY,
+      .secret = "tok",
+      .token = true,
+      .transcript = IN_TLS "AUTH XOAUTH2 dXNlcj1tZQFhdXRoPUJlYXJlciB0b2sBAQ==\n\nQUIT\n[over "
+                           "deferred 535 4.7.8 destination: expired while logging in]\n" },
+    { .name = "a token: OAUTHBEARER, and refused",
+      .server = HELLO_AUTH("XOAUTH2 OAUTHBEARER") "334 e30=|535 5.7.8 expired",
+      .tls = ROUTE_TLS_VERIFY,
+      .secret = "tok",
+      .token = true,
+      .transcript =
+          IN_TLS "AUTH OAUTHBEARER "
+                 "bixhPW1lLAFob3N0PW14LnRlc3QBcG9ydD01ODcBYXV0aD1CZWFyZXIgdG9rAQE=\nAQ==\nQUIT\n"
+                 "[over deferred 535 4.7.8 destination: expired while logging in]\n" },
+    { .name = "a login that is refused for good is put off",
+      .server = HELLO_AUTH("PLAIN") "535 5.7.8 no",
+      .tls = ROUTE_TLS_VERIFY,
+      .secret = "pw",
+      .transcript = IN_TLS "AUTH PLAIN AG1lAHB3\nQUIT\n[over deferred 535 4.7.8 destination: no "
+                           "while logging in]\n" },
+    { .name = "a login that is put off",
+      .server = HELLO_AUTH("PLAIN") "454 4.7.0 later",
+      .tls = ROUTE_TLS_VERIFY,
+      .secret = "pw",
+      .transcript = IN_TLS "AUTH PLAIN AG1lAHB3\nQUIT\n[over deferred 454 4.7.0 destination: later "
+                           "while logging in]\n" },
+    { .name = "a challenge where none belongs",
+      .server = HELLO_AUTH("PLAIN") "334 eA==|501 cancelled",
+      .tls = ROUTE_TLS_VERIFY,
+      .secret = "pw",
+      .transcript = IN_TLS "AUTH PLAIN AG1lAHB3\n*\nQUIT\n[over deferred 501 4.0.0 destination: "
+                           "cancelled while logging in]\n" },
+    { .name = "354 to AUTH",
+      .server = HELLO_AUTH("PLAIN") "354 go",
+      .tls = ROUTE_TLS_VERIFY,
+      .secret = "pw",
+      .transcript =
+          IN_TLS "AUTH PLAIN AG1lAHB3\n[over deferred 4.5.0 destination: a reply that does "
+                 "not fit AUTH while logging in]\n" },
+    { .name = "no secret yet",
+      .server = HELLO_AUTH("SCRAM-SHA-256") "501 no",
+      .tls = ROUTE_TLS_VERIFY,
+      .secret = "",
+      .transcript =
+          IN_TLS "QUIT\n[over deferred 4.7.0 destination: there is no password or token to "
+                 "log in with while sending EHLO]\n" },
+    { .name = "nothing to log in with in common",
+      .server = HELLO_AUTH("PLAIN LOGIN"),
+      .tls = ROUTE_TLS_VERIFY,
+      .secret = "tok",
+      .token = true,
+      .transcript =
+          IN_TLS "QUIT\n[over deferred 4.7.0 destination: the host offers no way to log in "
+                 "that Tern knows while sending EHLO]\n" },
+
     /* ---- beyond ASCII ---- */
     { .name = "SMTPUTF8, offered",
       .server = HELLO_ALL "250 ok",

@@ -5,6 +5,7 @@
 #include "io/net.h"
 #include "tests/unit/unit.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -432,6 +433,7 @@ void town_close(struct town *t)
     for (unsigned i = 0; i < TOWN_HOSTS; i++)
         close_host(t, &t->hosts[i]);
     loop_release(&t->loop);
+    free(t->worker.credentials);
     table_release(&t->worker.jobs);
     table_release(&t->worker.bodies);
     table_release(&t->worker.destinations);

@@ -1,0 +1,107 @@
+"""Smarthosts that want a login, over TLS with a certificate that is verified."""
+import base64
+import os
+import ssl
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+
+from world import make_certificate
+
+NAME = "smart.test"
+
+
+class Smarthost:
+    """aiosmtpd with a password and a token, at port 465."""
+
+    def __init__(self, world):
+        self.password, self.token = b"sesame", b"token-1"
+        self.messages, self.logins = [], []
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.certificate, key = make_certificate(world.folder, NAME)
+        context.load_cert_chain(self.certificate, key)
+        self.controller = Controller(
+            self, hostname=world.host(NAME), port=465, ssl_context=context, auth_required=True,
+            auth_require_tls=False, authenticator=self.check)
+
+    def check(self, server, session, envelope, mechanism, data):
+        self.logins.append((mechanism, data.login, data.password))
+        return AuthResult(success=(data.login, data.password) == (b"me", self.password), handled=False)
+
+    async def auth_XOAUTH2(self, server, args):
+        data = base64.b64decode(args[1])
+        self.logins.append(("XOAUTH2", data))
+        if b"auth=Bearer " + self.token + b"\1\1" in data:
+            return AuthResult(success=True, handled=False)
+        await server.challenge_auth(b'{"status":"401"}')
+        return AuthResult(success=False, handled=False)
+
+    async def handle_DATA(self, server, session, envelope):
+        self.messages.append(envelope)
+        return "250 2.0.0 taken"
+
+
+@pytest.fixture
+def smarthost(world):
+    s = Smarthost(world)
+    s.controller.start()
+    yield s
+    s.controller.stop()
+
+
+def write_secret(path, text):
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.chmod(0o600)
+    os.rename(new, path)
+
+
+def start(world, smarthost, **auth):
+    world.start_relay(
+        tls={"trust-anchors": str(smarthost.certificate)},
+        routes=[{"domain": "*", "via": f"smtps://{NAME}", "tls": "verify", "auth-login": "me", **auth}])
+
+
+def test_mail_goes_out_after_a_login(world, smarthost):
+    secret = world.folder / "password"
+    write_secret(secret, "sesame\n")
+    start(world, smarthost, **{"auth-password": str(secret)})
+    world.send("a@here.test", "b@there.test")
+    world.wait_empty_queue()
+    assert smarthost.logins == [("PLAIN", b"me", b"sesame")]
+    assert smarthost.messages[0].rcpt_tos == ["b@there.test"]
+
+
+def test_a_wrong_password_puts_mail_off(world, smarthost):
+    secret = world.folder / "password"
+    write_secret(secret, "wrong\n")
+    start(world, smarthost, **{"auth-password": str(secret)})
+    world.send("a@here.test", "b@there.test")
+    row = world.wait_deferred()
+    last = row["rcpts"][0]["last"]
+    assert last["code"] == 535 and last["enhanced"].startswith("4.") and last["stage"] == "logging in"
+    assert not smarthost.messages
+
+
+def test_a_token_is_read_again_when_it_has_changed(world, smarthost):
+    secret = world.folder / "token"
+    write_secret(secret, "token-0\n")
+    start(world, smarthost, **{"auth-token": str(secret)})
+    world.send("a@here.test", "b@there.test")
+    world.wait_deferred()
+    write_secret(secret, "token-1\n")
+    world.log.wait("secret_renewed")
+    world.tern("queue", "retry", "--all")
+    world.wait_empty_queue()
+    assert len(smarthost.messages) == 1
+
+
+def test_a_secret_that_everybody_may_read_is_refused(world, smarthost):
+    secret = world.folder / "password"
+    secret.write_text("sesame\n")
+    secret.chmod(0o644)
+    world.configure(routes=[{"domain": "*", "via": f"smtps://{NAME}", "tls": "verify", "auth-login": "me",
+                             "auth-password": str(secret)}])
+    world.start_in_vain()
+    assert "chmod 600" in world.log.text()
