@@ -323,6 +323,18 @@ int world_open(void **state)
     return 0;
 }
 
+void world_forget_jobs(void)
+{
+    for (unsigned i = 0; i < world.job_count; i++) {
+        arena_reset(&world.jobs[i].arena);
+        free(world.jobs[i].memory);
+        free(world.jobs[i].body);
+        if (world.jobs[i].big_fd >= 0)
+            close(world.jobs[i].big_fd);
+    }
+    world.job_count = 0;
+}
+
 static void close_queue(void)
 {
     queue_close(&world.queue);
@@ -331,14 +343,8 @@ static void close_queue(void)
         peer_close(&world.workers[i].peer);
         free(world.workers[i].parts);
     }
-    for (unsigned i = 0; i < world.job_count; i++) {
-        arena_reset(&world.jobs[i].arena);
-        free(world.jobs[i].memory);
-        free(world.jobs[i].body);
-        if (world.jobs[i].big_fd >= 0)
-            close(world.jobs[i].big_fd);
-    }
-    world.worker_count = world.job_count = 0;
+    world_forget_jobs();
+    world.worker_count = 0;
     assert_int_equal(loop_turn(&world.loop, 0), 0); /* what is deferred */
 }
 

@@ -62,6 +62,7 @@ extern struct world world;
 
 int world_open(void **state);  /* set-up: one smtpd, worker 0 of delivery, worker 0 of local */
 int world_close(void **state); /* tear-down; forgets the store */
+void world_forget_jobs(void); /* which have ended */
 void world_restart(void);      /* the queue alone ends and begins again; new peers */
 void world_reload(const char *more); /* settings with these lines besides */
 void world_run(void);                /* until nothing happens any more at this time */
