@@ -13,10 +13,10 @@ enum {
 };
 
 /* Where an alias is read: the place of its words, for reports. In a file it is found when it is
- * needed. */
+ * needed, from where it was looked for last. */
 struct place {
     struct config_node node;
-    bool in_file;
+    const char *line; /* where node.line begins; NULL: not in a file */
 };
 
 struct reading {
@@ -30,19 +30,19 @@ struct reading {
 
 static struct config_node *node_at(struct place *p, struct view words)
 {
-    const char *text;
-
-    if (!p->in_file)
+    if (p->line == NULL)
         return &p->node;
-    text = p->node.file->bytes.ptr;
-    p->node.line = p->node.column = 1;
-    for (; text < words.ptr; text++) {
-        p->node.column++;
-        if (*text == '\n') {
+    if (words.ptr < p->line) {
+        p->line = p->node.file->bytes.ptr;
+        p->node.line = 1;
+    }
+    for (const char *at = p->line; at < words.ptr; at++) {
+        if (*at == '\n') {
             p->node.line++;
-            p->node.column = 1;
+            p->line = at + 1;
         }
     }
+    p->node.column = (unsigned)(words.ptr - p->line) + 1;
     p->node.span = words.len;
     return &p->node;
 }
@@ -53,7 +53,7 @@ static struct place place_in_file(struct config *c, const char *name, struct vie
 
     file->name = name;
     file->bytes = bytes;
-    return (struct place){ .node.file = file, .in_file = true };
+    return (struct place){ .node = { .file = file, .line = 1 }, .line = bytes.ptr };
 }
 
 /* ---- targets ---- */
