@@ -4,6 +4,7 @@
 #include "common/memory.h"
 #include "io/stream.h"
 #include "io/tls_context.h"
+#include "io/tls_pem.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -15,14 +15,16 @@ struct tls;         /* one connection */
  * alone, and at the listener that they are from. */
 struct tls_context *tls_server_new(struct view certificates_pem, struct view key_pem,
                                    struct error *err) MUST_USE;
-/* A further certificate, for clients that ask for one of its DNS names (SNI); others get the first. 0,
- * or a negative errno and *err. */
-int tls_server_add(struct tls_context *c, struct view certificates_pem, struct view key_pem,
-                   struct error *err) MUST_USE;
+/* The same with a key that another process has (io/tls_key.h), as its number `number`; the first
+ * time makes the context. Further certificates are for clients that ask for one of their DNS names (SNI);
+ * others get the first. 0, or a negative errno and *err. */
+struct tls_signer;
+int tls_server_serve(struct tls_context **c, struct view certificates_pem,
+                     struct tls_signer *signer, unsigned number, struct error *err) MUST_USE;
 /* TLS 1.3 or later; the default is TLS 1.2 or later. */
 void tls_server_want_13(struct tls_context *c);
 /* Asks clients for certificates, which need not have any: `ca_pem` are the authorities to believe. After
- * every tls_server_add. */
+ * every tls_server_serve. */
 int tls_server_ask(struct tls_context *c, struct view ca_pem, struct error *err) MUST_USE;
 /* The client has proved that a believed certificate is its own, and it has this name: a DNS name, an
  * e-mail address, or "sha256:" and its fingerprint in hexadecimal. */

@@ -2,21 +2,12 @@
 
 #include "common/memory.h"
 
-#include <limits.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <time.h>
 
 enum { LEVEL_STRICT = 2 }; /* OpenSSL's: RSA from 2048 bits, no SHA-1 */
-
-const char *tls_reason(const char *fallback)
-{
-    const char *words = ERR_reason_error_string(ERR_peek_error());
-
-    return words != NULL ? words : fallback;
-}
 
 void tls_load_everything(void)
 {
@@ -51,34 +42,4 @@ struct tls_context *tls_context_new(const SSL_METHOD *method)
 
     c->ssl = tls_ssl_context_new(method);
     return c;
-}
-
-BIO *tls_open_pem(struct view text)
-{
-    BIO *bio = BIO_new_mem_buf(text.len > 0 ? text.ptr : "", (int)MIN(text.len, INT_MAX));
-
-    if (bio == NULL)
-        abort();
-    return bio;
-}
-
-int tls_refuse_passphrase(char *room, int size, int writing, void *asked)
-{
-    (void)room;
-    (void)size;
-    (void)writing;
-    *(bool *)asked = true;
-    return -1;
-}
-
-X509 *tls_next_certificate(BIO *bio, bool *failed)
-{
-    bool asked = false;
-    X509 *x = PEM_read_bio_X509(bio, NULL, tls_refuse_passphrase, &asked);
-
-    if (x == NULL && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
-        *failed = true;
-    if (x == NULL && !*failed)
-        ERR_clear_error();
-    return x;
 }

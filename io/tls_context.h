@@ -29,13 +29,4 @@ SSL_CTX *tls_ssl_context_new(const SSL_METHOD *method);
 /* Believes the certificates in `pem`. */
 int tls_add_anchors(SSL_CTX *ssl, struct view pem, struct error *err) MUST_USE;
 
-/* The reason of the oldest error that waits; "fallback" when OpenSSL has none. */
-const char *tls_reason(const char *fallback);
-
-BIO *tls_open_pem(struct view text);
-/* The next certificate; NULL at the end, or with *failed when there is something else. */
-X509 *tls_next_certificate(BIO *bio, bool *failed);
-/* Without this OpenSSL would ask for a passphrase on the terminal. */
-int tls_refuse_passphrase(char *room, int size, int writing, void *asked);
-
 #endif

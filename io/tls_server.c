@@ -3,6 +3,8 @@
 #include "common/text.h"
 #include "io/tls.h"
 #include "io/tls_context.h"
+#include "io/tls_key.h"
+#include "io/tls_pem.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -35,19 +37,11 @@ static int use_certificates(SSL_CTX *ssl, struct view pem, struct error *err)
     return 0;
 }
 
-static int use_key(SSL_CTX *ssl, struct view pem, struct error *err)
+static int use_key(SSL_CTX *ssl, EVP_PKEY *key, struct error *err)
 {
-    BIO *bio = tls_open_pem(pem);
-    bool asked = false;
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, tls_refuse_passphrase, &asked);
     int result = 0;
 
-    BIO_free(bio);
-    if (asked)
-        result = error_set(err, -EINVAL, "the key is protected by a passphrase; remove it");
-    else if (key == NULL)
-        result = error_set(err, -EINVAL, "there is no private key in the file (PEM is expected)");
-    else if (SSL_CTX_use_PrivateKey(ssl, key) != 1 || SSL_CTX_check_private_key(ssl) != 1)
+    if (SSL_CTX_use_PrivateKey(ssl, key) != 1 || SSL_CTX_check_private_key(ssl) != 1)
         result = error_set(err, -EINVAL, "the key does not belong to the certificate: %s",
                            tls_reason("they differ"));
     EVP_PKEY_free(key);
@@ -101,37 +95,68 @@ static void configure(SSL_CTX *ssl)
         abort();
 }
 
+static void answer_for(struct tls_context *c)
+{
+    SSL_CTX_set_tlsext_servername_callback(c->ssl, choose_certificate);
+    SSL_CTX_set_tlsext_servername_arg(c->ssl, c);
+}
+
 struct tls_context *tls_server_new(struct view certificates_pem, struct view key_pem,
                                    struct error *err)
 {
     struct tls_context *c;
+    EVP_PKEY *key;
 
     tls_load_everything();
     c = tls_context_new(TLS_server_method());
     configure(c->ssl);
-    SSL_CTX_set_tlsext_servername_callback(c->ssl, choose_certificate);
-    SSL_CTX_set_tlsext_servername_arg(c->ssl, c);
-    if (use_certificates(c->ssl, certificates_pem, err) < 0 || use_key(c->ssl, key_pem, err) < 0)
+    answer_for(c);
+    if (use_certificates(c->ssl, certificates_pem, err) < 0 ||
+        (key = tls_read_key(key_pem, err)) == NULL || use_key(c->ssl, key, err) < 0)
         tls_context_free(&c);
     ERR_clear_error();
     return c;
 }
 
-int tls_server_add(struct tls_context *c, struct view certificates_pem, struct view key_pem,
-                   struct error *err)
+/* The certificate's public key stands for the private one, which the signer has. */
+static int use_signer(SSL_CTX *ssl, struct view certificates_pem, struct tls_signer *signer,
+                      unsigned number, struct error *err)
 {
-    SSL_CTX *ssl = tls_ssl_context_new(TLS_server_method());
+    int result = use_certificates(ssl, certificates_pem, err);
+    EVP_PKEY *key;
+
+    if (result < 0)
+        return result;
+    key = tls_key_apart(X509_get0_pubkey(SSL_CTX_get0_certificate(ssl)), signer, number);
+    if (key == NULL)
+        return error_set(err, -EINVAL, "its key is neither ECDSA nor RSA");
+    return use_key(ssl, key, err);
+}
+
+int tls_server_serve(struct tls_context **c, struct view certificates_pem,
+                     struct tls_signer *signer, unsigned number, struct error *err)
+{
+    SSL_CTX *ssl;
     int result;
 
+    if (*c == NULL)
+        tls_load_everything();
+    ssl = tls_ssl_context_new(TLS_server_method());
     configure(ssl);
-    if ((result = use_certificates(ssl, certificates_pem, err)) < 0 ||
-        (result = use_key(ssl, key_pem, err)) < 0) {
+    result = use_signer(ssl, certificates_pem, signer, number, err);
+    ERR_clear_error();
+    if (result < 0) {
         SSL_CTX_free(ssl);
-        ERR_clear_error();
         return result;
     }
-    c->more = memory_grow(c->more, c->more_count + 1, sizeof(SSL_CTX *));
-    c->more[c->more_count++] = ssl;
+    if (*c == NULL) {
+        *c = memory_new(sizeof(**c));
+        (*c)->ssl = ssl;
+        answer_for(*c);
+        return 0;
+    }
+    (*c)->more = memory_grow((*c)->more, (*c)->more_count + 1, sizeof(SSL_CTX *));
+    (*c)->more[(*c)->more_count++] = ssl;
     return 0;
 }
 

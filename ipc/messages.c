@@ -18,7 +18,7 @@ static const struct {
 const char *process_name(enum process p)
 {
     static const char *const names[] = { "master", "smtpd", "queue", "delivery", "dns",
-                                         "local",  "auth" };
+                                         "local",  "auth",  "keys" };
 
     return (unsigned)p < COUNT_OF(names) ? names[p] : "unknown";
 }
@@ -120,6 +120,7 @@ CODEC_OF_PART(JOB_PART, job_part, job)
 CODEC_OF_ONE(LOGIN_CANCEL, login_cancel, exchange, 64)
 CODEC_OF_PART(LOGIN_CHALLENGE, login_challenge, exchange)
 CODEC_OF_PART(LOGIN_RESPONSE, login_response, exchange)
+CODEC_OF_PART(KEY_SIGNED, key_signed, request)
 
 bool message_grant_encode(const struct message_grant *m, struct buf *room)
 {
@@ -570,5 +571,27 @@ bool message_login_end_decode(struct view fields, struct message_login_end *m)
     m->exchange = wire_get_u64(&r);
     m->result = (enum login_result)wire_get_enum(&r, LOGIN_RESULTS);
     m->login = wire_get_view(&r);
+    return wire_done(&r);
+}
+
+bool message_key_sign_encode(const struct message_key_sign *m, struct buf *room)
+{
+    struct wire_writer w = begin(MESSAGE_KEY_SIGN, room);
+
+    wire_put_u64(&w, m->request);
+    wire_put_u32(&w, m->key);
+    wire_put_u8(&w, m->how);
+    wire_put_rest(&w, m->bytes);
+    return finish(&w, room);
+}
+
+bool message_key_sign_decode(struct view fields, struct message_key_sign *m)
+{
+    struct wire_reader r = wire_read(fields);
+
+    m->request = wire_get_u64(&r);
+    m->key = wire_get_u32(&r);
+    m->how = wire_get_u8(&r);
+    m->bytes = wire_get_rest(&r);
     return wire_done(&r);
 }

@@ -11,12 +11,12 @@
 #include "common/view.h"
 #include "mail/envelope.h"
 
-enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, AUTH, PROCESS_KINDS };
+enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, AUTH, KEYS, PROCESS_KINDS };
 #define FROM(process) (1u << (process))
 #define WORKER        (FROM(DELIVERY) | FROM(LOCAL))
 #define DNS_CLIENT    (FROM(SMTPD) | FROM(DELIVERY))
 #define CHILD                                                                                      \
-    (FROM(SMTPD) | FROM(QUEUE) | FROM(DELIVERY) | FROM(DNS) | FROM(LOCAL) | FROM(AUTH))
+    (FROM(SMTPD) | FROM(QUEUE) | FROM(DELIVERY) | FROM(DNS) | FROM(LOCAL) | FROM(AUTH) | FROM(KEYS))
 
 /* clang-format off */
 #define MESSAGES(M)                                                                                \
@@ -49,7 +49,9 @@ enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, AUTH, PROCESS_KINDS }
     M(LOGIN_CHALLENGE,  login_challenge, FROM(AUTH),     FROM(SMTPD))  /* to be answered */ \
     M(LOGIN_RESPONSE,   login_response,  FROM(SMTPD),    FROM(AUTH))   /* to the challenge */ \
     M(LOGIN_CANCEL,     login_cancel,    FROM(SMTPD),    FROM(AUTH))   /* nobody waits any more */ \
-    M(LOGIN_END,        login_end,       FROM(AUTH),     FROM(SMTPD))  /* how it went */
+    M(LOGIN_END,        login_end,       FROM(AUTH),     FROM(SMTPD))  /* how it went */ \
+    M(KEY_SIGN,         key_sign,        FROM(SMTPD),    FROM(KEYS))   /* for a handshake, which waits */ \
+    M(KEY_SIGNED,       key_signed,      FROM(KEYS),     FROM(SMTPD))
 /* clang-format on */
 
 enum message {
@@ -301,6 +303,19 @@ struct message_login_end {
     uint64_t exchange;
     enum login_result result;
     struct view login; /* who it is, in the form that is kept; LOGIN_OK */
+};
+
+/* ---- smtpd and keys ---- */
+
+struct message_key_sign {
+    uint64_t request;
+    uint32_t key;      /* number of the certificate: 0 is the first */
+    uint8_t how;       /* enum tls_signing, io/tls_key.h */
+    struct view bytes; /* rest of the packet */
+};
+struct message_key_signed {
+    uint64_t request;
+    struct view bytes; /* the signature; empty: it cannot be signed so */
 };
 
 /* Encode writes a whole packet to `room` (CHANNEL_PACKET_MAX bytes); false: it does not fit.

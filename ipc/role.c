@@ -122,6 +122,7 @@ unsigned role_powers(enum process kind)
         [DELIVERY] = SANDBOX_CONNECT,
         [DNS] = SANDBOX_CONNECT | SANDBOX_DATAGRAM,
         [LOCAL] = SANDBOX_FILES,
+        [KEYS] = 0,
         [AUTH] = SANDBOX_READ | SANDBOX_UNIX,
     };
 

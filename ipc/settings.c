@@ -52,6 +52,7 @@ static const struct config_item users_items[] = {
     USERS("dns",      dns,      "tern-dns",      "user of the process that asks name servers"),
     USERS("local",    local,    "tern-local",    "user of local delivery, owner of the mailboxes"),
     USERS("auth",     auth,     "tern-auth",     "user of the process that checks logins"),
+    USERS("keys",     keys,     "tern-keys",     "user of the process that has the private keys"),
 };
 
 static const struct config_item tls_items[] = {

@@ -236,7 +236,7 @@ struct settings {
     unsigned log_level;       /* enum log_level */
 
     struct users_settings {
-        struct view smtpd, queue, delivery, dns, local, auth; /* system users, when started as root */
+        struct view smtpd, queue, delivery, dns, local, auth, keys; /* system users, when started as root */
     } users;
     struct tls_settings {
         struct view certificate, key; /* paths; both or neither */

@@ -70,14 +70,14 @@ static void grant(struct child *c, enum grant_kind kind, uint32_t index, enum pr
 }
 
 /* Who has a channel to whom: the queue talks to those that bring and take mail, dns to those that ask
- * it. dns and auth belong to a generation; the queue outlives them all. */
+ * it. dns, auth and keys belong to a generation; the queue outlives them all. */
 static bool talks_to(const struct child *a, const struct child *b)
 {
     if (a->kind == QUEUE)
         return b->kind == SMTPD || b->kind == DELIVERY || b->kind == LOCAL;
     if (a->kind == DNS)
         return (b->kind == SMTPD || b->kind == DELIVERY) && a->generation == b->generation;
-    if (a->kind == AUTH)
+    if (a->kind == AUTH || a->kind == KEYS)
         return b->kind == SMTPD && a->generation == b->generation;
     return false;
 }
@@ -123,11 +123,14 @@ static void grant_all(struct child *c)
             grant(c, GRANT_LISTENER, i, MASTER, g->listener_fds[i]);
         for (uint32_t i = 0; i < CERTIFICATES_MAX; i++) {
             grant(c, GRANT_CERTIFICATE, i, MASTER, g->certificate_fds[i]);
-            grant(c, GRANT_KEY, i, MASTER, g->key_fds[i]);
         }
         grant(c, GRANT_CLIENT_CA, 0, MASTER, g->client_ca_fd);
         grant(c, GRANT_COUNTERS, c->index, MASTER, g->counters_fd);
         grant(c, GRANT_RATES, 0, MASTER, g->rates_fd);
+    }
+    for (uint32_t i = 0; c->kind == KEYS && i < CERTIFICATES_MAX; i++) {
+        grant(c, GRANT_CERTIFICATE, i, MASTER, g->certificate_fds[i]);
+        grant(c, GRANT_KEY, i, MASTER, g->key_fds[i]);
     }
     if (c->kind == DELIVERY) {
         grant(c, GRANT_TRUST_ANCHORS, 0, MASTER, g->anchors_fd);

@@ -212,14 +212,15 @@ static int find_users(struct generation *g, struct error *err)
         struct view name;
     } wanted[] = {
         { SMTPD, u->smtpd }, { QUEUE, u->queue }, { DELIVERY, u->delivery },
-        { DNS, u->dns },     { LOCAL, u->local }, { AUTH, u->auth },
+        { DNS, u->dns },     { LOCAL, u->local }, { AUTH, u->auth }, { KEYS, u->keys },
     };
 
     for (size_t i = 0; i < COUNT_OF(wanted); i++) {
         int result = 0;
 
-        /* Who has no logins needs no user for them. */
-        if (wanted[i].kind != AUTH || settings_has_logins(&g->settings))
+        /* Who has no logins, or no keys, needs no user for them. */
+        if ((wanted[i].kind != AUTH || settings_has_logins(&g->settings)) &&
+            (wanted[i].kind != KEYS || g->settings.tls.key.len > 0))
             result = find_user(wanted[i].name, &g->users[wanted[i].kind], err);
         if (result < 0)
             return result;

@@ -66,6 +66,8 @@ static bool start_workers(struct master *m, struct generation *g)
         ok = start_one(m, g, DELIVERY, i);
     if (ok && g->settings.maildir.root.len > 0)
         ok = start_one(m, g, LOCAL, 0);
+    if (ok && g->settings.tls.key.len > 0)
+        ok = start_one(m, g, KEYS, 0);
     if (ok && settings_has_logins(&g->settings))
         ok = start_one(m, g, AUTH, 0);
     for (uint32_t i = 0; ok && i < g->smtpd_count; i++)

@@ -1,9 +1,10 @@
-/* tern-smtpd: receives mail over SMTP. Holds listening sockets, the certificate's key, and channels
+/* tern-smtpd: receives mail over SMTP. Holds listening sockets and channels
  * to master, queue and dns; no paths, and no way to make a connection. */
 #include "common/memory.h"
 #include "io/log.h"
 #include "ipc/role.h"
 #include "smtpd/conn.h"
+#include "smtpd/keys.h"
 #include "smtpd/limits.h"
 #include "smtpd/listener.h"
 
@@ -18,6 +19,7 @@ enum {
 
 static struct role role;
 static struct server server;
+static struct keys keys;
 static struct list listeners;
 
 static NORETURN void give_up(const char *what, const struct error *err)
@@ -62,28 +64,20 @@ static void forget_bytes(struct view bytes)
     free(ptr);
 }
 
-static bool add_certificate(struct view certificate, struct view key, struct error *err)
-{
-    if (server.tls != NULL)
-        return tls_server_add(server.tls, certificate, key, err) == 0;
-    server.tls = tls_server_new(certificate, key, err);
-    return server.tls != NULL;
-}
-
 static void load_certificate(uint32_t index)
 {
     struct view certificate = read_grant(GRANT_CERTIFICATE, index, "reading a certificate");
-    struct view key = read_grant(GRANT_KEY, index, "reading a certificate's key");
     const struct tls_settings *tls = &role.settings.tls;
     struct view path = index == 0 ? tls->certificate : tls->more[index - 1].certificate;
     struct error err = { "" }, why;
 
-    if (certificate.ptr != NULL && key.ptr != NULL && !add_certificate(certificate, key, &err)) {
+    if (certificate.ptr == NULL)
+        return;
+    if (tls_server_serve(&server.tls, certificate, &keys.signer, index, &err) < 0) {
         error_set(&why, 0, "%.*s: %s", VIEW_ARG(path), err.text);
-        give_up("loading a certificate and its key", &why);
+        give_up("loading a certificate", &why);
     }
     forget_bytes(certificate);
-    forget_bytes(key);
 }
 
 static void load_client_ca(void)
@@ -170,7 +164,7 @@ static void take_auth(uint32_t index, int fd)
 
 static void on_granted(struct role *r, const struct message_grant *what, int fd)
 {
-    if (what->kind == GRANT_CERTIFICATE || what->kind == GRANT_KEY || what->kind == GRANT_COUNTERS ||
+    if (what->kind == GRANT_CERTIFICATE || what->kind == GRANT_COUNTERS ||
         what->kind == GRANT_RATES)
         return; /* used and closed before */
     if (what->kind == GRANT_LISTENER && what->index < r->settings.listener_count &&
@@ -182,6 +176,8 @@ static void on_granted(struct role *r, const struct message_grant *what, int fd)
         asker_connect(&server.asker, what->index, fd);
     else if (what->kind == GRANT_PEER && what->peer == AUTH)
         take_auth(what->index, fd);
+    else if (what->kind == GRANT_PEER && what->peer == KEYS)
+        keys_connect(&keys, fd);
     else
         close(fd);
 }
@@ -207,6 +203,7 @@ int main(void)
     server_init(&server, &role.loop, &role.settings);
     server.emptied = on_emptied;
     list_init(&listeners);
+    keys_init(&keys);
     load_tls();
     load_limits();
     load_rates();

@@ -15,7 +15,7 @@ configure)
   cat > "$D/tern.yaml" <<C
 hostname: bench.test
 control: $D/control
-users: { smtpd: nobody, queue: nobody, delivery: nobody, dns: nobody, local: nobody, auth: nobody }
+users: { smtpd: nobody, queue: nobody, delivery: nobody, dns: nobody, local: nobody, auth: nobody, keys: nobody }
 listen:
   - address: 127.0.0.1:$BENCH_PORT
 tls: { certificate: $D/cert.pem, key: $D/key.pem }

@@ -1,11 +1,12 @@
 """TLS as clients see it: certificates by name, versions, ALPN, tickets, and what sslscan finds."""
+import os
 import ssl
 import subprocess
 import xml.etree.ElementTree
 
 import pytest
 
-from world import PATIENCE_S, make_certificate
+from world import PATIENCE_S, make_certificate, namespace, wait_for
 
 
 def context(**how):
@@ -115,3 +116,64 @@ def test_sslscan_finds_nothing(world):
         for cipher in ciphers:
             assert int(cipher.get("bits")) >= 128
             assert cipher.get("sslversion") == "TLSv1.3" or "DHE" in cipher.get("cipher")
+
+
+def test_rsa_keys_sign_too(world):
+    certificate, key = world.folder / "rsa.crt", world.folder / "rsa.key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj",
+                    "/CN=rsa.test", "-keyout", str(key), "-out", str(certificate)], check=True,
+                   capture_output=True, timeout=PATIENCE_S)
+    key.chmod(0o600)
+    world.start_relay(tls={"certificate": str(certificate), "key": str(key)})
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        with world.connect(465) as c:
+            c.s = context(maximum_version=version).wrap_socket(c.s)
+            c.f = c.s.makefile("rb")
+            assert c.reply().startswith("220")
+
+
+def test_a_lost_keys_process_is_replaced(world):
+    world.deaths_are_expected = True
+    world.start_relay(workers={"smtpd": 1})
+    os.kill(world.pids_of("keys")[0], 9)
+
+    def shakes_hands():
+        try:
+            with world.connect(465) as c:
+                context().wrap_socket(c.s)
+            return True
+        except OSError:
+            return False
+    wait_for(lambda: world.log.has("process_died", kind="keys"), "its end")
+    wait_for(shakes_hands, "a handshake")
+
+
+def memory_of(pid):
+    """What a process has written to, or could."""
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps, open(f"/proc/{pid}/mem", "rb") as memory:
+        for line in maps:
+            place, rights = line.split()[:2]
+            if "w" not in rights or "[v" in line:
+                continue
+            start, end = (int(n, 16) for n in place.split("-"))
+            memory.seek(start)
+            yield memory.read(end - start)
+
+
+def test_no_process_that_meets_clients_has_the_private_key(world):
+    if not namespace.is_root():
+        pytest.skip("only root may read the memory of processes")
+    world.start_relay()
+    with world.connect(465) as c:
+        context().wrap_socket(c.s)
+    done = subprocess.run(["openssl", "ec", "-in", str(world.settings["tls"]["key"]), "-noout", "-text"],
+                          capture_output=True, text=True, timeout=PATIENCE_S)
+    digits = done.stdout.split("priv:")[1].split("pub:")[0]
+    secret = bytes.fromhex("".join(digits.split()).replace(":", ""))[-32:]
+
+    def has_secret(pid):
+        return any(secret in block or secret[::-1] in block for block in memory_of(pid))
+    assert has_secret(world.pids_of("keys")[0])
+    for role in ("smtpd", "queue", "delivery", "dns", "local"):
+        for pid in world.pids_of(role):
+            assert not has_secret(pid), role

@@ -226,7 +226,7 @@ class World:
         }
         if namespace.is_root():
             self.settings["users"] = {
-                role: "nobody" for role in ("smtpd", "queue", "delivery", "dns", "local", "auth")}
+                role: "nobody" for role in ("smtpd", "queue", "delivery", "dns", "local", "auth", "keys")}
 
     def close(self, failed):
         status = None

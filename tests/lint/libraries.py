@@ -24,6 +24,8 @@ RULES = {
     "tern-dns": (TLS | PATTERNS | IDN, DNS),
     # Matches the patterns of mailboxes.
     "tern-local": (TLS | DNS | IDN, set()),
+    # Signs; speaks no TLS.
+    "tern-keys": ({"libssl"} | DNS | PATTERNS | IDN, {"libcrypto"}),
     # Checks passwords; speaks no TLS.
     "tern-auth": ({"libssl"} | DNS | PATTERNS | IDN, {"libcrypto"}),
     "tern": (DNS, set()),

@@ -2,7 +2,7 @@
 
 import pathlib
 
-ROLES = ["smtpd", "queue", "delivery", "dns", "local", "auth", "master", "tools"]
+ROLES = ["smtpd", "queue", "delivery", "dns", "local", "auth", "keys", "master", "tools"]
 FOLDERS = ["common", "io", "mail", "ipc"] + ROLES
 
 

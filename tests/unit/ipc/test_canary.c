@@ -162,6 +162,7 @@ ROLE_TEST(DELIVERY)
 ROLE_TEST(DNS)
 ROLE_TEST(LOCAL)
 ROLE_TEST(AUTH)
+ROLE_TEST(KEYS)
 
 int main(void)
 {
@@ -169,6 +170,7 @@ int main(void)
         cmocka_unit_test(test_SMTPD), cmocka_unit_test(test_QUEUE), cmocka_unit_test(test_DELIVERY),
         cmocka_unit_test(test_DNS),   cmocka_unit_test(test_LOCAL),
         cmocka_unit_test(test_AUTH),
+        cmocka_unit_test(test_KEYS),
     };
     int failed;
 
