@@ -26,6 +26,21 @@ uint64_t clock_wall_ms(void)
     return frozen.still ? frozen.wall_ms : read_clock(CLOCK_REALTIME);
 }
 
+void clock_load_zone(void)
+{
+    tzset();
+}
+
+/* localtime_r reads no file: the zone is loaded. */
+unsigned clock_week_minute(uint64_t wall_ms)
+{
+    time_t seconds = (time_t)(wall_ms / 1000);
+    struct tm t = { .tm_wday = 1 };
+
+    (void)localtime_r(&seconds, &t);
+    return (unsigned)((t.tm_wday + 6) % 7 * 1440 + t.tm_hour * 60 + t.tm_min);
+}
+
 void clock_freeze(uint64_t wall_ms)
 {
     frozen.monotonic_ms = clock_monotonic_ms();

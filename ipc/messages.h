@@ -83,6 +83,7 @@ enum grant_kind {
     GRANT_CLIENT_CA,     /* PEM file, open for reading */
     GRANT_SECRET,        /* a password or token, open for reading; index: of settings.routes; again when it changed */
     GRANT_CONTROL,       /* the listening control socket */
+    GRANT_LIST,          /* a file of settings.rules, open for reading; index: of its lists */
     GRANT_COUNTERS,      /* shared memory: connections by client; index: this process's share */
     GRANT_RATES,         /* shared memory: how often clients and logins did things; outlives reloads */
     GRANT_PEER,          /* a channel to process `peer` number `index` */

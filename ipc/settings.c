@@ -1,6 +1,7 @@
 #include "ipc/settings.h"
 
 #include "common/attrs.h"
+#include "ipc/rules.h"
 #include "ipc/settings_check.h"
 #include "ipc/settings_rows.h"
 
@@ -220,6 +221,8 @@ static const struct config_item root_items[] = {
     SECTION("users", users_items, users, "system users, when started as root"),
     SECTION("tls", tls_items, tls, "certificates"),
     READ("auth", settings_read_auth, false, "{}", "who may log in"),
+    READ("rules", settings_read_rules, false, "[]",
+         "what to do with mail that comes in; the first that matches and decides counts"),
     READ("domains", read_domains, false, "{}", "domains that mail from anybody is accepted for"),
     READ("mailboxes", read_mailboxes, false, "{}",
          "addresses, or /patterns/ over them, and their folders below maildir.root"),
@@ -265,10 +268,11 @@ static const struct settings_table tables[] = {
 /* clang-format on */
 
 /* Sections that have a file of their own (ipc/settings_rows.h). */
-static const struct settings_table *const other_tables[] = { &settings_listen, &settings_extensions, &settings_auth_table,
-                                                              &settings_routes, &settings_rates,
-                                                              &settings_strangers, &settings_destinations,
-                                                              NULL };
+static const struct settings_table *const other_tables[] = {
+    &settings_listen, &settings_extensions, &settings_auth_table,   &settings_rules_table,
+    &settings_routes, &settings_rates,      &settings_strangers,    &settings_destinations,
+    NULL,
+};
 
 static const struct settings_table *table_at(size_t i)
 {
@@ -679,6 +683,8 @@ void settings_release(struct settings *s)
             s->patterns[i]->release(&s->patterns[i]->pattern);
     }
     table_release(&s->auth.senders);
+    if (s->rules != NULL && s->rules->release != NULL)
+        s->rules->release(s->rules);
     table_release(&s->domains);
     table_release(&s->mailboxes);
     table_release(&s->folders);

@@ -232,6 +232,7 @@ struct settings {
     size_t listener_count;    /* default: one, "*:25" */
     struct network_list trust; /* may relay through every listener; default: loopback */
     struct extension_settings extensions;
+    struct rules *rules;       /* ipc/rules.h; never NULL */
     unsigned log_format;      /* enum log_format */
     unsigned log_level;       /* enum log_level */
 

@@ -154,4 +154,6 @@ void settings_load(struct settings *s, struct config *c)
     settings_read(s, c);
     if (config_error_count(c) == 0)
         settings_check_aliases(c, s);
+    if (config_error_count(c) == 0)
+        settings_check_rules(c, s);
 }

@@ -54,7 +54,7 @@ extern const struct settings_table settings_extensions;
 void settings_read_extensions(struct config *c, struct config_node *n,
                               struct extension_settings *out);
 
-extern const struct settings_table settings_listen;
+extern const struct settings_table settings_listen, settings_rules_table;
 void settings_read_listeners(struct config *c, struct config_node *n, void *section);
 extern const struct settings_table settings_routes;
 extern const struct settings_table settings_destinations;
@@ -70,6 +70,8 @@ void settings_read_detail(struct config *c, struct config_node *n, void *section
 #define SETTINGS_ALIASES_PREFIX "aliases:" /* and the path: the attachment of a file */
 void settings_gather_aliases(struct config *c);
 void settings_check_aliases(struct config *c, const struct settings *s);
+void settings_check_rules(struct config *c, const struct settings *s);
+void settings_read_rules(struct config *c, struct config_node *n, void *section);
 
 enum { SETTINGS_NAME_MAX = 64 }; /* bytes */
 /* A name that something is given: a-z A-Z 0-9 . _ - */

@@ -283,20 +283,51 @@ static struct view take_field(struct view *header)
     return take_front(header, MIN(end, header->len));
 }
 
+/* A name is printable ASCII without a colon, perhaps with blanks before it (RFC 5322, 4.5). */
+static bool is_name(struct view name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.ptr[i] <= ' ' || name.ptr[i] == 0x7f)
+            return false;
+    }
+    return name.len > 0;
+}
+
+bool header_next(struct view *header, struct header_field *field)
+{
+    struct view value;
+    size_t blanks;
+
+    if (header->len == 0)
+        return false;
+    *field = (struct header_field){ .whole = take_field(header) };
+    value = field->whole;
+    while (value.len > 0 && (value.ptr[value.len - 1] == '\n' || value.ptr[value.len - 1] == '\r'))
+        value.len--;
+    field->name = view_sub(value, 0, view_find(value, ':'));
+    if (field->name.len == value.len) {
+        field->name = VIEW_EMPTY;
+        return true;
+    }
+    field->value = view_from(value, field->name.len + 1);
+    blanks = field->name.len;
+    while (blanks > 0 &&
+           (field->name.ptr[blanks - 1] == ' ' || field->name.ptr[blanks - 1] == '\t'))
+        blanks--;
+    field->name.len = blanks;
+    if (!is_name(field->name))
+        field->name = field->value = VIEW_EMPTY;
+    return true;
+}
+
 bool header_find(struct view header, struct view name, struct view *value)
 {
-    while (header.len > 0) {
-        struct view field = take_field(&header);
+    struct header_field field;
 
-        if (!view_take_nocase(&field, name))
+    while (header_next(&header, &field)) {
+        if (!view_equal_nocase(field.name, name))
             continue;
-        field = view_trim(field);
-        if (!view_take_byte(&field, ':'))
-            continue;
-        while (field.len > 0 &&
-               (field.ptr[field.len - 1] == '\n' || field.ptr[field.len - 1] == '\r'))
-            field.len--;
-        *value = view_trim(field);
+        *value = view_trim(field.value);
         return true;
     }
     return false;

@@ -48,6 +48,15 @@ void header_scan_feed(struct header_scan *h, struct view piece);
 /* The header section of a whole message, without the empty line; all of it if there is no
  * empty line. */
 struct view body_header(struct view message);
+/* One field of it, as it stands there (RFC 5322, 2.2). */
+struct header_field {
+    struct view whole; /* with its line ends */
+    struct view name;  /* empty: it is no field at all */
+    struct view value; /* folded, without the last line end; as a rule it begins with a blank */
+};
+
+/* The next one from the front of *header, which moves; false: there is none. */
+bool header_next(struct view *header, struct header_field *field) MUST_USE;
 /* The value of the first field `name` (unfolded is the caller's work); false if there is none. */
 bool header_find(struct view header, struct view name, struct view *value) MUST_USE;
 

@@ -4,6 +4,7 @@
 #include "io/clock.h"
 #include "io/log.h"
 #include "ipc/role.h"
+#include "ipc/rules.h"
 #include "master/master.h"
 
 #include <errno.h>
@@ -125,6 +126,8 @@ static void grant_all(struct child *c)
             grant(c, GRANT_CERTIFICATE, i, MASTER, g->certificate_fds[i]);
         }
         grant(c, GRANT_CLIENT_CA, 0, MASTER, g->client_ca_fd);
+        for (uint32_t i = 0; i < g->settings.rules->list_count; i++)
+            grant(c, GRANT_LIST, i, MASTER, g->lists[i].fd);
         grant(c, GRANT_COUNTERS, c->index, MASTER, g->counters_fd);
         grant(c, GRANT_RATES, 0, MASTER, g->rates_fd);
     }

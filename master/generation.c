@@ -251,6 +251,9 @@ static int open_all(struct generation *g, const struct generation *old, struct e
         (result = open_listeners(g, old, err)) < 0 || (result = open_bundle(g, err)) < 0)
         return result;
     g->bundle_fd = result;
+    g->lists = lists_open(s->rules, err);
+    if (g->lists == NULL)
+        return -EINVAL;
     if ((result = make_memory_file("counters", VIEW_EMPTY, counters, err)) < 0)
         return result;
     g->counters_fd = result;
@@ -310,6 +313,7 @@ void generation_close(struct generation *g)
     g->secrets = NULL;
     close_fd(&g->counters_fd);
     close_fd(&g->rates_fd);
+    lists_close(&g->lists, g->settings.rules);
     generation_close_listeners(g);
     free(g->listener_fds);
     g->listener_fds = NULL;

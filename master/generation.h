@@ -7,6 +7,7 @@
 #include "common/list.h"
 #include "ipc/messages.h"
 #include "ipc/settings.h"
+#include "master/lists.h"
 
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -29,6 +30,7 @@ struct generation {
         int fd; /* -1: none */
         struct stat seen;
     } *secrets;     /* one for each of settings.routes */
+    struct watched_list *lists; /* of the rules; as many as they have */
     int counters_fd;     /* shared by the smtpd processes */
     int rates_fd;        /* the same, and by all generations */
     uint32_t smtpd_count, delivery_count;

@@ -6,6 +6,7 @@
 #include "io/net.h"
 #include "io/sandbox.h"
 #include "ipc/role.h"
+#include "ipc/rules.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -21,6 +22,7 @@ enum {
     RESTART_FORGET_MS = 60000,  /* and begins anew for one that ran so long */
     SECRETS_MS = 15000,         /* between looks for new tokens */
     RELOAD_PATIENCE_MS = 60000, /* for the new generation to be ready */
+    LOOK_MS = 1000,             /* between two looks at the files of lists */
     DRAIN_EXTRA_MS = 10000,     /* beyond timeouts.drain, before what is left is killed */
 };
 
@@ -404,6 +406,36 @@ static void reap(struct master *m)
     }
 }
 
+/* ---- lists ---- */
+
+static void hand_over_list(struct master *m, const struct generation *g, uint32_t i)
+{
+    const struct message_grant grant = { GRANT_LIST, i, MASTER };
+
+    log_info("list_changed", LOG_VIEW("path", g->settings.rules->lists[i].path));
+    list_each(it, &m->children) {
+        struct child *c = container_of(it, struct child, link);
+
+        if (c->kind == SMTPD && c->generation == g && peer_is_open(&c->peer))
+            peer_send_grant(&c->peer, &grant, g->lists[i].fd);
+    }
+}
+
+static void on_look(struct timer *t)
+{
+    struct master *m = container_of(t, struct master, look);
+
+    list_each(it, &m->generations) {
+        struct generation *g = container_of(it, struct generation, link);
+
+        for (uint32_t i = 0; i < g->settings.rules->list_count; i++) {
+            if (lists_look(g->lists, g->settings.rules, i))
+                hand_over_list(m, g, i);
+        }
+    }
+    loop_start_timer(&m->loop, t, LOOK_MS);
+}
+
 /* ---- the beginning ---- */
 
 static void on_signal(struct watch *w, unsigned what)
@@ -501,6 +533,7 @@ int master_run(struct master *m, const char *config_path)
     list_init(&m->restarts);
     m->patience.fire = on_patience_over;
     m->secrets.fire = on_secrets;
+    m->look.fire = on_look;
     err = child_find_executables(&why);
     if (err == 0)
         err = prepare(m, &why);
@@ -515,6 +548,7 @@ int master_run(struct master *m, const char *config_path)
         err = child_start(m, m->now, QUEUE, 0);
     if (err == 0) {
         loop_start_timer(&m->loop, &m->secrets, SECRETS_MS);
+        loop_start_timer(&m->loop, &m->look, LOOK_MS);
         err = loop_run(&m->loop);
     }
     if (err < 0)

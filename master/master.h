@@ -27,6 +27,7 @@ struct master {
     uint64_t restart_ms[PROCESS_KINDS]; /* the pause before the next one */
     struct watch signals;
     struct timer secrets;          /* looks for new ones */
+    struct timer look;             /* at the files of lists */
     struct timer patience;         /* with a reload or a drain */
     bool reload_again;             /* a SIGHUP came while one was being carried out */
     int exit_status;

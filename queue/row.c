@@ -301,15 +301,25 @@ static void put_head(const struct queue *q, const struct mail *m, const struct e
     put_view(out, "sender", e->sender);
 }
 
+/* It was accepted only to be held, and says why. */
+static bool is_held_for_cause(const struct mail *m, const struct envelope *e)
+{
+    return (m->flags & MAIL_HELD) != 0 && (m->flags & (MAIL_DAMAGED | MAIL_DELETED)) == 0 &&
+           e->hold.len > 0;
+}
+
 /* What holds for the message as a whole, from its units: the most attempts, the first of the next
  * ones, a reason. */
-static void put_summary(struct queue *q, const struct mail *m, struct buf *out)
+static void put_summary(struct queue *q, const struct mail *m, const struct envelope *e,
+                        struct buf *out)
 {
     char room[1024];
     struct buf words = BUF_ON_ARRAY(room);
     uint64_t first_ms = 0;
     unsigned attempts = 0;
 
+    if (is_held_for_cause(m, e))
+        buf_printf(&words, "held: %.*s", VIEW_ARG(e->hold));
     for (uint32_t u = m->units; u != POOL_NONE; u = index_next_unit(&q->index, u)) {
         const struct unit *unit = index_unit(&q->index, u);
         uint64_t at_ms = next_at(q, unit);
@@ -334,7 +344,7 @@ void row_write(struct queue *q, uint32_t mail, const struct envelope *e, bool wh
     unsigned left_out = 0;
 
     put_head(q, m, e, out);
-    put_summary(q, m, out);
+    put_summary(q, m, e, out);
     if (whole)
         put_facts(e, out);
     put_key(out, "rcpts");

@@ -2,6 +2,7 @@
 #include "smtpd/commands.h"
 #include "smtpd/extensions.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 enum {
@@ -12,6 +13,7 @@ enum {
 void content_begin(struct session *s)
 {
     s->transaction.arrival_ms = s->now_ms;
+    s->transaction.head.collecting = s->rules->needs_header;
     s->message_count++;
     snprintf(s->id_text, sizeof(s->id_text), "%016llx.%u", (unsigned long long)s->id,
              s->message_count);
@@ -51,7 +53,100 @@ static void give_up_content(struct transaction *t)
 
 static bool is_wanted(const struct transaction *t)
 {
-    return !t->too_large && t->trouble == SPOOL_FINE;
+    return !t->too_large && t->trouble == SPOOL_FINE && t->screen.refused == NULL &&
+           t->rcpt_count > 0;
+}
+
+/* ---- the header, where it is looked at as a whole first ---- */
+
+static void collect(struct session *s, struct view piece)
+{
+    struct transaction *t = &s->transaction;
+
+    if (head_put(&t->head, s->rules->budget, piece))
+        return;
+    if (t->head.len > HEAD_MAX)
+        t->too_large = true;
+    else
+        t->trouble = SPOOL_FULL;
+}
+
+/* The header is whole: the rules see it. */
+static void end_header(struct session *s)
+{
+    struct transaction *t = &s->transaction;
+
+    t->head.collecting = false;
+    t->head.waiting = true;
+    if (is_wanted(t))
+        screen_message(s, RULE_AT_HEADER, body_header(head_view(&t->head)));
+}
+
+/* As the rules want it, with what came of the body. */
+static void write_head(struct session *s)
+{
+    struct transaction *t = &s->transaction;
+    struct view whole = head_view(&t->head), header = body_header(whole);
+    size_t most = header.len + screen_header_growth(s);
+    struct buf out;
+    bool fits;
+
+    buf_new(&out, MAX(most, 1));
+    fits = screen_write_header(s, header, &out);
+    assert(fits);
+    content_put(&t->content, buf_view(&out));
+    content_put(&t->content, view_from(whole, header.len));
+    buf_free(&out);
+}
+
+/* False: a file is needed first. */
+static bool pass_head(struct session *s)
+{
+    struct transaction *t = &s->transaction;
+
+    if (is_wanted(t)) {
+        if (!content_reserve(&t->content, t->head.len + screen_header_growth(s) + TRACE_MAX))
+            return false;
+        put_trace(s);
+        write_head(s);
+    } else {
+        content_clear(&t->content);
+    }
+    t->head.waiting = false;
+    /* Rules of the end may ask for it again. */
+    if (!is_wanted(t) || !s->rules->settings->rules->at[RULE_AT_END])
+        head_clear(&t->head, s->rules->budget);
+    return true;
+}
+
+/* After each piece of content. False: a file is needed first. */
+static bool settle_head(struct session *s, bool is_all)
+{
+    struct transaction *t = &s->transaction;
+
+    if (t->head.collecting && (t->header.ended || is_all))
+        end_header(s);
+    return !t->head.waiting || pass_head(s);
+}
+
+void data_resume(struct session *s)
+{
+    if (s->transaction.head.waiting && !pass_head(s))
+        assert(false); /* with a file there is always room */
+}
+
+/* ---- what follows ---- */
+
+static void put_piece(struct session *s, struct view piece)
+{
+    struct transaction *t = &s->transaction;
+
+    if (!is_wanted(t))
+        return;
+    if (t->head.collecting)
+        collect(s, piece);
+    else
+        content_put(&t->content, piece);
 }
 
 static void keep_piece(struct session *s, struct view piece)
@@ -62,12 +157,9 @@ static void keep_piece(struct session *s, struct view piece)
         from_scan_feed(&t->from, &t->arena, piece);
     if (!t->header.ended)
         header_scan_feed(&t->header, piece);
-    if (!is_wanted(t))
-        return;
-    if (t->receiver.bytes > s->rules->message_bytes)
+    if (is_wanted(t) && t->receiver.bytes > s->rules->message_bytes)
         give_up_content(t);
-    else
-        content_put(&t->content, piece);
+    put_piece(s, piece);
 }
 
 /* For so much more content. False: a file is needed first. */
@@ -76,6 +168,8 @@ static bool make_room(struct session *s, size_t bytes)
     struct transaction *t = &s->transaction;
     size_t most = bytes + HELD_BACK_MAX + (t->traced ? 0 : TRACE_MAX);
 
+    if (t->head.collecting) /* its memory grows by itself */
+        return true;
     if (is_wanted(t) && !content_reserve(&t->content, most))
         return false;
     if (is_wanted(t) && !t->traced)
@@ -92,7 +186,38 @@ bool data_take(struct session *s, struct view *input)
         return false;
     while (body_receive(&t->receiver, input, &piece))
         keep_piece(s, piece);
-    return true;
+    return settle_head(s, t->receiver.done);
+}
+
+/* ---- the end ---- */
+
+/* Kept by nobody, and the client does not learn of it. */
+static struct step discard(struct session *s)
+{
+    content_clear(&s->transaction.content);
+    if (s->rules->discarded != NULL)
+        s->rules->discarded(s, s->transaction.screen.discarded);
+    s->errors = 0;
+    return step_accept(SESSION_READY, 250, "2.0.0", "Ok");
+}
+
+/* A message as it is to be kept. */
+static struct step finish_screened(struct session *s)
+{
+    struct transaction *t = &s->transaction;
+    struct step step;
+
+    screen_message(s, RULE_AT_END, body_header(head_view(&t->head)));
+    if (t->screen.refused != NULL) {
+        step = step_rule(s, t->screen.refused);
+        step.next = SESSION_READY;
+        return step;
+    }
+    if (t->rcpt_count == 0)
+        return discard(s);
+    if (!screen_describe(s))
+        return step_accept(SESSION_READY, 451, "4.3.5", "Too many rules ask for this message");
+    return (struct step){ .next = SESSION_CONTENT, .wish = WISH_COMMIT };
 }
 
 /* Code 0: nothing is wrong so far. */
@@ -118,9 +243,7 @@ struct step data_finish(struct session *s)
 {
     struct step step = check_content(s);
 
-    if (step.code == 0)
-        step.wish = WISH_COMMIT;
-    return step;
+    return step.code == 0 ? finish_screened(s) : step;
 }
 
 /* ---- chunks ---- */
@@ -172,7 +295,7 @@ bool chunk_take(struct session *s, struct view *input)
     keep_piece(s, bytes);
     t->chunk_left -= bytes.len;
     *input = view_from(*input, bytes.len);
-    return true;
+    return settle_head(s, false);
 }
 
 /* Content is kept as whole lines; for the end of the last one there is always room behind a chunk.
@@ -185,9 +308,10 @@ static struct step finish_message(struct session *s)
         return step_trouble(SESSION_READY, SPOOL_FULL); /* not one byte, and no memory for that */
     if (!body_is_whole(&t->receiver)) {
         body_count(&t->receiver, VIEW("\r\n"));
-        if (is_wanted(t))
-            content_put(&t->content, VIEW("\r\n"));
+        put_piece(s, VIEW("\r\n"));
     }
+    if (!settle_head(s, true))
+        return (struct step){ .next = SESSION_CONTENT, .wish = WISH_OPEN };
     return data_finish(s);
 }
 

@@ -125,6 +125,7 @@ static bool is_of_another(const struct session *s, const struct address *from)
  * A blank before the path is against the grammar, but too common to refuse. */
 struct step run_mail(struct session *s, struct view args)
 {
+    const struct rule *rule;
     struct address from;
     struct step step, counted;
 
@@ -142,6 +143,9 @@ struct step run_mail(struct session *s, struct view args)
         return step_refuse(s, 553, "5.7.1", "This sender address does not belong to your login");
     if (s->rules->spool->trouble != SPOOL_FINE)
         return step_trouble(s->state, s->rules->spool->trouble);
+    rule = screen_session(s, RULE_AT_MAIL, s->asked_sender);
+    if (rule != NULL)
+        return step_rule(s, rule);
     step = take_parameters(s, args);
     if (step.code < 400 && from.utf8 && !s->transaction.said.utf8)
         return step_refuse(s, 553, "5.6.7",

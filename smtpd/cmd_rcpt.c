@@ -216,6 +216,37 @@ static struct step take_parameters(struct session *s, struct view args, struct e
     return result == PARAMS_END ? step : step_refuse(s, 501, "5.5.4", "Malformed parameters");
 }
 
+/* What the rules say to it; code 0: it is to be added. What is discarded is not. */
+static struct step screen(struct session *s)
+{
+    const struct rule *rule = screen_rcpt(s, s->asked_rcpt);
+    enum rule_act act = rule != NULL ? rule->decision->act : RULE_ACCEPT;
+
+    if (act == RULE_REFUSE || act == RULE_DEFER)
+        return step_rule(s, rule);
+    if (act != RULE_DISCARD)
+        return step_accept(s->state, 0, NULL, NULL);
+    s->transaction.screen.discarded = rule;
+    return step_accept(SESSION_RCPT, 250, "2.1.5", "Recipient ok");
+}
+
+static enum policy_verdict add(struct session *s, const struct address *to,
+                               enum policy_verdict verdict, const struct envelope_rcpt *rcpt)
+{
+    struct transaction *t = &s->transaction;
+    size_t first = t->rcpt_count, bytes = t->rcpt_bytes;
+
+    if (verdict == POLICY_LOCAL)
+        verdict = add_own(s, to, rcpt);
+    else if (!add_rcpt(s, rcpt))
+        verdict = POLICY_TOO_MANY;
+    if (policy_reply(verdict)->code >= 400 || screen_keep_rcpt(s, rcpt->address, first))
+        return verdict;
+    t->rcpt_count = first;
+    t->rcpt_bytes = bytes;
+    return POLICY_TOO_MANY;
+}
+
 /* rcpt = "RCPT TO:" Forward-path [ SP Rcpt-parameters ] CRLF; RFC 5321, 4.1.1.3 */
 struct step run_rcpt(struct session *s, struct view args)
 {
@@ -244,14 +275,13 @@ struct step run_rcpt(struct session *s, struct view args)
         return step_refuse(s, 452, "4.3.1", "Out of room for addresses");
     verdict = policy_rcpt(s->rules->settings, s->trusted, &to);
     if (policy_reply(verdict)->code < 400) {
-        step = step_counted(s, RATE_RECIPIENTS);
+        step = screen(s);
+        if (step.code == 0)
+            step = step_counted(s, RATE_RECIPIENTS);
         if (step.code != 0)
             return step;
+        verdict = add(s, &to, verdict, &rcpt);
     }
-    if (verdict == POLICY_LOCAL)
-        verdict = add_own(s, &to, &rcpt);
-    else if (policy_reply(verdict)->code < 400 && !add_rcpt(s, &rcpt))
-        verdict = POLICY_TOO_MANY;
     /* With a message of its own there may be room. */
     if (verdict == POLICY_TOO_MANY && s->transaction.rcpt_count > 0)
         return step_refuse(s, 452, "4.5.3", "Too many recipients");

@@ -139,5 +139,5 @@ struct step run_xclient(struct session *s, struct view args)
         if (all[i].there && !attributes[i].take(s, value))
             return step_close(421, "4.5.4", "Bad value of an XCLIENT attribute");
     }
-    return step_accept(SESSION_NEW, 220, NULL, s->rules->greeting);
+    return step_greet(s);
 }

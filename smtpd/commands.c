@@ -122,6 +122,40 @@ struct step step_counted(struct session *s, enum rate_kind kind)
     return step_refuse(s, 450, "4.7.1", over_rate[v]);
 }
 
+struct step step_rule(struct session *s, const struct rule *rule)
+{
+    const struct rule_action *a = rule->decision;
+
+    s->asked_rule = rule->label;
+    return step_refuse(s, a->code, a->enhanced, a->reply);
+}
+
+/* RFC 5321, 3.1: 554 instead of a greeting. */
+struct step step_greet(struct session *s)
+{
+    const struct rule *rule = screen_session(s, RULE_AT_CONNECT, VIEW_EMPTY);
+    struct step step;
+
+    if (rule == NULL)
+        return step_accept(SESSION_NEW, 220, NULL, s->rules->greeting);
+    step = step_rule(s, rule);
+    return step_close(step.code >= 500 ? 554 : 421, step.enhanced, step.text);
+}
+
+/* The greeting's answer, unless a rule has something against what the client calls itself: then it
+ * has to say something else. */
+static struct step step_hello(struct session *s, const char *text)
+{
+    const struct rule *rule = screen_session(s, RULE_AT_HELO, VIEW_EMPTY);
+    struct step step;
+
+    if (rule == NULL)
+        return step_accept(SESSION_READY, 250, NULL, text);
+    step = step_rule(s, rule);
+    step.next = SESSION_NEW;
+    return step;
+}
+
 static const struct command *find_command(struct view verb)
 {
     for (size_t i = 0; i < COUNT_OF(commands); i++) {
@@ -173,7 +207,7 @@ static struct step run_ehlo(struct session *s, struct view args)
     if (!keep_helo(s, args))
         return step_refuse(s, 501, "5.5.4", "Syntax: EHLO hostname");
     s->extended = true;
-    return step_accept(SESSION_READY, 250, NULL, extensions_text(s));
+    return step_hello(s, extensions_text(s));
 }
 
 /* helo = "HELO" SP Domain CRLF */
@@ -182,7 +216,7 @@ static struct step run_helo(struct session *s, struct view args)
     if (!keep_helo(s, args))
         return step_refuse(s, 501, "5.5.4", "Syntax: HELO hostname");
     s->extended = false;
-    return step_accept(SESSION_READY, 250, NULL, s->rules->hostname);
+    return step_hello(s, s->rules->hostname);
 }
 
 static struct step run_rset(struct session *s, struct view args)

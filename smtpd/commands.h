@@ -24,6 +24,11 @@ struct step step_close(unsigned code, const char *enhanced, const char *text);
 /* For MAIL, and for a message. */
 struct step step_trouble(enum session_state next, enum spool_trouble t);
 
+/* As a rule wants it. */
+struct step step_rule(struct session *s, const struct rule *rule);
+/* 220, or what a rule says to the client. */
+struct step step_greet(struct session *s);
+
 /* One command line, without its CRLF. `more_input`: the client did not wait for the answer. */
 struct step command_run(struct session *s, struct view line, bool more_input, bool *of_mail);
 
@@ -75,6 +80,8 @@ struct step take_auth_parameter(struct session *s, struct view value);
 void content_begin(struct session *s);
 /* Content from the front of *input, up to its end. False: a file is needed first (WISH_OPEN). */
 bool data_take(struct session *s, struct view *input) MUST_USE;
+/* There is a file now, or there will be none: what waited goes on. */
+void data_resume(struct session *s);
 /* The end was read: refused, or to be committed. */
 struct step data_finish(struct session *s);
 /* The same of a chunk; chunk_left is 0 at its end. Between chunks it is refused or goes on. */

@@ -148,7 +148,16 @@ static void report_refusal(const struct session *s, const struct session_refusal
            LOG_VIEW("helo", view_make(s->helo, s->helo_len)),
            LOG_VIEW(r->of_mail ? "sender" : NULL, r->sender),
            LOG_VIEW(has_rcpt ? "recipient" : NULL, r->recipient), LOG_U64("code", r->code),
+           LOG_STRING(r->rule != NULL ? "rule" : NULL, r->rule),
            LOG_STRING("enhanced", r->enhanced), LOG_STRING("reason", r->text));
+}
+
+static void report_discard(const struct session *s, const struct rule *rule)
+{
+    log_info("message_discarded", LOG_ID("session", s->id),
+             LOG_VIEW("listener", s->rules->listener->name), LOG_STRING("client", s->client_text),
+             LOG_VIEW("sender", s->transaction.sender), LOG_STRING("rule", rule->label),
+             LOG_U64("size_bytes", s->transaction.receiver.bytes));
 }
 
 void listener_open(struct server *s, const struct listener_settings *settings, int fd,
@@ -168,6 +177,7 @@ void listener_open(struct server *s, const struct listener_settings *settings, i
                    .addresses = &s->addresses,
                    .mechanisms = s->logins.mechanisms,
                    .starttls = settings->tls != LISTENER_TLS_NONE && s->tls != NULL,
+                   .discarded = report_discard,
                    .refused = report_refusal,
                    .counted = conn_count_rate },
     };

@@ -1,8 +1,10 @@
 /* tern-smtpd: receives mail over SMTP. Holds listening sockets and channels
  * to master, queue and dns; no paths, and no way to make a connection. */
 #include "common/memory.h"
+#include "io/clock.h"
 #include "io/log.h"
 #include "ipc/role.h"
+#include "ipc/rules.h"
 #include "smtpd/conn.h"
 #include "smtpd/keys.h"
 #include "smtpd/limits.h"
@@ -162,13 +164,31 @@ static void take_auth(uint32_t index, int fd)
     }
 }
 
+/* Those of the start come before the first connection. */
+static void take_list(uint32_t index, int fd)
+{
+    struct rules *r = role.settings.rules;
+    struct error err = { "" };
+    struct view bytes = index < r->list_count ? rule_list_read(fd, &err) : VIEW_EMPTY;
+
+    close(fd);
+    if (bytes.ptr == NULL) {
+        log_error("list_not_taken", LOG_STRING("reason", err.text));
+        return;
+    }
+    rule_list_load(&r->lists[index], bytes);
+    free((char *)(uintptr_t)bytes.ptr);
+}
+
 static void on_granted(struct role *r, const struct message_grant *what, int fd)
 {
     if (what->kind == GRANT_CERTIFICATE || what->kind == GRANT_COUNTERS ||
         what->kind == GRANT_RATES)
         return; /* used and closed before */
-    if (what->kind == GRANT_LISTENER && what->index < r->settings.listener_count &&
-        !server.draining)
+    if (what->kind == GRANT_LIST)
+        take_list(what->index, fd);
+    else if (what->kind == GRANT_LISTENER && what->index < r->settings.listener_count &&
+             !server.draining)
         take_listener(what->index, fd);
     else if (what->kind == GRANT_PEER && what->peer == QUEUE)
         take_queue(what->index, fd);
@@ -195,6 +215,16 @@ static void on_emptied(struct server *s)
     loop_stop(s->loop);
 }
 
+/* Patterns are compiled and the time zone is read while files can still be. */
+static void load_rules(void)
+{
+    struct error err = { "" };
+
+    clock_load_zone();
+    if (rules_prepare(role.settings.rules, &err) < 0)
+        give_up("compiling the rules", &err);
+}
+
 int main(void)
 {
     struct sandbox sandbox = { 0 };
@@ -207,6 +237,7 @@ int main(void)
     load_tls();
     load_limits();
     load_rates();
+    load_rules();
     /* A connection may have a file for its message. */
     sandbox.files_max = 2 * role.settings.limits.connections + DESCRIPTORS_APART;
     role.granted = on_granted;

@@ -24,6 +24,7 @@ void session_rules_init(struct session_rules *r)
     r->errors = l->errors > 0 ? l->errors : limits->errors;
     snprintf(r->hostname, sizeof(r->hostname), "%.*s", VIEW_ARG(hostname));
     snprintf(r->greeting, sizeof(r->greeting), "%s %.*s", r->hostname, VIEW_ARG(l->banner));
+    r->needs_header = screen_needs_header(r->settings->rules);
     for (unsigned i = 0; i < EXTENSIONS; i++)
         r->extensions.on[i] = r->settings->extensions.on[i] && l->extensions.on[i];
 }
@@ -45,6 +46,7 @@ static void reset_transaction(struct session *s)
     struct transaction *t = &s->transaction;
 
     arena_reset(&t->arena);
+    head_clear(&t->head, s->rules->budget);
     content_clear(&t->content);
     *t = (struct transaction){ .arena = t->arena, .content = t->content };
     charge(s);
@@ -116,6 +118,7 @@ static void tell_refusal(const struct session *s, const struct step *step, bool 
         .code = step->code,
         .enhanced = step->enhanced,
         .text = step->text,
+        .rule = s->asked_rule,
         .of_mail = of_mail,
         .sender = s->asked_sender.ptr != NULL ? s->asked_sender : s->transaction.sender,
         .recipient = s->asked_rcpt,
@@ -159,6 +162,7 @@ static void take_step(struct session *s, struct step step, bool of_mail)
     if (step.code != 0)
         say(s, step.code, step.enhanced, step.text);
     s->asked_sender = s->asked_rcpt = VIEW_EMPTY;
+    s->asked_rule = NULL;
     s->state = step.next;
     s->wish = step.wish;
     if (step.next != SESSION_AUTH)
@@ -179,7 +183,7 @@ void session_greet(struct session *s)
         s->wish = WISH_TLS;
         return;
     }
-    say(s, 220, NULL, s->rules->greeting);
+    take_step(s, step_greet(s), true);
 }
 
 /* The length of the first line with its CRLF; 0: it is not whole. Nothing but CRLF ends it. */
@@ -264,6 +268,15 @@ static size_t feed_line(struct session *s, struct view input)
     return len;
 }
 
+/* Answers when a chunk or the message has ended. */
+static void end_content(struct session *s)
+{
+    if (s->transaction.chunked && s->transaction.chunk_left == 0)
+        take_step(s, chunk_finish(s), true);
+    else if (s->transaction.receiver.done)
+        take_step(s, data_finish(s), true);
+}
+
 static size_t feed_content(struct session *s, struct view input)
 {
     struct view rest = view_sub(input, 0, CONTENT_STEP);
@@ -271,10 +284,8 @@ static size_t feed_content(struct session *s, struct view input)
 
     if (!(s->transaction.chunked ? chunk_take(s, &rest) : data_take(s, &rest)))
         s->wish = WISH_OPEN;
-    else if (s->transaction.chunked && s->transaction.chunk_left == 0)
-        take_step(s, chunk_finish(s), true);
-    else if (s->transaction.receiver.done)
-        take_step(s, data_finish(s), true);
+    else
+        end_content(s);
     return offered - rest.len;
 }
 
@@ -345,10 +356,18 @@ void session_auth_ended(struct session *s, enum login_result result, struct view
     take_step(s, auth_end(s, result, login), false);
 }
 
+/* What was at hand may have been all of the message. */
+static void go_on_with_content(struct session *s)
+{
+    s->wish = WISH_NOTHING;
+    data_resume(s);
+    end_content(s);
+}
+
 void session_opened(struct session *s)
 {
     content_use_file(&s->transaction.content);
-    s->wish = WISH_NOTHING;
+    go_on_with_content(s);
 }
 
 void session_committed(struct session *s, uint64_t message)
@@ -363,12 +382,15 @@ void session_committed(struct session *s, uint64_t message)
 void session_spool_failed(struct session *s, enum spool_trouble trouble)
 {
     bool committing = s->wish == WISH_COMMIT;
+    bool opening = s->wish == WISH_OPEN;
 
     s->transaction.trouble = trouble;
     content_clear(&s->transaction.content);
     s->wish = WISH_NOTHING;
     if (committing)
         take_step(s, step_trouble(SESSION_READY, trouble), true);
+    else if (opening)
+        go_on_with_content(s);
 }
 
 static void leave(struct session *s, const char *enhanced, const char *text)

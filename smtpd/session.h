@@ -14,7 +14,9 @@
 #include "mail/envelope.h"
 #include "mail/from.h"
 #include "smtpd/content.h"
+#include "smtpd/head.h"
 #include "smtpd/rates.h"
+#include "smtpd/screen.h"
 
 enum {
     SESSION_LINE_MAX = 2048,         /* bytes, CRLF included; RFC 5321, 4.5.3.1.4 asks for 512 */
@@ -56,6 +58,7 @@ struct session;
 struct session_refusal { /* a reply of 400 and above */
     unsigned code;
     const char *enhanced, *text;
+    const char *rule;              /* that asks for it; NULL: none */
     bool of_mail;                  /* to MAIL, RCPT, DATA, or a message */
     struct view sender, recipient; /* as far as they are known; borrowed */
 };
@@ -77,10 +80,13 @@ struct session_rules {
     void (*refused)(const struct session *s, const struct session_refusal *r); /* may be NULL */
     /* Counts a message, a recipient or a failure; NULL: there are no rates. */
     enum rates_verdict (*counted)(struct session *s, enum rate_kind kind);
+    /* A rule has it that a message which was answered 250 is not kept; may be NULL. */
+    void (*discarded)(const struct session *s, const struct rule *rule);
     /* By session_rules_init: the listener's, else those of all. */
     uint64_t message_bytes, recipients, errors;
     char hostname[256], greeting[512];
     struct extension_settings extensions; /* on for all, and for the listener */
+    bool needs_header; /* it is looked at as a whole before it is passed on */
 };
 
 /* The other fields must be set before. */
@@ -113,6 +119,8 @@ struct transaction {
     bool last;           /* and this is the last one */
     bool traced; /* the Received field is in the content */
     bool too_large;
+    struct head head;
+    struct screen screen;
     const char *hold;           /* why it shall wait in the queue; NULL: it need not */
     enum spool_trouble trouble; /* the spool cannot take it */
 };
@@ -138,6 +146,7 @@ struct session {
     struct session_auth *auth; /* NULL: no AUTH is under way */
     size_t helo_len;
     struct view asked_sender, asked_rcpt; /* by the command that runs */
+    const char *asked_rule;               /* that refuses it */
     struct transaction transaction;
     size_t charged;        /* bytes of the budget for addresses */
     struct view listed_at; /* the list that blocks the client; empty: none. Borrowed */

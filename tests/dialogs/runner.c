@@ -39,7 +39,9 @@
  * The server must say what stands there, and nothing else. */
 #include "common/memory.h"
 #include "common/text.h"
+#include "io/clock.h"
 #include "io/config.h"
+#include "ipc/rules.h"
 #include "smtpd/session.h"
 
 #include <stdio.h>
@@ -770,6 +772,7 @@ int main(int argc, char **argv)
         .rates = { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX },
         .rates_of = RATES_CLIENT,
     };
+    struct error err = { "" };
     struct config *config;
     struct view text;
     bool failed = false, whole_only = false;
@@ -780,6 +783,11 @@ int main(int argc, char **argv)
     }
     config = config_read(argv[1]);
     settings_read(&fresh.settings, config);
+    clock_load_zone();
+    if (rules_prepare(fresh.settings.rules, &err) < 0) {
+        fprintf(stderr, "%s\n", err.text);
+        return EXIT_FAILURE;
+    }
     if (config_error_count(config) > 0) {
         fprintf(stderr, "%.*s", VIEW_ARG(config_errors(config)));
         return EXIT_FAILURE;

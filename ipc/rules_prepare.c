@@ -1,0 +1,182 @@
+/* What rules need before they can be asked: patterns compiled, values sorted into sets, and an
+ * index over all rules, so that ten thousand of them cost little more than ten. */
+#include "common/memory.h"
+#include "ipc/rules.h"
+#include "ipc/settings.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* By what a rule is found, when it has several: what tells most rules apart comes first. Listeners
+ * and TLS tell few apart. */
+static const enum rule_field indexed[] = {
+    RULE_RECIPIENT, RULE_SENDER, RULE_LOGIN, RULE_CLIENT, RULE_HELO, RULE_CLIENT_NAME,
+};
+
+static int add_pattern(struct rule_values *v, struct view text, struct error *err)
+{
+    struct pattern *p = pattern_new(text, err);
+
+    if (p == NULL)
+        return -EINVAL;
+    v->patterns = memory_grow(v->patterns, v->pattern_count + 1, sizeof(struct pattern *));
+    v->patterns[v->pattern_count++] = p;
+    return 0;
+}
+
+static int prepare_values(struct rule_values *v, enum rule_kind kind, struct error *err)
+{
+    rule_set_init(&v->set);
+    for (size_t i = 0; i < v->count; i++) {
+        struct view text = v->texts[i];
+
+        if (view_starts(text, VIEW("file:")))
+            continue; /* in v->lists already */
+        if (view_equal(text, VIEW("*")))
+            v->any = true;
+        else if (kind == RULE_NETWORK)
+            (void)rule_set_add(&v->set, kind, text);
+        else if (!settings_take_pattern(&text))
+            (void)rule_set_add(&v->set, kind, text);
+        else if (add_pattern(v, text, err) < 0)
+            return -EINVAL;
+    }
+    return 0;
+}
+
+static int prepare_conditions(struct rule_conditions *c, struct error *err)
+{
+    for (unsigned i = 0; i < RULE_FIELDS; i++) {
+        if (c->fields[i] != NULL &&
+            prepare_values(c->fields[i], rule_field_kind((enum rule_field)i), err) < 0)
+            return -EINVAL;
+    }
+    for (size_t i = 0; i < c->header_count; i++) {
+        if (prepare_values(&c->headers[i].values, RULE_WORD, err) < 0)
+            return -EINVAL;
+    }
+    return 0;
+}
+
+static bool is_exact(const struct rule_values *v)
+{
+    return v != NULL && !v->any && v->pattern_count == 0 && v->list_count == 0;
+}
+
+static void add_posting(struct rule_word *w, uint32_t number)
+{
+    if (w->rule_count == w->rule_room) {
+        w->rule_room = w->rule_room == 0 ? 1 : w->rule_room * 2;
+        w->rules = memory_grow(w->rules, w->rule_room, sizeof(*w->rules));
+    }
+    w->rules[w->rule_count++] = number;
+}
+
+/* How often the rule stands in an index; 0: it is among the rest. */
+static size_t index_rule(struct rules *r, const struct rule *rule)
+{
+    for (size_t i = 0; i < COUNT_OF(indexed); i++) {
+        const struct rule_values *v = rule->match.fields[indexed[i]];
+
+        if (!is_exact(v))
+            continue;
+        for (size_t j = 0; j < v->count; j++)
+            add_posting(
+                rule_set_add(&r->index[indexed[i]], rule_field_kind(indexed[i]), v->texts[j]),
+                rule->number);
+        return v->count;
+    }
+    r->rest[r->rest_count++] = rule->number;
+    return 0;
+}
+
+static void make_index(struct rules *r)
+{
+    size_t postings = 0;
+
+    for (unsigned i = 0; i < RULE_FIELDS; i++)
+        rule_set_init(&r->index[i]);
+    r->rest = memory_new_array(MAX(r->count, 1), sizeof(*r->rest));
+    for (size_t i = 0; i < r->count; i++)
+        postings += index_rule(r, &r->all[i]);
+    r->found = memory_new_array(MAX(postings, 1), sizeof(*r->found));
+}
+
+int rules_prepare(struct rules *r, struct error *err)
+{
+    r->release = rules_release;
+    r->prepared = true;
+    for (size_t i = 0; i < r->count; i++) {
+        struct error why = { "" };
+
+        if (prepare_conditions(&r->all[i].match, &why) < 0 ||
+            prepare_conditions(&r->all[i].except, &why) < 0)
+            return error_set(err, -EINVAL, "%s: %s", r->all[i].origin, why.text);
+    }
+    make_index(r);
+    return 0;
+}
+
+static void release_values(struct rule_values *v)
+{
+    for (size_t i = 0; i < v->pattern_count; i++)
+        pattern_free(&v->patterns[i]);
+    free(v->patterns);
+    v->patterns = NULL;
+    v->pattern_count = 0;
+    rule_set_release(&v->set);
+}
+
+static void release_conditions(struct rule_conditions *c)
+{
+    for (unsigned i = 0; i < RULE_FIELDS; i++) {
+        if (c->fields[i] != NULL)
+            release_values(c->fields[i]);
+    }
+    for (size_t i = 0; i < c->header_count; i++)
+        release_values(&c->headers[i].values);
+}
+
+static void forget_list(struct rule_list *l)
+{
+    if (l->loaded) {
+        rule_set_release(&l->words);
+        rule_set_release(&l->networks);
+    }
+    l->loaded = false;
+}
+
+void rules_release(struct rules *r)
+{
+    for (size_t i = 0; i < r->list_count; i++)
+        forget_list(&r->lists[i]);
+    if (!r->prepared)
+        return;
+    for (size_t i = 0; i < r->count; i++) {
+        release_conditions(&r->all[i].match);
+        release_conditions(&r->all[i].except);
+    }
+    for (unsigned i = 0; i < RULE_FIELDS; i++)
+        rule_set_release(&r->index[i]);
+    free(r->rest);
+    free(r->found);
+    r->prepared = false;
+}
+
+void rule_list_load(struct rule_list *l, struct view bytes)
+{
+    struct view line;
+
+    forget_list(l);
+    rule_set_init(&l->words);
+    rule_set_init(&l->networks);
+    while (view_take_line(&bytes, &line)) {
+        line = view_trim(view_sub(line, 0, view_find(line, '#')));
+        if (line.len == 0)
+            continue;
+        (void)rule_set_add(&l->words, RULE_WORD, line);
+        (void)rule_set_add(&l->networks, RULE_NETWORK, line);
+    }
+    l->loaded = true;
+}

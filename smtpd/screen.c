@@ -1,0 +1,335 @@
+#include "smtpd/screen.h"
+
+#include "io/clock.h"
+#include "mail/body.h"
+#include "smtpd/session.h"
+
+#include <string.h>
+
+static const struct rules *rules_of(const struct session *s)
+{
+    return s->rules->settings->rules;
+}
+
+static bool has_late(const struct rules *r)
+{
+    return r->at[RULE_AT_HEADER] || r->at[RULE_AT_END];
+}
+
+static bool is_header_act(enum rule_act act)
+{
+    return act == RULE_ADD_HEADER || act == RULE_REMOVE_HEADER || act == RULE_REPLACE_HEADER;
+}
+
+bool screen_needs_header(const struct rules *r)
+{
+    for (size_t i = 0; r != NULL && i < r->count; i++) {
+        const struct rule *rule = &r->all[i];
+
+        if (rule->match.header_count > 0 || rule->except.header_count > 0)
+            return true;
+        for (size_t j = 0; j < rule->action_count; j++) {
+            if (is_header_act(rule->actions[j].act))
+                return true;
+        }
+    }
+    return false;
+}
+
+static struct rule_facts gather(const struct session *s)
+{
+    return (struct rule_facts){
+        .listener = s->rules->listener->name,
+        .client = &s->client,
+        .client_name = view_of(s->client_name),
+        .login = view_of(s->login),
+        .helo = view_make(s->helo, s->helo_len),
+        .sender = s->transaction.sender,
+        .tls = view_of(s->tls),
+        .size = s->transaction.receiver.bytes,
+        .week_minute = rules_of(s)->by_time ? clock_week_minute(s->now_ms) : 0,
+    };
+}
+
+const struct rule *screen_session(const struct session *s, enum rule_stage stage,
+                                  struct view sender)
+{
+    const struct rules *r = rules_of(s);
+    const struct rule *rule;
+    struct rule_facts f;
+
+    if (r == NULL || !r->at[stage])
+        return NULL;
+    f = gather(s);
+    f.sender = sender;
+    rule = rules_walk(r, &f, stage, NULL, NULL);
+    if (rule == NULL || (rule->decision->act != RULE_REFUSE && rule->decision->act != RULE_DEFER))
+        return NULL;
+    return rule;
+}
+
+/* ---- recipients ---- */
+
+/* Keeps what does something, in the order of the rules, whatever recipient brings it here. */
+static void on_matched(void *context, const struct rule *rule)
+{
+    struct screen *screen = context;
+    size_t at = screen->applied_count;
+
+    if (rule->action_count == 1 && rule->decision != NULL)
+        return;
+    while (at > 0 && screen->applied[at - 1]->number > rule->number)
+        at--;
+    if (at > 0 && screen->applied[at - 1] == rule)
+        return;
+    if (screen->applied_count == SCREEN_APPLIED_MAX) {
+        screen->too_many = true;
+        return;
+    }
+    memmove(screen->applied + at + 1, screen->applied + at,
+            (screen->applied_count - at) * sizeof(*screen->applied));
+    screen->applied[at] = rule;
+    screen->applied_count++;
+}
+
+const struct rule *screen_rcpt(struct session *s, struct view recipient)
+{
+    const struct rules *r = rules_of(s);
+    struct rule_facts f;
+
+    if (r == NULL || r->count == 0)
+        return NULL;
+    f = gather(s);
+    f.recipient = recipient;
+    return rules_walk(r, &f, RULE_AT_RCPT, NULL, NULL);
+}
+
+/* Only now, when it is sure that it stays, the rules for it do something to the message. */
+bool screen_keep_rcpt(struct session *s, struct view recipient, size_t first)
+{
+    struct transaction *t = &s->transaction;
+    const struct rules *r = rules_of(s);
+    struct screened_rcpt *rcpts;
+    const struct rule *rule;
+    struct rule_facts f;
+
+    if (r == NULL || r->count == 0)
+        return true;
+    f = gather(s);
+    f.recipient = recipient;
+    rule = rules_walk(r, &f, RULE_AT_RCPT, on_matched, &t->screen);
+    if (rule != NULL && rule->decision->act == RULE_HOLD)
+        t->screen.held = rule;
+    if (!r->by_recipient || !has_late(r))
+        return true;
+    if (t->screen.rcpt_count == t->screen.rcpt_room) {
+        size_t room = MAX(t->screen.rcpt_room * 2, 4);
+
+        rcpts = arena_alloc(&t->arena, room * sizeof(*rcpts));
+        if (rcpts == NULL)
+            return false;
+        if (t->screen.rcpt_count > 0)
+            memcpy(rcpts, t->screen.rcpts, t->screen.rcpt_count * sizeof(*rcpts));
+        t->screen.rcpts = rcpts;
+        t->screen.rcpt_room = room;
+    }
+    rcpts = &t->screen.rcpts[t->screen.rcpt_count];
+    *rcpts = (struct screened_rcpt){ .first = first, .count = t->rcpt_count - first };
+    if (!arena_copy(&t->arena, recipient, &rcpts->address))
+        return false;
+    t->screen.rcpt_count++;
+    return true;
+}
+
+/* ---- messages ---- */
+
+/* True: for whom this was asked, nothing is to be delivered. */
+static bool take_decision(struct screen *screen, const struct rule *rule)
+{
+    if (rule == NULL)
+        return false;
+    switch (rule->decision->act) {
+    case RULE_REFUSE:
+    case RULE_DEFER:
+        screen->refused = rule;
+        return false;
+    case RULE_HOLD:
+        screen->held = rule;
+        return false;
+    case RULE_DISCARD:
+        screen->discarded = rule;
+        return true;
+    case RULE_ACCEPT:
+    case RULE_TAG:
+    case RULE_ADD_HEADER:
+    case RULE_REMOVE_HEADER:
+    case RULE_REPLACE_HEADER:
+    case RULE_ROUTE:
+    case RULE_ACTS:
+        break;
+    }
+    return false;
+}
+
+/* Takes the discarded ones out. An address may have come from two that were asked for, and then
+ * stands there for the first alone: when there is one that has none of its own, all of them stay.
+ */
+static void drop_discarded(struct transaction *t)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < t->screen.rcpt_count; i++) {
+        if (!t->screen.rcpts[i].discarded && t->screen.rcpts[i].count == 0)
+            return;
+    }
+    for (size_t i = 0; i < t->screen.rcpt_count; i++) {
+        struct screened_rcpt *r = &t->screen.rcpts[i];
+        size_t first = kept;
+
+        for (size_t j = 0; j < r->count && !r->discarded; j++)
+            t->rcpts[kept++] = t->rcpts[r->first + j];
+        r->first = first;
+        r->count = kept - first;
+    }
+    t->rcpt_count = kept;
+}
+
+static void screen_each(struct session *s, enum rule_stage stage, struct rule_facts *f)
+{
+    struct transaction *t = &s->transaction;
+    bool any = false;
+
+    for (size_t i = 0; i < t->screen.rcpt_count; i++) {
+        struct screened_rcpt *r = &t->screen.rcpts[i];
+
+        if (r->discarded)
+            continue;
+        f->recipient = r->address;
+        r->discarded =
+            take_decision(&t->screen, rules_walk(rules_of(s), f, stage, on_matched, &t->screen));
+        any = any || r->discarded;
+    }
+    if (any)
+        drop_discarded(t);
+}
+
+void screen_message(struct session *s, enum rule_stage stage, struct view header)
+{
+    struct transaction *t = &s->transaction;
+    const struct rules *r = rules_of(s);
+    struct rule_facts f;
+
+    if (r == NULL || !r->at[stage] || t->rcpt_count == 0)
+        return;
+    f = gather(s);
+    f.header = header;
+    if (r->by_recipient)
+        screen_each(s, stage, &f);
+    else if (take_decision(&t->screen, rules_walk(r, &f, stage, on_matched, &t->screen)))
+        t->rcpt_count = 0;
+}
+
+static bool has_tag(struct view tags, struct view tag)
+{
+    while (tags.len > 0) {
+        if (view_equal(view_take_until(&tags, ','), tag))
+            return true;
+    }
+    return false;
+}
+
+bool screen_describe(struct session *s)
+{
+    struct transaction *t = &s->transaction;
+    char room[SCREEN_APPLIED_MAX * 80];
+    struct buf tags = BUF_ON_ARRAY(room);
+
+    if (t->screen.held != NULL)
+        t->hold = t->screen.held->decision->reply;
+    for (size_t i = 0; i < t->screen.applied_count; i++) {
+        const struct rule *rule = t->screen.applied[i];
+
+        for (size_t j = 0; j < rule->action_count; j++) {
+            const struct rule_action *a = &rule->actions[j];
+
+            if (a->act == RULE_ROUTE && t->said.route.len == 0) /* the first one's choice */
+                t->said.route = a->word;
+            if (a->act != RULE_TAG || has_tag(buf_view(&tags), a->word))
+                continue;
+            if (buf_len(&tags) > 0)
+                buf_put_byte(&tags, ',');
+            buf_put(&tags, a->word);
+        }
+    }
+    return !tags.overflowed && !t->screen.too_many &&
+           (buf_len(&tags) == 0 || arena_copy(&t->arena, buf_view(&tags), &t->said.tags));
+}
+
+/* ---- the header ---- */
+
+static bool put_field(const struct rule_action *a, struct buf *out)
+{
+    return buf_put(out, a->word) && buf_put(out, VIEW(": ")) && buf_put(out, a->text) &&
+           buf_put(out, VIEW("\r\n"));
+}
+
+/* The last one of the rules that removes or replaces the field; NULL: it stays. */
+static const struct rule_action *find_change(const struct screen *screen, struct view name)
+{
+    const struct rule_action *found = NULL;
+
+    for (size_t i = 0; i < screen->applied_count; i++) {
+        for (size_t j = 0; j < screen->applied[i]->action_count; j++) {
+            const struct rule_action *a = &screen->applied[i]->actions[j];
+
+            if ((a->act == RULE_REMOVE_HEADER || a->act == RULE_REPLACE_HEADER) &&
+                view_equal_nocase(a->word, name))
+                found = a;
+        }
+    }
+    return found;
+}
+
+/* What is added stands on top, and so does what replaces something. */
+static bool put_new(const struct screen *screen, struct buf *out)
+{
+    for (size_t i = 0; i < screen->applied_count; i++) {
+        for (size_t j = 0; j < screen->applied[i]->action_count; j++) {
+            const struct rule_action *a = &screen->applied[i]->actions[j];
+            bool replaces = a->act == RULE_REPLACE_HEADER && find_change(screen, a->word) == a;
+
+            if ((a->act == RULE_ADD_HEADER || replaces) && !put_field(a, out))
+                return false;
+        }
+    }
+    return true;
+}
+
+bool screen_write_header(const struct session *s, struct view header, struct buf *out)
+{
+    const struct screen *screen = &s->transaction.screen;
+    struct header_field field;
+
+    if (!put_new(screen, out))
+        return false;
+    while (header_next(&header, &field)) {
+        if (find_change(screen, field.name) == NULL && !buf_put(out, field.whole))
+            return false;
+    }
+    return true;
+}
+
+size_t screen_header_growth(const struct session *s)
+{
+    const struct screen *screen = &s->transaction.screen;
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < screen->applied_count; i++) {
+        for (size_t j = 0; j < screen->applied[i]->action_count; j++) {
+            const struct rule_action *a = &screen->applied[i]->actions[j];
+
+            bytes += a->word.len + a->text.len + 4;
+        }
+    }
+    return bytes;
+}

@@ -1,0 +1,53 @@
+/* What the rules (ipc/rules.h) make of a session and its messages. */
+#ifndef SMTPD_SCREEN_H
+#define SMTPD_SCREEN_H
+
+#include "ipc/rules.h"
+#include "mail/address.h"
+
+struct session;
+struct envelope;
+struct buf;
+
+enum { SCREEN_APPLIED_MAX = 64 }; /* rules that do something to one message */
+
+/* A recipient as it was asked for, and which of the transaction's became of it. */
+struct screened_rcpt {
+    struct view address;
+    size_t first, count;
+    bool discarded;
+};
+
+/* Of a transaction; zeroed is a fresh one. */
+struct screen {
+    const struct rule *applied[SCREEN_APPLIED_MAX]; /* that do something, each once */
+    size_t applied_count;
+    bool too_many;                                 /* such rules */
+    const struct rule *refused, *held, *discarded; /* the decision, of that kind; NULL: none */
+    struct screened_rcpt *rcpts; /* only when rules of a later stage ask for recipients */
+    size_t rcpt_count, rcpt_room;
+};
+
+/* Whether rules have to see the header before it is passed on. */
+bool screen_needs_header(const struct rules *r);
+
+/* The rule that refuses, or defers, at the greeting, HELO or MAIL; NULL: none. */
+const struct rule *screen_session(const struct session *s, enum rule_stage stage,
+                                  struct view sender);
+/* What decides over a recipient as far as it is known at RCPT, and what is done to its message;
+ * NULL: nothing decides. */
+const struct rule *screen_rcpt(struct session *s, struct view recipient);
+/* It was added, as the transaction's recipients from `first` on. False: no room. */
+bool screen_keep_rcpt(struct session *s, struct view recipient, size_t first) MUST_USE;
+/* For RULE_AT_HEADER, with the header section, and RULE_AT_END. */
+void screen_message(struct session *s, enum rule_stage stage, struct view header);
+
+/* The message's tags, route and reason to be held; false: no room. */
+bool screen_describe(struct session *s) MUST_USE;
+
+/* The header section as the rules want it. */
+bool screen_write_header(const struct session *s, struct view header, struct buf *out) MUST_USE;
+/* What that adds to it, at most, in bytes. */
+size_t screen_header_growth(const struct session *s);
+
+#endif

@@ -1,0 +1,489 @@
+#include "ipc/rules.h"
+
+#include "ipc/settings.h"
+#include "tests/unit/config_text.h"
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char room[1 << 22];
+
+static struct config *load(const char *text, struct settings *s)
+{
+    const char *const files[] = { "t.yaml", text, NULL };
+    struct config *c = config_from(room, sizeof(room), files);
+
+    settings_load(s, c);
+    return c;
+}
+
+static void release(struct settings *s, struct config *c)
+{
+    settings_release(s);
+    config_free(&c);
+}
+
+/* ---- one rule each ---- */
+
+/* clang-format off */
+static const struct {
+    const char *conditions;
+    const char *fact; /* "field=value ..." */
+    bool matches;
+} single[] = {
+    { "client: 192.0.2.0/24",              "client=192.0.2.255", true },
+    { "client: 192.0.2.0/24",              "client=192.0.3.0", false },
+    { "client: 192.0.2.0/24",              "client=2001:db8::1", false },
+    { "client: 192.0.2.1",                 "client=192.0.2.1", true },
+    { "client: [10.0.0.0/8, 192.0.2.64/26]", "client=192.0.2.127", true },
+    { "client: [10.0.0.0/8, 192.0.2.64/26]", "client=192.0.2.128", false },
+    { "client: \"2001:db8::/33\"",         "client=2001:db8:7fff::1", true },
+    { "client: \"2001:db8::/33\"",         "client=2001:db8:8000::1", false },
+    { "client: 0.0.0.0/0",                 "client=192.0.2.1", true },
+    { "client: 0.0.0.0/0",                 "", false },
+    { "client: 97.98.99.100",              "client=65.66.67.68", false }, /* "abcd" and "ABCD" */
+    { "listener: \"*:25\"",                "listener=*:25", true },
+    { "client-name: host.test",            "client-name=HOST.test", true },
+    { "client-name: host.test",            "client-name=a.host.test", false },
+    { "client-name: .host.test",           "client-name=a.b.host.test", true },
+    { "client-name: .host.test",           "client-name=host.test", false },
+    { "client-name: .host.test",           "client-name=ahost.test", false },
+    { "client-name: \"*\"",                "client-name=a", true },
+    { "client-name: \"*\"",                "", false },
+    { "login: ann",                        "login=ann", true },
+    { "login: ann",                        "login=anna", false },
+    { "login: \"*\"",                      "login=ann", true },
+    { "login: \"*\"",                      "", false },
+    { "helo: \"[192.0.2.1]\"",             "helo=[192.0.2.1]", true },
+    { "helo: '/a+\\.test/'",               "helo=AAA.test", true },
+    { "helo: '/a+\\.test/'",               "helo=aaa.test.", false },
+    { "sender: ann@a.test",                "sender=ANN@A.test", true },
+    { "sender: ann@a.test",                "sender=joann@a.test", false },
+    { "sender: \"@a.test\"",               "sender=x@a.test", true },
+    { "sender: \"@a.test\"",               "sender=x@b.a.test", false },
+    { "sender: \"@.a.test\"",              "sender=x@c.b.a.test", true },
+    { "sender: \"@.a.test\"",              "sender=x@a.test", false },
+    { "sender: <>",                        "", true },
+    { "sender: <>",                        "sender=x@a.test", false },
+    { "sender: \"*\"",                     "", false },
+    { "recipient: [a@x.test, b@x.test]",   "recipient=b@x.test", true },
+    { "recipient: postmaster",             "recipient=postmaster", true },
+    { "tls: none",                         "", true },
+    { "tls: none",                         "tls=TLSv1.3", false },
+    { "tls: TLSv1.3",                      "tls=TLSv1.3", true },
+    { "tls: TLSv1.2",                      "tls=TLSv1.3", false },
+    { "tls: \"*\"",                        "tls=TLSv1.2", true },
+    { "larger: 1K",                        "size=1025", true },
+    { "larger: 1K",                        "size=1024", false },
+    { "smaller: 1K",                       "size=1023", true },
+    { "smaller: 1K",                       "size=1024", false },
+    { "{ larger: 1K, smaller: 2K }",       "size=1500", true },
+    { "header: { X: y }",                  "header=x:Y", true },
+    { "header: { X: y }",                  "header=x:yy", false },
+    { "header: { X: y, Z: \"*\" }",        "header=x:y", false },
+    { "header: { X: /.*y.*/ }",            "header=x:ayb", true },
+    { "time: 08:00-18:00",                 "time=480", true },
+    { "time: 08:00-18:00",                 "time=479", false },
+    { "time: 08:00-18:00",                 "time=1080", false },
+    { "time: tue",                         "time=1440", true },
+    { "time: tue",                         "time=1439", false },
+    { "time: \"sat,sun\"",                 "time=10079", true },
+    { "time: mon-fri 22:00-06:00",         "time=359", false },   /* Sunday's night */
+    { "time: mon-fri 22:00-06:00",         "time=1799", true },   /* Tuesday, 5:59 */
+    { "time: mon-fri 22:00-06:00",         "time=7500", true },   /* Saturday, 5:00 */
+    { "time: fri-mon 00:00-24:00",         "time=0", true },
+    { "time: fri-mon 00:00-24:00",         "time=4320", false },  /* Thursday */
+    { "{ sender: \"@a.test\", except: { login: \"*\" } }", "sender=x@a.test", true },
+    { "{ sender: \"@a.test\", except: { login: \"*\" } }", "sender=x@a.test login=x", false },
+    { "{ except: { login: ann, tls: none } }", "login=ann", false },
+    { "{ except: { login: ann, tls: none } }", "login=ann tls=TLSv1.3", true },
+};
+
+static const struct {
+    const char *rules, *wanted; /* the first report's first line */
+} mistakes[] = {
+    { "[{}]", "t.yaml:2:9: error: then is missing: what is done, see below; one or a list" },
+    { "[{then: reject}]", "t.yaml:2:16: error: expected accept, refuse, defer, discard or hold; tag, route, add-header, replace-header or remove-header" },
+    { "[{then: [accept, tag x]}]", "t.yaml:2:25: error: nothing is done behind accept, which ends the rules" },
+    { "[{then: []}]", "t.yaml:2:16: error: then needs at least one action" },
+    { "[{then: accept this}]", "t.yaml:2:16: error: accept and discard take nothing" },
+    { "[{then: refuse 450 x}]", "t.yaml:2:16: error: refuse takes a code of 500 to 559" },
+    { "[{then: refuse 550 4.7.1 x}]", "t.yaml:2:16: error: the enhanced code begins with the other digit than the code" },
+    { "[{then: defer 550}]", "t.yaml:2:16: error: defer takes a code of 400 to 459" },
+    { "[{then: tag a b}]", "t.yaml:2:16: error: tag and route take a name of a-z A-Z 0-9 . _ -" },
+    { "[{then: add-header X}]", "t.yaml:2:16: error: expected a header field in printable ASCII, \"X-Name: value\"" },
+    { "[{then: route nowhere}]", "t.yaml:2:9: error: there is no route with the name nowhere" },
+    { "[{client: example.org, then: accept}]", "t.yaml:2:18: error: expected a network such as 192.0.2.0/24, an address, or file:/PATH" },
+    { "[{sender: example.org, then: accept}]", "t.yaml:2:18: error: expected an address, \"@example.org\", \"@.example.org\", <>, a /pattern/ or file:/PATH" },
+    { "[{helo: a b, then: accept}]", "t.yaml:2:16: error: expected a name, .example.org, a /pattern/ or file:/PATH" },
+    { "[{tls: yes, then: accept}]", "t.yaml:2:15: error: expected none, TLSv1.2, TLSv1.3 or \"*\" for any" },
+    { "[{time: noon, then: accept}]", "t.yaml:2:16: error: expected a time: \"mon-fri 08:00-18:00\", \"sat,sun\" or \"22:00-06:00\"" },
+    { "[{time: 08:00-25:00, then: accept}]", "t.yaml:2:16: error: expected a time: \"mon-fri 08:00-18:00\", \"sat,sun\" or \"22:00-06:00\"" },
+    { "[{login: [], then: accept}]", "t.yaml:2:17: error: an empty list never holds" },
+    { "[{login: /(/, then: accept}]", "t.yaml:2:17: error: missing closing parenthesis, at byte 2 of the pattern" },
+    { "[{header: {X: \"/[/\"}, then: accept}]", "t.yaml:2:23: error: missing terminating ] for character class, at byte 2 of the pattern" },
+    { "[{header: {\"X Y\": a}, then: accept}]", "t.yaml:2:20: error: expected the name of a header field" },
+    { "[{listener: mx, then: accept}]", "t.yaml:2:20: error: there is no listener mx" },
+    { "[{client: file:list, then: accept}]", "t.yaml:2:18: error: expected file: and an absolute path" },
+    { "[{client: file:/nowhere/at/all, then: accept}]", "t.yaml:2:18: error: /nowhere/at/all cannot be read: No such file or directory" },
+    { "[{name: a b, then: accept}]", "t.yaml:2:16: error: expected a name of a-z A-Z 0-9 . _ -, at most 64 of them" },
+    { "[{name: a, login: x, then: accept}, {name: A, login: y, then: accept}]", "t.yaml:2:44: error: the rule at t.yaml:2 has this name already" },
+    { "[{larger: 2K, smaller: 1K, then: accept}]", "t.yaml:2:9: error: this rule is never used: nothing is larger and smaller than that" },
+    { "[{larger: 2K, then: [\"add-header X: 1\"]}]", "t.yaml:2:9: error: the header has been passed on before the size is known: put this rule before those that ask for the size, and do not ask for it here" },
+    { "[{larger: 2K, then: hold}, {then: [\"add-header X: 1\"]}]", "t.yaml:2:35: error: the header has been passed on before the size is known: put this rule before those that ask for the size, and do not ask for it here" },
+    { "[{senders: x, then: hold}]", "t.yaml:2:10: error: there is no setting \"senders\" here; did you mean \"sender\"?" },
+};
+
+/* Two rules: is the second one never used? */
+static const struct {
+    const char *first, *second;
+    bool shadowed;
+} pairs[] = {
+    { "then: accept", "then: refuse", true },
+    { "then: accept", "login: ann, then: refuse", true },
+    { "login: ann, then: accept", "then: refuse", false },
+    { "then: tag x", "then: refuse", false },
+    { "login: [ann, bob], then: accept", "login: bob, then: refuse", true },
+    { "login: ann, then: accept", "login: [ann, bob], then: refuse", false },
+    { "login: ann, then: accept", "login: ann, helo: a.test, then: refuse", true },
+    { "login: ann, helo: a.test, then: accept", "login: ann, then: refuse", false },
+    { "login: ann, except: { tls: none }, then: accept", "login: ann, then: refuse", false },
+    { "client: 10.0.0.0/8, then: accept", "client: [10.1.0.0/16, 10.2.3.4], then: refuse", true },
+    { "client: 10.1.0.0/16, then: accept", "client: 10.0.0.0/8, then: refuse", false },
+    { "sender: \"@a.test\", then: accept", "sender: x@a.test, then: refuse", true },
+    { "sender: \"@.a.test\", then: accept", "sender: \"@b.a.test\", then: refuse", true },
+    { "sender: \"@.a.test\", then: accept", "sender: \"@.b.a.test\", then: refuse", true },
+    { "sender: \"@.a.test\", then: accept", "sender: \"@a.test\", then: refuse", false },
+    { "sender: \"@a.test\", then: accept", "sender: <>, then: refuse", false },
+    { "helo: .a.test, then: accept", "helo: b.a.test, then: refuse", true },
+    { "helo: .a.test, then: accept", "helo: .b.a.test, then: refuse", true },
+    { "helo: /a.*/, then: accept", "helo: /a.*/, tls: none, then: refuse", true },
+    { "helo: /a.*/, then: accept", "helo: /ab.*/, then: refuse", false },
+    { "larger: 1M, then: accept", "larger: 2M, then: refuse", true },
+    { "larger: 2M, then: accept", "larger: 1M, then: refuse", false },
+    { "smaller: 2M, then: accept", "smaller: 1M, then: refuse", true },
+    { "smaller: 1M, then: accept", "then: refuse", false },
+    { "header: { X: \"*\" }, then: accept", "header: { X: \"*\", Y: a }, then: refuse", true },
+    { "header: { X: a }, then: accept", "header: { Y: a }, then: refuse", false },
+    { "time: sun, then: accept", "time: sun, then: refuse", false },
+};
+/* clang-format on */
+
+static void set_fact(struct rule_facts *f, struct net_address *client, struct view key,
+                     struct view value, struct buf *header)
+{
+    uint64_t number;
+
+    if (view_equal(key, VIEW("client")))
+        assert_true(net_parse_address(value, client));
+    else if (view_equal(key, VIEW("listener")))
+        f->listener = value;
+    else if (view_equal(key, VIEW("client-name")))
+        f->client_name = value;
+    else if (view_equal(key, VIEW("login")))
+        f->login = value;
+    else if (view_equal(key, VIEW("helo")))
+        f->helo = value;
+    else if (view_equal(key, VIEW("sender")))
+        f->sender = value;
+    else if (view_equal(key, VIEW("recipient")))
+        f->recipient = value;
+    else if (view_equal(key, VIEW("tls")))
+        f->tls = value;
+    else if (view_equal(key, VIEW("header")))
+        buf_printf(header, "%.*s\r\n", VIEW_ARG(value));
+    else if (view_to_u64(value, UINT64_MAX, &number) && view_equal(key, VIEW("size")))
+        f->size = number;
+    else
+        f->week_minute = (unsigned)number;
+}
+
+static void matches_one(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(single); i++) {
+        const char *conditions = single[i].conditions;
+        char text[512], header_room[256];
+        struct buf header = BUF_ON_ARRAY(header_room);
+        struct net_address client = { 0 };
+        struct rule_facts f = { .client = &client };
+        struct view rest = view_of(single[i].fact), word;
+        struct settings s;
+        struct config *c;
+        bool braces = conditions[0] == '{';
+
+        (void)snprintf(text, sizeof(text), "hostname: mx.test\nrules: [{then: accept, %.*s}]\n",
+                       (int)(strlen(conditions) - (braces ? 2 : 0)), conditions + braces);
+        c = load(text, &s);
+        check_view(conditions, config_errors(c), VIEW(""));
+        while ((word = view_take_word(&rest)).len > 0) {
+            struct view key = view_take_until(&word, '=');
+
+            set_fact(&f, &client, key, word, &header);
+        }
+        f.header = buf_view(&header);
+        check(conditions,
+              (rules_walk(s.rules, &f, RULE_AT_END, NULL, NULL) != NULL) == single[i].matches);
+        release(&s, c);
+    }
+}
+
+static void reports_mistakes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(mistakes); i++) {
+        char text[512];
+        struct settings s;
+        struct config *c;
+        struct view report, first;
+
+        (void)snprintf(text, sizeof(text), "hostname: mx.test\nrules: %s\n", mistakes[i].rules);
+        c = load(text, &s);
+        report = config_errors(c);
+        check(mistakes[i].rules, view_take_line(&report, &first));
+        check_view(mistakes[i].rules, first, view_of(mistakes[i].wanted));
+        release(&s, c);
+    }
+}
+
+static void sees_what_is_never_used(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(pairs); i++) {
+        char text[512];
+        struct settings s;
+        struct config *c;
+        struct view errors;
+
+        (void)snprintf(text, sizeof(text), "hostname: mx.test\nrules:\n  - { %s }\n  - { %s }\n",
+                       pairs[i].first, pairs[i].second);
+        c = load(text, &s);
+        errors = config_errors(c);
+        check(text, (config_error_count(c) == 1) == pairs[i].shadowed);
+        if (pairs[i].shadowed)
+            check(text, view_starts(errors, VIEW("t.yaml:4:5: error: this rule is never used: the "
+                                                 "one at t.yaml:3 takes its mail")));
+        release(&s, c);
+    }
+}
+
+/* ---- stages ---- */
+
+static void knows_when_a_rule_is_sure(void **state)
+{
+    static const enum rule_stage wanted[] = {
+        RULE_AT_CONNECT, /* does nothing final: it holds up nobody */
+        RULE_AT_CONNECT, RULE_AT_HELO, RULE_AT_HELO, RULE_AT_MAIL, RULE_AT_MAIL,
+        RULE_AT_RCPT,    RULE_AT_RCPT, RULE_AT_END,  RULE_AT_END,
+    };
+    struct settings s;
+    struct config *c =
+        load("hostname: mx.test\n"
+             "rules:\n"
+             "  - { time: mon, then: tag a }\n"
+             "  - { client: 192.0.2.1, then: refuse }\n"
+             "  - { helo: a.test, then: refuse }\n"
+             "  - { client: 192.0.2.2, then: refuse }\n"
+             "  - { login: ann, then: accept }\n"
+             "  - { helo: b.test, then: refuse }\n"
+             "  - { recipient: a@a.test, then: tag b }\n"
+             "  - { client: 192.0.2.3, except: { recipient: b@a.test }, then: hold }\n"
+             "  - { larger: 1M, then: hold }\n"
+             "  - { client: 192.0.2.4, then: hold }\n",
+             &s);
+
+    (void)state;
+    check_view("errors", config_errors(c), VIEW(""));
+    for (size_t i = 0; i < COUNT_OF(wanted); i++)
+        check(s.rules->all[i].origin, s.rules->all[i].stage == wanted[i]);
+    release(&s, c);
+}
+
+/* ---- many rules: the index finds what a look at each of them in turn finds ---- */
+
+static uint64_t seed = 42;
+
+static unsigned pick(unsigned count)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)(seed >> 33) % count;
+}
+
+enum { CONDITIONS = 10 };
+
+static void put_condition(unsigned i, struct buf *out)
+{
+    unsigned a = pick(4), b = pick(4);
+
+    if (i == 0 && a > 1)
+        buf_printf(out, "sender: u%u@d%u.test", a, b);
+    else if (i == 0 && a > 0)
+        buf_printf(out, "sender: '/u[0-%u]@.*/'", b);
+    else if (i == 0)
+        buf_printf(out, "sender: [\"@d%u.test\", \"@.d%u.test\"]", a, b);
+    else if (i == 1)
+        buf_printf(out, "recipient: [u%u@d1.test, \"@d%u.test\"]", a, b);
+    else if (i == 2)
+        buf_printf(out, "client: [10.%u.0.0/16, 10.0.%u.0/24]", a, b);
+    else if (i == 3)
+        buf_printf(out, "login: u%u", a);
+    else if (i == 4)
+        buf_printf(out, "helo: [h%u.test, .h%u.test]", a, b);
+    else if (i == 5)
+        buf_printf(out, "client-name: .h%u.test", a);
+    else if (i == 6)
+        buf_printf(out, "tls: none");
+    else if (i == 7)
+        buf_printf(out, "header: { X: h%u }", a);
+    else if (i == 8)
+        buf_printf(out, "listener: \"*:25\"");
+    else
+        buf_printf(out, "larger: %uK", 1 + a);
+}
+
+static void put_conditions(struct buf *out)
+{
+    bool first = true;
+
+    for (unsigned i = pick(4); i < CONDITIONS; i += 1 + pick(CONDITIONS)) {
+        buf_printf(out, "%s", first ? "" : ", ");
+        put_condition(i, out);
+        first = false;
+    }
+    if (first)
+        buf_printf(out, "helo: h%u.test", pick(4));
+}
+
+struct trail {
+    uint32_t numbers[256];
+    size_t count;
+};
+
+static void on_matched(void *context, const struct rule *rule)
+{
+    struct trail *t = context;
+
+    if (t->count < COUNT_OF(t->numbers))
+        t->numbers[t->count++] = rule->number;
+}
+
+static const struct rule *walk_slowly(const struct rules *r, const struct rule_facts *f,
+                                      enum rule_stage stage, struct trail *t)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        const struct rule *rule = &r->all[i];
+
+        if (rule->stage > stage || rules_match(r, rule, f, (2u << stage) - 1) != RULE_YES)
+            continue;
+        on_matched(t, rule);
+        if (rule->decision != NULL)
+            return rule;
+    }
+    return NULL;
+}
+
+static void check_walk(const struct rules *r)
+{
+    char sender[32], rcpt[32], login[8], helo[32], name[32], header[32];
+    struct net_address client = {
+        .family = AF_INET, .bytes = { 10, (uint8_t)pick(4), (uint8_t)pick(4), (uint8_t)pick(4) }
+    };
+    struct rule_facts f = { .client = &client, .listener = VIEW("*:25"), .size = pick(5000) };
+
+    (void)snprintf(sender, sizeof(sender), "u%u@%sd%u.test", pick(4), pick(2) ? "x." : "", pick(4));
+    (void)snprintf(rcpt, sizeof(rcpt), "U%u@d%u.test", pick(4), pick(4));
+    (void)snprintf(login, sizeof(login), "u%u", pick(6));
+    (void)snprintf(helo, sizeof(helo), "%sh%u.test", pick(2) ? "a.b." : "", pick(4));
+    (void)snprintf(name, sizeof(name), "a.h%u.test", pick(4));
+    (void)snprintf(header, sizeof(header), "X: h%u\r\n", pick(4));
+    f.sender = view_of(sender);
+    f.recipient = view_of(rcpt);
+    f.login = pick(2) ? view_of(login) : VIEW_EMPTY;
+    f.helo = view_of(helo);
+    f.client_name = pick(2) ? view_of(name) : VIEW_EMPTY;
+    f.header = view_of(header);
+    for (unsigned stage = 0; stage < RULE_STAGES; stage++) {
+        struct trail fast = { .count = 0 }, slow = { .count = 0 };
+
+        assert_ptr_equal(rules_walk(r, &f, (enum rule_stage)stage, on_matched, &fast),
+                         walk_slowly(r, &f, (enum rule_stage)stage, &slow));
+        assert_int_equal(fast.count, slow.count);
+        assert_memory_equal(fast.numbers, slow.numbers, fast.count * sizeof(*fast.numbers));
+    }
+}
+
+static void finds_by_its_index_what_a_walk_finds(void **state)
+{
+    static char text[1 << 18];
+
+    (void)state;
+    for (unsigned run = 0; run < 20; run++) {
+        const char *const files[] = { "t.yaml", text, NULL };
+        struct buf out = BUF_ON_ARRAY(text);
+        struct error err = { "" };
+        struct settings s;
+        struct config *c;
+
+        buf_printf(&out, "hostname: mx.test\nrules:\n");
+        for (unsigned i = 0; i < 100 + run; i++) {
+            buf_printf(&out, "  - { ");
+            put_conditions(&out);
+            buf_printf(&out, ", then: %s }\n", pick(4) > 0 ? "tag t" : "refuse");
+        }
+        buf_put_byte(&out, '\0');
+        c = config_from(room, sizeof(room), files);
+        settings_read(&s, c);
+        check_view("errors", config_errors(c), VIEW(""));
+        assert_int_equal(rules_prepare(s.rules, &err), 0);
+        for (unsigned i = 0; i < 200; i++)
+            check_walk(s.rules);
+        release(&s, c);
+    }
+}
+
+/* ---- lists ---- */
+
+static void asks_lists_that_change(void **state)
+{
+    const char *const files[] = { "t.yaml",
+                                  "hostname: mx.test\n"
+                                  "rules:\n"
+                                  "  - { client: file:/list, then: refuse }\n"
+                                  "  - { sender: [x@y.test, file:/list], then: refuse }\n",
+                                  NULL };
+    struct config *c = config_from(room, sizeof(room), files);
+    struct net_address client = { .family = AF_INET, .bytes = { 192, 0, 2, 1 } };
+    struct rule_facts f = { .client = &client, .sender = VIEW("a@b.test") };
+    struct error err = { "" };
+    struct settings s;
+
+    (void)state;
+    settings_read(&s, c);
+    check_view("errors", config_errors(c), VIEW(""));
+    assert_int_equal(s.rules->list_count, 1);
+    assert_int_equal(rules_prepare(s.rules, &err), 0);
+    assert_null(rules_walk(s.rules, &f, RULE_AT_END, NULL, NULL));
+    rule_list_load(&s.rules->lists[0], VIEW("# networks\n192.0.2.0/24 # ours\n\n"));
+    assert_ptr_equal(rules_walk(s.rules, &f, RULE_AT_END, NULL, NULL), &s.rules->all[0]);
+    rule_list_load(&s.rules->lists[0], VIEW("  @b.test\r\n"));
+    assert_ptr_equal(rules_walk(s.rules, &f, RULE_AT_END, NULL, NULL), &s.rules->all[1]);
+    rule_list_load(&s.rules->lists[0], VIEW(""));
+    assert_null(rules_walk(s.rules, &f, RULE_AT_END, NULL, NULL));
+    release(&s, c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(matches_one),
+        cmocka_unit_test(reports_mistakes),
+        cmocka_unit_test(sees_what_is_never_used),
+        cmocka_unit_test(knows_when_a_rule_is_sure),
+        cmocka_unit_test(finds_by_its_index_what_a_walk_finds),
+        cmocka_unit_test(asks_lists_that_change),
+    };
+
+    return cmocka_run_group_tests_name("rules", tests, NULL, NULL);
+}
