@@ -123,8 +123,17 @@ static void set_forced_cause(struct site *s, struct view who)
         set_cause(s, buf_view(&encoded));
 }
 
+void backoff_release(struct queue *q, struct site *s, struct view who)
+{
+    log_info("destination_closed", LOG_VIEW("destination", s->name), LOG_VIEW("by", who),
+             LOG_U64("waiting", s->due_count));
+    backoff_override(q, s);
+}
+
 void backoff_force(struct queue *q, struct site *s, struct view who)
 {
+    log_warn("destination_opened", LOG_VIEW("destination", s->name), LOG_VIEW("by", who),
+             LOG_U64("waiting", s->due_count));
     set_forced_cause(s, who);
     if (!s->backed_off) {
         s->since_ms = queue_now_ms(q);

@@ -13,12 +13,14 @@ void backoff_failed(struct queue *q, struct site *s, bool probe, struct view cau
 void backoff_recovered(struct queue *q, struct site *s);
 /* The probe came back without having tried. */
 void backoff_untried(struct queue *q, struct site *s);
-/* An administrator wants it tried now: as if it had never failed. */
+/* It is tried now, as if it had never failed. */
 void backoff_override(struct queue *q, struct site *s);
 /* The same, unless an administrator does not want it tried at all. */
 void backoff_retry(struct queue *q, struct site *s);
 /* An administrator wants it left alone until backoff_override. `who` is for the record. */
 void backoff_force(struct queue *q, struct site *s, struct view who);
+/* An administrator wants it tried now. */
+void backoff_release(struct queue *q, struct site *s, struct view who);
 /* Forgets the site if nothing needs it. A back-off is kept for its time, although nobody
  * waits: mail may come; but not longer. */
 void backoff_drop(struct queue *q, struct site *s);

@@ -2,9 +2,11 @@
 
 #include "common/memory.h"
 #include "io/log.h"
+#include "queue/backoff.h"
 #include "queue/import.h"
 #include "queue/parcel.h"
 #include "queue/row.h"
+#include "queue/siterow.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +34,10 @@ enum verb {
     VERB_HOLD,
     VERB_RELEASE,
     VERB_DELETE,
-    VERB_UNDELETE
+    VERB_UNDELETE,
+    VERB_DESTINATIONS, /* from here on about sites, not messages */
+    VERB_OPEN,
+    VERB_CLOSE
 };
 
 /* clang-format off */
@@ -53,6 +58,9 @@ static const struct {
     [VERB_RELEASE] = { "release", true,   false,  true },
     [VERB_DELETE]  = { "delete",  true,   false,  true },
     [VERB_UNDELETE] = { "undelete", true, false,  true },
+    [VERB_DESTINATIONS] = { "destinations", false, false, false },
+    [VERB_OPEN]    = { "open",    true,   false,  true },
+    [VERB_CLOSE]   = { "close",   true,   false,  true },
 };
 /* clang-format on */
 
@@ -62,6 +70,7 @@ struct filter {
     size_t id_count;
     bool by_sender, by_rcpt, by_domain, by_state, any;
     struct view sender, rcpt, domain;
+    struct view name; /* of a destination */
     enum mail_state state;
 };
 
@@ -242,6 +251,10 @@ static bool add_condition(struct filter *f, struct view key, struct view value)
         return set_view(&f->by_rcpt, &f->rcpt, value);
     if (view_equal(key, VIEW("domain")))
         return set_view(&f->by_domain, &f->domain, value);
+    if (view_equal(key, VIEW("name"))) {
+        f->name = value;
+        return value.len > 0;
+    }
     return view_equal(key, VIEW("state")) && set_state(f, value);
 }
 
@@ -259,7 +272,7 @@ static bool find_verb(struct view word, enum verb *verb)
 /* NULL: the client may; else why not. */
 static const char *check_rights(const struct client *c)
 {
-    if (verbs[c->verb].changes && c->control->offline)
+    if ((verbs[c->verb].changes || c->verb >= VERB_DESTINATIONS) && c->control->offline)
         return "nothing runs: start Tern first";
     if (verbs[c->verb].changes && !c->may_change)
         return "not permitted: only root and Tern's own user may change the queue";
@@ -357,6 +370,8 @@ static const char *read_request(struct client *c)
             !add_condition(&c->filter, key, value))
             return "a filter is not understood; an id has sixteen hexadecimal digits";
     }
+    if (verbs[c->verb].needs_filter && c->verb >= VERB_DESTINATIONS && c->filter.name.len == 0)
+        return "which destination?";
     if (verbs[c->verb].needs_filter && !c->filter.any)
         return "which messages?";
     return NULL;
@@ -421,6 +436,9 @@ static void act(struct client *c, uint32_t mail, const struct envelope *e)
         break;
     case VERB_STATUS:
     case VERB_PUT:
+    case VERB_DESTINATIONS:
+    case VERB_OPEN:
+    case VERB_CLOSE:
         break;
     }
 }
@@ -500,6 +518,38 @@ static void end_answer(struct client *c)
     forget_request(c);
 }
 
+static void act_on_site(struct client *c, struct site *s)
+{
+    struct queue *q = c->control->queue;
+
+    c->matched++;
+    if (c->verb == VERB_OPEN)
+        backoff_force(q, s, view_of(c->who));
+    else if (c->verb == VERB_CLOSE)
+        backoff_release(q, s, view_of(c->who));
+    else
+        siterow_write(q, s, &c->output);
+}
+
+static void answer_some_sites(struct client *c)
+{
+    struct queue *q = c->control->queue;
+
+    for (unsigned left = MESSAGES_PER_TURN; left > 0; left--) {
+        struct site *s;
+
+        if (buf_len(&c->output) > OUTPUT_MARK)
+            return;
+        if (++c->cursor >= q->index.sites.end) {
+            end_answer(c);
+            return;
+        }
+        s = pool_at(&q->index.sites, (uint32_t)c->cursor);
+        if (s->self != POOL_NONE && (c->filter.name.len == 0 || siterow_is(s, c->filter.name)))
+            act_on_site(c, s);
+    }
+}
+
 static void answer_some(struct client *c)
 {
     uint32_t mail;
@@ -559,6 +609,8 @@ static void on_step(struct deferred *d)
     }
     if (c->import != NULL)
         feed_import(c);
+    else if (c->busy && buf_len(&c->output) <= OUTPUT_MARK && c->verb >= VERB_DESTINATIONS)
+        answer_some_sites(c);
     else if (c->busy && buf_len(&c->output) <= OUTPUT_MARK)
         answer_some(c);
     if (c->watch.fd >= 0)

@@ -5,6 +5,8 @@
 #include "mail/outcome.h"
 #include "mail/trace.h"
 #include "queue/dispatch.h"
+#include "queue/pieces.h"
+#include "queue/siterow.h"
 
 #include <inttypes.h>
 
@@ -22,63 +24,6 @@ static const char *const state_names[MAIL_STATES] = {
 const char *row_state_name(enum mail_state s)
 {
     return state_names[s];
-}
-
-/* ---- pieces of JSON ---- */
-
-static void put_key(struct buf *out, const char *key)
-{
-    struct view have = buf_view(out);
-    char last = have.len > 0 ? have.ptr[have.len - 1] : '{';
-
-    buf_printf(out, "%s\"%s\":", last == '{' ? "" : ",", key);
-}
-
-static void put_view(struct buf *out, const char *key, struct view value)
-{
-    put_key(out, key);
-    json_quote(value, out);
-}
-
-static void put_some(struct buf *out, const char *key, struct view value)
-{
-    if (value.len > 0)
-        put_view(out, key, value);
-}
-
-static void put_number(struct buf *out, const char *key, uint64_t value)
-{
-    put_key(out, key);
-    buf_put_u64(out, value);
-}
-
-static void put_bool(struct buf *out, const char *key, bool value)
-{
-    put_key(out, key);
-    buf_put(out, value ? VIEW("true") : VIEW("false"));
-}
-
-static void put_time(struct buf *out, const char *key, uint64_t wall_ms)
-{
-    char room[40];
-    struct buf text = BUF_ON_ARRAY(room);
-
-    if (wall_ms > 0 && trace_timestamp(wall_ms, &text))
-        put_view(out, key, buf_view(&text));
-}
-
-static void begin_object(struct buf *out, const char *key)
-{
-    put_key(out, key);
-    buf_put_byte(out, '{');
-}
-
-/* An element of a list. */
-static void begin_element(struct buf *out)
-{
-    struct view have = buf_view(out);
-
-    buf_put(out, have.ptr[have.len - 1] == '[' ? VIEW("{") : VIEW(",{"));
 }
 
 /* ---- states ---- */
@@ -175,18 +120,6 @@ static void put_last(struct buf *out, const struct last *last)
     buf_put_byte(out, '}');
 }
 
-static bool print_cause(const struct site *s, struct buf *words)
-{
-    struct arena arena;
-    struct outcome o;
-    bool there;
-
-    arena_init(&arena, LAST_ARENA_MAX);
-    there = outcome_decode(s->cause, &arena, &o) && outcome_print(&o, words);
-    arena_reset(&arena);
-    return there;
-}
-
 /* Why the unit still waits, in one line. */
 static void print_reason(struct queue *q, const struct unit *u, struct buf *words)
 {
@@ -206,7 +139,7 @@ static void print_reason(struct queue *q, const struct unit *u, struct buf *word
         buf_put(words, VIEW("held by an administrator"));
         return;
     }
-    if (s->backed_off && print_cause(s, words))
+    if (s->backed_off && siterow_print_cause(s, words))
         return;
     if (read_last(q, u, &last)) {
         outcome_print(&last.outcome, words);
@@ -442,7 +375,7 @@ static void put_troubled(const struct queue *q, struct buf *out)
 
         if (left-- == 0 || buf_space(out) < RCPT_ROOM)
             break;
-        print_cause(s, &words);
+        (void)siterow_print_cause(s, &words);
         begin_element(out);
         put_view(out, "destination", s->name);
         put_number(out, "waiting", s->due_count);

@@ -14,6 +14,9 @@ static const char usage[] =
     "usage: tern [--config FILE] COMMAND\n"
     "  config check [FILE]            look for mistakes in the configuration\n"
     "  status [--json]                what runs, and what is in the queue\n"
+    "  destinations [NAME] [--json]   where mail goes to, how it fares there, and what waits\n"
+    "  destinations open NAME         try nothing there until it is closed\n"
+    "  destinations close NAME        try now\n"
     "  queue list [FILTER] [--json]   the messages in the queue, and why they wait\n"
     "  queue show ID [--json]         everything about one message\n"
     "  queue cat ID                   a message as it is sent\n"
@@ -105,6 +108,8 @@ static int run(const char *path, int argc, char **argv)
     }
     if (strcmp(argv[0], "status") == 0) {
         status = command_status(&s, argc - 1, argv + 1);
+    } else if (strcmp(argv[0], "destinations") == 0) {
+        status = command_destinations(&s, argc - 1, argv + 1);
     } else if (argc > 1 && strcmp(argv[0], "spool") == 0) {
         status = command_spool(&s, argc - 1, argv + 1);
     } else if (argc > 1 && strcmp(argv[0], "user") == 0) {
@@ -144,7 +149,7 @@ int main(int argc, char **argv)
     argv += optind;
     if (argc >= 2 && argc <= 3 && strcmp(argv[0], "config") == 0 && strcmp(argv[1], "check") == 0)
         return command_config_check(argc == 3 ? argv[2] : path);
-    if (argc >= 1 && (strcmp(argv[0], "status") == 0 || strcmp(argv[0], "queue") == 0 ||
+    if (argc >= 1 && (strcmp(argv[0], "status") == 0 || strcmp(argv[0], "destinations") == 0 || strcmp(argv[0], "queue") == 0 ||
                       strcmp(argv[0], "spool") == 0 || strcmp(argv[0], "user") == 0))
         return run(path, argc, argv);
     return show_usage();

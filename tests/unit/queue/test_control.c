@@ -504,6 +504,63 @@ static void survives_garbage(void **state)
     assert_int_equal(matched(), 1);
 }
 
+static void shows_destinations_and_their_breakers(void **state)
+{
+    static const struct {
+        const char *name, *text;
+    } parts[] = {
+        { "name", "\"destination\":\"mx.there.test\"" },
+        { "breaker", "\"breaker\":\"open\"" },
+        { "since", "\"since\":\"2026-11-23T08:15:00.000Z\"" },
+        { "next probe", "\"next_at\":\"2026-11-23T08:15:15.000Z\"" },
+        { "cause", "\"cause\":\"refused (mx.there.test[192.0.2.1]:25, while sending RCPT TO)\"" },
+        { "mail", "\"waiting\":2,\"senders_waiting\":1,\"deliveries\":2" },
+        { "window", "\"connections\":1,\"connections_most\":2" },
+        { "failure", "\"last_failure\":\"2026-11-23T08:15:00.000Z\"" },
+        { "domains", "\"domain_count\":2,\"domains\":[\"there.test\",\"b.test\"]" },
+    };
+
+    (void)state;
+    world.mail_hosts = "there.test mx.there.test b.test mx.there.test";
+    world_accept("a@here.test", "b@there.test", body);
+    world_answer(world_job(0), OUTCOME_DEFERRED, SCOPE_DESTINATION, 0, "refused");
+    world_accept("a@here.test", "b@b.test", body);
+    ask("destinations");
+    check_lines();
+    assert_int_equal(matched(), 1);
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        if (!answered(parts[i].text))
+            fail_msg("%s: %s", parts[i].name, answer);
+    }
+    ask("destinations name=B.test");
+    assert_int_equal(matched(), 1);
+    ask("destinations name=mx.there.test");
+    assert_int_equal(matched(), 1);
+    ask("destinations name=elsewhere.test");
+    assert_int_equal(matched(), 0);
+    ask("close name=b.test");
+    assert_int_equal(matched(), 1);
+    world_run();
+    assert_int_equal(world.job_count, 3);
+    for (unsigned i = 1; i < 3; i++)
+        world_answer(world_job(i), OUTCOME_DELIVERED, SCOPE_RCPT, 250, "Ok");
+    ask("destinations");
+    assert_true(answered("\"breaker\":\"closed\"") && answered("\"last_success\":"));
+    ask("open name=mx.there.test");
+    world_accept("a@here.test", "b@b.test", body);
+    assert_int_equal(world.job_count, 3);
+    ask("destinations");
+    assert_true(answered("\"breaker\":\"open\"") && answered("\"forced\":true") &&
+                answered("held back by an administrator (uid 0)") && !answered("next_at"));
+    ask("list");
+    assert_true(answered("\"state\":\"waiting\"") && answered("held back by an administrator"));
+    ask("open");
+    assert_true(answered("{\"error\":\"which destination?\"}"));
+    ask("close name=mx.there.test");
+    world_run();
+    assert_int_equal(world.job_count, 4);
+}
+
 #define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -522,6 +579,7 @@ int main(void)
         IN_WORLD(gives_the_message_with_the_open_recipients),
         IN_WORLD(takes_a_message_in),
         IN_WORLD(takes_in_only_whole_messages),
+        IN_WORLD(shows_destinations_and_their_breakers),
         IN_WORLD(survives_garbage),
     };
 
