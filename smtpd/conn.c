@@ -4,8 +4,8 @@
 #include "io/clock.h"
 #include "io/log.h"
 #include "io/stream.h"
-#include "smtpd/external.h"
 #include "smtpd/admission.h"
+#include "smtpd/external.h"
 #include "smtpd/proxy.h"
 
 #include <assert.h>
@@ -20,6 +20,7 @@ enum {
     CONTENT_GRACE_MS = 60000, /* before a message's rate is looked at */
     PAUSE_MOST_MS = 30000,    /* for the mistakes of one turn */
     SHED_AFTER_MS = 10000,    /* without a command, when strangers want the place */
+    SHED_LOOKED_AT = 64,      /* idle connections, to find one that may go */
 };
 
 struct conn {
@@ -345,6 +346,15 @@ static void shake_hands(struct conn *c)
     advance(c, VIEW_EMPTY);
 }
 
+/* A stranger who lets us wait: for a command, or for the next step of a handshake. */
+static void list_if_idle(struct conn *c)
+{
+    if (c->session.trusted || in_content(c))
+        return;
+    c->idle_since_ms = c->server->loop->now_ms;
+    list_append(&c->server->idle, &c->idle);
+}
+
 /* Plain text that came along would be taken for a command under TLS: dropped. */
 static void start_tls(struct conn *c)
 {
@@ -356,6 +366,7 @@ static void start_tls(struct conn *c)
         return;
     }
     c->shaking_hands = true;
+    list_if_idle(c);
     renew(c);
     shake_hands(c);
 }
@@ -479,15 +490,6 @@ static void ask_auth(struct conn *c)
         logins_respond(&c->server->logins, &c->login, view_make(a->response, a->response_len));
     else
         begin_login(c, a);
-}
-
-/* Between commands a stranger has nothing to lose. */
-static void list_if_idle(struct conn *c)
-{
-    if (c->session.trusted || c->session.state > SESSION_READY)
-        return;
-    c->idle_since_ms = c->server->loop->now_ms;
-    list_append(&c->server->idle, &c->idle);
 }
 
 /* What is wished, when it is new. While output waits, its watch is set already. */
@@ -735,7 +737,8 @@ static void begin_session(struct conn *c)
     uint64_t delay_ms = c->server->settings->strangers.greet_delay_ms;
 
     c->awaits_proxy = false;
-    if (delay_ms == 0 || c->session.trusted || c->session.state == SESSION_CLOSED ||
+    if (delay_ms == 0 || c->session.trusted || !c->session.rules->listener->strangers ||
+        c->session.state == SESSION_CLOSED ||
         c->session.rules->listener->tls == LISTENER_TLS_IMPLICIT) {
         greet(c);
         return;
@@ -955,19 +958,35 @@ void conn_start(struct server *s, const struct session_rules *rules, int fd,
     begin_session(c);
 }
 
+/* For a stranger only who keeps still for long; for others also who has begun nothing yet. */
+static bool may_go(const struct conn *c, bool for_stranger)
+{
+    bool long_idle = c->server->loop->now_ms - c->idle_since_ms >= SHED_AFTER_MS;
+
+    return long_idle || (!for_stranger && c->session.state <= SESSION_READY);
+}
+
 bool server_make_room(struct server *s, bool for_stranger)
 {
-    struct conn *c;
+    unsigned looked_at = 0;
 
-    if (list_empty(&s->idle))
-        return false;
-    c = container_of(s->idle.next, struct conn, idle);
-    if (for_stranger && s->loop->now_ms - c->idle_since_ms < SHED_AFTER_MS)
-        return false;
-    c->reason = "made room for others";
-    session_turn_away(&c->session, "Others need this place, try again later");
-    advance(c, VIEW_EMPTY);
-    return true;
+    list_each (link, &s->idle) {
+        struct conn *c = container_of(link, struct conn, idle);
+
+        if (looked_at++ == SHED_LOOKED_AT)
+            break;
+        if (!may_go(c, for_stranger))
+            continue;
+        c->reason = "made room for others";
+        if (c->shaking_hands) {
+            close_conn(c, c->reason);
+        } else {
+            session_turn_away(&c->session, "Others need this place, try again later");
+            advance(c, VIEW_EMPTY);
+        }
+        return true;
+    }
+    return false;
 }
 
 static void drain_conn(struct conn *c, bool now)

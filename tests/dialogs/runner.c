@@ -11,6 +11,7 @@
  *   room 100                 its room, in bytes
  *   mechanisms PLAIN LOGIN   those that the auth process offers
  *   plain                    the listener's network is trusted: logins without TLS
+ *   listed bl.test           the client stands on a list
  *   rate messages 3          so many (messages, recipients, failures) are within the rates, ...
  *   rate-of login            ...which are those of: client (the default), network, login
  *   surplus hold             what is beyond a login's: refuse (the default), hold
@@ -592,6 +593,13 @@ static bool run_set(struct dialog *d, struct view args)
     return false;
 }
 
+static bool run_listed(struct dialog *d, struct view args)
+{
+    begin(d);
+    session_list_client(&d->session, args);
+    return args.len > 0;
+}
+
 static bool run_rate(struct dialog *d, struct view args)
 {
     static const char *const kinds[] = { [RATE_CONNECTIONS] = "connections",
@@ -699,6 +707,7 @@ static const struct {
     { VIEW_INIT("plain"), run_plain },
     { VIEW_INIT("check-from"), run_check_from },
     { VIEW_INIT("set"), run_set },
+    { VIEW_INIT("listed"), run_listed },
     { VIEW_INIT("rate"), run_rate },
     { VIEW_INIT("rate-of"), run_rate_of },
     { VIEW_INIT("surplus"), run_surplus },

@@ -59,7 +59,7 @@ def test_new_connections_have_a_rate(world):
 
 
 def test_who_guesses_addresses_is_sent_away_and_stays_away(world):
-    world.start_relay(rates={"client-failures": "5/1h"})
+    world.start_relay(rates={"client-failures": "5/1h"}, strangers={"slow-by": "0s"})
     with stranger() as c:
         c.command("MAIL FROM:<a@there.test>")
         replies = [c.command(f"RCPT TO:<guess{i}@here.test>") for i in range(6)]
