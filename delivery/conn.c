@@ -545,6 +545,7 @@ static void start_job(struct conn *c, struct job *j)
     c->job = j;
     c->started = true;
     c->messages++;
+    c->until_ms = loop_of(c)->now_ms + settings_of(c)->timeouts.transaction;
     j->conn = c;
     job_rewind(j);
     if (!job_prepare(j, &c->client.ext, &place, loop_of(c)->now_ms))
@@ -634,6 +635,19 @@ static void start_tls(struct conn *c)
 
 /* ---- driving ---- */
 
+/* For the next step; but all steps of a message together have a deadline too, or a host that takes
+ * a byte now and then would keep the connection for ever. What may be accepted is not broken off.
+ */
+static uint64_t patience_ms(const struct conn *c)
+{
+    uint64_t step_ms = client_timeout_ms(&c->client, &settings_of(c)->timeouts);
+    uint64_t now_ms = loop_of(c)->now_ms;
+
+    if (c->job == NULL || !c->started || client_is_past_dot(&c->client))
+        return step_ms;
+    return MIN(step_ms, c->until_ms > now_ms ? c->until_ms - now_ms : 1);
+}
+
 /* Watches for what comes next. The deadline moves with replies and with what was written, not with
  * single bytes of a reply. */
 static void rest(struct conn *c)
@@ -648,8 +662,7 @@ static void rest(struct conn *c)
         return;
     c->wrote = false;
     c->heard = c->client.heard;
-    loop_start_timer(loop_of(c), &c->timer,
-                     client_timeout_ms(&c->client, &settings_of(c)->timeouts));
+    loop_start_timer(loop_of(c), &c->timer, patience_ms(c));
 }
 
 /* Fulfils the engine's wish as far as it goes now. False: the connection is not what it was. */

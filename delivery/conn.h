@@ -49,6 +49,7 @@ struct conn {
     char host[CONN_HOST_MAX]; /* "mx1.example.org[192.0.2.1]:25" */
     size_t host_len;
     unsigned messages;  /* that this connection was used for */
+    uint64_t until_ms;  /* monotonic: then the transaction is given up */
     unsigned heard;     /* replies when the timer was started */
     bool wrote;         /* since then */
     bool write_blocked; /* until the socket is writable */

@@ -158,6 +158,7 @@ static const struct config_item timeouts_items[] = {
     TIMEOUT("rcpt",      rcpt,      "5m",  "its reply to RCPT"),
     TIMEOUT("data",      data,      "2m",  "its reply to DATA"),
     TIMEOUT("block",     block,     "3m",  "until it takes more of a message"),
+    TIMEOUT("transaction", transaction, "1h", "a whole message to a remote host, up to its final dot"),
     TIMEOUT("final",     final,     "10m", "its reply to the final dot"),
     TIMEOUT("rset",      rset,      "5m",  "its reply to RSET or QUIT"),
     TIMEOUT("idle-connection", idle_connection, "5s",

@@ -330,6 +330,7 @@ struct settings {
         uint64_t drain;           /* after SIGTERM, for running transactions: 30s */
         uint64_t connect;         /* to a remote host: 30s */
         uint64_t greeting, ehlo, mail, rcpt, data, block, final, rset; /* client: RFC 5321, 4.5.3.2 */
+        uint64_t transaction;     /* a whole message to a remote host, up to its final dot: 1h */
         uint64_t idle_connection; /* a connection kept for the next message: 5s */
     } timeouts;
     struct retry_settings retry;

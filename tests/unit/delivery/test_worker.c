@@ -145,7 +145,7 @@ static const struct {
 static void set_timeouts(struct town *t, uint64_t ms)
 {
     t->settings.timeouts = (struct timeouts_settings){ ms, ms, ms, ms, ms, ms, ms, ms, ms,
-                                                       ms, ms, ms, ms, ms, ms, ms, ms };
+                                                       ms, ms, ms, ms, ms, ms, ms, ms, ms };
 }
 
 /* Ports and addresses of the last reason, out of its brackets. */
@@ -478,6 +478,21 @@ static void sends_large_bodies(void **state)
 }
 
 /* A host that refuses in the middle of a large message is heard. */
+/* Each step has time enough, all of them together have not. */
+static void gives_up_slow_transactions(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test\nmx1.test a 127.0.0.2\n", "DATA -", NULL);
+    t.settings.timeouts.data = 10 * 60 * 1000;
+    t.settings.timeouts.transaction = 50;
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 1));
+    check_view("results", buf_view(&t.results), VIEW("1 all deferred 0 4.4.2\n1 end\n"));
+    town_close(&t);
+}
+
 static void hears_an_early_refusal(void **state)
 {
     static struct town t;
@@ -756,6 +771,7 @@ int main(void)
         cmocka_unit_test(gives_up_for_all),
         cmocka_unit_test(remembers_broken_tls),
         cmocka_unit_test(sends_large_bodies),
+        cmocka_unit_test(gives_up_slow_transactions),
         cmocka_unit_test(hears_an_early_refusal),
         cmocka_unit_test(asks_another_dns_process),
         cmocka_unit_test(outlives_the_queue),
