@@ -363,7 +363,7 @@ static void on_timer(struct timer *t)
 
     if (workers_busy(&c->thread) || c->thread.thread_count == 0)
         return;
-    if (c->paused || c->journal->durable < c->awaits) {
+    if (c->paused) {
         look_again(c);
         return;
     }
@@ -422,7 +422,9 @@ static void on_read(struct compactor *c)
         c->left = 0;
     else
         write_portion(c);
-    go_on_in(c, pause_ms(c));
+    c->waiting = c->journal->durable < c->awaits;
+    if (!c->waiting)
+        go_on_in(c, pause_ms(c));
 }
 
 static void on_job_done(struct job *job)
@@ -443,8 +445,10 @@ static void on_job_done(struct job *job)
 
 void compactor_written(struct compactor *c)
 {
-    if (c->source != 0 && !workers_busy(&c->thread) && c->journal->durable >= c->awaits)
-        go_on_in(c, pause_ms(c));
+    if (!c->waiting || c->journal->durable < c->awaits)
+        return;
+    c->waiting = false;
+    go_on_in(c, pause_ms(c));
 }
 
 /* ---- life ---- */

@@ -37,6 +37,7 @@ struct compactor {
     struct workers thread;
     struct job job;
     uint64_t awaits;       /* go on when this batch is durable */
+    bool waiting;          /* for it; no timer runs */
     uint64_t others_bytes; /* that the journal had from others, when we looked last */
     uint64_t emptied_count;
     /* The segment; 0: none. The thread's while a job runs, but for source. */

@@ -343,6 +343,8 @@ static void put_spool(const struct queue *q, struct buf *out)
     put_number(out, "records", n.records);
     put_number(out, "syncs_failed", n.syncs_failed);
     put_number(out, "damaged", n.damaged);
+    put_number(out, "segments_emptied", n.segments_emptied);
+    put_number(out, "moved_bytes", n.moved_bytes);
     put_number(out, "cache_bytes", q->cache.bytes);
     buf_put_byte(out, '}');
 }

@@ -576,6 +576,45 @@ static void mail_that_stays_does_not_keep_whole_segments(void **state)
     end_model(m);
 }
 
+enum { PAIRS = 10 };
+
+/* Small messages that stay, and larger ones that go, in one batch. */
+static void accept_pairs(struct model *m)
+{
+    struct box_commit *c[2 * PAIRS];
+
+    for (size_t i = 0; i < COUNT_OF(c); i++) {
+        c[i] = box_commit(&m->box, i, i % 2 == 0 ? 300 : 2000);
+        store_accept(m->box.store, &c[i]->commit);
+    }
+    box_settle(&m->box);
+    for (size_t i = 0; i < COUNT_OF(c); i++) {
+        if (i % 2 == 0)
+            add(m, c[i], i);
+        else
+            store_finish(m->box.store, c[i]->commit.id, c[i]->commit.where);
+        box_commit_free(c[i]);
+    }
+}
+
+/* While batch follows batch, too, and a segment takes several portions. */
+static void compaction_goes_on_while_mail_comes_in(void **state)
+{
+    struct model *m = new_model(1);
+    struct store_numbers n;
+
+    (void)state;
+    do {
+        accept_pairs(m);
+        store_count(m->box.store, &n);
+    } while (n.segments_emptied == 0 && m->count + PAIRS < ITEMS);
+    check("a segment was emptied", n.segments_emptied > 0 && m->moved > 256);
+    box_settle(&m->box);
+    box_close(&m->box);
+    open_model(m);
+    end_model(m);
+}
+
 /* What `tern spool check` says, in the folder of the spool. */
 static void read_check(struct model *m, char *said, size_t size)
 {
@@ -687,6 +726,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_a_model),
         cmocka_unit_test(mail_that_stays_does_not_keep_whole_segments),
+        cmocka_unit_test(compaction_goes_on_while_mail_comes_in),
         cmocka_unit_test(a_large_body_stays_where_it_is),
         cmocka_unit_test(full_segments_that_stay_get_index_files),
     };
