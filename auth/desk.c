@@ -63,28 +63,21 @@ static void log_end(const struct exchange *e, enum login_result result, struct v
         [LOGIN_TEMPORARY] = LOG_LEVEL_WARNING,
         [LOGIN_TOO_MANY] = LOG_LEVEL_DEBUG,
     };
-    char room[NET_ADDRESS_TEXT_MAX];
-    struct buf client = BUF_ON_ARRAY(room);
 
-    (void)net_print_address(&e->client, &client);
     LOG_AT(levels[result],
            result == LOGIN_OK          ? "login_accepted"
            : result == LOGIN_REFUSED   ? "login_refused"
            : result == LOGIN_TEMPORARY ? "login_not_checked"
                                        : "login_blocked",
-           LOG_ID("session", e->session), LOG_VIEW("client", buf_view(&client)),
+           LOG_ID("session", e->session), LOG_STRING("client", e->client_text),
            LOG_STRING("mechanism", e->mechanism), LOG_VIEW(login.len > 0 ? "login" : NULL, login),
            LOG_STRING(why != NULL ? "reason" : NULL, why));
 }
 
 static void log_limit(const struct exchange *e, struct view login, enum tries_verdict verdict)
 {
-    char room[NET_ADDRESS_TEXT_MAX];
-    struct buf client = BUF_ON_ARRAY(room);
-
-    (void)net_print_address(&e->client, &client);
     if (verdict == TRIES_CLIENT)
-        log_warn("logins_limited", LOG_VIEW("client", buf_view(&client)),
+        log_warn("logins_limited", LOG_STRING("client", e->client_text),
                  LOG_STRING("reason", "too many failed from this client"));
     else
         log_warn("logins_limited", LOG_VIEW("login", login),
@@ -139,9 +132,15 @@ static bool hear_begin(struct teller *t, struct view fields)
     struct exchange *e;
 
     if (!message_login_begin_decode(fields, &m) || m.mechanism.len >= sizeof(e->mechanism) ||
-        t->exchanges.count >= DESK_EXCHANGES_MAX ||
+        m.client.len >= sizeof(e->client_text) ||
         table_find_number(&t->exchanges, m.exchange) != NULL)
         return false;
+    if (t->exchanges.count >= DESK_EXCHANGES_MAX) {
+        const struct message_login_end busy = { m.exchange, LOGIN_TEMPORARY, VIEW_EMPTY };
+
+        peer_send_login_end(&t->peer, &busy, -1);
+        return true;
+    }
     e = memory_new(sizeof(*e));
     *e = (struct exchange){ .teller = t,
                             .free_later.run = free_exchange,
@@ -151,8 +150,9 @@ static bool hear_begin(struct teller *t, struct view fields)
     (void)snprintf(e->mechanism, sizeof(e->mechanism), "%.*s", VIEW_ARG(m.mechanism));
     list_init(&e->link);
     table_add_number(&t->exchanges, &e->entry, e->id);
+    (void)snprintf(e->client_text, sizeof(e->client_text), "%.*s", VIEW_ARG(m.client));
     if (!net_parse_address(m.client, &e->client))
-        return false;
+        e->client = (struct net_address){ 0 };
     if (!exchange_blocked(e, VIEW_EMPTY))
         t->desk->source->begin(t->desk->source, e, &m);
     return true;

@@ -30,7 +30,8 @@ struct exchange {             /* heap */
     struct teller *teller;
     struct deferred free_later;
     uint64_t id, session;
-    struct net_address client;
+    struct net_address client; /* without a family: a proxy did not know */
+    char client_text[NET_ADDRESS_TEXT_MAX];
     char mechanism[24]; /* NUL-terminated */
     bool answering;     /* the source was asked, and has not answered yet */
     bool ended;         /* by the source itself */

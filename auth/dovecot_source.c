@@ -221,7 +221,7 @@ static void on_begin(struct source *source, struct exchange *e, const struct mes
     struct buf out = BUF_ON_ARRAY(room);
     struct dovecot_request r = { .id = ++s->last_number,
                                  .mechanism = m->mechanism,
-                                 .client = m->client,
+                                 .client = e->client.family != 0 ? m->client : VIEW_EMPTY,
                                  .tls = m->tls.len > 0,
                                  .initial = m->initial,
                                  .response = m->response };

@@ -85,6 +85,21 @@ static void check_listener(struct config *c, const struct settings *s, size_t i)
     }
 }
 
+/* Where logins alone may relay, somebody must be able to log in. */
+static void check_logins(struct config *c, const struct settings *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        const struct listener_settings *l = &s->listeners[i];
+
+        if (l->relay == LISTENER_RELAY_LOGINS && l->xclient.count == 0 &&
+            (l->auth == LISTENER_AUTH_NONE ||
+             (!settings_has_logins(s) && s->auth.certificate_count == 0)))
+            config_warn(c, find_element(c, "listen", i, "address"),
+                        "nobody can log in here: give auth.users, auth.dovecot or "
+                        "auth.certificates");
+    }
+}
+
 static void check_domains(struct config *c, const struct settings *s)
 {
     for (size_t i = 0; i < s->domain_count; i++) {
@@ -115,6 +130,7 @@ void settings_check(struct config *c, const struct settings *s)
     check_tls(c, s);
     for (size_t i = 0; i < s->listener_count; i++)
         check_listener(c, s, i);
+    check_logins(c, s);
     check_domains(c, s);
     check_numbers(c, s);
     settings_check_routes(c, s);

@@ -337,3 +337,16 @@ def test_a_login_sends_from_its_own_addresses(world):
             c.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
             assert c.reply().startswith("250")
     there.wait(2)
+
+
+def test_a_client_that_a_proxy_does_not_know_may_log_in(world):
+    world.settings["listen"].append(
+        {"address": "127.0.0.1:2600", "xclient": ["127.0.0.1"], "auth": "plain"})
+    start(world)
+    with world.connect(2600) as c:
+        c.hello()
+        assert c.command("XCLIENT ADDR=[UNAVAILABLE]").startswith("220")
+        assert "AUTH" in c.command("EHLO client.test")
+        assert c.command(plain("alice@here.test", "wrong")).startswith("535")
+        assert c.command(plain("alice@here.test")).startswith("235")
+    assert world.log.wait("login_accepted")["client"] == "unknown"

@@ -138,7 +138,8 @@ static void gives_listeners_what_their_roles_are(void **state)
     struct config *c;
 
     (void)state;
-    buf_put(&out, VIEW("hostname: mx.test\ntls: { certificate: /c, key: /k }\nlisten:\n"));
+    buf_put(&out, VIEW("hostname: mx.test\ntls: { certificate: /c, key: /k }\n"
+                       "auth: { users: /u }\nlisten:\n"));
     for (size_t i = 0; i < COUNT_OF(listeners); i++)
         buf_printf(&out, "  - %s\n", listeners[i].text);
     buf_put_byte(&out, '\0');
@@ -168,6 +169,11 @@ static const struct {
     { "everybody, IPv6", "trust: [\"::/0\"]", "t.yaml:2:10: error: to trust ::/0 would make this server an open relay: name your own networks only" },
     { "half of everybody", "trust: [0.0.0.0/1]", "t.yaml:2:9: error: to trust 0.0.0.0/1 would make this server an open relay: name your own networks only" },
     { "everybody at a listener", "listen: [{address: \"*:25\", trust: [0.0.0.0/0]}]", "t.yaml:2:36: error: to trust 0.0.0.0/0 would make this server an open relay: name your own networks only" },
+    { "two sources of logins", "auth: {users: /u, dovecot: /d}", "t.yaml:2:7: error: give users or dovecot: logins are checked in one place" },
+    { "a sender that is none", "auth: {senders: {bob: [bob]}}", "t.yaml:2:24: error: expected an address, \"@example.org\" for all of a domain, or \"*\"" },
+    { "a certificate of no authority", "auth: {certificates: {a.test: a}}", "t.yaml:2:7: error: certificates are believed if their authority is: give client-ca" },
+    { "a certificate without a name", "auth: {client-ca: /c, certificates: {\"sha256:ab\": a}}", "t.yaml:2:39: error: expected a host name, an e-mail address, or \"sha256:\" and the 64 hexadecimal digits of a fingerprint" },
+    { "more certificates, but no first", "tls: {certificates: {/b: /c}}", "t.yaml:2:21: error: there are more certificates, but not the first: tls.certificate" },
     { "bits behind the prefix", "trust: [192.0.2.1/24]", "t.yaml:2:9: error: expected a network such as 192.0.2.0/24 or \"2001:db8::/32\", without bits behind its prefix" },
     { "no list of networks", "trust: 192.0.2.1", "t.yaml:2:8: error: expected a list of networks, \"[192.0.2.0/24, 198.51.100.7]\"" },
     { "no port", "listen: [{address: 192.0.2.1}]", "t.yaml:2:20: error: expected an address and a port: \"*:25\", 192.0.2.1:25 or \"[2001:db8::1]:25\"" },
@@ -241,6 +247,65 @@ static void reports_mistakes(void **state)
             fail_msg("%s: reports more: %.*s", mistakes[i].name, VIEW_ARG(config_errors(c)));
         release(&s, c);
     }
+}
+
+static void warns_where_nobody_can_log_in(void **state)
+{
+    struct settings s;
+    struct config *c =
+        read_text("hostname: mx.test\ntls: { certificate: /c, key: /k }\n"
+                  "listen: [{ address: \"*:587\", role: submission }]\n", &s);
+    struct view errors = config_errors(c), line = VIEW_EMPTY;
+
+    (void)state;
+    assert_int_equal(config_error_count(c), 0);
+    (void)view_take_line(&errors, &line);
+    check_view("warning", line,
+               VIEW("t.yaml:3:22: warning: nobody can log in here: give auth.users, auth.dovecot or "
+                    "auth.certificates"));
+    release(&s, c);
+}
+
+/* Whose is a sender? */
+static void knows_whose_senders_are(void **state)
+{
+    static const struct {
+        const char *login, *sender;
+        bool owns;
+    } cases[] = {
+        { "bob", "bob@here.test", true },
+        { "BOB", "bob@HERE.test", true },
+        { "bob", "bob+news@here.test", true },
+        { "bob", "bob@mx.test", true },
+        { "bob", "bob@relay.test", false },
+        { "bob", "bob@elsewhere.test", false },
+        { "bob", "bobby@here.test", false },
+        { "ann@here.test", "ann@here.test", true },
+        { "ann@here.test", "ann+x@here.test", true },
+        { "ann@here.test", "ann@mx.test", false },
+        { "printer", "scan@a.test", true },
+        { "Printer", "any@b.test", true },
+        { "printer", "printer@here.test", false },
+        { "printer", "any@sub.b.test", false },
+        { "root", "who@ever.test", true },
+        { "none", "none@here.test", false },
+    };
+    struct settings s;
+    struct config *c = read_text("hostname: mx.test\nmaildir: { root: /m }\n"
+                                 "domains: { here.test: { deliver: maildir }, relay.test: { deliver: relay } }\n"
+                                 "auth: { senders: { printer: [scan@a.test, \"@b.test\"], root: [\"*\"], none: [] } }\n",
+                                 &s);
+
+    (void)state;
+    check_view("errors", config_errors(c), VIEW(""));
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct address a;
+
+        assert_true(address_parse(view_of(cases[i].sender), true, &a));
+        check(cases[i].sender,
+              settings_login_owns(&s, view_of(cases[i].login), &a) == cases[i].owns);
+    }
+    release(&s, c);
 }
 
 static void reports_several_mistakes(void **state)
@@ -422,6 +487,8 @@ int main(void)
         cmocka_unit_test(gives_listeners_what_their_roles_are),
         cmocka_unit_test(reports_mistakes),
         cmocka_unit_test(reports_several_mistakes),
+        cmocka_unit_test(warns_where_nobody_can_log_in),
+        cmocka_unit_test(knows_whose_senders_are),
         cmocka_unit_test(finds_mailboxes),
         cmocka_unit_test(finds_the_common_postmaster),
         cmocka_unit_test(sample_is_valid),
