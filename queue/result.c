@@ -3,6 +3,7 @@
 #include "common/memory.h"
 #include "io/clock.h"
 #include "io/log.h"
+#include "queue/attempts.h"
 #include "queue/backoff.h"
 #include "queue/dispatch.h"
 #include "queue/notify.h"
@@ -168,8 +169,22 @@ static void add_line(struct group *g, struct job_line *line, unsigned total)
     g->rcpts[g->count++] = line->rcpt;
 }
 
+/* The outcome, and what happened before it. */
+static void put_text(struct queue *q, const struct group *g, const struct unit *u, struct buf *out)
+{
+    struct store_outcome before = { .text = VIEW_EMPTY };
+    struct arena arena;
+
+    arena_init(&arena, ATTEMPTS_ARENA_MAX);
+    if (u->last_place == 0 || store_read_outcome(q->store, index_last(u), &arena, &before) < 0)
+        before.text = VIEW_EMPTY;
+    attempts_put(g->verdict->encoded, g->verdict->duration_ms, before.text, before.at_ms, out);
+    arena_reset(&arena);
+}
+
 static void record(struct queue *q, const struct job *job, const struct group *g,
-                   enum store_state state, uint64_t next_ms, struct store_ref *where)
+                   enum store_state state, struct view text, uint64_t next_ms,
+                   struct store_ref *where)
 {
     const struct store_outcome o = {
         .message = job->message,
@@ -179,7 +194,7 @@ static void record(struct queue *q, const struct job *job, const struct group *g
         .attempts = job->attempt,
         .next_ms = next_ms,
         .at_ms = clock_wall_ms(),
-        .text = state == STORE_DELIVERED ? VIEW_EMPTY : g->verdict->encoded,
+        .text = text,
     };
 
     store_settle(q->store, &o, where);
@@ -239,12 +254,15 @@ static void count_attempt(struct queue *q, const struct job *job, uint32_t unit)
 static void defer(struct queue *q, const struct job *job, const struct group *g, uint32_t unit)
 {
     struct unit *u = index_unit(&q->index, unit);
+    char room[ATTEMPTS_BYTES_MAX];
+    struct buf text = BUF_ON_ARRAY(room);
     struct store_ref where = { 0 };
     uint64_t wait_ms;
 
     count_attempt(q, job, unit);
     wait_ms = wait_for_next(q, job, &g->verdict->outcome, unit);
-    record(q, job, g, STORE_DEFERRED, clock_wall_ms() + wait_ms, &where);
+    put_text(q, g, u, &text);
+    record(q, job, g, STORE_DEFERRED, buf_view(&text), clock_wall_ms() + wait_ms, &where);
     index_set_last(u, where);
     q->totals.deferred += g->count;
     log_deferred(job, g, wait_ms);
@@ -474,7 +492,7 @@ static void settle_lines(struct queue *q, struct job *job)
     begin_news(&s.losses, job);
     settle_groups(q, job, total, &s);
     if (s.delivered.count > 0 && index_mail(&q->index, job->mail)->units != POOL_NONE)
-        record(q, job, &s.delivered, STORE_DELIVERED, 0, NULL);
+        record(q, job, &s.delivered, STORE_DELIVERED, VIEW_EMPTY, 0, NULL);
     if (s.arrivals.unit_count + s.losses.unit_count > 0)
         tell(q, job, &s);
     else if (!queue_finish_if_done(q, job->mail))

@@ -4,6 +4,7 @@
 #include "io/clock.h"
 #include "mail/outcome.h"
 #include "mail/trace.h"
+#include "queue/attempts.h"
 #include "queue/dispatch.h"
 #include "queue/pieces.h"
 #include "queue/siterow.h"
@@ -81,33 +82,40 @@ static uint64_t next_at(const struct queue *q, const struct unit *u)
 
 struct last {
     struct outcome outcome;
-    uint64_t at_ms;
+    uint64_t at_ms, duration_ms;
+    struct view past; /* attempts before it */
     struct arena arena;
 };
 
 static bool read_last(struct queue *q, const struct unit *u, struct last *last)
 {
     struct store_outcome record;
+    struct attempt a;
 
-    arena_init(&last->arena, LAST_ARENA_MAX);
+    arena_init(&last->arena, ATTEMPTS_ARENA_MAX);
     if (u->last_place == 0 ||
         store_read_outcome(q->store, index_last(u), &last->arena, &record) < 0 ||
-        !outcome_decode(record.text, &last->arena, &last->outcome)) {
+        !attempts_take(&record.text, &last->arena, &a)) {
         arena_reset(&last->arena);
         return false;
     }
+    last->outcome = a.outcome;
+    last->duration_ms = a.duration_ms;
+    last->past = record.text;
     last->at_ms = record.at_ms;
     return true;
 }
 
-static void put_last(struct buf *out, const struct last *last)
+/* In the object that is open. */
+static void put_attempt(struct buf *out, const struct outcome *o, uint64_t at_ms,
+                        uint64_t duration_ms)
 {
     char room[16];
     struct buf enhanced = BUF_ON_ARRAY(room);
-    const struct outcome *o = &last->outcome;
 
-    begin_object(out, "last");
-    put_time(out, "at", last->at_ms);
+    put_time(out, "at", at_ms);
+    if (duration_ms > 0)
+        put_number(out, "duration_ms", duration_ms);
     put_view(out, "class", view_of(outcome_class_name(o->class)));
     put_some(out, "host", o->host);
     if (o->code > 0)
@@ -118,6 +126,29 @@ static void put_last(struct buf *out, const struct last *last)
     put_some(out, "stage", o->doing);
     put_some(out, "tls", o->tls);
     buf_put_byte(out, '}');
+}
+
+static void put_last(struct buf *out, const struct last *last)
+{
+    begin_object(out, "last");
+    put_attempt(out, &last->outcome, last->at_ms, last->duration_ms);
+}
+
+/* The attempts before the last, the newest first. */
+static void put_past(struct buf *out, struct last *last)
+{
+    struct view text = last->past;
+    struct attempt a;
+
+    if (text.len == 0)
+        return;
+    put_key(out, "past");
+    buf_put_byte(out, '[');
+    while (buf_space(out) > 2 * RCPT_ROOM && attempts_take(&text, &last->arena, &a)) {
+        begin_element(out);
+        put_attempt(out, &a.outcome, a.at_ms, a.duration_ms);
+    }
+    buf_put_byte(out, ']');
 }
 
 /* Why the unit still waits, in one line. */
@@ -152,8 +183,8 @@ static void print_reason(struct queue *q, const struct unit *u, struct buf *word
 
 /* ---- recipients ---- */
 
-static void put_rcpt(struct queue *q, const struct unit *u, struct view address,
-                     const struct last *last, struct buf *out)
+static void put_rcpt(struct queue *q, const struct unit *u, struct view address, struct last *last,
+                     bool whole, struct buf *out)
 {
     begin_element(out);
     put_view(out, "addr", address);
@@ -163,11 +194,13 @@ static void put_rcpt(struct queue *q, const struct unit *u, struct view address,
     put_time(out, "next_at", next_at(q, u));
     if (last != NULL)
         put_last(out, last);
+    if (last != NULL && whole)
+        put_past(out, last);
     buf_put_byte(out, '}');
 }
 
 static unsigned put_unit(struct queue *q, const struct unit *u, const struct envelope *e,
-                         struct buf *out)
+                         bool whole, struct buf *out)
 {
     unsigned total = index_mail(&q->index, u->mail)->rcpt_count;
     unsigned left_out = 0;
@@ -178,7 +211,7 @@ static unsigned put_unit(struct queue *q, const struct unit *u, const struct env
         if (buf_space(out) < RCPT_ROOM)
             left_out++;
         else
-            put_rcpt(q, u, e->rcpts[i].address, tried ? &last : NULL, out);
+            put_rcpt(q, u, e->rcpts[i].address, tried ? &last : NULL, whole, out);
     }
     if (tried)
         arena_reset(&last.arena);
@@ -216,6 +249,9 @@ static void put_facts(const struct envelope *e, struct buf *out)
     put_some(out, "protocol", e->protocol);
     put_some(out, "tls", e->tls);
     put_some(out, "session", e->session);
+    put_some(out, "login", e->login);
+    put_some(out, "tags", e->tags);
+    put_some(out, "route", e->route);
     put_some(out, "hold", e->hold);
     put_bool(out, "notice", e->notice);
     put_bool(out, "8bit", e->body_8bit);
@@ -283,7 +319,7 @@ void row_write(struct queue *q, uint32_t mail, const struct envelope *e, bool wh
     put_key(out, "rcpts");
     buf_put_byte(out, '[');
     for (uint32_t u = m->units; u != POOL_NONE; u = index_next_unit(&q->index, u))
-        left_out += put_unit(q, index_unit(&q->index, u), e, out);
+        left_out += put_unit(q, index_unit(&q->index, u), e, whole, out);
     if (whole)
         left_out += put_done(q, m, e, out);
     buf_put_byte(out, ']');

@@ -100,10 +100,27 @@ static void print_last(const struct json_node *last)
         { "last attempt", "at" }, { "  result", "class" }, { "  host", "host" },
         { "  while", "stage" },   { "  code", "code" },    { "  enhanced", "enhanced" },
         { "  reply", "text" },    { "  tls", "tls" },
+        { "  took (ms)", "duration_ms" },
     };
 
     for (size_t i = 0; last != NULL && i < COUNT_OF(shown); i++)
         print_line("    ", shown[i][0], last, shown[i][1]);
+}
+
+/* The attempts before the last, one a line. */
+static void print_past(const struct json_node *past)
+{
+    static const char *const shown[] = { "at", "class", "host", "stage", "code", "enhanced",
+                                         "text", "tls" };
+
+    for (size_t i = 0; i < json_count(past); i++) {
+        const struct json_node *a = json_at(past, i);
+
+        printf("    %-13s", i == 0 ? "before" : "");
+        for (size_t k = 0; k < COUNT_OF(shown); k++)
+            print_field(" ", a, shown[k]);
+        putchar('\n');
+    }
 }
 
 static void print_message(const struct json_node *n)
@@ -132,6 +149,7 @@ static void print_message(const struct json_node *n)
         print_line("    ", "attempts", rcpt, "attempts");
         print_line("    ", "next attempt", rcpt, "next_at");
         print_last(json_get(rcpt, "last"));
+        print_past(json_get(rcpt, "past"));
     }
 }
 
