@@ -18,6 +18,8 @@ int command_cat(const struct settings *s, int argc, char **argv);
 int command_export(const struct settings *s, int argc, char **argv);
 int command_user(const struct settings *s, int argc, char **argv);
 int command_spool(const struct settings *s, int argc, char **argv);
+/* `path`: of the configuration that is compared, unless another is named. */
+int command_reroute(const struct settings *s, const char *path, int argc, char **argv);
 int command_import(const struct settings *s, int argc, char **argv);
 
 /* Prints a mistake on standard error; EXIT_TROUBLE. */

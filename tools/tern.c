@@ -27,6 +27,8 @@ static const char usage[] =
     "  queue undelete FILTER          bring back what was deleted, held\n"
     "  queue export FILTER DIR        write messages and their envelopes as files\n"
     "  queue import DIR               take in what was exported\n"
+    "  reroute --dry-run [--config FILE] [--json]\n"
+    "                                 what FILE would change for queued mail\n"
     "  spool check [--json]           look for damage in the spool\n"
     "  user list                      those who may log in\n"
     "  user add LOGIN                 one more; the password comes from the terminal or stdin\n"
@@ -110,6 +112,8 @@ static int run(const char *path, int argc, char **argv)
         status = command_status(&s, argc - 1, argv + 1);
     } else if (strcmp(argv[0], "destinations") == 0) {
         status = command_destinations(&s, argc - 1, argv + 1);
+    } else if (strcmp(argv[0], "reroute") == 0) {
+        status = command_reroute(&s, path, argc, argv);
     } else if (argc > 1 && strcmp(argv[0], "spool") == 0) {
         status = command_spool(&s, argc - 1, argv + 1);
     } else if (argc > 1 && strcmp(argv[0], "user") == 0) {
@@ -149,7 +153,7 @@ int main(int argc, char **argv)
     argv += optind;
     if (argc >= 2 && argc <= 3 && strcmp(argv[0], "config") == 0 && strcmp(argv[1], "check") == 0)
         return command_config_check(argc == 3 ? argv[2] : path);
-    if (argc >= 1 && (strcmp(argv[0], "status") == 0 || strcmp(argv[0], "destinations") == 0 || strcmp(argv[0], "queue") == 0 ||
+    if (argc >= 1 && (strcmp(argv[0], "reroute") == 0 || strcmp(argv[0], "status") == 0 || strcmp(argv[0], "destinations") == 0 || strcmp(argv[0], "queue") == 0 ||
                       strcmp(argv[0], "spool") == 0 || strcmp(argv[0], "user") == 0))
         return run(path, argc, argv);
     return show_usage();

@@ -59,6 +59,37 @@ def test_show_tells_everything_about_a_message(world, stuck):
         assert words in text.stdout
 
 
+def test_show_remembers_the_attempts_before_the_last(world, stuck):
+    for attempts in (2, 3):
+        world.tern("queue", "retry", stuck["busy"])
+        world.wait_queue(lambda rows: rows[0]["attempts"] == attempts and rows[0]["state"] == "deferred",
+                         stuck["busy"])
+    rcpt = world.show(stuck["busy"])["rcpts"][0]
+    assert len(rcpt["past"]) == 2
+    for attempt in (rcpt["last"], *rcpt["past"]):
+        assert attempt["code"] == 451 and "mx.busy.test" in attempt["host"]
+        assert attempt["stage"] and attempt["text"] == rcpt["last"]["text"]
+    times = [rcpt["last"]["at"], *(a["at"] for a in rcpt["past"])]
+    assert times == sorted(times, reverse=True)
+    text = world.tern("queue", "show", stuck["busy"]).stdout
+    assert text.count("come back later") >= 3
+
+
+def test_reroute_tells_what_another_configuration_would_change(world, stuck):
+    done = world.tern("reroute", "--dry-run")
+    assert done.returncode == 0 and re.match(r"0 of \d recipients", done.stdout), done.stdout + done.stderr
+    new = world.folder / "new.yaml"
+    new.write_text(json.dumps({**world.settings, "routes": [
+        {"sender": "alice@here.test", "domain": "busy.test", "via": "smtp://other.test"}]}))
+    done = world.tern("reroute", "--dry-run", "--config", str(new), "--json")
+    *moves, total = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(m["id"], m["from"], m["to"]) for m in moves] == [(stuck["busy"], "busy.test", "other.test:25")]
+    assert total["moved"] == 1 and total["recipients"] == 4
+    new.write_text("hostname: x y\n")
+    assert world.tern("reroute", "--dry-run", "--config", str(new)).returncode != 0
+    assert world.tern("reroute").returncode != 0
+
+
 def test_messages_are_found_by_sender_recipient_domain_and_state(world, stuck):
     everything = set(stuck.values())
     assert ids_of(world.queue("--all")) == everything
