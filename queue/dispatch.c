@@ -376,21 +376,37 @@ static void start_job(struct dispatch *d, struct worker *w, struct site *s)
     mx_refresh(&d->mx, job->destination);
 }
 
+/* A site may hold as many jobs as the worker could still take: however many sites are slow, there
+ * is room for one more. */
+static bool has_share(const struct worker *w, const struct site *s)
+{
+    return s->running == 0 || s->running < w->credits - w->running;
+}
+
 /* One job of each site in turn. Returns how many may still be started in this turn. */
 static unsigned run_slot(struct dispatch *d, struct slot *slot, unsigned budget)
 {
     struct worker *w = worker_of(slot);
+    struct list greedy;
+    struct list *it;
 
+    list_init(&greedy);
     while (w != NULL && budget > 0 && has_room(w) && !list_empty(&slot->turn)) {
         struct site *s = container_of(list_take_first(&slot->turn), struct site, turn);
 
         if (!may_start(d, s))
             continue;
+        if (!has_share(w, s)) {
+            list_append(&greedy, &s->turn);
+            continue;
+        }
         start_job(d, w, s);
         dispatch_wake(d, s);
         backoff_drop(d->queue, s);
         budget--;
     }
+    while ((it = list_take_first(&greedy)) != NULL)
+        list_append(&slot->turn, it); /* when a job ends it is looked at again */
     return budget;
 }
 
