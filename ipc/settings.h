@@ -62,6 +62,7 @@ struct listener_settings {
     bool strangers;             /* who may not relay may send to the domains here */
     bool hide_client;           /* from the Received field */
     struct view hostname;       /* empty: settings.hostname */
+    struct view domain;         /* of addresses that are submitted without one; empty: its hostname */
     struct view banner;         /* behind the name, in the greeting */
     uint64_t message_bytes, recipients, errors; /* 0: as in settings.limits */
     struct extension_settings extensions; /* beside settings.extensions */

@@ -43,6 +43,8 @@ static const struct config_item items[] = {
           "leave the client's name and address out of the Received field"),
     VALUE("hostname", HOST, struct listener_settings, hostname, NULL,
           "the name that it greets with, instead of the one above"),
+    VALUE("domain", HOST, struct listener_settings, domain, NULL,
+          "with role submission: what is added to addresses without a domain, instead of the hostname"),
     VALUE("banner", TEXT, struct listener_settings, banner, "ESMTP Tern",
           "what follows that name in the greeting"),
     LISTEN("message-size", BYTES, message_bytes, 64 * KIB, GIB,

@@ -8,6 +8,7 @@
 enum {
     TRACE_MAX = 2048,  /* bytes of the Received field */
     HELD_BACK_MAX = 8, /* bytes of a line end that the receiver gives out with the next piece */
+    ADDED_MAX = COMPLETION_HELD_MAX + SUBMISSION_FIELDS_MAX, /* bytes, to a submission */
 };
 
 void content_begin(struct session *s)
@@ -137,16 +138,29 @@ void data_resume(struct session *s)
 
 /* ---- what follows ---- */
 
+void content_keep(struct session *s, struct view bytes)
+{
+    if (s->transaction.head.collecting)
+        collect(s, bytes);
+    else
+        content_put(&s->transaction.content, bytes);
+}
+
 static void put_piece(struct session *s, struct view piece)
 {
-    struct transaction *t = &s->transaction;
-
-    if (!is_wanted(t))
+    if (!is_wanted(&s->transaction))
         return;
-    if (t->head.collecting)
-        collect(s, piece);
+    if (submission_is_here(s))
+        submission_put(s, piece);
     else
-        content_put(&t->content, piece);
+        content_keep(s, piece);
+}
+
+/* The content is over. */
+static void end_content(struct session *s)
+{
+    if (submission_is_here(s) && is_wanted(&s->transaction))
+        submission_end(s);
 }
 
 static void keep_piece(struct session *s, struct view piece)
@@ -166,7 +180,8 @@ static void keep_piece(struct session *s, struct view piece)
 static bool make_room(struct session *s, size_t bytes)
 {
     struct transaction *t = &s->transaction;
-    size_t most = bytes + HELD_BACK_MAX + (t->traced ? 0 : TRACE_MAX);
+    size_t most = bytes + HELD_BACK_MAX + (t->traced ? 0 : TRACE_MAX) +
+                  (submission_is_here(s) ? ADDED_MAX : 0);
 
     if (t->head.collecting) /* its memory grows by itself */
         return true;
@@ -186,6 +201,8 @@ bool data_take(struct session *s, struct view *input)
         return false;
     while (body_receive(&t->receiver, input, &piece))
         keep_piece(s, piece);
+    if (t->receiver.done)
+        end_content(s);
     return settle_head(s, t->receiver.done);
 }
 
@@ -310,6 +327,7 @@ static struct step finish_message(struct session *s)
         body_count(&t->receiver, VIEW("\r\n"));
         put_piece(s, VIEW("\r\n"));
     }
+    end_content(s);
     if (!settle_head(s, true))
         return (struct step){ .next = SESSION_CONTENT, .wish = WISH_OPEN };
     return data_finish(s);

@@ -259,6 +259,8 @@ struct step run_rcpt(struct session *s, struct view args)
     if (!view_take_nocase(&args, VIEW("TO:")))
         return step_refuse(s, 501, "5.5.4", "Syntax: RCPT TO:<address>");
     args = view_trim(args);
+    if (!submission_qualify(s, &args))
+        return step_refuse(s, 452, "4.5.3", "Too many recipients");
     if (!address_take_path(&args, extension_on(s, EXTENSION_SMTPUTF8), &to) ||
         (args.len > 0 && args.ptr[0] != ' ') || address_is_null(&to))
         return step_refuse(s, 501, "5.1.3", "Bad recipient address");

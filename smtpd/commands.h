@@ -76,6 +76,18 @@ bool auth_owns_from(const struct session *s);
 /* AUTH= of MAIL */
 struct step take_auth_parameter(struct session *s, struct view value);
 
+/* Whether messages are put right here. */
+bool submission_is_here(const struct session *s);
+/* "<bob>" at the front of *args becomes "<bob@domain>". False: no room. */
+bool submission_qualify(struct session *s, struct view *args) MUST_USE;
+/* Content goes by, with what is missing put in; then its end, when nothing is wrong. There must be
+ * SUBMISSION_FIELDS_MAX bytes of room besides. */
+enum { SUBMISSION_FIELDS_MAX = 512 };
+void submission_put(struct session *s, struct view bytes);
+void submission_end(struct session *s);
+
+/* To what is kept of the message. There must be room. */
+void content_keep(struct session *s, struct view bytes);
 /* A message begins: it has an id from now on. */
 void content_begin(struct session *s);
 /* Content from the front of *input, up to its end. False: a file is needed first (WISH_OPEN). */

@@ -11,6 +11,7 @@
 #include "ipc/messages.h"
 #include "ipc/settings.h"
 #include "mail/body.h"
+#include "mail/completion.h"
 #include "mail/envelope.h"
 #include "mail/from.h"
 #include "smtpd/content.h"
@@ -112,6 +113,7 @@ struct transaction {
     uint64_t arrival_ms;
     struct body_receiver receiver;
     struct header_scan header;
+    struct completion completion; /* of a submission */
     struct from_scan from; /* of a login's message, where it is checked */
     struct content content;
     uint64_t chunk_left; /* bytes of the chunk that is being read */

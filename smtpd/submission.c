@@ -1,0 +1,81 @@
+/* What is put right in mail that people and programs submit, and in no other (RFC 6409, 8):
+ * addresses without a domain get one, and a message gets the Date and Message-ID that it lacks. */
+#include "mail/trace.h"
+#include "smtpd/commands.h"
+
+#include <inttypes.h>
+
+bool submission_is_here(const struct session *s)
+{
+    return s->rules->listener->role == LISTENER_SUBMISSION;
+}
+
+static struct view domain_of(const struct session *s)
+{
+    const struct listener_settings *l = s->rules->listener;
+
+    return l->domain.len > 0 ? l->domain : view_of(s->rules->hostname);
+}
+
+bool submission_qualify(struct session *s, struct view *args)
+{
+    struct arena *arena = &s->transaction.arena;
+    size_t end = view_find(*args, '>');
+    struct view local = view_sub(*args, 1, end - 1), domain = domain_of(s);
+    struct buf text;
+    char *room;
+
+    if (!submission_is_here(s) || end >= args->len || args->ptr[0] != '<' || end < 2 ||
+        view_has(local, '@') || view_has(local, '"') ||
+        view_equal_nocase(local, VIEW("postmaster")))
+        return true;
+    room = arena_alloc(arena, args->len + domain.len + 2);
+    if (room == NULL)
+        return false;
+    text = buf_on(room, args->len + domain.len + 2);
+    buf_printf(&text, "<%.*s@%.*s%.*s", VIEW_ARG(local), VIEW_ARG(domain),
+               VIEW_ARG(view_from(*args, end)));
+    *args = buf_view(&text);
+    return true;
+}
+
+/* In the header, or behind it if there is no body. */
+static void put_missing(struct session *s)
+{
+    struct transaction *t = &s->transaction;
+    char room[SUBMISSION_FIELDS_MAX];
+    struct buf fields = BUF_ON_ARRAY(room);
+
+    if (!t->completion.date) {
+        buf_printf(&fields, "Date: ");
+        (void)!trace_date(t->arrival_ms, &fields);
+        buf_printf(&fields, "\r\n");
+    }
+    if (!t->completion.message_id)
+        buf_printf(&fields, "Message-ID: <%" PRIx64 ".%s@%s>\r\n", t->arrival_ms, s->id_text,
+                   s->rules->hostname);
+    if (t->completion.no_blank)
+        buf_printf(&fields, "\r\n");
+    content_keep(s, buf_view(&fields));
+}
+
+void submission_put(struct session *s, struct view bytes)
+{
+    struct transaction *t = &s->transaction;
+    enum completion_step step;
+    struct view piece;
+
+    while ((step = completion_next(&t->completion, &bytes, &piece)) != COMPLETION_MORE) {
+        if (step == COMPLETION_HERE)
+            put_missing(s);
+        else
+            content_keep(s, piece);
+    }
+}
+
+void submission_end(struct session *s)
+{
+    if (!s->transaction.completion.ended)
+        put_missing(s);
+    s->transaction.completion.ended = true;
+}
