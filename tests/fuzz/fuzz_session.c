@@ -36,6 +36,16 @@ static struct domain_settings domains[] = {
 static struct mailbox_settings mailbox = { .address = VIEW_INIT("bob@here.test"),
                                            .folder = VIEW_INIT("bob") };
 
+static const struct view team[] = { VIEW_INIT("bob"), VIEW_INIT("x@far.test"),
+                                    VIEW_INIT("bob+x@here.test") };
+static const struct view round_about[] = { VIEW_INIT("loop@here.test") };
+static struct alias_settings aliases[] = {
+    { .name = VIEW_INIT("team@here.test"), .targets = team, .target_count = COUNT_OF(team) },
+    { .name = VIEW_INIT("loop"), .targets = round_about, .target_count = 1 },
+    { .name = VIEW_INIT("pool"), .targets = round_about, .target_count = 1 },
+};
+static struct domain_settings *domain_list[] = { &domains[0], &domains[1] };
+
 /* What came of it. */
 struct outcome_of {
     struct buf out;
@@ -50,6 +60,12 @@ static void set_up(void)
         return;
     table_init(&settings.domains, true);
     table_init(&settings.mailboxes, false);
+    table_init(&settings.aliases, false);
+    settings.detail = VIEW("+");
+    settings.domain_list = domain_list;
+    settings.domain_count = COUNT_OF(domain_list);
+    for (size_t i = 0; i < COUNT_OF(aliases); i++)
+        table_add(&settings.aliases, &aliases[i].entry, aliases[i].name);
     table_init(&settings.auth.senders, true);
     settings.auth.users = VIEW("/etc/tern/users");
     listener.auth = LISTENER_AUTH_PLAIN;
