@@ -63,6 +63,7 @@ static void check_later(struct checker *c, struct exchange *e)
     const struct sasl *s = e->work;
     struct view login = sasl_login(s);
     struct user *who = users_find(&c->users, login);
+    bool known;
 
     if (exchange_blocked(e, login))
         return;
@@ -70,11 +71,16 @@ static void check_later(struct checker *c, struct exchange *e)
         exchange_end(e, LOGIN_OK, view_make(who->login, who->login_len), NULL);
         return;
     }
-    if (c->waiting_count >= CHECKER_WAITING_MAX) {
+    known = tries_knows(&c->source.desk->tries, &e->client, login);
+    if (!known && c->waiting_count >= CHECKER_WAITING_MAX) {
         exchange_end(e, LOGIN_TEMPORARY, login, "too many passwords to check at once");
         return;
     }
-    list_append(&c->waiting, &e->link);
+    /* Who was here before does not wait for strangers, who may be many. */
+    if (known)
+        list_insert_after(&c->waiting, &e->link);
+    else
+        list_append(&c->waiting, &e->link);
     c->waiting_count++;
     run_next(c);
 }

@@ -7,7 +7,9 @@
 #include "auth/desk.h"
 #include "auth/users.h"
 
-enum { CHECKER_WAITING_MAX = 256 }; /* passwords in the line; more are asked to try again */
+enum {
+    CHECKER_WAITING_MAX = 256
+}; /* passwords in the line; more strangers are asked to try again */
 
 struct checker {
     struct source source;

@@ -36,7 +36,7 @@ static bool has_field(struct view fields, struct view wanted)
 static enum dovecot_event hear_mech(struct dovecot *d, struct view fields)
 {
     struct view name = view_take_until(&fields, '\t');
-    struct buf out = BUF_ON_ARRAY(d->mechanisms);
+    struct buf out = buf_on(d->mechanisms, sizeof(d->mechanisms) - 1); /* with a NUL elsewhere */
 
     for (size_t i = 0; i < name.len; i++) {
         if (!byte_is_alnum(name.ptr[i]) && name.ptr[i] != '-' && name.ptr[i] != '_')

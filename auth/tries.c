@@ -104,7 +104,7 @@ static bool is_empty(const struct tries *t, const struct entry *e, uint64_t toke
     return e != NULL && debt_now(e, now_ms) + t->time_ms / tokens > t->time_ms;
 }
 
-static bool is_known(struct tries *t, const struct net_address *client, struct view login)
+bool tries_knows(struct tries *t, const struct net_address *client, struct view login)
 {
     char room[TRIES_KEY_MAX];
     struct buf key = BUF_ON_ARRAY(room);
@@ -122,7 +122,8 @@ enum tries_verdict tries_ask(struct tries *t, const struct net_address *client, 
         return TRIES_CLIENT;
     buf_clear(&key);
     if (login.len > 0 && put_login(login, &key) &&
-        is_empty(t, find(t, buf_view(&key)), t->per_login, now_ms) && !is_known(t, client, login))
+        is_empty(t, find(t, buf_view(&key)), t->per_login, now_ms) &&
+        !tries_knows(t, client, login))
         return TRIES_LOGIN;
     return TRIES_FINE;
 }

@@ -29,6 +29,8 @@ void tries_release(struct tries *t);
 /* May it be tried? An empty login: only the client counts. */
 enum tries_verdict tries_ask(struct tries *t, const struct net_address *client, struct view login,
                              uint64_t now_ms) MUST_USE;
+/* This client has logged in so before, as far as is remembered. */
+bool tries_knows(struct tries *t, const struct net_address *client, struct view login) MUST_USE;
 /* It failed. The verdict on the next one. */
 enum tries_verdict tries_fail(struct tries *t, const struct net_address *client, struct view login,
                               uint64_t now_ms);

@@ -64,7 +64,10 @@ static void test_login(void **state)
     struct net_address home = address("198.51.100.1");
 
     (void)state;
+    check("a stranger", !tries_knows(&tries, &home, VIEW("bob")));
     tries_succeed(&tries, &home, VIEW("bob"), 500);
+    check("known", tries_knows(&tries, &home, VIEW("Bob")));
+    check("not as another", !tries_knows(&tries, &home, VIEW("ann")));
     for (int i = 0; i < 5; i++) {
         struct net_address a = address("192.0.2.0");
 
