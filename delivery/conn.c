@@ -87,7 +87,7 @@ static struct outcome complete(const struct conn *c, const struct outcome *o)
     struct outcome whole = *o;
 
     whole.host = host_of(c);
-    whole.tls = view_of(c->facts.text);
+    whole.tls = view_make(c->tls, c->tls_len);
     whole.dsn = whole.class == OUTCOME_DELIVERED && c->client.ext.dsn;
     whole.scope = scope_of(c, o);
     return whole;
@@ -106,7 +106,7 @@ static void decide(struct conn *c, const struct client_verdict *v)
     struct outcome o = complete(c, &v->outcome);
 
     if (v->rest)
-        job_decide_rest(c->job, &o, loop_of(c)->now_ms);
+        job_decide_message(c->job, &o, loop_of(c)->now_ms);
     else
         job_decide(c->job, v->rcpt, &o, loop_of(c)->now_ms);
     if (c->job->undecided == 0)
@@ -140,8 +140,7 @@ static void keep_failure(struct conn *c, const struct outcome *o)
     f->outcome = *o;
     f->outcome.text = copy_text(f->text, sizeof(f->text), o->text);
     f->outcome.host = copy_text(f->host, sizeof(f->host), host_of(c));
-    f->tls = c->facts;
-    f->outcome.tls = view_of(f->tls.text);
+    f->outcome.tls = copy_text(f->tls, sizeof(f->tls), view_make(c->tls, c->tls_len));
 }
 
 static const struct route_target *target_of(const struct conn *c)
@@ -229,7 +228,7 @@ static bool next_target(struct conn *c)
     bool tried = c->route.tried > 0;
 
     c->host_len = 0;
-    c->facts.text[0] = '\0';
+    c->tls_len = 0;
     if (!tried)
         keep_failure(c, &c->route.end);
     if ((!tried && c->route.end.class == OUTCOME_FAILED) ||
@@ -276,7 +275,7 @@ static void note_host(struct conn *c)
     struct buf text = BUF_ON_ARRAY(c->host);
     const struct net_address *a = &c->route.address;
 
-    c->facts.text[0] = '\0';
+    c->tls_len = 0;
     if (target_of(c)->kind == TARGET_PATH) {
         buf_put(&text, target_of(c)->host);
         c->host_len = buf_len(&text);
@@ -539,7 +538,7 @@ static bool put_content(struct conn *c)
 
 static void start_job(struct conn *c, struct job *j)
 {
-    const struct outcome place = { .host = host_of(c), .tls = view_of(c->facts.text) };
+    const struct outcome place = { .host = host_of(c), .tls = view_make(c->tls, c->tls_len) };
     struct client_verdict v;
 
     c->job = j;
@@ -569,16 +568,18 @@ static void say_quit(struct conn *c)
 
 static bool is_worn(const struct conn *c)
 {
+    uint64_t most = c->client.ext.mails_most;
+
     return c->alone || c->messages >= c->destination->site->messages_per_connection ||
-           destination_is_crowded(c->destination);
+           (most > 0 && c->messages >= most) || destination_is_crowded(c->destination);
 }
 
-/* The job that the connection was made for, or one that waits. */
+/* The job that the connection was made for, or whose other recipients were too many for one
+ * transaction, or one that waits. */
 static struct job *pick_job(struct conn *c)
 {
-    if (c->job != NULL && !c->started)
+    if (c->job != NULL)
         return c->job;
-    assert(c->job == NULL);
     return is_worn(c) ? NULL : destination_next_job(c->destination);
 }
 
@@ -600,6 +601,17 @@ static void next_message(struct conn *c)
 
 /* ---- TLS ---- */
 
+static void note_tls(struct conn *c)
+{
+    const struct route_settings *r = c->destination->route;
+    struct buf text = BUF_ON_ARRAY(c->tls);
+    struct tls_facts facts;
+
+    tls_describe(c->stream.tls, &facts);
+    tlspolicy_describe(c->policy, r != NULL ? r->origin : NULL, &facts, &text);
+    c->tls_len = buf_len(&text);
+}
+
 static void handshake(struct conn *c)
 {
     struct error err = { "" };
@@ -615,7 +627,7 @@ static void handshake(struct conn *c)
             lose(c, VIEW("out of resources"));
         return;
     }
-    tls_describe(c->stream.tls, &c->facts);
+    note_tls(c);
     c->state = CONN_TALKING;
     client_tls_ready(&c->client);
 }

@@ -23,7 +23,7 @@ struct conn_failure {
     struct outcome outcome;
     char text[OUTCOME_TEXT_MAX];
     char host[CONN_HOST_MAX];
-    struct tls_facts tls;
+    char tls[TLSPOLICY_TEXT_MAX];
 };
 
 struct conn {
@@ -45,7 +45,8 @@ struct conn {
     struct deferred deferred; /* the beginning, and the release */
     struct client client;
     struct tls_policy policy;
-    struct tls_facts facts;
+    char tls[TLSPOLICY_TEXT_MAX]; /* what came of the policy; tls_len 0: plain text */
+    size_t tls_len;
     char host[CONN_HOST_MAX]; /* "mx1.example.org[192.0.2.1]:25" */
     size_t host_len;
     unsigned messages;  /* that this connection was used for */

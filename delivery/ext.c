@@ -20,6 +20,21 @@ static void read_deliver_by(struct view value, struct ext *out)
         out->by_least = 0;
 }
 
+/* limits-param = *( SP limit-name "=" limit-value ); RFC 9422, 4. A limit of nothing is none. */
+static void read_limits(struct view words, struct ext *out)
+{
+    while (words.len > 0) {
+        struct view value = view_take_word(&words);
+        struct view name = view_take_until(&value, '=');
+        uint64_t *limit = view_equal_nocase(name, VIEW("MAILMAX"))   ? &out->mails_most
+                          : view_equal_nocase(name, VIEW("RCPTMAX")) ? &out->rcpts_most
+                                                                     : NULL;
+
+        if (limit != NULL && !view_to_u64(value, 999999, limit))
+            *limit = 0;
+    }
+}
+
 /* ehlo-line = ehlo-keyword *( SP ehlo-param ) */
 static void read_line(struct view line, struct ext *out)
 {
@@ -43,6 +58,8 @@ static void read_line(struct view line, struct ext *out)
     }
     if (view_equal_nocase(keyword, VIEW("SIZE")))
         read_size(line, out);
+    else if (view_equal_nocase(keyword, VIEW("LIMITS")))
+        read_limits(line, out);
     else if (view_equal_nocase(keyword, VIEW("AUTH")))
         out->auth |= sasl_read_mechanisms(line);
     else if (view_equal_nocase(keyword, VIEW("DELIVERBY")))

@@ -208,6 +208,18 @@ void job_decide_rest(struct job *j, const struct outcome *o, uint64_t now_ms)
     }
 }
 
+void job_decide_message(struct job *j, const struct outcome *o, uint64_t now_ms)
+{
+    if (j->message.rcpt_count == j->envelope.rcpt_count) {
+        job_decide_rest(j, o, now_ms);
+        return;
+    }
+    for (size_t i = 0; i < j->message.rcpt_count; i++) {
+        if (!j->decided[j->batch[i]])
+            job_decide(j, j->batch[i], o, now_ms);
+    }
+}
+
 /* Rounded down: what is passed on is never more than there is. */
 static int64_t seconds_left(const struct job *j)
 {
@@ -225,6 +237,8 @@ bool job_prepare(struct job *j, const struct ext *ext, const struct outcome *pla
     for (uint32_t i = 0; i < j->envelope.rcpt_count; i++) {
         if (j->decided[i])
             continue;
+        if (ext->rcpts_most > 0 && j->message.rcpt_count == ext->rcpts_most)
+            break;
         if (transaction_rcpt_obstacle(&j->envelope, i, ext, &why)) {
             why.host = place->host;
             why.tls = place->tls;

@@ -62,13 +62,15 @@ void job_rewind(struct job *j); /* to the beginning of the content */
  * it is not what the queue took in; the dot is not there and must never be sent. */
 enum job_content job_put_content(struct job *j, struct buf *out) MUST_USE;
 
-/* Makes j->message of what is not decided yet, for a transaction with a host that offers `ext`.
+/* Makes j->message of what is not decided yet, as far as the host, which offers `ext`, takes at once.
  * What it cannot take is decided, with `place` for host and tls. False: nothing is left. */
 bool job_prepare(struct job *j, const struct ext *ext, const struct outcome *place,
                  uint64_t now_ms) MUST_USE;
 
 /* Tells the queue; the job is over when none is undecided. `rcpt` is a number in j->envelope. */
 void job_decide(struct job *j, size_t rcpt, const struct outcome *o, uint64_t now_ms);
+/* What is not decided of j->message; there may be more in the job, for the next transaction. */
+void job_decide_message(struct job *j, const struct outcome *o, uint64_t now_ms);
 void job_decide_rest(struct job *j, const struct outcome *o, uint64_t now_ms);
 bool job_is_untouched(const struct job *j); /* nothing is decided yet */
 void job_end(struct job *j);                /* JOB_END */

@@ -13,6 +13,22 @@ struct tls_policy tlspolicy_choose(struct tls_wish wish, const struct tls_memory
     return policy;
 }
 
+void tlspolicy_describe(struct tls_policy policy, const char *origin, const struct tls_facts *facts,
+                        struct buf *out)
+{
+    size_t mark = buf_len(out);
+
+    if (facts->text[0] == '\0' ||
+        buf_printf(out, "%s, certificate %sverified, by %s%s%s%s", facts->text,
+                   facts->verified ? "" : "not ",
+                   origin == NULL && !policy.onward ? "default " : "",
+                   policy.onward ? "REQUIRETLS" : settings_tls_name(policy.level),
+                   origin != NULL ? " at " : "", origin != NULL ? origin : ""))
+        return;
+    buf_truncate(out, mark);
+    buf_put(out, view_of(facts->text)); /* a place with a very long name */
+}
+
 bool tlspolicy_needs_tls(struct tls_policy policy)
 {
     return policy.level == ROUTE_TLS_ENCRYPT || policy.level == ROUTE_TLS_VERIFY;

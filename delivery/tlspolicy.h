@@ -2,9 +2,11 @@
 #ifndef DELIVERY_TLSPOLICY_H
 #define DELIVERY_TLSPOLICY_H
 
+#include "io/tls.h"
 #include "ipc/settings.h"
 
 enum {
+    TLSPOLICY_TEXT_MAX = 256,             /* bytes of a description */
     TLSPOLICY_BROKEN_MS = 60 * 60 * 1000, /* how long a broken STARTTLS is remembered */
 };
 
@@ -29,6 +31,11 @@ struct tls_policy {
 struct tls_policy tlspolicy_choose(struct tls_wish wish, const struct tls_memory *memory,
                                    uint64_t now_ms);
 
+/* What came of it, for log and queue: "TLSv1.3 TLS_AES_256_GCM_SHA384 256, certificate verified, by
+ * verify at tern.yaml:12". `origin` is the setting's place; NULL: there is none. Nothing for plain
+ * text. */
+void tlspolicy_describe(struct tls_policy policy, const char *origin, const struct tls_facts *facts,
+                        struct buf *out);
 /* Without TLS there is no delivery. */
 bool tlspolicy_needs_tls(struct tls_policy policy);
 /* A handshake after STARTTLS failed. True: the host may be tried again at once, in plain text, and

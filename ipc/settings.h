@@ -423,6 +423,9 @@ struct hop {
 bool settings_hop(const struct settings *s, const struct envelope *e, const struct address *rcpt,
                   struct buf *room, struct hop *out) MUST_USE;
 
+/* "opportunistic", "none", "encrypt", "verify". */
+const char *settings_tls_name(enum route_tls level);
+
 /* For the manual page test: every item of every section ("" at the top level). */
 size_t settings_item_count(void);
 void settings_item(size_t i, const char **section, const struct config_item **item);

@@ -51,6 +51,11 @@ static const struct config_item items[] = {
 
 const struct settings_table settings_routes = { "routes", items, COUNT_OF(items) };
 
+const char *settings_tls_name(enum route_tls level)
+{
+    return tls_words[level];
+}
+
 static void read_name(struct config *c, struct config_node *n, void *section)
 {
     struct route_settings *r = section;

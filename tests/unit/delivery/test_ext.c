@@ -22,6 +22,10 @@ static const struct {
         .priority = true,
         .deliver_by = true,
         .by_least = 240 } },
+    { "limits",
+      "mx.test\nLIMITS RCPTMAX=10 RCPTDOMAINMAX=1 mailmax=5",
+      { .mails_most = 5, .rcpts_most = 10 } },
+    { "limits that are none", "mx.test\nLIMITS RCPTMAX=0 MAILMAX=x", { .mails_most = 0 } },
     { "deliver-by without a value", "mx.test\nDELIVERBY", { .deliver_by = true } },
     { "deliver-by with garbage", "mx.test\nDELIVERBY x", { .deliver_by = true } },
     { "case", "mx.test\npipelining\nSize 5", { .pipelining = true, .size = true, .size_most = 5 } },
@@ -51,6 +55,8 @@ static void reads_announcements(void **state)
         check(cases[i].name, got.priority == cases[i].ext.priority);
         check(cases[i].name, got.deliver_by == cases[i].ext.deliver_by);
         check(cases[i].name, got.by_least == cases[i].ext.by_least);
+        check(cases[i].name, got.mails_most == cases[i].ext.mails_most);
+        check(cases[i].name, got.rcpts_most == cases[i].ext.rcpts_most);
     }
 }
 

@@ -61,11 +61,38 @@ static void remembers_for_a_while(void **state)
     assert_int_equal(p.level, ROUTE_TLS_OFFERED);
 }
 
+static void describes(void **state)
+{
+    static const struct tls_facts none = { "", false }, known = { "TLSv1.3 X 256", true };
+    static const struct tls_facts unknown = { "TLSv1.2 Y 128", false };
+    struct tls_policy verify = { .level = ROUTE_TLS_VERIFY, .verify = true };
+    struct tls_policy offered = { .level = ROUTE_TLS_OFFERED };
+    struct tls_policy onward = { .level = ROUTE_TLS_VERIFY, .onward = true };
+    char room[TLSPOLICY_TEXT_MAX];
+    struct buf out = BUF_ON_ARRAY(room);
+
+    (void)state;
+    tlspolicy_describe(offered, NULL, &none, &out);
+    check_view("plain text", buf_view(&out), VIEW(""));
+    tlspolicy_describe(verify, "t.yaml:3", &known, &out);
+    check_view("verify", buf_view(&out),
+               VIEW("TLSv1.3 X 256, certificate verified, by verify at t.yaml:3"));
+    buf_clear(&out);
+    tlspolicy_describe(offered, NULL, &unknown, &out);
+    check_view("default", buf_view(&out),
+               VIEW("TLSv1.2 Y 128, certificate not verified, by default opportunistic"));
+    buf_clear(&out);
+    tlspolicy_describe(onward, NULL, &known, &out);
+    check_view("onward", buf_view(&out),
+               VIEW("TLSv1.3 X 256, certificate verified, by REQUIRETLS"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chooses),
         cmocka_unit_test(remembers_for_a_while),
+        cmocka_unit_test(describes),
     };
 
     return cmocka_run_group_tests_name("tlspolicy", tests, NULL, NULL);

@@ -37,6 +37,15 @@ static const struct {
       .names = TWO_HOSTS,
       .results = "1 all failed 0 5.1.2\n1 end\n",
       .reason = "the domain's name is none that can be looked up" },
+    { .name = "a host that takes one recipient at a time",
+      .names = TWO_HOSTS,
+      .script0 = "EHLO 250-mx.test\\250-LIMITS RCPTMAX=1\\250 PIPELINING",
+      .results = "1 0 delivered 250 2.0.0\n1 1 delivered 250 2.0.0\n1 end\n",
+      .messages0 = 2 },
+    { .name = "a sender refused at a host that takes one recipient at a time",
+      .names = TWO_HOSTS,
+      .script0 = "EHLO 250-mx.test\\250 LIMITS RCPTMAX=1\nMAIL 550 5.7.1 no",
+      .results = "1 0 failed 550 5.7.1\n1 1 failed 550 5.7.1\n1 end\n" },
     { .name = "nobody listens at the first host",
       .names = DEAD_FIRST,
       .results = "1 all delivered 250 2.0.0\n1 end\n",
@@ -375,6 +384,22 @@ static void wears_connections_out(void **state)
 }
 
 /* The host has closed the connection that was kept; the message comes on another. */
+static void keeps_to_the_hosts_limit_of_messages(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test\nmx1.test a 127.0.0.2\n",
+              "EHLO 250-mx.test\\250-LIMITS MAILMAX=2\\250 PIPELINING", NULL);
+    for (uint64_t job = 1; job <= 4; job++) {
+        town_send_job(&t, job, VIEW("b.test"), HELLO, false);
+        assert_true(town_await(&t, (unsigned)job));
+    }
+    assert_int_equal(t.hosts[0].messages, 4);
+    assert_int_equal(t.hosts[0].connections, 2);
+    town_close(&t);
+}
+
 static void outlives_a_stale_connection(void **state)
 {
     static struct town t;
@@ -765,6 +790,7 @@ int main(void)
         cmocka_unit_test(keeps_connections),
         cmocka_unit_test(does_not_keep_them_for_ever),
         cmocka_unit_test(wears_connections_out),
+        cmocka_unit_test(keeps_to_the_hosts_limit_of_messages),
         cmocka_unit_test(outlives_a_stale_connection),
         cmocka_unit_test(limits_concurrency),
         cmocka_unit_test(makes_room),
