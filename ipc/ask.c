@@ -31,20 +31,35 @@ static void on_gone(struct peer *p)
     log_warn("dns_gone", LOG_STRING("doing", "waiting for another"));
 }
 
+static void send_question(struct asker *a, struct question *q)
+{
+    const struct message_dns_ask m = { q->entry.number, q->kind, q->name };
+
+    q->sent = peer_is_open(&a->dns) && a->dns.channel.unsent_bytes < ASKER_UNSENT_MOST;
+    if (q->sent)
+        peer_send_dns_ask(&a->dns, &m, -1);
+}
+
+/* Who asks may be gone before a slow dns process hears of it: what waits for it must not grow. */
+static void on_drained(struct channel *c)
+{
+    struct asker *a = container_of(c, struct asker, dns.channel);
+
+    for (struct table_entry *e = NULL; (e = table_next(&a->questions, e)) != NULL;) {
+        struct question *q = container_of(e, struct question, entry);
+
+        if (!q->sent)
+            send_question(a, q);
+    }
+}
+
 void asker_init(struct asker *a, struct loop *l, enum process self)
 {
     *a = (struct asker){ .loop = l, .self = self, .next = 1 };
     table_init(&a->questions, false);
     a->dns.heard = on_heard;
     a->dns.gone = on_gone;
-}
-
-static void send_question(struct asker *a, const struct question *q)
-{
-    const struct message_dns_ask m = { q->entry.number, q->kind, q->name };
-
-    if (peer_is_open(&a->dns))
-        peer_send_dns_ask(&a->dns, &m, -1);
+    a->dns.channel.drained = on_drained;
 }
 
 void asker_connect(struct asker *a, uint32_t index, int fd)
