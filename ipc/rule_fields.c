@@ -80,3 +80,16 @@ enum rule_stage rule_own_stage(const struct rule *rule)
 {
     return MAX(conditions_stage(&rule->match), conditions_stage(&rule->except));
 }
+
+unsigned rule_known_at(enum rule_stage stage)
+{
+    unsigned known = 0;
+
+    for (unsigned i = 0; i < RULE_FIELDS; i++) {
+        if (fields[i].stage <= stage)
+            known |= 1u << i;
+    }
+    if (stage >= RULE_AT_HEADER)
+        known |= RULE_KNOWS_HEADER;
+    return stage >= RULE_AT_END ? known | RULE_KNOWS_SIZE : known;
+}

@@ -136,7 +136,7 @@ static enum rule_match conditions_hold(const struct rules *r, const struct rule_
     for (unsigned i = 0; i < RULE_FIELDS; i++) {
         if (c->fields[i] == NULL)
             continue;
-        if ((known >> rule_field_stage((enum rule_field)i) & 1) == 0)
+        if ((known >> i & 1) == 0)
             all = false;
         else if (!field_holds(r, f, (enum rule_field)i, c->fields[i]))
             return RULE_NO;
@@ -144,13 +144,13 @@ static enum rule_match conditions_hold(const struct rules *r, const struct rule_
     if (!time_holds(c, f))
         return RULE_NO;
     if (c->larger > 0 || c->smaller > 0) {
-        if ((known >> RULE_AT_END & 1) == 0)
+        if ((known & RULE_KNOWS_SIZE) == 0)
             all = false;
         else if ((c->larger > 0 && f->size <= c->larger) ||
                  (c->smaller > 0 && f->size >= c->smaller))
             return RULE_NO;
     }
-    if (c->header_count > 0 && (known >> RULE_AT_HEADER & 1) == 0)
+    if (c->header_count > 0 && (known & RULE_KNOWS_HEADER) == 0)
         return RULE_PERHAPS;
     for (size_t i = 0; i < c->header_count; i++) {
         if (!header_holds(r, f, &c->headers[i]))
@@ -229,7 +229,7 @@ const struct rule *rules_walk(const struct rules *r, const struct rule_facts *f,
                               void (*matched)(void *context, const struct rule *rule),
                               void *context)
 {
-    unsigned known = (2u << stage) - 1;
+    unsigned known = rule_known_at(stage);
     size_t found = find_indexed(r, f, stage), i = 0, j = 0;
     uint32_t number;
 

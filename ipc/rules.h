@@ -178,10 +178,14 @@ const struct rule *rules_walk(const struct rules *r, const struct rule_facts *f,
                               void (*matched)(void *context, const struct rule *rule),
                               void *context);
 
-/* One rule alone, for who explains. `known` has a bit for each stage whose facts are there. */
+/* One rule alone, for who explains. `known` has a bit for each field whose fact is there, and the
+ * two below. */
+enum { RULE_KNOWS_HEADER = 1 << RULE_FIELDS, RULE_KNOWS_SIZE = 2 << RULE_FIELDS };
 enum rule_match { RULE_NO, RULE_PERHAPS, RULE_YES };
 enum rule_match rules_match(const struct rules *r, const struct rule *rule,
                             const struct rule_facts *f, unsigned known);
+/* What is known at a stage. */
+unsigned rule_known_at(enum rule_stage stage);
 
 /* The stage at which all facts that the rule asks for are known. */
 enum rule_stage rule_own_stage(const struct rule *rule);

@@ -381,6 +381,8 @@ bool settings_drop_detail(const struct settings *s, struct address *a) MUST_USE;
  * The address as it is, then without its detail. Mail about abuse is the postmaster's if nobody else
  * has it (RFC 2142, 4). A postmaster who is not found so is the mailbox "postmaster" of the configuration, else that of the first local domain which has one
  * (RFC 5321, 4.5.1). `folder` receives its folder below maildir.root. */
+const struct mailbox_settings *settings_find_mailbox(const struct settings *s,
+                                                     const struct address *a); /* NULL: unknown */
 bool settings_mailbox(const struct settings *s, const struct address *a, struct buf *folder) MUST_USE;
 /* "/PATTERN/": takes the slashes away; false when it is no pattern. */
 bool settings_take_pattern(struct view *text);

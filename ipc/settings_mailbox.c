@@ -73,7 +73,8 @@ static const struct mailbox_settings *find_without_detail(const struct settings 
     return m == NULL && settings_drop_detail(s, &base) ? find_address(s, &base) : m;
 }
 
-bool settings_mailbox(const struct settings *s, const struct address *a, struct buf *folder)
+const struct mailbox_settings *settings_find_mailbox(const struct settings *s,
+                                                     const struct address *a)
 {
     const struct mailbox_settings *m = NULL;
     const struct domain_settings *d = settings_domain(s, a->domain);
@@ -81,12 +82,19 @@ bool settings_mailbox(const struct settings *s, const struct address *a, struct 
     bool abuse = view_equal_nocase(a->local, VIEW("abuse"));
 
     if (a->domain.len > 0 && (d == NULL || d->deliver == DOMAIN_RELAY))
-        return false;
+        return NULL;
     if (a->domain.len > 0)
         m = find_without_detail(s, a);
     if (m == NULL && abuse)
         m = find_without_detail(s, &pm);
     if (m == NULL && (abuse || view_equal_nocase(a->local, postmaster)))
         m = find_postmaster(s);
+    return m;
+}
+
+bool settings_mailbox(const struct settings *s, const struct address *a, struct buf *folder)
+{
+    const struct mailbox_settings *m = settings_find_mailbox(s, a);
+
     return m != NULL && buf_put(folder, m->folder);
 }

@@ -1,7 +1,7 @@
 #include "smtpd/admission.h"
 
 #include "smtpd/conn.h"
-#include "smtpd/policy.h"
+#include "ipc/policy.h"
 
 static const struct {
     const char *reply, *reason;

@@ -4,7 +4,7 @@
 #include "mail/params.h"
 #include "smtpd/commands.h"
 #include "smtpd/extensions.h"
-#include "smtpd/policy.h"
+#include "ipc/policy.h"
 
 #include <stdio.h>
 

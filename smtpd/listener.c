@@ -4,7 +4,7 @@
 #include "io/log.h"
 #include "mail/reply.h"
 #include "smtpd/admission.h"
-#include "smtpd/policy.h"
+#include "ipc/policy.h"
 
 #include <errno.h>
 #include <fcntl.h>

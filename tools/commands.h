@@ -12,6 +12,7 @@ enum {
 
 int command_config_check(const char *path);
 int command_destinations(const struct settings *s, int argc, char **argv);
+int command_explain(struct config *c, const struct settings *s, int argc, char **argv);
 int command_status(const struct settings *s, int argc, char **argv);
 int command_queue(const struct settings *s, int argc, char **argv);
 int command_cat(const struct settings *s, int argc, char **argv);

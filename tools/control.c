@@ -95,13 +95,21 @@ static int start_offline(struct control *c, const struct settings *s, struct err
     return c->offline < 0 ? error_set(err, -EAGAIN, "no process could be made") : 0;
 }
 
-int control_open(struct control *c, const struct settings *s, struct error *err)
+int control_reach(struct control *c, const struct settings *s, struct error *err)
 {
     *c = (struct control){ .fd = connect_to(s->control, err) };
     signal(SIGPIPE, SIG_IGN);
+    if (c->fd < 0)
+        return c->fd;
     buf_new(&c->input, LINE_MAX_BYTES);
-    if (c->fd >= 0)
+    return 0;
+}
+
+int control_open(struct control *c, const struct settings *s, struct error *err)
+{
+    if (control_reach(c, s, err) == 0)
         return 0;
+    buf_new(&c->input, LINE_MAX_BYTES);
     /* Nobody listens there: nothing runs. Anything else is a trouble to be told. */
     if (c->fd != -ENOENT && c->fd != -ECONNREFUSED)
         return c->fd;

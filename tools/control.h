@@ -18,6 +18,8 @@ struct control {
     size_t used; /* bytes of it that the line given last takes */
 };
 
+/* The running queue alone. */
+int control_reach(struct control *c, const struct settings *s, struct error *err) MUST_USE;
 /* -ECONNREFUSED etc. and words otherwise. */
 int control_open(struct control *c, const struct settings *s, struct error *err) MUST_USE;
 void control_close(struct control *c);

@@ -2,6 +2,7 @@
 #include "tools/commands.h"
 
 #include "io/config.h"
+#include "ipc/rules.h"
 
 #include <getopt.h>
 #include <stdarg.h>
@@ -13,6 +14,10 @@
 static const char usage[] =
     "usage: tern [--config FILE] COMMAND\n"
     "  config check [FILE]            look for mistakes in the configuration\n"
+    "  explain --from A --to B [--login L] [--client IP] [--name HOST] [--helo H]\n"
+    "          [--listener NAME] [--tls VERSION] [--json]\n"
+    "                                 why mail is taken or refused, and where it goes\n"
+    "  explain ID [--json]            where a message of the queue goes, and why it waits\n"
     "  status [--json]                what runs, and what is in the queue\n"
     "  destinations [NAME] [--json]   where mail goes to, how it fares there, and what waits\n"
     "  destinations open NAME         try nothing there until it is closed\n"
@@ -73,12 +78,13 @@ int command_config_check(const char *path)
     words = config_errors(c);
     fprintf(stderr, "%.*s", VIEW_ARG(words));
     if (mistakes == 0)
-        printf("%s: ok: %.*s, %zu listener%s, %zu domain%s, %zu mailbox%s, %zu route%s\n", path,
-               VIEW_ARG(s.hostname), s.listener_count, s.listener_count == 1 ? "" : "s",
-               s.domains.count, s.domains.count == 1 ? "" : "s",
-               s.mailboxes.count + s.pattern_count,
-               s.mailboxes.count + s.pattern_count == 1 ? "" : "es", s.route_count,
-               s.route_count == 1 ? "" : "s");
+        printf(
+            "%s: ok: %.*s, %zu listener%s, %zu rule%s, %zu domain%s, %zu mailbox%s, %zu route%s\n",
+            path, VIEW_ARG(s.hostname), s.listener_count, s.listener_count == 1 ? "" : "s",
+            s.rules->count, s.rules->count == 1 ? "" : "s", s.domains.count,
+            s.domains.count == 1 ? "" : "s", s.mailboxes.count + s.pattern_count,
+            s.mailboxes.count + s.pattern_count == 1 ? "" : "es", s.route_count,
+            s.route_count == 1 ? "" : "s");
     else
         fprintf(stderr, "%s: %u mistake%s\n", path, mistakes, mistakes == 1 ? "" : "s");
     settings_release(&s);
@@ -114,6 +120,8 @@ static int run(const char *path, int argc, char **argv)
         status = command_destinations(&s, argc - 1, argv + 1);
     } else if (strcmp(argv[0], "reroute") == 0) {
         status = command_reroute(&s, path, argc, argv);
+    } else if (argc > 1 && strcmp(argv[0], "explain") == 0) {
+        status = command_explain(c, &s, argc, argv);
     } else if (argc > 1 && strcmp(argv[0], "spool") == 0) {
         status = command_spool(&s, argc - 1, argv + 1);
     } else if (argc > 1 && strcmp(argv[0], "user") == 0) {
@@ -126,6 +134,18 @@ static int run(const char *path, int argc, char **argv)
     settings_release(&s);
     config_free(&c);
     return status;
+}
+
+static bool needs_settings(const char *command)
+{
+    static const char *const commands[] = { "status", "destinations", "explain", "reroute",
+                                            "queue",  "spool",        "user" };
+
+    for (size_t i = 0; i < COUNT_OF(commands); i++) {
+        if (strcmp(commands[i], command) == 0)
+            return true;
+    }
+    return false;
 }
 
 int main(int argc, char **argv)
@@ -153,8 +173,7 @@ int main(int argc, char **argv)
     argv += optind;
     if (argc >= 2 && argc <= 3 && strcmp(argv[0], "config") == 0 && strcmp(argv[1], "check") == 0)
         return command_config_check(argc == 3 ? argv[2] : path);
-    if (argc >= 1 && (strcmp(argv[0], "reroute") == 0 || strcmp(argv[0], "status") == 0 || strcmp(argv[0], "destinations") == 0 || strcmp(argv[0], "queue") == 0 ||
-                      strcmp(argv[0], "spool") == 0 || strcmp(argv[0], "user") == 0))
+    if (argc >= 1 && needs_settings(argv[0]))
         return run(path, argc, argv);
     return show_usage();
 }

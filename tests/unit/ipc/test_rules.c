@@ -375,7 +375,7 @@ static const struct rule *walk_slowly(const struct rules *r, const struct rule_f
     for (size_t i = 0; i < r->count; i++) {
         const struct rule *rule = &r->all[i];
 
-        if (rule->stage > stage || rules_match(r, rule, f, (2u << stage) - 1) != RULE_YES)
+        if (rule->stage > stage || rules_match(r, rule, f, rule_known_at(stage)) != RULE_YES)
             continue;
         on_matched(t, rule);
         if (rule->decision != NULL)

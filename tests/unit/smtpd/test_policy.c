@@ -1,4 +1,4 @@
-#include "smtpd/policy.h"
+#include "ipc/policy.h"
 
 #include "tests/unit/unit.h"
 

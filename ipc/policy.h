@@ -1,6 +1,6 @@
 /* Who may relay, and which recipients there are. */
-#ifndef SMTPD_POLICY_H
-#define SMTPD_POLICY_H
+#ifndef IPC_POLICY_H
+#define IPC_POLICY_H
 
 #include "common/attrs.h"
 #include "io/net.h"

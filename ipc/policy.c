@@ -1,4 +1,4 @@
-#include "smtpd/policy.h"
+#include "ipc/policy.h"
 
 #include "ipc/expand.h"
 

@@ -1,0 +1,97 @@
+"""tern explain says what really happens, and by which line."""
+import json
+import re
+
+RULES = [
+    {"name": "blocked", "client": "127.0.0.66", "then": "refuse"},
+    {"name": "spam", "sender": "@spam.test", "then": "refuse 550 5.7.1 Not from there"},
+    {"name": "header", "header": {"X-Hold": "*"}, "then": "hold"},
+    {"name": "bulk", "sender": "@list.test", "then": ["tag bulk", "route smart"]},
+]
+
+
+def explain(world, *words):
+    done = world.tern("explain", *words, "--json")
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def steps(answer):
+    return {step["step"]: step for step in answer["steps"]}
+
+
+def line_of(world, step):
+    """The configuration from the line on that a step names."""
+    path, number = step["origin"].rsplit(":", 1)
+    assert path == str(world.config_path)
+    return " ".join(world.config_path.read_text().splitlines()[int(number) - 1:int(number) + 3])
+
+
+def start(world):
+    world.start_relay(rules=RULES, routes=[
+        {"name": "smart", "via": "smtp://smart.test", "tls": "encrypt"}],
+        aliases={"team@here.test": ["alice@here.test", "bob@there.test"]})
+
+
+def replies(world, sender, recipient, source):
+    """What a client is told: of MAIL, or RCPT."""
+    with world.connect(source=source) as c:
+        words = c.reply()
+        if words.startswith("220"):
+            words = c.command("EHLO client.test")
+        if words.startswith("250"):
+            words = c.command(f"MAIL FROM:<{sender}>")
+        return c.command(f"RCPT TO:<{recipient}>") if words.startswith("250") else words
+
+
+def test_it_agrees_with_what_a_client_meets(world):
+    start(world)
+    for sender, recipient, source, result in (
+            ("a@b.test", "alice@here.test", "127.0.0.66", "refused"),
+            ("a@spam.test", "alice@here.test", "127.0.0.2", "refused"),
+            ("a@b.test", "alice@here.test", "127.0.0.2", "accepted"),
+            ("a@b.test", "nobody@here.test", "127.0.0.2", "refused"),
+            ("a@b.test", "x@there.test", "127.0.0.2", "refused"),
+            ("a@b.test", "x@there.test", "127.0.0.1", "accepted")):
+        [answer] = explain(world, "--from", sender, "--to", recipient, "--client", source, "--helo",
+                           "client.test")
+        assert answer["result"].startswith(result), answer
+        assert replies(world, sender, recipient, source).startswith("250") == (result == "accepted")
+
+
+def test_it_names_the_lines(world):
+    start(world)
+    [answer] = explain(world, "--from", "a@spam.test", "--to", "alice@here.test", "--client",
+                       "127.0.0.2")
+    assert "spam" in line_of(world, steps(answer)["rule"])
+    [answer] = explain(world, "--from", "x@list.test", "--to", "z@far.test", "--client", "127.0.0.1")
+    assert "header" in steps(answer)["perhaps"]["what"]
+    assert "smart" in line_of(world, steps(answer)["route"])
+    assert steps(answer)["tls"]["what"].startswith("encrypt")
+    [answer] = explain(world, "--from", "a@b.test", "--to", "team@here.test")
+    assert "team@here.test" in line_of(world, steps(answer)["alias"])
+    assert steps(answer)["mailbox"]["what"] == f"{world.maildirs}/alice"
+
+
+def test_it_explains_a_message_of_the_queue(world):
+    start(world)
+    world.send("x@list.test", ["z@far.test", "alice@here.test"])
+    world.wait_deferred()
+    [row] = world.queue()
+    answers = {a["recipient"]: a for a in explain(world, row["id"])}
+    far = steps(answers["z@far.test"])
+    assert "tags bulk" in far["accepted"]["what"] and "smart" in far["route"]["what"]
+    assert "1 attempts" in far["queue"]["what"] and "smart.test" in far["reason"]["what"]
+    assert answers["alice@here.test"]["result"] == "done"
+    [live] = explain(world, "--from", "a@b.test", "--to", "y@far.test", "--client", "127.0.0.1")
+    assert row["id"] in steps(live)["live"]["what"]
+    text = world.tern("explain", row["id"]).stdout
+    assert re.search(r"^  route .*smart.*\[.*:\d+\]$", text, re.M)
+    assert world.tern("explain", "0123456789abcdef").returncode == 1
+
+
+def test_it_says_what_it_does_not_know_when_nothing_runs(world):
+    start(world)
+    world.stop_relay()
+    [answer] = explain(world, "--from", "a@b.test", "--to", "x@there.test", "--client", "127.0.0.1")
+    assert "not known" in steps(answer)["live"]["what"] and "not known" in steps(answer)["mx"]["what"]

@@ -1,0 +1,133 @@
+/* What "tern explain" learns from the queue. */
+#include "tools/explain.h"
+
+#include "tools/commands.h"
+#include "tools/control.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct view text_of(const struct json_node *n, const char *key)
+{
+    return json_text(json_get(n, key));
+}
+
+/* The recipient's way as the queue has it, and why it waits. */
+static void tell_state(struct steps *s, const struct json_node *rcpt, struct view reason)
+{
+    struct view next = text_of(rcpt, "next_at");
+    const struct json_node *last = json_get(rcpt, "last");
+
+    steps_add(s, "queue", NULL, "destination %.*s, %.*s, %.*s attempts%s%.*s",
+              VIEW_ARG(text_of(rcpt, "destination")), VIEW_ARG(text_of(rcpt, "state")),
+              VIEW_ARG(text_of(rcpt, "attempts")), next.len > 0 ? ", the next at " : "",
+              VIEW_ARG(next));
+    if (reason.len > 0)
+        steps_add(s, "reason", NULL, "%.*s", VIEW_ARG(reason));
+    if (last != NULL)
+        steps_add(s, "last", NULL, "%.*s: %.*s at %.*s, %.*s%s%.*s", VIEW_ARG(text_of(last, "at")),
+                  VIEW_ARG(text_of(last, "class")), VIEW_ARG(text_of(last, "host")),
+                  VIEW_ARG(text_of(last, "text")), text_of(last, "tls").len > 0 ? ", TLS " : "",
+                  VIEW_ARG(text_of(last, "tls")));
+}
+
+/* The first message that waits for somebody there speaks for all: they share the destination. */
+void explain_live(struct question *q, const struct address *a)
+{
+    char room[2 * ADDRESS_MAX];
+    struct buf request = BUF_ON_ARRAY(room);
+    struct control control;
+    struct error why;
+    struct view line;
+    struct json *j = NULL;
+    const struct json_node *n;
+
+    if (control_reach(&control, q->settings, &why) < 0) {
+        steps_add(&q->steps, "live", NULL, "not known, since Tern cannot be asked: %s", why.text);
+        return;
+    }
+    buf_put(&request, VIEW("list"));
+    if (control_put(&request, "domain", a->domain) &&
+        control_ask(&control, buf_view(&request), &why) == 0 && control_read(&control, &line))
+        j = json_parse(line);
+    n = json_root(j);
+    if (json_get(n, "id") == NULL)
+        steps_add(&q->steps, "live", NULL, "no mail waits for %.*s", VIEW_ARG(a->domain));
+    else
+        steps_add(&q->steps, "live", NULL, "mail for %.*s waits (%.*s): %.*s", VIEW_ARG(a->domain),
+                  VIEW_ARG(text_of(n, "id")), VIEW_ARG(text_of(n, "reason")));
+    json_free(&j);
+    control_close(&control);
+}
+
+static void explain_rcpt(struct question *q, const struct json_node *n,
+                         const struct json_node *rcpt)
+{
+    struct view state = text_of(rcpt, "state");
+    struct address a;
+
+    steps_begin(&q->steps, q->envelope.sender, text_of(rcpt, "addr"));
+    steps_add(&q->steps, "accepted", NULL, "%.*s from %.*s%s%.*s%s%.*s",
+              VIEW_ARG(text_of(n, "listener")), VIEW_ARG(text_of(n, "client")),
+              q->envelope.login.len > 0 ? ", login " : "", VIEW_ARG(q->envelope.login),
+              q->envelope.tags.len > 0 ? ", tags " : "", VIEW_ARG(q->envelope.tags));
+    if (text_of(n, "hold").len > 0)
+        steps_add(&q->steps, "hold", NULL, "%.*s", VIEW_ARG(text_of(n, "hold")));
+    if (view_equal(state, VIEW("done"))) {
+        steps_end(&q->steps, "done");
+        return;
+    }
+    if (address_parse(text_of(rcpt, "addr"), true, &a))
+        explain_delivery(q, &a);
+    tell_state(&q->steps, rcpt, text_of(n, "reason"));
+    steps_end(&q->steps, "in the queue");
+}
+
+static int explain_row(struct question *q, const struct json_node *n)
+{
+    const struct json_node *rcpts = json_get(n, "rcpts");
+
+    q->live = false; /* the row says it */
+    q->envelope = (struct envelope){ .sender = text_of(n, "sender"),
+                                     .login = text_of(n, "login"),
+                                     .tags = text_of(n, "tags"),
+                                     .route = text_of(n, "route") };
+    for (size_t i = 0; i < json_count(rcpts); i++)
+        explain_rcpt(q, n, json_at(rcpts, i));
+    return EXIT_SUCCESS;
+}
+
+int explain_message(struct question *q, struct view id)
+{
+    char room[256];
+    struct buf request = BUF_ON_ARRAY(room);
+    struct control control;
+    struct error why;
+    struct view line;
+    int status = EXIT_NONE_MATCHED;
+
+    buf_put(&request, VIEW("show"));
+    if (!control_put(&request, "id", id))
+        return trouble("this is no id");
+    if (control_open(&control, q->settings, &why) < 0 ||
+        control_ask(&control, buf_view(&request), &why) < 0)
+        return trouble("%s", why.text);
+    while (control_read(&control, &line)) {
+        struct json *j = json_parse(line);
+        const struct json_node *n = json_root(j);
+        struct view error = text_of(n, "error");
+        bool end = json_get(n, "end") != NULL || error.len > 0;
+
+        if (error.len > 0)
+            status = trouble("%.*s", VIEW_ARG(error));
+        else if (!end)
+            status = explain_row(q, n);
+        json_free(&j);
+        if (end)
+            break;
+    }
+    control_close(&control);
+    if (status == EXIT_NONE_MATCHED)
+        fprintf(stderr, "tern: there is no such message in the queue\n");
+    return status;
+}
