@@ -19,7 +19,7 @@ from world import is_alive, make_certificate, wait_for
 QUICK = {"first": "1s", "factor": "1", "longest": "1s", "jitter": 0}
 SLOW = {"first": "1h", "longest": "4h", "jitter": 0}
 LETTER = b"Subject: x\r\n\r\nx\r\n"
-ROLES = ["smtpd", "queue", "delivery", "dns", "local"]
+ROLES = ["smtpd", "queue", "delivery", "dns", "local", "keys"]
 
 
 def processes(world):

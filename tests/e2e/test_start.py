@@ -150,7 +150,7 @@ def test_the_spool_of_a_newer_tern_is_refused(world):
 
 
 def test_a_role_started_by_hand_explains_itself(world):
-    for role in ("smtpd", "queue", "delivery", "dns", "local"):
+    for role in ("smtpd", "queue", "delivery", "dns", "local", "keys"):
         done = subprocess.run([str(world.build / role / f"tern-{role}")], capture_output=True,
                               text=True, timeout=60)
         assert done.returncode != 0 and "tern-master" in done.stderr, role
