@@ -133,6 +133,8 @@ struct step run_xclient(struct session *s, struct view args)
     }
     if (result == PARAMS_MALFORMED)
         return step_refuse(s, 501, "5.5.4", "Malformed XCLIENT attributes");
+    /* TLS, and the certificate in it, are the proxy's own. */
+    s->external = s->bindable = false;
     for (size_t i = 0; i < COUNT_OF(attributes); i++) {
         struct view value = view_make(all[i].value, all[i].len);
 

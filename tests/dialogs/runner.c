@@ -15,6 +15,7 @@
  *   rate messages 3          so many (messages, recipients, failures) are within the rates, ...
  *   rate-of login            ...which are those of: client (the default), network, login
  *   surplus hold             what is beyond a login's: refuse (the default), hold
+ *   certificate              the client has one that is a login's
  *   check-from               logins write from their own addresses
  *   whole                    runs in one piece only: it depends on what arrives together
  *
@@ -70,6 +71,7 @@ struct dialog {
     struct session_budget addresses;
     struct session_rules rules;
     char mechanisms[256];
+    bool certified;
     struct net_address client;
     struct session session;
     bool begun, whole_only, failed;
@@ -393,6 +395,7 @@ static bool run_give(struct dialog *d, struct view args)
     if (view_equal(args, VIEW("tls"))) {
         buf_clear(&d->pending);
         d->session.bindable = true;
+        d->session.external = d->certified;
         session_tls_ready(&d->session, "TLSv1.3 TLS_AES_256_GCM_SHA384 256");
     } else if (view_equal(args, VIEW("opened"))) {
         session_opened(&d->session);
@@ -558,6 +561,12 @@ static bool run_mechanisms(struct dialog *d, struct view args)
     return true;
 }
 
+static bool run_certificate(struct dialog *d, struct view args)
+{
+    d->certified = true;
+    return args.len == 0;
+}
+
 static bool run_check_from(struct dialog *d, struct view args)
 {
     d->settings.auth.check_from = true;
@@ -705,6 +714,7 @@ static const struct {
     { VIEW_INIT("listener"), run_listener },
     { VIEW_INIT("mechanisms"), run_mechanisms },
     { VIEW_INIT("plain"), run_plain },
+    { VIEW_INIT("certificate"), run_certificate },
     { VIEW_INIT("check-from"), run_check_from },
     { VIEW_INIT("set"), run_set },
     { VIEW_INIT("listed"), run_listed },
