@@ -166,6 +166,8 @@ static void begin_target(struct conn *c)
     route_init(&c->route, settings_of(c), mx, mx ? c->job->host : t->host,
                mx ? d->own.port : t->port);
     c->route.family = family_of(d->route);
+    if (loop_of(c)->now_ms < d->families.until_ms)
+        c->route.second = d->families.second;
 }
 
 static void start_over(struct conn *c)
@@ -178,6 +180,7 @@ static void start_over(struct conn *c)
     c->alone = false;
     c->messages = 0;
     c->failed = false;
+    c->unreached = 0;
     begin_target(c);
     seek(c);
 }
@@ -259,6 +262,15 @@ static struct view words_for(int err)
 
     room[0] = byte_lower(room[0]);
     return words;
+}
+
+/* A connection at last: what the other family cost is not to be paid again for a while. */
+static void remember_family(struct conn *c)
+{
+    struct route_memory *m = &c->destination->families;
+
+    if (c->unreached != 0 && c->route.address.family != c->unreached)
+        *m = (struct route_memory){ c->unreached, loop_of(c)->now_ms + ROUTE_SECOND_MS };
 }
 
 static struct outcome connect_outcome(struct view words)
@@ -361,6 +373,7 @@ static bool try_address(struct conn *c)
     if (err == 0)
         return true;
     o = connect_outcome(words_for(err));
+    c->unreached = c->route.address.family;
     keep_failure(c, &o);
     return false;
 }
@@ -720,9 +733,11 @@ static void finish_connecting(struct conn *c)
 
     if (err < 0) {
         o = connect_outcome(words_for(err));
+        c->unreached = c->route.address.family;
         fail(c, &o);
         return;
     }
+    remember_family(c);
     log_debug("connection_opened", LOG_VIEW("destination", c->destination->name),
               LOG_VIEW("host", host_of(c)));
     loop_stop_timer(loop_of(c), &c->timer);
@@ -774,6 +789,7 @@ static void on_timer(struct timer *t)
         break;
     case CONN_CONNECTING:
         o = connect_outcome(VIEW("timed out"));
+        c->unreached = c->route.address.family;
         fail(c, &o);
         break;
     case CONN_HANDSHAKING:

@@ -55,6 +55,7 @@ struct conn {
     bool wrote;         /* since then */
     bool write_blocked; /* until the socket is writable */
     bool failed;
+    uint8_t unreached;           /* the family of an address that could not be connected to */
     struct conn_failure failure; /* of the last host that was tried */
 };
 

@@ -47,11 +47,12 @@ static void on_release(struct deferred *deferred)
 {
     struct destination *d = container_of(deferred, struct destination, release);
     struct loop *l = d->worker->loop;
+    uint64_t until_ms = MAX(d->memory.broken_until_ms, d->families.until_ms);
 
     if (d->conn_total > 0 || !list_empty(&d->waiting))
         return;
-    if (l->now_ms < d->memory.broken_until_ms) {
-        loop_start_timer(l, &d->forget, d->memory.broken_until_ms - l->now_ms);
+    if (l->now_ms < until_ms) {
+        loop_start_timer(l, &d->forget, until_ms - l->now_ms);
         return;
     }
     loop_stop_timer(l, &d->forget);

@@ -5,6 +5,7 @@
 #define DELIVERY_DESTINATION_H
 
 #include "common/list.h"
+#include "delivery/route.h"
 #include "delivery/tlspolicy.h"
 #include "delivery/worker.h"
 #include "mail/outcome.h"
@@ -46,6 +47,7 @@ struct destination {
     size_t conn_count;                /* connections that take jobs */
     size_t conn_total;                /* with those that say goodbye */
     struct tls_memory memory;
+    struct route_memory families;
     struct timer forget; /* when nothing else keeps it */
     struct deferred release;
 };

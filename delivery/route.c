@@ -173,6 +173,21 @@ static void take_addresses(struct route *r, const struct message_dns_answer *a)
     }
 }
 
+/* Else as they were (RFC 6724 is the resolver's to apply, or nobody's). */
+static void put_second(struct route *r)
+{
+    struct net_address sorted[ROUTE_ADDRESSES_MAX];
+    size_t count = 0;
+
+    for (int turn = 0; turn < 2; turn++) {
+        for (size_t i = 0; i < r->address_count; i++) {
+            if ((r->addresses[i].family == r->second) == (turn == 1))
+                sorted[count++] = r->addresses[i];
+        }
+    }
+    memcpy(r->addresses, sorted, count * sizeof(*sorted));
+}
+
 static void miss_addresses(struct route *r, const struct message_dns_answer *a)
 {
     if (!r->mx)
@@ -188,6 +203,7 @@ static void answer_addresses(struct route *r, const struct message_dns_answer *a
         take_addresses(r, a);
     else
         miss_addresses(r, a);
+    put_second(r);
     r->hosts_tried += r->address_count > 0;
     r->host_at++;
 }

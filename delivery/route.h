@@ -10,15 +10,23 @@
 #include "mail/outcome.h"
 
 enum {
-    ROUTE_HOSTS_MAX = 50,         /* that are kept of an answer, the most preferred first */
-    ROUTE_ADDRESSES_MAX = 50,     /* of a host */
-    ROUTE_MEMORY_BYTES = 1 << 16, /* more than that many names and addresses need */
+    ROUTE_SECOND_MS = 60 * 60 * 1000, /* how long a family that failed comes second */
+    ROUTE_HOSTS_MAX = 50,             /* that are kept of an answer, the most preferred first */
+    ROUTE_ADDRESSES_MAX = 50,         /* of a host */
+    ROUTE_MEMORY_BYTES = 1 << 16,     /* more than that many names and addresses need */
 };
 
 enum route_need {
     ROUTE_ASK, /* `question` and `name`; then route_answer */
     ROUTE_TRY, /* `host` at `address`; then route_next again, if that fails */
     ROUTE_END, /* nothing is left; if nothing was tried either, `end` tells why */
+};
+
+/* Of a destination: the family that could not be connected to while the other could. Zeroed:
+ * nothing. */
+struct route_memory {
+    uint8_t second;    /* AF_INET or AF_INET6 */
+    uint64_t until_ms; /* monotonic */
 };
 
 struct route_host {
@@ -31,6 +39,7 @@ struct route {
     bool mx;            /* `target` is a domain with mail hosts; else it is the host */
     struct view target; /* borrowed */
     uint16_t port;
+    uint8_t second; /* a host's addresses of this family come behind its others; 0: as they are */
     uint8_t family; /* the only one that is used; 0: both */
     struct arena memory;
     struct route_host *hosts;

@@ -18,13 +18,18 @@ static const struct {
     const char *target; /* default b.test */
     bool loopback;
     uint64_t hosts, addresses; /* defaults 5, 8 */
-    uint8_t family;
+    uint8_t family, second;
 } cases[] = {
     { .name = "two hosts, in order, one after the other",
       .world = "b.test mx 10 mx1.test 20 mx2.test\nmx1.test a 2001:db8::1 192.0.2.1\n"
                "mx2.test a 192.0.2.2",
       .transcript = "mx b.test\na mx1.test\nmx1.test [2001:db8::1]:25\nmx1.test 192.0.2.1:25\n"
                     "a mx2.test\nmx2.test 192.0.2.2:25\nend" },
+    { .name = "a family that failed before comes second",
+      .world = "b.test mx 10 mx1.test\nmx1.test a 2001:db8::1 192.0.2.1 2001:db8::2 192.0.2.2",
+      .second = AF_INET6,
+      .transcript = "mx b.test\na mx1.test\nmx1.test 192.0.2.1:25\nmx1.test 192.0.2.2:25\n"
+                    "mx1.test [2001:db8::1]:25\nmx1.test [2001:db8::2]:25\nend" },
     { .name = "one family alone",
       .world = "b.test mx 10 mx1.test 20 mx2.test\nmx1.test a 2001:db8::1 192.0.2.1\n"
                "mx2.test a 2001:db8::2",
@@ -284,6 +289,7 @@ static void goes_its_way(void **state)
             s.delivery.addresses = cases[i].addresses;
         route_init(&r, &s, !cases[i].fixed, target, 25);
         r.family = cases[i].family;
+        r.second = cases[i].second;
         walk(&r, cases[i].name, view_of(cases[i].world), &said);
         check_view(cases[i].name, buf_view(&said), view_of(cases[i].transcript));
         route_release(&r);

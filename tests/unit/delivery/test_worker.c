@@ -1,6 +1,7 @@
 #include "tests/unit/delivery/town.h"
 
 #include "common/memory.h"
+#include "delivery/destination.h"
 #include "tests/unit/unit.h"
 
 #include <signal.h>
@@ -400,6 +401,22 @@ static void keeps_to_the_hosts_limit_of_messages(void **state)
     town_close(&t);
 }
 
+static void remembers_the_family_that_works(void **state)
+{
+    static struct town t;
+    struct table_entry *e;
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test\nmx1.test a ::1 127.0.0.2\n", NULL, NULL);
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 1));
+    assert_int_equal(t.hosts[0].messages, 1);
+    e = table_next(&t.worker.destinations, NULL);
+    assert_non_null(e);
+    assert_int_equal(container_of(e, struct destination, entry)->families.second, AF_INET6);
+    town_close(&t);
+}
+
 static void outlives_a_stale_connection(void **state)
 {
     static struct town t;
@@ -791,6 +808,7 @@ int main(void)
         cmocka_unit_test(does_not_keep_them_for_ever),
         cmocka_unit_test(wears_connections_out),
         cmocka_unit_test(keeps_to_the_hosts_limit_of_messages),
+        cmocka_unit_test(remembers_the_family_that_works),
         cmocka_unit_test(outlives_a_stale_connection),
         cmocka_unit_test(limits_concurrency),
         cmocka_unit_test(makes_room),

@@ -421,7 +421,7 @@ void town_close(struct town *t)
     for (struct table_entry *e = NULL; (e = table_next(&t->worker.destinations, e)) != NULL;) {
         struct destination *d = container_of(e, struct destination, entry);
 
-        d->memory.broken_until_ms = 0;
+        d->memory.broken_until_ms = d->families.until_ms = 0;
         loop_defer(&t->loop, &d->release);
     }
     for (unsigned i = 0; i < TURNS_MAX && t->worker.destinations.count > 0; i++)
