@@ -209,28 +209,69 @@ bool body_send(struct body_sender *s, struct view *input, struct view *piece)
 }
 
 /* Where the scan of a header is in its line. */
-enum scan_state { SCAN_START, SCAN_NAME, SCAN_REST, SCAN_START_CR };
+enum scan_state { SCAN_START, SCAN_NAME, SCAN_REST, SCAN_START_CR, SCAN_ID };
 
-static const struct view counted_name = VIEW_INIT("received");
+static const struct view scanned_names[] = { VIEW_INIT("received"), VIEW_INIT("message-id") };
+enum { NAME_RECEIVED, NAME_MESSAGE_ID };
+
+static void begin_value(struct header_scan *h)
+{
+    h->state = SCAN_REST;
+    if (h->name == NAME_RECEIVED)
+        h->received++;
+    else if (!h->id_seen)
+        h->state = SCAN_ID;
+    if (h->state != SCAN_ID)
+        h->matched = 0; /* what continues this line is not looked at */
+    h->id_seen = h->id_seen || h->name == NAME_MESSAGE_ID;
+}
 
 /* Compares a field name as it goes by. Any blank before the colon is old syntax (RFC 5322, 4.5);
  * one at the start of the line continues the field above. */
 static void scan_name(struct header_scan *h, char c)
 {
-    bool whole = h->matched == counted_name.len;
+    struct view name;
+
+    if (h->matched == 0)
+        h->name = byte_lower(c) == 'm' ? NAME_MESSAGE_ID : NAME_RECEIVED;
+    name = scanned_names[h->name];
+    if (c == '\n')
+        h->state = SCAN_START;
+    else if (h->matched < name.len && byte_lower(c) == name.ptr[h->matched])
+        h->matched++;
+    else if (h->matched == name.len && c == ':')
+        begin_value(h);
+    else if (h->matched < name.len || (c != ' ' && c != '\t'))
+        h->state = SCAN_REST;
+}
+
+/* The value of a Message-ID. When its line is over, the next one tells whether it goes on. */
+static void scan_id(struct header_scan *h, char c)
+{
+    bool blank = c == ' ' || c == '\t' || c == '\r';
 
     if (c == '\n')
         h->state = SCAN_START;
-    else if (!whole && byte_lower(c) == counted_name.ptr[h->matched])
-        h->matched++;
-    else if (!whole || (c != ' ' && c != '\t'))
-        h->state = SCAN_REST;
-    if (whole && c == ':')
-        h->received++;
+    else if (!blank && h->id_len <= HEADER_ID_MAX) {
+        if (h->id_len < HEADER_ID_MAX)
+            h->id[h->id_len] = c;
+        h->id_len++; /* one too many: it is too long */
+    }
+}
+
+static bool continues_id(const struct header_scan *h, char c)
+{
+    return h->state == SCAN_START && (c == ' ' || c == '\t') && h->id_seen &&
+           h->name == NAME_MESSAGE_ID && h->matched == scanned_names[h->name].len;
 }
 
 static void scan_byte(struct header_scan *h, char c)
 {
+    if (h->state == SCAN_ID || continues_id(h, c)) {
+        h->state = SCAN_ID;
+        scan_id(h, c);
+        return;
+    }
     if (h->state == SCAN_START_CR) {
         h->ended = c == '\n';
         h->state = SCAN_REST;
@@ -260,6 +301,17 @@ void header_scan_feed(struct header_scan *h, struct view piece)
             piece = view_from(piece, 1);
         }
     }
+}
+
+struct view header_scan_message_id(const struct header_scan *h)
+{
+    if (h->id_len > HEADER_ID_MAX)
+        return VIEW_EMPTY;
+    for (size_t i = 0; i < h->id_len; i++) {
+        if (h->id[i] <= ' ' || h->id[i] > '~')
+            return VIEW_EMPTY;
+    }
+    return view_make(h->id, h->id_len);
 }
 
 struct view body_header(struct view message)

@@ -35,15 +35,24 @@ struct body_sender {
  * message with ".\r\n". */
 bool body_send(struct body_sender *s, struct view *input, struct view *piece);
 
+enum { HEADER_ID_MAX = 255 }; /* bytes of a Message-ID that is kept; a longer one is not */
+
 /* Watches content go by, piece by piece, up to the end of its header section. */
 struct header_scan {
-    unsigned state;    /* private */
-    unsigned matched;  /* private: bytes of the field name that agree so far */
-    unsigned received; /* Received fields so far: hops (RFC 5321, 6.3) */
-    bool ended;        /* the empty line was seen */
+    unsigned state;         /* private */
+    unsigned matched;       /* private: bytes of the line that agree with a name so far */
+    unsigned name;          /* private: which name that is */
+    unsigned received;      /* Received fields so far: hops (RFC 5321, 6.3) */
+    bool ended;             /* the empty line was seen */
+    bool id_seen;           /* private: the first Message-ID counts */
+    unsigned short id_len;  /* private */
+    char id[HEADER_ID_MAX]; /* private */
 };
 
 void header_scan_feed(struct header_scan *h, struct view piece);
+/* The first Message-ID, unfolded, without blanks around it (RFC 5322, 3.6.4); empty: none, or too
+ * long, or not of visible ASCII alone. */
+struct view header_scan_message_id(const struct header_scan *h);
 
 /* The header section of a whole message, without the empty line; all of it if there is no
  * empty line. */

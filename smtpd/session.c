@@ -478,6 +478,7 @@ void session_envelope(const struct session *s, struct envelope *e)
     e->rcpt_count = t->rcpt_count;
     e->arrival_ms = t->arrival_ms;
     e->body_8bit = t->said.body_8bit || t->receiver.eight_bit;
+    e->message_id = header_scan_message_id(&t->header);
     e->client = view_of(s->client_text);
     e->client_name = view_of(s->client_name);
     e->helo = view_make(s->helo, s->helo_len);

@@ -382,6 +382,44 @@ static void counts_hops(void **state)
     }
 }
 
+#define A50  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define A250 A50 A50 A50 A50 A50
+
+static const struct {
+    const char *name, *message, *id;
+} ids[] = {
+    { "usual", "Message-ID: <a@b>\r\nFrom: c\r\n\r\n", "<a@b>" },
+    { "behind others", "From: c\r\nmessage-id:<a@b>\r\n\r\n", "<a@b>" },
+    { "folded", "Message-ID:\r\n <a@b>\r\nFrom: c\r\n\r\n", "<a@b>" },
+    { "the first counts", "Message-ID: <a@b>\r\nMessage-ID: <c@d>\r\n <e@f>\r\n\r\n", "<a@b>" },
+    { "another name", "Message-IDs: <a@b>\r\nX-Message-ID: <c@d>\r\n\r\n", "" },
+    { "a continued line of another", "Message-I\r\n d: <a@b>\r\n\r\n", "" },
+    { "in the body", "From: c\r\n\r\nMessage-ID: <a@b>\r\n", "" },
+    { "not ASCII", "Message-ID: <\xc3\xa4@b>\r\n\r\n", "" },
+    { "a control byte", "Message-ID: <\x1b@b>\r\n\r\n", "" },
+    { "as long as may be", "Message-ID: <" A250 "@b>\r\n\r\n", "<" A250 "@b>" },
+    { "too long", "Message-ID: <" A250 "@bcd>\r\n\r\n", "" },
+    { "empty", "Message-ID:\r\nFrom: c\r\n\r\n", "" },
+    { "none", "From: c\r\n\r\n", "" },
+};
+
+static void finds_the_message_id(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(ids); i++) {
+        for (size_t step = 1; step < 80; step++) {
+            struct view rest = view_of(ids[i].message);
+            struct header_scan h = { .ended = false };
+
+            while (rest.len > 0) {
+                header_scan_feed(&h, view_sub(rest, 0, step));
+                rest = view_from(rest, step);
+            }
+            check_view(ids[i].name, header_scan_message_id(&h), view_of(ids[i].id));
+        }
+    }
+}
+
 static void finds_the_header(void **state)
 {
     (void)state;
@@ -421,6 +459,7 @@ int main(void)
         cmocka_unit_test(received_is_what_was_sent),
         cmocka_unit_test(counts_what_is_not_ended_by_a_dot),
         cmocka_unit_test(counts_hops),
+        cmocka_unit_test(finds_the_message_id),
         cmocka_unit_test(finds_the_header),
         cmocka_unit_test(finds_fields),
     };
