@@ -99,6 +99,10 @@ static const struct config_item spool_items[] = {
           "deleted messages that can be brought back; beyond it the oldest go"),
     NUMBER("trash-time", SECONDS, struct spool_settings, trash_ms, 0, 365 * DAY_MS, "1d",
            "how long they can be"),
+    SPOOL("history",  history_bytes,  0,       1024 * GIB, "256M",
+          "records of mail that is done, for tern trace; beyond it the oldest go"),
+    NUMBER("history-time", SECONDS, struct spool_settings, history_ms, 0, 365 * DAY_MS, "7d",
+           "how long they are kept"),
 };
 
 #define DNS(key, kind, field, low, high, value, text) \

@@ -287,6 +287,8 @@ struct settings {
         uint64_t cache_bytes;     /* 64M: fresh small bodies kept in memory */
         uint64_t trash_bytes;     /* 1G: of bodies of deleted messages */
         uint64_t trash_ms;        /* 1d */
+        uint64_t history_bytes;   /* 256M: of records of mail that is done */
+        uint64_t history_ms;      /* 7d */
     } spool;
     struct dns_settings {
         struct net_address *servers; /* default: those of the system's resolver configuration */

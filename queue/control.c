@@ -3,9 +3,11 @@
 #include "common/memory.h"
 #include "io/log.h"
 #include "queue/backoff.h"
+#include "queue/history.h"
 #include "queue/import.h"
 #include "queue/parcel.h"
 #include "queue/row.h"
+#include "queue/search.h"
 #include "queue/siterow.h"
 
 #include <errno.h>
@@ -21,6 +23,7 @@ enum {
     REQUEST_MAX = 128 * 1024, /* bytes of a line: some thousand ids */
     OUTPUT_MARK = 65536,      /* bytes that wait: no further row is made */
     MESSAGES_PER_TURN = 200,  /* looked at for one client; each may be a read */
+    HISTORY_PAUSE_MS = 5,     /* between looks whether the history is written */
     ACCEPT_PAUSE_MS = 1000,   /* when there are no descriptors left */
 };
 
@@ -28,6 +31,7 @@ enum verb {
     VERB_STATUS,
     VERB_LIST,
     VERB_SHOW,
+    VERB_TRACE,
     VERB_GET,
     VERB_PUT,
     VERB_RETRY,
@@ -51,6 +55,7 @@ static const struct {
     [VERB_STATUS]  = { "status",  false,  false,  false },
     [VERB_LIST]    = { "list",    false,  false,  false },
     [VERB_SHOW]    = { "show",    false,  false,  true },
+    [VERB_TRACE]   = { "trace",   false,  false,  true },
     [VERB_GET]     = { "get",     false,  true,   true },
     [VERB_PUT]     = { "put",     true,   false,  false },
     [VERB_RETRY]   = { "retry",   true,   false,  true },
@@ -68,9 +73,10 @@ static const struct {
 struct filter {
     uint64_t *ids;
     size_t id_count;
-    bool by_sender, by_rcpt, by_domain, by_state, any;
+    bool by_sender, by_rcpt, by_domain, by_state, by_word, any;
     struct view sender, rcpt, domain;
     struct view name; /* of a destination */
+    struct view word; /* of a trace: an id, an address, a Message-ID */
     enum mail_state state;
 };
 
@@ -98,6 +104,10 @@ struct client {
     uint64_t cursor, matched;
     struct parcel parcel;  /* of VERB_GET, on its way out */
     struct import *import; /* of VERB_PUT; NULL: none */
+    bool past;             /* VERB_TRACE has looked through the queue */
+    struct search *search; /* and now looks through the history */
+    uint64_t history_mark; /* likewise: what it waits for before */
+    struct timer pause;    /* runs while it waits */
     struct deferred step, free_later;
 };
 
@@ -116,6 +126,7 @@ struct control *control_new(struct queue *q)
 static void forget_request(struct client *c)
 {
     free(c->filter.ids);
+    search_free(&c->search);
     free(c->request);
     c->filter = (struct filter){ .id_count = 0 };
     c->request = NULL;
@@ -146,6 +157,7 @@ static void close_client(struct client *c)
     list_remove(&c->link);
     c->control->client_count--;
     import_leave(&c->import);
+    loop_stop_timer(l, &c->pause);
     if (c->control->offline)
         loop_stop(l);
     if (!c->step.queued) /* else the step frees it */
@@ -255,6 +267,8 @@ static bool add_condition(struct filter *f, struct view key, struct view value)
         f->name = value;
         return value.len > 0;
     }
+    if (view_equal(key, VIEW("word")))
+        return set_view(&f->by_word, &f->word, value);
     return view_equal(key, VIEW("state")) && set_state(f, value);
 }
 
@@ -348,6 +362,19 @@ static void feed_import(struct client *c)
         close_client(c);
 }
 
+/* A message that is in the queue is found there by its id at once. */
+static const char *begin_trace(struct client *c)
+{
+    uint64_t id;
+
+    if (!c->filter.by_word || c->filter.word.len == 0)
+        return "what is to be traced?";
+    if (past_is_id(c->filter.word, &id) && !add_id(&c->filter, c->filter.word))
+        return "what is to be traced?";
+    c->history_mark = history_flush(c->control->queue->history);
+    return NULL;
+}
+
 /* NULL: the request is understood and allowed; else what is wrong with it. */
 static const char *read_request(struct client *c)
 {
@@ -374,6 +401,8 @@ static const char *read_request(struct client *c)
         return "which destination?";
     if (verbs[c->verb].needs_filter && !c->filter.any)
         return "which messages?";
+    if (c->verb == VERB_TRACE)
+        return begin_trace(c);
     return NULL;
 }
 
@@ -400,6 +429,8 @@ static bool fits_envelope(const struct queue *q, const struct mail *m, const str
 {
     if (f->by_sender && !view_equal_nocase(e->sender, f->sender))
         return false;
+    if (f->by_word && !past_means(m->id, e, f->word))
+        return false;
     return (!f->by_rcpt && !f->by_domain) || has_rcpt(q, m, e, f);
 }
 
@@ -411,7 +442,8 @@ static void act(struct client *c, uint32_t mail, const struct envelope *e)
     switch (c->verb) {
     case VERB_LIST:
     case VERB_SHOW:
-        row_write(q, mail, e, c->verb == VERB_SHOW, &c->output);
+    case VERB_TRACE:
+        row_write(q, mail, e, c->verb != VERB_LIST, &c->output);
         break;
     case VERB_GET:
         parcel_pack(&c->parcel, q, mail);
@@ -450,7 +482,8 @@ static void answer_unread(struct client *c, uint32_t mail)
     struct queue *q = c->control->queue;
     const struct mail *m = index_mail(&q->index, mail);
 
-    if (c->filter.by_sender || c->filter.by_rcpt || c->filter.by_domain)
+    if (c->filter.by_sender || c->filter.by_rcpt || c->filter.by_domain ||
+        (c->filter.by_word && c->filter.id_count == 0))
         return;
     c->matched++;
     if (verbs[c->verb].changes)
@@ -467,7 +500,8 @@ static bool is_meant(const struct client *c, const struct mail *m)
 {
     const struct filter *f = &c->filter;
     bool running = c->control->queue->dispatch != NULL;
-    bool looked_for = c->verb == VERB_UNDELETE || (f->by_state && f->state == MAIL_IS_DELETED) ||
+    bool looked_for = c->verb == VERB_UNDELETE || c->verb == VERB_TRACE ||
+                      (f->by_state && f->state == MAIL_IS_DELETED) ||
                       (f->id_count > 0 && !verbs[c->verb].changes);
 
     if ((m->flags & MAIL_DELETED) == 0)
@@ -550,6 +584,43 @@ static void answer_some_sites(struct client *c)
     }
 }
 
+static void on_history_pause(struct timer *t)
+{
+    struct client *c = container_of(t, struct client, pause);
+
+    loop_defer(c->control->queue->loop, &c->step);
+}
+
+/* What is over, once what ended before the question is written. */
+static void answer_past(struct client *c)
+{
+    struct queue *q = c->control->queue;
+    enum search_step step = SEARCH_FOUND;
+    struct arena arena;
+    struct past p;
+
+    c->past = true;
+    if (!history_reached(q->history, c->history_mark)) {
+        history_flush(q->history);
+        c->pause.fire = on_history_pause;
+        loop_start_timer(q->loop, &c->pause, HISTORY_PAUSE_MS);
+        return;
+    }
+    if (c->search == NULL)
+        c->search = search_new(c->filter.word);
+    arena_init(&arena, LETTER_ARENA_MAX);
+    while (step == SEARCH_FOUND && buf_len(&c->output) <= OUTPUT_MARK) {
+        step = search_step(c->search, &arena, &p);
+        if (step == SEARCH_FOUND) {
+            row_write_past(&p, &c->output);
+            c->matched++;
+        }
+    }
+    arena_reset(&arena);
+    if (step == SEARCH_OVER)
+        end_answer(c);
+}
+
 static void answer_some(struct client *c)
 {
     uint32_t mail;
@@ -564,8 +635,11 @@ static void answer_some(struct client *c)
             }
             continue;
         }
-        if (!next_mail(c, &mail)) {
-            end_answer(c);
+        if (c->past || !next_mail(c, &mail)) {
+            if (c->verb == VERB_TRACE)
+                answer_past(c);
+            else
+                end_answer(c);
             return;
         }
         consider(c, mail);
@@ -577,6 +651,7 @@ static void begin_answer(struct client *c, struct view line)
     const char *wrong;
 
     c->busy = true;
+    c->past = false;
     c->cursor = c->matched = 0;
     c->request = memory_copy(line);
     if (c->output.capacity == 0)
@@ -617,7 +692,8 @@ static void on_step(struct deferred *d)
         flush(c);
     if (c->watch.fd < 0)
         return;
-    if ((c->busy && c->import == NULL && buf_len(&c->output) <= OUTPUT_MARK) ||
+    if ((c->busy && c->import == NULL && !timer_running(&c->pause) &&
+         buf_len(&c->output) <= OUTPUT_MARK) ||
         (!c->busy && view_has(buf_view(&c->input), '\n')))
         loop_defer(c->control->queue->loop, &c->step);
     else if (c->ended && !c->busy && buf_len(&c->output) == 0)
@@ -740,6 +816,7 @@ void control_free(struct control **c)
         struct client *client = container_of(it, struct client, link);
 
         loop_unwatch((*c)->queue->loop, &client->watch);
+        loop_stop_timer((*c)->queue->loop, &client->pause);
         close(client->watch.fd);
         on_free(&client->free_later);
     }

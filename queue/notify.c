@@ -6,6 +6,8 @@
 #include "queue/content.h"
 #include "queue/dispatch.h"
 #include "queue/flood.h"
+#include "queue/history.h"
+#include "queue/remember.h"
 #include "queue/report.h"
 
 #include <stdlib.h>
@@ -27,6 +29,7 @@ struct notice {
     uint32_t *units; /* that are done with it */
     size_t unit_count;
     uint32_t *settles;
+    struct buf past; /* what the history gets when it is durable; heap */
 };
 
 /* ---- what comes of it ---- */
@@ -55,6 +58,8 @@ static void free_notice(struct notice *n)
     letter_free(&n->letter);
     free(n->units);
     free(n->settles);
+    if (n->past.capacity > 0)
+        buf_free(&n->past);
     free(n);
 }
 
@@ -117,6 +122,7 @@ static void on_durable(struct notice *n)
     log_info("notice_queued", LOG_ID("message", n->about), LOG_ID("notice", n->commit.id),
              LOG_STRING("kind", kind_name(n->action)),
              LOG_VIEW("to", n->letter->envelope.rcpts[0].address));
+    history_add_encoded(q->history, buf_view(&n->past));
     remove_units(q, index_find(&q->index, n->about), n->units, n->unit_count);
     queue_take_in(q, &n->commit, &n->letter->envelope, n->letter);
     n->letter = NULL;
@@ -167,6 +173,8 @@ static void send_settling(struct queue *q, uint32_t mail, enum bounce_action a,
     for (size_t i = 0; i < rcpt_count; i++)
         n->settles[i] = rcpts[i].rcpt;
     n->commit.settle_count = rcpt_count;
+    if (a == BOUNCE_FAILED)
+        remember_lost(q, mail, PAST_BOUNCED, rcpts, rcpt_count, &n->past);
     for (size_t i = 0; i < unit_count; i++)
         index_fail(&q->index, units[i]);
     send_notice(q, index_mail(&q->index, mail), l, n);
@@ -216,7 +224,12 @@ static void record_failure(struct queue *q, uint32_t mail, const uint32_t *units
                            const struct notify_rcpt *rcpts, size_t rcpt_count)
 {
     char room[4096];
+    struct buf past = { 0 };
 
+    remember_lost(q, mail, PAST_FAILED, rcpts, rcpt_count, &past);
+    history_add_encoded(q->history, buf_view(&past));
+    if (past.capacity > 0)
+        buf_free(&past);
     for (size_t i = 0; i < rcpt_count; i++) {
         struct buf text = BUF_ON_ARRAY(room);
         const struct store_outcome o = {

@@ -7,9 +7,11 @@
 #include "queue/backoff.h"
 #include "queue/control.h"
 #include "queue/dispatch.h"
+#include "queue/history.h"
 #include "queue/intake.h"
 #include "queue/mx.h"
 #include "queue/notify.h"
+#include "queue/remember.h"
 #include "queue/schedule.h"
 
 #include <errno.h>
@@ -483,6 +485,7 @@ void queue_undelete(struct queue *q, uint32_t mail, struct view who)
 
 void queue_purge(struct queue *q, uint32_t mail)
 {
+    remember_deleted(q, mail);
     leave_trash(q, mail);
     index_each_unit (u, &q->index, mail) {
         unsigned state = index_unit(&q->index, u)->state;
@@ -714,6 +717,10 @@ int queue_open(struct queue *q, struct loop *l, const struct settings *settings,
         o.big_body_bytes = settings->spool.big_body_bytes;
         o.reserve_bytes = settings->spool.reserve_bytes;
         o.fresh = !settings->spool.recycle;
+        q->history = history_new(l);
+        if (q->history == NULL)
+            return error_set(err, -EMFILE, "no descriptors for the history of mail");
+        history_limit(q->history, settings->spool.history_bytes, settings->spool.history_ms);
     }
     return store_open(&q->store, &o, l, &q->replay, &q->watcher, err);
 }
@@ -761,6 +768,9 @@ int queue_start(struct queue *q, struct error *err)
 
     if (result < 0)
         return result;
+    result = history_start(q->history);
+    if (result < 0)
+        return error_set(err, result, "no thread for the history of mail: %s", strerror(-result));
     q->intake = intake_new(q);
     q->dispatch = dispatch_new(q);
     q->hook.run = on_turn;
@@ -795,6 +805,7 @@ void queue_reload(struct queue *q, struct queue_settings *next)
         if (d->self != POOL_NONE)
             mx_place(q, d);
     }
+    history_limit(q->history, next->settings.spool.history_bytes, next->settings.spool.history_ms);
     dispatch_reload(q->dispatch);
     /* The trouble may have been the route that has just been changed. */
     list_each_safe (it, &q->index.troubled)
@@ -842,6 +853,7 @@ void queue_close(struct queue *q)
     dispatch_free(&q->dispatch);
     if (q->store != NULL)
         store_close(&q->store);
+    history_free(&q->history);
     cache_release(&q->cache);
     index_release(&q->index);
     free_settings(q->replaced);

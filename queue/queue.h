@@ -16,13 +16,14 @@
 #include "queue/store.h"
 
 enum {
-    QUEUE_TICK_MS = 100,          /* of the wheel */
-    QUEUE_STEPS_PER_TURN = 20000, /* of the wheel */
+    QUEUE_TICK_MS = 100,           /* of the wheel */
+    QUEUE_STEPS_PER_TURN = 20000,  /* of the wheel */
     QUEUE_RECORDS_PER_TURN = 1000, /* of the replay */
-    QUEUE_REST_MS = 5000,         /* of segments: most mail is gone by then */
+    QUEUE_REST_MS = 5000,          /* of segments: most mail is gone by then */
 };
 
 struct dispatch;
+struct history;
 struct intake;
 struct control;
 
@@ -60,6 +61,7 @@ struct queue {
 
     struct index index;
     struct cache cache;
+    struct history *history; /* NULL offline: nothing is over there */
     struct intake *intake;
     struct dispatch *dispatch;
     struct control *control;
@@ -84,8 +86,8 @@ struct queue {
 /* Opens the spool. `settings` NULL: offline, read-only. */
 int queue_open(struct queue *q, struct loop *l, const struct settings *settings, const char *path,
                struct error *err) MUST_USE;
-/* After the sandbox: from now on things happen by themselves. New mail is taken at once, and what is in
- * the spool comes into the index meanwhile. */
+/* After the sandbox: from now on things happen by themselves. New mail is taken at once, and what
+ * is in the spool comes into the index meanwhile. */
 int queue_start(struct queue *q, struct error *err) MUST_USE;
 /* Offline, instead of queue_start: everything where it waited. */
 void queue_show(struct queue *q);

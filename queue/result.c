@@ -7,6 +7,7 @@
 #include "queue/backoff.h"
 #include "queue/dispatch.h"
 #include "queue/notify.h"
+#include "queue/remember.h"
 #include "queue/schedule.h"
 
 #include <stdlib.h>
@@ -315,6 +316,8 @@ static void settle_group(struct queue *q, const struct job *job, const struct gr
     }
     switch (g->verdict->outcome.class) {
     case OUTCOME_DELIVERED:
+        remember(q, index_mail(&q->index, job->mail), PAST_DELIVERED, g->rcpts, g->count,
+                 job->attempt, g->verdict->encoded);
         if (g->tells) {
             collect(q, job, g, unit, &s->arrivals);
             break;
@@ -433,6 +436,7 @@ static bool settle_single(struct queue *q, const struct job *job)
     if (m->rcpt_count != 1 || v == NULL || v->outcome.class != OUTCOME_DELIVERED ||
         tells(q, job, &job->lines[0]))
         return false;
+    remember(q, m, PAST_DELIVERED, &job->lines[0].rcpt, 1, job->attempt, v->encoded);
     drop_unit(q, job);
     return true;
 }

@@ -15,6 +15,7 @@ int command_destinations(const struct settings *s, int argc, char **argv);
 int command_explain(struct config *c, const struct settings *s, int argc, char **argv);
 int command_status(const struct settings *s, int argc, char **argv);
 int command_queue(const struct settings *s, int argc, char **argv);
+int command_trace(const struct settings *s, int argc, char **argv); /* argv[0] is "trace" */
 int command_cat(const struct settings *s, int argc, char **argv);
 int command_export(const struct settings *s, int argc, char **argv);
 int command_user(const struct settings *s, int argc, char **argv);

@@ -126,11 +126,25 @@ static void print_past(const struct json_node *past)
 static void print_message(const struct json_node *n)
 {
     static const char *const shown[][2] = {
-        { "message", "id" },         { "state", "state" },       { "arrived", "arrived" },
-        { "expires", "expires_at" }, { "size", "size" },         { "client", "client" },
-        { "listener", "listener" },  { "client name", "client_name" }, { "helo", "helo" }, { "protocol", "protocol" },
-        { "tls", "tls" },            { "session", "session" },   { "attempts", "attempts" },
-        { "next attempt", "next_at" }, { "reason", "reason" }, { "held by", "hold" },
+        { "message", "id" },
+        { "state", "state" },
+        { "since", "at" },
+        { "arrived", "arrived" },
+        { "message-id", "message_id" },
+        { "login", "login" },
+        { "expires", "expires_at" },
+        { "size", "size" },
+        { "client", "client" },
+        { "listener", "listener" },
+        { "client name", "client_name" },
+        { "helo", "helo" },
+        { "protocol", "protocol" },
+        { "tls", "tls" },
+        { "session", "session" },
+        { "attempts", "attempts" },
+        { "next attempt", "next_at" },
+        { "reason", "reason" },
+        { "held by", "hold" },
     };
     const struct json_node *rcpts = json_get(n, "rcpts");
 
@@ -151,6 +165,12 @@ static void print_message(const struct json_node *n)
         print_last(json_get(rcpt, "last"));
         print_past(json_get(rcpt, "past"));
     }
+    print_last(json_get(n, "last")); /* of mail that is over, for all of them */
+}
+
+static bool shows_all(const struct call *call)
+{
+    return strcmp(call->command, "show") == 0 || strcmp(call->command, "trace") == 0;
 }
 
 /* The last line of an answer: {"end":true,"matched":N} or {"error":"..."}. */
@@ -158,7 +178,7 @@ static int finish(const struct call *call, const struct json_node *n)
 {
     unsigned long long matched = json_number(json_get(n, "matched"));
     struct view error = field(n, "error");
-    bool list = strcmp(call->command, "list") == 0, show = strcmp(call->command, "show") == 0;
+    bool list = strcmp(call->command, "list") == 0, show = shows_all(call);
 
     if (error.len > 0)
         return trouble("%.*s", VIEW_ARG(error));
@@ -183,7 +203,7 @@ static int read_answer(const struct call *call, struct control *control)
 
         if (!last && call->json)
             printf("%.*s\n", VIEW_ARG(line));
-        else if (!last && strcmp(call->command, "show") == 0)
+        else if (!last && shows_all(call))
             print_message(n);
         else if (!last)
             print_row(n);
@@ -209,6 +229,27 @@ static int run_simple(const struct settings *s, int argc, char **argv)
         return trouble("%s which messages? An id, --all, --sender, --recipient, --domain or "
                        "--state",
                        call.command);
+    status = call_begin(&call, s, &control);
+    if (status != 0)
+        return status;
+    status = read_answer(&call, &control);
+    control_close(&control);
+    return status;
+}
+
+int command_trace(const struct settings *s, int argc, char **argv)
+{
+    static char room[CALL_REQUEST_MAX];
+    struct call call = { .command = "trace", .request = BUF_ON_ARRAY(room) };
+    struct control control;
+    int status;
+
+    call.json = argc == 3 && strcmp(argv[2], "--json") == 0;
+    if (argc != 2 && !call.json)
+        return trouble("trace what? An address, an id or a Message-ID, and --json or nothing");
+    buf_put(&call.request, VIEW("trace"));
+    if (!control_put(&call.request, "word", view_of(argv[1])))
+        return trouble("this is too long to look for");
     status = call_begin(&call, s, &control);
     if (status != 0)
         return status;

@@ -22,6 +22,8 @@ static const char usage[] =
     "  destinations [NAME] [--json]   where mail goes to, how it fares there, and what waits\n"
     "  destinations open NAME         try nothing there until it is closed\n"
     "  destinations close NAME        try now\n"
+    "  trace ADDRESS|ID|MESSAGE-ID [--json]\n"
+    "                                 what happened to that mail\n"
     "  queue list [FILTER] [--json]   the messages in the queue, and why they wait\n"
     "  queue show ID [--json]         everything about one message\n"
     "  queue cat ID                   a message as it is sent\n"
@@ -124,6 +126,8 @@ static int run(const char *path, int argc, char **argv)
         status = command_explain(c, &s, argc, argv);
     } else if (argc > 1 && strcmp(argv[0], "spool") == 0) {
         status = command_spool(&s, argc - 1, argv + 1);
+    } else if (strcmp(argv[0], "trace") == 0) {
+        status = command_trace(&s, argc, argv);
     } else if (argc > 1 && strcmp(argv[0], "user") == 0) {
         status = command_user(&s, argc - 1, argv + 1);
     } else if (argc > 1) {
@@ -139,7 +143,7 @@ static int run(const char *path, int argc, char **argv)
 static bool needs_settings(const char *command)
 {
     static const char *const commands[] = { "status", "destinations", "explain", "reroute",
-                                            "queue",  "spool",        "user" };
+                                            "queue",  "spool",        "trace",   "user" };
 
     for (size_t i = 0; i < COUNT_OF(commands); i++) {
         if (strcmp(commands[i], command) == 0)
