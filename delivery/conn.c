@@ -75,10 +75,23 @@ static void end(struct conn *c)
     destination_lose_conn(c->destination);
 }
 
-/* Hosts that are not those of the destination speak for one domain alone. */
+/* TLS that not everybody asks for is missing. */
+static bool lacks_tls(const struct conn *c, const struct outcome *o)
+{
+    return o->code == 0 && o->enhanced.subject == 7 && tlspolicy_needs_tls(c->policy);
+}
+
+/* The hosts are not to blame, or not for all their domains, when they are not those that the queue
+ * knew, or when only this message or the route of this domain finds fault with their TLS. */
 static enum outcome_scope scope_of(const struct conn *c, const struct outcome *o)
 {
-    return c->alone && o->scope == SCOPE_DESTINATION ? SCOPE_DOMAIN : o->scope;
+    bool shared = c->destination->mail_hosts.len > 0;
+
+    if (o->scope != SCOPE_DESTINATION)
+        return o->scope;
+    if (lacks_tls(c, o) && c->policy.onward)
+        return SCOPE_MESSAGE;
+    return c->alone || (shared && lacks_tls(c, o)) ? SCOPE_DOMAIN : SCOPE_DESTINATION;
 }
 
 /* What the engine and the route cannot know. */

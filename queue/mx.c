@@ -150,7 +150,8 @@ static void learn(struct mx *m, struct destination *d, struct view hosts)
             log_info("mail_hosts_changed", LOG_VIEW("destination", d->hop.name),
                      LOG_VIEW("from", d->hosts), LOG_VIEW("to", hosts));
         set_hosts(d, hosts);
-        mx_place(m->queue, d);
+        if (!d->site->backed_off || d->site->kind != SITE_DOMAIN) /* else it has to prove itself */
+            mx_place(m->queue, d);
     }
     dispatch_wake(m->queue->dispatch, d->site);
 }

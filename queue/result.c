@@ -6,6 +6,7 @@
 #include "queue/attempts.h"
 #include "queue/backoff.h"
 #include "queue/dispatch.h"
+#include "queue/mx.h"
 #include "queue/notify.h"
 #include "queue/remember.h"
 #include "queue/schedule.h"
@@ -411,6 +412,8 @@ static void judge_site(struct queue *q, const struct job *job)
     if (j.reached) {
         pace_succeed(&job->site->pace, &job->site->limits, queue_now_ms(q));
         backoff_recovered(q, job->site);
+        if (job->site->kind == SITE_DOMAIN && job->destination->hosts.len > 0)
+            mx_place(q, job->destination); /* among those that share its hosts */
     } else if (j.fault != NULL) {
         backoff_failed(q, job->site, job->probe, j.fault->encoded);
     } else if (j.own != NULL) {

@@ -797,6 +797,21 @@ static void gives_up_connections_that_are_too_many(void **state)
     town_close(&t);
 }
 
+/* What one message asks for in vain is no fault of hosts that others are content with. */
+static void blames_no_host_for_what_a_message_asks(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_DOMAINS, NULL, NULL);
+    t.mail_hosts = "mx1.test,mx2.test";
+    t.require_tls = true;
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 1));
+    assert_int_equal(t.scope, SCOPE_MESSAGE);
+    town_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -827,6 +842,7 @@ int main(void)
         cmocka_unit_test(shares_no_connection_that_is_not_theirs),
         cmocka_unit_test(limits_a_site),
         cmocka_unit_test(makes_room_in_a_site),
+        cmocka_unit_test(blames_no_host_for_what_a_message_asks),
         cmocka_unit_test(keeps_to_the_rate_of_connections),
         cmocka_unit_test(gives_up_connections_that_are_too_many),
     };

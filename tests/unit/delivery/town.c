@@ -257,6 +257,7 @@ static void note_result(struct town *t, const struct message_rcpt_result *m)
     buf_printf(&t->results, "%s %u ", outcome_class_name(o.class), o.code);
     enhanced_print(o.enhanced, &t->results);
     buf_put_byte(&t->results, '\n');
+    t->scope = o.scope;
     buf_clear(&t->reason);
     assert_true(outcome_print(&o, &t->reason));
     arena_reset(&arena);
@@ -314,11 +315,15 @@ static int make_file(struct view body)
     return fd;
 }
 
-static void put_envelope(struct view domain, struct buf *text, struct buf *indexes)
+static void put_envelope(const struct town *t, struct view domain, struct buf *text,
+                         struct buf *indexes)
 {
     char rooms[2][ADDRESS_MAX];
     struct envelope_rcpt rcpts[2] = { 0 };
-    struct envelope e = { .sender = VIEW_INIT("s@a.test"), .rcpts = rcpts, .rcpt_count = 2 };
+    struct envelope e = { .sender = VIEW_INIT("s@a.test"),
+                          .rcpts = rcpts,
+                          .rcpt_count = 2,
+                          .require_tls = t->require_tls };
 
     for (unsigned i = 0; i < e.rcpt_count; i++) {
         struct buf address = BUF_ON_ARRAY(rooms[i]);
@@ -354,7 +359,7 @@ void town_send_job(struct town *t, uint64_t job, struct view domain, struct view
         m.host = VIEW_EMPTY;
         m.route = 1;
     }
-    put_envelope(domain, &text, &indexes);
+    put_envelope(t, domain, &text, &indexes);
     m.envelope = buf_view(&text);
     m.indexes = buf_view(&indexes);
     m.body = big ? VIEW_EMPTY : body;

@@ -42,9 +42,11 @@ struct town {
     bool dns_silent;
     bool routed; /* jobs go by the first route of the settings */
     unsigned ready_for, questions;
-    unsigned ended;     /* jobs */
-    struct buf results; /* "JOB RCPT|all CLASS CODE ENHANCED" and "JOB end", a line each */
-    struct buf reason;  /* outcome_print of the last */
+    unsigned ended;           /* jobs */
+    struct buf results;       /* "JOB RCPT|all CLASS CODE ENHANCED" and "JOB end", a line each */
+    struct buf reason;        /* outcome_print of the last */
+    enum outcome_scope scope; /* of the last */
+    bool require_tls;         /* what the messages ask for */
 };
 
 void town_open(struct town *t, const char *names, const char *script0, const char *script1);

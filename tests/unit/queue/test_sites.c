@@ -177,8 +177,13 @@ static void the_fault_of_a_domain_is_its_own(void **state)
     check_view("site", site_to("a.test")->name, VIEW("a.test"));
     world_pass(15 * SECOND);
     assert_int_equal(world.job_count, 4);
+    check_view("still apart", site_to("a.test")->name, VIEW("a.test"));
+    fault(world_job(3), SCOPE_DOMAIN); /* its hosts are known, and it has trouble all the same */
+    world_pass(29 * SECOND);
+    assert_int_equal(world.job_count, 4);
+    world_pass(1 * SECOND);
+    deliver(world_job(4));
     check_view("back among its hosts", site_to("a.test")->name, VIEW("mx.test"));
-    deliver(world_job(3));
 }
 
 static void follows_a_domain_to_other_hosts(void **state)
