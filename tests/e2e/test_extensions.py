@@ -1,0 +1,202 @@
+"""Whatever EHLO announces works as its RFC says; and nothing smuggles a message in or out."""
+import re
+
+import pytest
+
+from test_bounces import read_report
+from test_postfix import postfix, wait_mail  # noqa: F401 (a fixture)
+
+QUICK = {"first": "1s", "factor": "1", "longest": "1s", "jitter": 0}
+LETTER = b"Subject: hello\r\n\r\nhello\r\n"
+
+
+def say(client, *lines):
+    for line in lines:
+        words = client.command(line)
+        assert words.startswith("2"), (line, words)
+    return words
+
+
+def chunk(client, content, last=False):
+    client.send(b"BDAT %d%s\r\n%s" % (len(content), b" LAST" if last else b"", content))
+    return client.reply()
+
+
+def submit(client, content=LETTER, sender="a@here.test", recipient="alice@here.test", mail="", rcpt=""):
+    say(client, f"MAIL FROM:<{sender}> {mail}".strip(), f"RCPT TO:<{recipient}> {rcpt}".strip())
+    assert client.command("DATA").startswith("354")
+    client.send(content + b".\r\n")
+    words = client.reply()
+    assert words.startswith("250"), words
+    return re.search(r"\b[0-9a-f]{16}\b", words)[0]
+
+
+def pipelining(world, client, _):
+    client.send(b"MAIL FROM:<a@here.test>\r\nRCPT TO:<alice@here.test>\r\nRSET\r\nNOOP\r\n")
+    assert [client.reply()[:3] for _ in range(4)] == ["250"] * 4
+
+
+def size(world, client, words):
+    most = int(words)
+    assert client.command(f"MAIL FROM:<a@here.test> SIZE={most + 1}").startswith("552 5.3.4")
+    say(client, f"MAIL FROM:<a@here.test> SIZE={most}")
+
+
+def eight_bit(world, client, _):
+    submit(client, "Subject: ü\r\n\r\nü\r\n".encode(), mail="BODY=8BITMIME")
+    assert world.mailbox("alice").wait_message().endswith("\n\nü\n".encode())
+
+
+def enhanced(world, client, _):
+    for line, code in (("NOOP", "250 2.0.0"), ("RCPT TO:<x>", "503 5.5.1"), ("HELP", "214 2.0.0")):
+        assert client.command(line).startswith(code)
+
+
+def chunking(world, client, _):
+    say(client, "MAIL FROM:<a@here.test>", "RCPT TO:<alice@here.test>")
+    assert chunk(client, b"Subject: x\r").startswith("250 2.0.0")
+    assert chunk(client, b"\n\r\n.\r\n..\r\nend", last=True).startswith("250 2.0.0")
+    assert world.mailbox("alice").wait_message().endswith(b"Subject: x\n\n.\n..\nend\n")
+
+
+def dsn(world, client, _):
+    world.domain("there.test")
+    submit(client, sender="bob@here.test", mail="ENVID=one+20two", rcpt="NOTIFY=SUCCESS ORCPT=rfc822;A+2BB@x.test")
+    message, (whole, rcpt), _ = read_report(world.mailbox("bob").wait_message())
+    assert whole["Original-Envelope-Id"] == "one two" and rcpt["Action"] == "delivered"
+    assert rcpt["Original-Recipient"] == "rfc822; A+B@x.test"
+    submit(client, sender="bob@here.test", recipient="b@there.test", rcpt="NOTIFY=SUCCESS")
+    actions = {read_report(m)[1][1]["Action"] for m in world.mailbox("bob").wait(2)}
+    assert actions == {"delivered", "relayed"}
+
+
+def smtputf8(world, client, _):
+    there = world.domain("there.test", extensions=["8BITMIME", "SMTPUTF8"])
+    submit(client, sender="ä@here.test", recipient="李@there.test", mail="SMTPUTF8")
+    message = there.wait_message()
+    assert message.recipients == ["李@there.test".encode().decode("latin-1")]
+    assert "SMTPUTF8" in message.sender_params and b"with UTF8SMTPS" in message.content
+
+
+def requiretls(world, client, _):
+    there = world.domain("there.test", starttls=True)
+    submit(client, sender="bob@here.test", recipient="b@there.test", mail="REQUIRETLS RET=FULL")
+    _, (_, rcpt), original = read_report(world.mailbox("bob").wait_message())
+    assert rcpt["Action"] == "failed" and original.get_content_type() == "text/rfc822-headers"
+    assert there.messages == []
+
+
+def limits(world, client, words):
+    most = int(re.fullmatch("RCPTMAX=(\\d+)", words)[1])
+    say(client, "MAIL FROM:<a@here.test>",
+        *(f"RCPT TO:<r{i}@there.test>" for i in range(most)))
+    assert client.command("RCPT TO:<more@there.test>").startswith("452 4.5.3")
+
+
+def deliverby(world, client, _):
+    world.domain("there.test", rcpt="450 4.2.0 later")
+    submit(client, sender="bob@here.test", recipient="b@there.test", mail="BY=1;R")
+    _, (_, rcpt), _ = read_report(world.mailbox("bob").wait_message())
+    assert rcpt["Action"] == "failed" and rcpt["Final-Recipient"] == "rfc822; b@there.test"
+
+
+def futurerelease(world, client, words):
+    assert re.fullmatch(r"2592000 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", words)
+    message = submit(client, mail="HOLDFOR=86400")
+    world.wait_queue(lambda rows: [row["id"] for row in rows] == [message])
+    assert world.mailbox("alice").messages() == []
+    world.tern("queue", "retry", message)
+    world.mailbox("alice").wait_message()
+
+
+def priority(world, client, _):
+    there = world.domain("there.test", extensions=["MT-PRIORITY"])
+    submit(client, recipient="b@there.test", mail="MT-PRIORITY=-3")
+    assert "MT-PRIORITY=-3" in there.wait_message().sender_params
+
+
+def starttls(world, client, _):
+    client.start_tls()
+    assert "STARTTLS" not in client.command("EHLO client.test")
+    submit(client)
+    assert b"with ESMTPS" in world.mailbox("alice").wait_message()
+
+
+PROOFS = {
+    "PIPELINING": pipelining, "SIZE": size, "8BITMIME": eight_bit, "ENHANCEDSTATUSCODES": enhanced,
+    "CHUNKING": chunking, "DSN": dsn, "SMTPUTF8": smtputf8, "REQUIRETLS": requiretls, "LIMITS": limits,
+    "DELIVERBY": deliverby, "FUTURERELEASE": futurerelease, "MT-PRIORITY": priority,
+    "STARTTLS": starttls,
+}
+
+
+def announced(client):
+    lines = client.hello().split("\n")[1:]
+    return dict((line[4:].split(" ", 1) + [""])[:2] for line in lines)
+
+
+def start(world, **retry):
+    certificate, key = world.certificates
+    world.start_relay(tls={"certificate": str(certificate), "key": str(key)}, retry=QUICK | retry,
+                      limits={"recipients": 100})
+
+
+@pytest.mark.parametrize("keyword", PROOFS)
+def test_what_is_announced_works(world, keyword):
+    # The host's certificate is nobody's: what requires TLS waits for it in vain.
+    start(world, **({"lifetime": "2s"} if keyword == "REQUIRETLS" else {}))
+    with world.connect() as client:
+        offer = announced(client)
+        if keyword == "REQUIRETLS":
+            assert keyword not in offer
+            client.start_tls()
+            offer = dict((line[4:].split(" ", 1) + [""])[:2]
+                         for line in client.command("EHLO client.test").split("\n")[1:])
+        elif keyword == "SMTPUTF8":
+            client.start_tls()
+            client.command("EHLO client.test")
+        assert set(offer) <= set(PROOFS), "announced without a proof"
+        PROOFS[keyword](world, client, offer[keyword])
+        client.command("QUIT")
+
+
+# Everything that some server takes, or took, for the end of a message.
+ENDS = [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r", b"\r.\r\n", b"\n.\r", b"\r.\n", b"\r\r\n.\r\r\n",
+        b"\r\r\n.\r\n", b"\n\n.\n\n", b"\r\n\x00.\r\n", b"\r\n.\x00\r\n", b"\n\r.\n\r", b"\r\n.\r\r\n",
+        b"\x85.\x85", b"\xe2\x80\xa8.\xe2\x80\xa8", b"\x0b.\x0b"]
+INSIDE = (b"MAIL FROM:<evil@here.test>\r\nRCPT TO:<b@there.test>\r\nDATA\r\n"
+          b"Subject: smuggled\r\n\r\nsmuggled\r\n")
+
+
+def is_bare(end):
+    return re.search(rb"\r(?!\n)|(?<!\r)\n", end) is not None
+
+
+def test_nothing_is_smuggled_in_or_on_to_postfix(world, postfix):  # noqa: F811
+    start(world)
+    accepted = 0
+    for way in ("DATA", "BDAT"):
+        for i, end in enumerate(ENDS + [b"\r\n.\r\n"]):
+            if way == "DATA" and b"\r\n.\r\n" in end:
+                continue  # this one is the end, for everybody
+            content = b"Subject: %s %d\r\n\r\nbefore%b%bafter\r\n" % (way.encode(), i, end, INSIDE)
+            with world.connect() as client:
+                client.hello()
+                if way == "DATA":
+                    client.begin("a@here.test", "b@there.test")
+                    client.send(content + b".\r\n")
+                    words = client.reply()
+                else:
+                    say(client, "MAIL FROM:<a@here.test>", "RCPT TO:<b@there.test>")
+                    words = chunk(client, content, last=True)
+                assert words.startswith("550 5.5.2" if is_bare(end) else "250 2.0.0"), (end, words)
+                accepted += not is_bare(end)
+                # One command, one answer.
+                assert client.command("NOOP") == "250 2.0.0 Ok"
+                assert client.command("QUIT").startswith("221")
+    world.wait_empty_queue()
+    stored = wait_mail(postfix, "b", accepted)
+    assert len(stored) == accepted
+    for message in stored:
+        assert message.startswith(b"Return-Path: <a@here.test>") and message.endswith(b"after\n")
+        assert b"\n\nbefore" in message and message.count(b"Subject: smuggled") == 1
