@@ -1,0 +1,254 @@
+#include "queue/sources.h"
+
+#include "common/memory.h"
+#include "io/clock.h"
+#include "io/log.h"
+#include "queue/shelf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char *source_name(uint64_t number)
+{
+    static char name[SHELF_NAME];
+
+    segment_name(number, name);
+    return name;
+}
+
+/* ---- which are there ---- */
+
+static void list_segment(void *arg, const char *name)
+{
+    struct survey *v = arg;
+    uint64_t number;
+
+    if (segment_index_number(view_of(name), &number))
+        return;
+    if (!segment_number(view_of(name), &number)) {
+        log_warn("foreign_file", LOG_STRING("file", name));
+        return;
+    }
+    if (v->source_count == v->source_room) {
+        v->source_room = v->source_room == 0 ? 16 : v->source_room * 2;
+        v->sources = memory_grow(v->sources, v->source_room, sizeof(*v->sources));
+    }
+    v->sources[v->source_count++] = (struct source){ .number = number };
+}
+
+static int compare_sources(const void *a, const void *b)
+{
+    uint64_t x = ((const struct source *)a)->number, y = ((const struct source *)b)->number;
+
+    return (x > y) - (x < y);
+}
+
+static bool is_ours(struct spool *s, struct view uuid)
+{
+    if (uuid.len != SPOOL_UUID_LEN)
+        return false;
+    if (!s->uuid_known)
+        memcpy(s->uuid, uuid.ptr, SPOOL_UUID_LEN); /* the format file is lost */
+    s->uuid_known = true;
+    return memcmp(s->uuid, uuid.ptr, SPOOL_UUID_LEN) == 0;
+}
+
+static void set_source(struct source *s, const struct record_start *start, uint64_t bytes)
+{
+    s->bytes = s->end = bytes / RECORD_UNIT * RECORD_UNIT;
+    s->seed = record_seed(start->nonce);
+    s->first_batch = start->first_batch;
+    memcpy(s->cuts, start->cuts, sizeof(s->cuts));
+    s->cut_count = start->cut_count;
+}
+
+static void lose_segment(struct survey *v, uint64_t number, const char *why)
+{
+    v->damaged++;
+    log_error("segment_damaged", LOG_STRING("file", source_name(number)), LOG_STRING("why", why));
+    spool_move_aside(v->spool, v->spool->log, source_name(number));
+}
+
+void source_leave(struct survey *v, uint64_t number, int err)
+{
+    struct segment *s = ledger_find(v->ledger, number);
+
+    v->damaged++;
+    v->highest = MAX(v->highest, number);
+    log_error("segment_unreadable", LOG_STRING("file", source_name(number)),
+              LOG_ERRNO("error", -err));
+    if (s == NULL)
+        s = ledger_add(v->ledger, number);
+    s->begun = s->stubborn = s->indexed = true;
+    ledger_come(s, 0);
+}
+
+bool source_lacks_means(int err)
+{
+    return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -EACCES || err == -EPERM;
+}
+
+/* A write began nothing here: nobody was answered. */
+static void return_segment(const struct spool *s, const char *name)
+{
+    if (!s->read_only && renameat(s->log, name, s->free, name) < 0)
+        log_warn("segment_not_recycled", LOG_STRING("file", name), LOG_ERRNO("error", errno));
+}
+
+static int read_head(int fd, char head[static RECORD_HEAD], uint64_t *bytes)
+{
+    struct stat facts;
+    bool broken;
+    ssize_t got;
+
+    if (fstat(fd, &facts) < 0)
+        return -errno;
+    *bytes = (uint64_t)facts.st_size;
+    memset(head, 0, RECORD_HEAD);
+    got = file_read_all(fd, head, RECORD_HEAD, 0, &broken);
+    return got < 0 ? (int)got : 0;
+}
+
+/* Whether there are records in it. */
+static bool judge_head(struct survey *v, struct source *s, struct view head, uint64_t bytes)
+{
+    struct record_start start;
+    enum record_head state = record_get_head(head, s->number, &start);
+
+    if (state == RECORD_HEAD_STALE) {
+        return_segment(v->spool, source_name(s->number));
+        return false;
+    }
+    v->highest = MAX(v->highest, s->number);
+    if (state == RECORD_HEAD_LOST) {
+        lose_segment(v, s->number, "its head cannot be read");
+        return false;
+    }
+    if (!is_ours(v->spool, start.spool)) {
+        lose_segment(v, s->number, "it belongs to another spool");
+        return false;
+    }
+    if (state == RECORD_HEAD_HALF)
+        log_warn("segment_head_damaged", LOG_STRING("file", source_name(s->number)));
+    set_source(s, &start, bytes);
+    return true;
+}
+
+static int open_source(struct survey *v, struct source *s, bool *there)
+{
+    char head[RECORD_HEAD];
+    uint64_t bytes = 0;
+    int fd = openat(v->spool->log, source_name(s->number), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int err = fd < 0 ? -errno : read_head(fd, head, &bytes);
+
+    if (fd >= 0)
+        close(fd);
+    *there = err == 0 && judge_head(v, s, view_make(head, sizeof(head)), bytes);
+    if (err < 0 && !source_lacks_means(err)) {
+        source_leave(v, s->number, err);
+        err = 0;
+    }
+    return err;
+}
+
+static int open_sources(struct survey *v)
+{
+    size_t kept = 0;
+    bool there;
+
+    for (size_t i = 0; i < v->source_count; i++) {
+        int err = open_source(v, &v->sources[i], &there);
+
+        if (err < 0)
+            return err;
+        if (there)
+            v->sources[kept++] = v->sources[i];
+    }
+    v->source_count = kept;
+    return 0;
+}
+
+static void add_to_ledger(struct survey *v)
+{
+    for (size_t i = 0; i < v->source_count; i++) {
+        const struct source *s = &v->sources[i];
+        struct segment *segment = ledger_add(v->ledger, s->number);
+
+        segment->bytes = segment->end = s->bytes;
+        segment->seed = s->seed;
+        segment->begun = true;
+        v->room_bytes = MAX(v->room_bytes, s->bytes);
+    }
+}
+
+struct source *source_of(struct survey *v, uint64_t number)
+{
+    for (size_t i = 0; i < v->source_count; i++) {
+        if (v->sources[i].number == number)
+            return &v->sources[i];
+    }
+    return NULL;
+}
+
+/* Index files of segments that have gone. */
+static void drop_stray_index(void *arg, const char *name)
+{
+    struct survey *v = arg;
+    uint64_t number;
+
+    if (segment_index_number(view_of(name), &number) && source_of(v, number) == NULL)
+        unlinkat(v->spool->log, name, 0);
+}
+
+/* What a later head says about where an earlier segment ends. */
+static void apply_cuts(struct survey *v)
+{
+    for (size_t i = 0; i < v->source_count; i++) {
+        const struct source *teller = &v->sources[i];
+
+        for (size_t k = 0; k < teller->cut_count; k++) {
+            const struct record_cut *cut = &teller->cuts[k];
+            struct source *s = source_of(v, cut->segment);
+
+            if (s == NULL || s >= teller)
+                continue;
+            s->end = MIN(s->end, MAX(cut->offset, (uint64_t)RECORD_HEAD));
+            ledger_find(v->ledger, s->number)->end = s->end;
+            ledger_tie(v->ledger, teller->number, s->number, true);
+        }
+    }
+}
+
+/* ---- all of it ---- */
+
+/* So that the ids of a spool that was removed do not come again with the next one: the names of
+ * delivered files are made of ids. */
+static uint64_t first_number(void)
+{
+    return MAX(clock_wall_ms(), 1); /* no disk fills a segment each millisecond */
+}
+
+int sources_find(struct survey *v)
+{
+    bool writing = v->spool->log >= 0 && !v->spool->read_only;
+    int err = 0;
+
+    if (v->spool->log >= 0)
+        err = folder_each(v->spool->log, list_segment, v);
+    if (v->source_count > 0)
+        qsort(v->sources, v->source_count, sizeof(*v->sources), compare_sources);
+    if (err == 0)
+        err = open_sources(v);
+    if (err < 0)
+        return err;
+    if (v->highest == 0)
+        v->highest = first_number() - 1;
+    add_to_ledger(v);
+    apply_cuts(v);
+    return writing ? folder_each(v->spool->log, drop_stray_index, v) : 0;
+}

@@ -1,0 +1,19 @@
+/* The segments that are in log/ at start, and what their heads say: a part of queue/survey.h. */
+#ifndef QUEUE_SOURCES_H
+#define QUEUE_SOURCES_H
+
+#include "queue/survey.h"
+
+/* Fills v->sources and the ledger. Segments that never began go back; those whose heads are lost,
+ * or that belong to another spool, are set aside. 0 or a negative errno. */
+int sources_find(struct survey *v) MUST_USE;
+struct source *source_of(struct survey *v, uint64_t number); /* NULL: not there */
+/* It cannot be read now, perhaps at the next start. Until then it stays, and all that was kept for
+ * its sake. */
+void source_leave(struct survey *v, uint64_t number, int err);
+/* That errno is not the disk's fault. */
+bool source_lacks_means(int err);
+/* "0000019f3a42.seg", until the next call. */
+const char *source_name(uint64_t number);
+
+#endif
