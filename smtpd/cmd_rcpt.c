@@ -1,10 +1,10 @@
 #include "common/text.h"
 #include "ipc/expand.h"
+#include "ipc/policy.h"
 #include "mail/address.h"
 #include "mail/params.h"
 #include "smtpd/commands.h"
 #include "smtpd/extensions.h"
-#include "ipc/policy.h"
 
 #include <stdio.h>
 
@@ -217,10 +217,14 @@ static struct step take_parameters(struct session *s, struct view args, struct e
 }
 
 /* What the rules say to it; code 0: it is to be added. What is discarded is not. */
-static struct step screen(struct session *s)
+static struct step screen(struct session *s, struct screen_found *found)
 {
-    const struct rule *rule = screen_rcpt(s, s->asked_rcpt);
-    enum rule_act act = rule != NULL ? rule->decision->act : RULE_ACCEPT;
+    const struct rule *rule;
+    enum rule_act act;
+
+    screen_rcpt(s, s->asked_rcpt, found);
+    rule = found->decides;
+    act = rule != NULL ? rule->decision->act : RULE_ACCEPT;
 
     if (act == RULE_REFUSE || act == RULE_DEFER)
         return step_rule(s, rule);
@@ -231,7 +235,8 @@ static struct step screen(struct session *s)
 }
 
 static enum policy_verdict add(struct session *s, const struct address *to,
-                               enum policy_verdict verdict, const struct envelope_rcpt *rcpt)
+                               enum policy_verdict verdict, const struct envelope_rcpt *rcpt,
+                               const struct screen_found *found)
 {
     struct transaction *t = &s->transaction;
     size_t first = t->rcpt_count, bytes = t->rcpt_bytes;
@@ -240,7 +245,7 @@ static enum policy_verdict add(struct session *s, const struct address *to,
         verdict = add_own(s, to, rcpt);
     else if (!add_rcpt(s, rcpt))
         verdict = POLICY_TOO_MANY;
-    if (policy_reply(verdict)->code >= 400 || screen_keep_rcpt(s, rcpt->address, first))
+    if (policy_reply(verdict)->code >= 400 || screen_keep_rcpt(s, rcpt->address, first, found))
         return verdict;
     t->rcpt_count = first;
     t->rcpt_bytes = bytes;
@@ -252,6 +257,7 @@ struct step run_rcpt(struct session *s, struct view args)
 {
     const struct policy_reply *reply;
     enum policy_verdict verdict;
+    struct screen_found found;
     struct envelope_rcpt rcpt;
     struct address to;
     struct step step;
@@ -277,12 +283,12 @@ struct step run_rcpt(struct session *s, struct view args)
         return step_refuse(s, 452, "4.3.1", "Out of room for addresses");
     verdict = policy_rcpt(s->rules->settings, s->trusted, &to);
     if (policy_reply(verdict)->code < 400) {
-        step = screen(s);
+        step = screen(s, &found);
         if (step.code == 0)
             step = step_counted(s, RATE_RECIPIENTS);
         if (step.code != 0)
             return step;
-        verdict = add(s, &to, verdict, &rcpt);
+        verdict = add(s, &to, verdict, &rcpt, &found);
     }
     /* With a message of its own there may be room. */
     if (verdict == POLICY_TOO_MANY && s->transaction.rcpt_count > 0)

@@ -92,34 +92,46 @@ static void on_matched(void *context, const struct rule *rule)
     screen->applied_count++;
 }
 
-const struct rule *screen_rcpt(struct session *s, struct view recipient)
+static void on_found(void *context, const struct rule *rule)
+{
+    struct screen_found *found = context;
+
+    if (found->count < SCREEN_APPLIED_MAX)
+        found->rules[found->count++] = rule;
+    else
+        found->too_many = true;
+}
+
+void screen_rcpt(const struct session *s, struct view recipient, struct screen_found *found)
 {
     const struct rules *r = rules_of(s);
     struct rule_facts f;
 
+    found->decides = NULL;
+    found->count = 0;
+    found->too_many = false;
     if (r == NULL || r->count == 0)
-        return NULL;
+        return;
     f = gather(s);
     f.recipient = recipient;
-    return rules_walk(r, &f, RULE_AT_RCPT, NULL, NULL);
+    found->decides = rules_walk(r, &f, RULE_AT_RCPT, on_found, found);
 }
 
 /* Only now, when it is sure that it stays, the rules for it do something to the message. */
-bool screen_keep_rcpt(struct session *s, struct view recipient, size_t first)
+bool screen_keep_rcpt(struct session *s, struct view recipient, size_t first,
+                      const struct screen_found *found)
 {
     struct transaction *t = &s->transaction;
     const struct rules *r = rules_of(s);
     struct screened_rcpt *rcpts;
-    const struct rule *rule;
-    struct rule_facts f;
 
     if (r == NULL || r->count == 0)
         return true;
-    f = gather(s);
-    f.recipient = recipient;
-    rule = rules_walk(r, &f, RULE_AT_RCPT, on_matched, &t->screen);
-    if (rule != NULL && rule->decision->act == RULE_HOLD)
-        t->screen.held = rule;
+    for (size_t i = 0; i < found->count; i++)
+        on_matched(&t->screen, found->rules[i]);
+    t->screen.too_many = t->screen.too_many || found->too_many;
+    if (found->decides != NULL && found->decides->decision->act == RULE_HOLD)
+        t->screen.held = found->decides;
     if (!r->by_recipient || !has_late(r))
         return true;
     if (t->screen.rcpt_count == t->screen.rcpt_room) {

@@ -34,11 +34,18 @@ bool screen_needs_header(const struct rules *r);
 /* The rule that refuses, or defers, at the greeting, HELO or MAIL; NULL: none. */
 const struct rule *screen_session(const struct session *s, enum rule_stage stage,
                                   struct view sender);
-/* What decides over a recipient as far as it is known at RCPT, and what is done to its message;
- * NULL: nothing decides. */
-const struct rule *screen_rcpt(struct session *s, struct view recipient);
-/* It was added, as the transaction's recipients from `first` on. False: no room. */
-bool screen_keep_rcpt(struct session *s, struct view recipient, size_t first) MUST_USE;
+/* What the rules say of one recipient, as far as it is known at RCPT. */
+struct screen_found {
+    const struct rule *decides; /* NULL: none */
+    const struct rule *rules[SCREEN_APPLIED_MAX];
+    size_t count;
+    bool too_many;
+};
+void screen_rcpt(const struct session *s, struct view recipient, struct screen_found *found);
+/* It was added, as the transaction's recipients from `first` on: now what was found is done to the
+ * message. False: no room. */
+bool screen_keep_rcpt(struct session *s, struct view recipient, size_t first,
+                      const struct screen_found *found) MUST_USE;
 /* For RULE_AT_HEADER, with the header section, and RULE_AT_END. */
 void screen_message(struct session *s, enum rule_stage stage, struct view header);
 
