@@ -1,5 +1,6 @@
 """Whatever EHLO announces works as its RFC says; and nothing smuggles a message in or out."""
 import re
+import ssl
 
 import pytest
 
@@ -158,6 +159,25 @@ def test_what_is_announced_works(world, keyword):
         assert set(offer) <= set(PROOFS), "announced without a proof"
         PROOFS[keyword](world, client, offer[keyword])
         client.command("QUIT")
+
+
+def test_the_end_of_tls_within_a_chunk_is_the_end(world):
+    """What comes in plain text afterwards is neither the rest of the chunk nor a command."""
+    start(world)
+    with world.connect() as client:
+        client.hello()
+        client.start_tls()
+        say(client, "EHLO client.test", "MAIL FROM:<a@here.test>", "RCPT TO:<alice@here.test>")
+        client.send(b"BDAT 20 LAST\r\nSubject: x")
+        try:
+            plain = client.s.unwrap()
+            plain.sendall(b"0123456\r\nNOOP\r\n")
+            heard = plain.recv(100)
+        except (ssl.SSLError, ConnectionError):
+            heard = b""
+        assert heard == b""
+    world.log.wait("session_closed", reason="lost within a transaction")
+    assert world.queue() == [] and world.mailbox("alice").messages() == []
 
 
 # Everything that some server takes, or took, for the end of a message.
