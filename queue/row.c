@@ -5,6 +5,7 @@
 #include "mail/outcome.h"
 #include "mail/trace.h"
 #include "queue/attempts.h"
+#include "queue/alarm.h"
 #include "queue/dispatch.h"
 #include "queue/pieces.h"
 #include "queue/siterow.h"
@@ -421,6 +422,7 @@ static void put_spool(const struct queue *q, struct buf *out)
     struct store_numbers n;
 
     store_count(q->store, &n);
+    alarm_write(&n, out);
     begin_object(out, "spool");
     put_view(out, "trouble", view_of(troubles[n.trouble]));
     put_number(out, "segments", n.segments);

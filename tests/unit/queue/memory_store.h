@@ -12,8 +12,9 @@ struct memory_store_facts {
     unsigned settled[STORE_STATES]; /* recipients, by store_settle */
     unsigned settled_by_notice;
     unsigned accepted, finished, changes[STORE_CHANGES];
-    unsigned live;    /* messages that are not finished */
-    uint64_t next_ms; /* of the last deferral */
+    unsigned live;                /* messages that are not finished */
+    uint64_t next_ms;             /* of the last deferral */
+    struct store_numbers numbers; /* for store_count, but live_messages */
 };
 
 extern struct memory_store_facts memory_store;

@@ -504,6 +504,25 @@ static void survives_garbage(void **state)
     assert_int_equal(matched(), 1);
 }
 
+static void raises_alarms_about_the_spool(void **state)
+{
+    (void)state;
+    ask("status");
+    assert_true(answered("\"alarms\":[]"));
+    memory_store.numbers = (struct store_numbers){ .trouble = SPOOL_SUSPENDED, .syncs_failed = 2 };
+    ask("status");
+    check_lines();
+    assert_true(answered("{\"alarm\":\"spool_suspended\",\"what\":\"writing to the spool fails"));
+    assert_true(answered("\"what\":\"2 writes to the spool failed since the start\",\"do\":"));
+    assert_false(answered("\"alarm\":\"damaged\""));
+    memory_store.numbers = (struct store_numbers){ .trouble = SPOOL_FULL, .damaged = 1 };
+    ask("status");
+    check_lines();
+    assert_true(answered("\"alarms\":[{\"alarm\":\"spool_full\""));
+    assert_true(answered("{\"alarm\":\"damaged\",\"what\":\"1 damaged places"));
+    assert_false(answered("\"alarm\":\"syncs_failed\""));
+}
+
 static void shows_destinations_and_their_breakers(void **state)
 {
     static const struct {
@@ -579,6 +598,7 @@ int main(void)
         IN_WORLD(gives_the_message_with_the_open_recipients),
         IN_WORLD(takes_a_message_in),
         IN_WORLD(takes_in_only_whole_messages),
+        IN_WORLD(raises_alarms_about_the_spool),
         IN_WORLD(shows_destinations_and_their_breakers),
         IN_WORLD(survives_garbage),
     };

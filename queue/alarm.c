@@ -1,0 +1,57 @@
+#include "queue/alarm.h"
+
+#include "queue/pieces.h"
+
+#include <inttypes.h>
+
+static void put_alarm(struct buf *out, const char *name, struct view what, const char *advice)
+{
+    begin_element(out);
+    put_view(out, "alarm", view_of(name));
+    put_view(out, "what", what);
+    put_view(out, "do", view_of(advice));
+    buf_put_byte(out, '}');
+}
+
+static void put_trouble(enum spool_trouble trouble, struct buf *out)
+{
+    if (trouble == SPOOL_SUSPENDED)
+        put_alarm(
+            out, "spool_suspended",
+            VIEW("writing to the spool fails again and again: new mail is refused (421)"),
+            "look at the disk and at the kernel's log; mail is taken again as soon as writing "
+            "works");
+    else if (trouble == SPOOL_FULL)
+        put_alarm(out, "spool_full",
+                  VIEW("there is too little room for the spool: new mail is refused for now (452)"),
+                  "make room on its file system, delete mail that is held, or lower spool.reserve; "
+                  "deliveries go on");
+}
+
+static void put_count(struct buf *out, const char *name, uint64_t count, const char *what,
+                      const char *advice)
+{
+    char room[128];
+    struct buf words = BUF_ON_ARRAY(room);
+
+    if (count == 0)
+        return;
+    buf_printf(&words, "%" PRIu64 " %s", count, what);
+    put_alarm(out, name, buf_view(&words), advice);
+}
+
+void alarm_write(const struct store_numbers *n, struct buf *out)
+{
+    put_key(out, "alarms");
+    buf_put_byte(out, '[');
+    put_trouble(n->trouble, out);
+    put_count(
+        out, "syncs_failed", n->syncs_failed, "writes to the spool failed since the start",
+        "no mail that was acknowledged is lost; look at the disk, and at spool_write_failed in "
+        "the log");
+    put_count(
+        out, "damaged", n->damaged, "damaged places were found in the spool since the start",
+        "tern spool check says where, copies are in bad/ of the spool; messages that cannot be "
+        "read are held: tern queue list --state held");
+    buf_put_byte(out, ']');
+}
