@@ -69,8 +69,8 @@ struct queue {
     uint64_t trash_count, trash_bytes; /* deleted messages that can come back, and their bodies */
     uint64_t notices_pending;          /* notices that are not durable yet */
     uint64_t notices_made;
-    struct list appointments;    /* queue/appointment.h */
-    struct flood flood;          /* of notices about mail of strangers */
+    struct list appointments; /* queue/appointment.h */
+    struct flood flood;       /* of notices about mail of strangers */
 
     uint64_t wall_base_ms, monotonic_base_ms;
     struct timer wheel_timer;    /* the next unit that becomes due */
