@@ -26,7 +26,8 @@ struct search *search_new(struct view word)
     uint64_t id;
 
     buf_new(&text, 3 * word.len + 32);
-    if (past_is_id(word, &id))
+    s->exact = past_is_id(word, &id);
+    if (s->exact)
         buf_printf(&text, "k=%016" PRIx64 "\n", id);
     else
         fields_put(&text, "k", word);
@@ -117,6 +118,14 @@ static size_t find_needle(struct view text, struct view needle)
     return text.len;
 }
 
+/* Digits are everywhere: for an id, all of it is looked for at once. */
+static size_t find(const struct search *s, struct view text, struct view needle)
+{
+    if (needle.len == 0)
+        return text.len;
+    return s->exact ? view_find_view(text, needle) : find_needle(text, needle);
+}
+
 /* Behind the empty line before `at`. */
 static size_t find_start(struct view text, size_t at)
 {
@@ -131,7 +140,7 @@ static bool next_candidate(struct search *s, struct view *record)
 {
     struct view needle = view_of(s->needle);
     struct view rest = view_from(buf_view(&s->window), s->at);
-    size_t hit = needle.len == 0 ? rest.len : find_needle(rest, needle);
+    size_t hit = find(s, rest, needle);
     size_t start, len;
 
     if (hit >= rest.len) {

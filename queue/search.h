@@ -8,6 +8,7 @@
 
 struct search {
     char *word, *needle; /* the same as records have it */
+    bool exact;          /* an id: its case is known */
     char **names;        /* of files */
     size_t count, next;
     int fd; /* of the file that is read; -1: none */
