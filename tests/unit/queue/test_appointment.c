@@ -12,6 +12,8 @@ static const struct view body = VIEW_INIT("Subject: lunch\r\n\r\nAt noon?\r\n");
 
 static bool has(const struct world_job *j, const char *text)
 {
+    if (j == NULL)
+        return false;
     return view_find_view(view_make(j->body, j->body_len), view_of(text)) < j->body_len;
 }
 
