@@ -149,8 +149,9 @@ static enum client_phase say_answer(struct client *c)
     char challenge_room[REPLY_TEXT_MAX], room[SASL_RESPONSE_MAX];
     struct buf challenge = BUF_ON_ARRAY(challenge_room), response = BUF_ON_ARRAY(room);
 
-    if (!base64_decode(c->challenge, &challenge) ||
-        !sasl_answer(&c->sasl, buf_view(&challenge), &response))
+    c->gave_up = !base64_decode(c->challenge, &challenge) ||
+                 !sasl_answer(&c->sasl, buf_view(&challenge), &response);
+    if (c->gave_up)
         say(c, "*");
     else if (buf_len(&response) > 0)
         put_response(c, &response);
@@ -338,7 +339,8 @@ static enum client_phase hear_auth(struct client *c, const struct reply *r)
 {
     c->challenge = r->text;
     if (r->code == 334)
-        return CLIENT_AUTH_ANSWER;
+        return c->gave_up ? break_off(c, VIEW("a challenge to a login that was given up"))
+                          : CLIENT_AUTH_ANSWER;
     if (r->code / 100 != 2)
         return end_by(c, r);
     return sasl_end(&c->sasl) ? CLIENT_READY
@@ -438,7 +440,8 @@ static enum client_phase hear_early(struct client *c, const struct reply *r)
     if (r->code / 100 != 4 && r->code / 100 != 5)
         return break_off(c, VIEW("a reply before the end of the message"));
     decide_rest(c, r);
-    c->why = c->verdict.outcome;
+    /* It says nothing of recipients that were to come in another transaction. */
+    c->why = outcome_of(c, r, OUTCOME_DEFERRED, SCOPE_MESSAGE);
     return CLIENT_OVER;
 }
 

@@ -77,6 +77,7 @@ struct client {
     unsigned port;
     struct sasl sasl;
     struct view challenge; /* that is to be answered; borrowed from the reply at hand */
+    bool gave_up;          /* to log in */
     bool encrypted, greeted, lost;
     struct ext ext;
     enum client_phase saying;    /* what is said next */

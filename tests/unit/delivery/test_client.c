@@ -211,6 +211,12 @@ static const struct dialogue cases[] = {
       .secret = "pw",
       .transcript = IN_TLS "AUTH PLAIN AG1lAHB3\n*\nQUIT\n[over deferred 501 4.0.0 destination: "
                            "cancelled while logging in]\n" },
+    { .name = "challenges without end",
+      .server = HELLO_AUTH("PLAIN") "334 eA==|334 eA==",
+      .tls = ROUTE_TLS_VERIFY,
+      .secret = "pw",
+      .transcript = IN_TLS "AUTH PLAIN AG1lAHB3\n*\n[over deferred 4.5.0 destination: a challenge "
+                           "to a login that was given up while logging in]\n" },
     { .name = "354 to AUTH",
       .server = HELLO_AUTH("PLAIN") "354 go",
       .tls = ROUTE_TLS_VERIFY,
@@ -328,7 +334,7 @@ static const struct dialogue cases[] = {
                             "destination: bye while waiting for the reply to the message]\n" },
     { .name = "refused before the dot",
       .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|552 5.3.4 too big",
-      .transcript = GREETED "[rest failed 552 5.3.4]\n[over failed 552 5.3.4 message: too big "
+      .transcript = GREETED "[rest failed 552 5.3.4]\n[over deferred 552 4.3.4 message: too big "
                             "while sending the message]\n" },
     { .name = "taken before the dot is not taken",
       .server = HELLO "250 ok\n250 ok\n250 ok\n354 go|250 taken",

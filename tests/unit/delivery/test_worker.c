@@ -535,6 +535,26 @@ static void gives_up_slow_transactions(void **state)
     town_close(&t);
 }
 
+/* A recipient that was to come in the next transaction was never offered, and is not refused. */
+static void keeps_who_was_never_offered(void **state)
+{
+    static struct town t;
+    size_t len = 3 << 20;
+    char *body = memory_new(len);
+
+    (void)state;
+    memset(body, 'x', len);
+    memcpy(body + len - 2, "\r\n", 2);
+    town_open(&t, TWO_HOSTS, "EHLO 250-mx.test\\250 LIMITS RCPTMAX=1\nDATA 354 go\\554 5.6.0 no",
+              NULL);
+    town_send_job(&t, 1, VIEW("b.test"), view_make(body, len), true);
+    assert_true(town_await(&t, 1));
+    check_view("who", buf_view(&t.results),
+               VIEW("1 0 failed 554 5.6.0\n1 1 deferred 554 4.6.0\n1 end\n"));
+    town_close(&t);
+    free(body);
+}
+
 static void hears_an_early_refusal(void **state)
 {
     static struct town t;
@@ -832,6 +852,7 @@ int main(void)
         cmocka_unit_test(sends_large_bodies),
         cmocka_unit_test(gives_up_slow_transactions),
         cmocka_unit_test(hears_an_early_refusal),
+        cmocka_unit_test(keeps_who_was_never_offered),
         cmocka_unit_test(asks_another_dns_process),
         cmocka_unit_test(outlives_the_queue),
         cmocka_unit_test(cancels_what_waits),
