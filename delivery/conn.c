@@ -51,6 +51,40 @@ static void uncount(struct conn *c)
     worker_of(c)->conn_count--;
 }
 
+/* What sessions of TLS are remembered by. */
+static struct view session_name(const struct conn *c, struct buf *name)
+{
+    sessions_name(c->route.host, c->route.address.port, c->policy, name);
+    return buf_view(name);
+}
+
+/* The host gave it with its first words in TLS. */
+static void keep_session(struct conn *c)
+{
+    char room[SESSIONS_NAME_MAX];
+    struct buf name = BUF_ON_ARRAY(room);
+    struct ssl_session_st *s = c->stream.tls != NULL ? tls_take_session(c->stream.tls) : NULL;
+
+    if (s != NULL)
+        sessions_keep(&worker_of(c)->sessions, session_name(c, &name), s, c->session_until_ms);
+}
+
+static void offer_session(struct conn *c)
+{
+    char room[SESSIONS_NAME_MAX];
+    struct buf name = BUF_ON_ARRAY(room);
+    struct ssl_session_st *s = NULL;
+
+    if (!c->no_resume)
+        s = sessions_take(&worker_of(c)->sessions, session_name(c, &name), loop_of(c)->now_ms,
+                          &c->session_until_ms);
+    c->resuming = s != NULL;
+    if (s == NULL)
+        return;
+    tls_offer_session(c->stream.tls, s);
+    tls_free_session(&s);
+}
+
 static void close_stream(struct conn *c)
 {
     if (c->stream.fd < 0)
@@ -192,22 +226,25 @@ static void start_over(struct conn *c)
         c->target_first = d->next_target++ % d->target_count;
     c->alone = false;
     c->messages = 0;
-    c->failed = false;
+    c->failed = c->no_resume = false;
     c->unreached = 0;
     begin_target(c);
     seek(c);
 }
 
-/* True: the same host is tried again, in plain text. */
+/* True: the same host is tried again: with a full handshake when one that was to resume failed,
+ * else in plain text. */
 static bool fall_back(struct conn *c, const struct outcome *o)
 {
     struct destination *d = c->destination;
+    bool full = c->resuming && !c->no_resume;
 
     if (!client_failed_at_tls(&c->client))
         return false;
+    c->no_resume = full;
     log_warn("tls_failed", LOG_VIEW("destination", d->name), LOG_VIEW("host", host_of(c)),
              LOG_VIEW("reason", o->text));
-    if (!tlspolicy_fall_back(c->policy, &d->memory, loop_of(c)->now_ms))
+    if (!full && !tlspolicy_fall_back(c->policy, &d->memory, loop_of(c)->now_ms))
         return false;
     close_stream(c);
     if (!try_address(c))
@@ -366,7 +403,7 @@ static int start_connecting(struct conn *c)
     if (c->route.tried > 1) /* the first was counted when the connection was allowed */
         destination_count_attempt(c->destination);
     c->state = CONN_CONNECTING;
-    c->started = false;
+    c->started = c->resuming = false;
     c->messages = 0;
     c->policy = tlspolicy_choose(tls_wish(c), &c->destination->memory, loop_of(c)->now_ms);
     client_init(&c->client, settings_of(c)->hostname, c->policy, target_of(c)->lmtp);
@@ -614,6 +651,7 @@ static void next_message(struct conn *c)
 {
     struct job *j;
 
+    keep_session(c);
     while ((j = pick_job(c)) != NULL) {
         start_job(c, j);
         if (c->job != NULL) /* else it was decided at once */
@@ -634,6 +672,8 @@ static void note_tls(struct conn *c)
     struct tls_facts facts;
 
     tls_describe(c->stream.tls, &facts);
+    if (!facts.resumed)
+        c->session_until_ms = loop_of(c)->now_ms + SESSIONS_AGE_MS;
     tlspolicy_describe(c->policy, r != NULL ? r->origin : NULL, &facts, &text);
     c->tls_len = buf_len(&text);
 }
@@ -666,6 +706,7 @@ static void start_tls(struct conn *c)
         lose(c, words_for(err));
         return;
     }
+    offer_session(c);
     c->state = CONN_HANDSHAKING;
     loop_start_timer(loop_of(c), &c->timer, settings_of(c)->timeouts.handshake);
     handshake(c);

@@ -47,7 +47,10 @@ struct conn {
     struct tls_policy policy;
     char tls[TLSPOLICY_TEXT_MAX]; /* what came of the policy; tls_len 0: plain text */
     size_t tls_len;
-    char host[CONN_HOST_MAX]; /* "mx1.example.org[192.0.2.1]:25" */
+    bool resuming;             /* a session was offered in the handshake */
+    uint64_t session_until_ms; /* for those that come of it; monotonic */
+    bool no_resume;            /* one was, and the handshake failed: a full one first */
+    char host[CONN_HOST_MAX];  /* "mx1.example.org[192.0.2.1]:25" */
     size_t host_len;
     unsigned messages;  /* that this connection was used for */
     uint64_t until_ms;  /* monotonic: then the transaction is given up */

@@ -19,8 +19,8 @@ void tlspolicy_describe(struct tls_policy policy, const char *origin, const stru
     size_t mark = buf_len(out);
 
     if (facts->text[0] == '\0' ||
-        buf_printf(out, "%s, certificate %sverified, by %s%s%s%s", facts->text,
-                   facts->verified ? "" : "not ",
+        buf_printf(out, "%s%s, certificate %sverified, by %s%s%s%s", facts->text,
+                   facts->resumed ? ", resumed" : "", facts->verified ? "" : "not ",
                    origin == NULL && !policy.onward ? "default " : "",
                    policy.onward ? "REQUIRETLS" : settings_tls_name(policy.level),
                    origin != NULL ? " at " : "", origin != NULL ? origin : ""))

@@ -32,8 +32,8 @@ struct tls_policy tlspolicy_choose(struct tls_wish wish, const struct tls_memory
                                    uint64_t now_ms);
 
 /* What came of it, for log and queue: "TLSv1.3 TLS_AES_256_GCM_SHA384 256, certificate verified, by
- * verify at tern.yaml:12". `origin` is the setting's place; NULL: there is none. Nothing for plain
- * text. */
+ * verify at tern.yaml:12"; ", resumed" before the certificate. `origin` is the setting's place;
+ * NULL: there is none. Nothing for plain text. */
 void tlspolicy_describe(struct tls_policy policy, const char *origin, const struct tls_facts *facts,
                         struct buf *out);
 /* Without TLS there is no delivery. */

@@ -287,6 +287,7 @@ void worker_init(struct worker *w, const struct settings *s, struct loop *l,
                  struct tls_context *tls)
 {
     *w = (struct worker){ .settings = s, .loop = l, .tls = tls };
+    sessions_init(&w->sessions);
     asker_init(&w->asker, l, DELIVERY);
     table_init(&w->jobs, false);
     table_init(&w->bodies, false);

@@ -4,6 +4,7 @@
 
 #include "delivery/job.h"
 #include "delivery/sasl.h"
+#include "delivery/sessions.h"
 #include "io/tls.h"
 #include "ipc/ask.h"
 #include "ipc/peer.h"
@@ -13,6 +14,7 @@ struct worker {
     const struct settings *settings;
     struct loop *loop;
     struct tls_context *tls;
+    struct sessions sessions; /* of TLS */
     struct asker asker;
     struct peer queue;
     struct table jobs;               /* struct job, by id */

@@ -21,8 +21,8 @@
 
 enum {
     NAME_ROOM = 256, /* a host name (RFC 1035, 2.3.4) and NUL */
-    /* Of OpenSSL: RSA from 1024 bits and SHA-1. Opportunistic TLS takes what there is: the other choice
-     * is plain text (RFC 7435, 3). */
+    /* Of OpenSSL: RSA from 1024 bits and SHA-1. Opportunistic TLS takes what there is: the other
+     * choice is plain text (RFC 7435, 3). */
     LEVEL_OPPORTUNISTIC = 1,
 };
 
@@ -61,6 +61,16 @@ int tls_add_anchors(SSL_CTX *ssl, struct view pem, struct error *err)
     return 0;
 }
 
+/* Whom to offer it to again is for the caller to know, so OpenSSL keeps none. */
+static int on_session(SSL *ssl, SSL_SESSION *session)
+{
+    struct tls *t = SSL_get_app_data(ssl);
+
+    tls_free_session(&t->session);
+    t->session = session;
+    return 1; /* it is ours */
+}
+
 struct tls_context *tls_client_new(struct view ca_pem, struct error *err)
 {
     struct tls_context *c;
@@ -69,6 +79,8 @@ struct tls_context *tls_client_new(struct view ca_pem, struct error *err)
     c = tls_context_new(TLS_client_method());
     /* Every certificate in the bundle is an anchor, self-signed or not. */
     X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(c->ssl), X509_V_FLAG_PARTIAL_CHAIN);
+    SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(c->ssl, on_session);
     if (ca_pem.len > 0 && tls_add_anchors(c->ssl, ca_pem, err) < 0)
         tls_context_free(&c);
     ERR_clear_error();
@@ -82,7 +94,7 @@ static struct tls *connection_new(struct tls_context *c, int fd)
     struct tls *t = memory_new(sizeof(*t));
 
     t->ssl = SSL_new(c->ssl);
-    if (t->ssl == NULL || SSL_set_fd(t->ssl, fd) != 1)
+    if (t->ssl == NULL || SSL_set_fd(t->ssl, fd) != 1 || SSL_set_app_data(t->ssl, t) != 1)
         abort(); /* out of memory */
     return t;
 }
@@ -143,6 +155,26 @@ struct tls *tls_connect_on(struct tls_context *c, int fd, struct view name, bool
     return t;
 }
 
+void tls_offer_session(struct tls *t, struct ssl_session_st *s)
+{
+    (void)SSL_set_session(t->ssl, s); /* else the handshake is a full one */
+    ERR_clear_error();
+}
+
+struct ssl_session_st *tls_take_session(struct tls *t)
+{
+    struct ssl_session_st *s = t->session;
+
+    t->session = NULL;
+    return s;
+}
+
+void tls_free_session(struct ssl_session_st **s)
+{
+    SSL_SESSION_free(*s);
+    *s = NULL;
+}
+
 void tls_free(struct tls **t)
 {
     if (*t == NULL)
@@ -151,6 +183,7 @@ void tls_free(struct tls **t)
     if (!(*t)->broken && SSL_is_init_finished((*t)->ssl))
         (void)SSL_shutdown((*t)->ssl);
     ERR_clear_error();
+    tls_free_session(&(*t)->session);
     SSL_free((*t)->ssl);
     free(*t);
     *t = NULL;
@@ -190,6 +223,12 @@ static int explain(struct tls *t, int code, struct error *err)
     return error_set(err, code, "TLS handshake: %s", tls_reason("protocol error"));
 }
 
+/* Before TLS 1.3 a session may be resumed many times, and the server does not give it again. */
+static bool is_reusable(const SSL *ssl)
+{
+    return !SSL_is_server(ssl) && SSL_session_reused(ssl) == 1 && SSL_version(ssl) < TLS1_3_VERSION;
+}
+
 int tls_handshake(struct tls *t, struct error *err)
 {
     int result, code;
@@ -197,8 +236,11 @@ int tls_handshake(struct tls *t, struct error *err)
     ERR_clear_error();
     errno = 0;
     result = SSL_do_handshake(t->ssl);
-    if (result == 1)
+    if (result == 1) {
+        if (t->session == NULL && is_reusable(t->ssl))
+            t->session = SSL_get1_session(t->ssl);
         return 0;
+    }
     code = outcome(t, result);
     if (code == STREAM_WANT_READ || code == STREAM_WANT_WRITE)
         return code;
@@ -257,6 +299,7 @@ void tls_describe(const struct tls *t, struct tls_facts *out)
                    SSL_CIPHER_get_name(cipher), SSL_CIPHER_get_bits(cipher, NULL));
     out->verified = !SSL_is_server(t->ssl) && SSL_get0_peer_certificate(t->ssl) != NULL &&
                     SSL_get_verify_result(t->ssl) == X509_V_OK;
+    out->resumed = SSL_session_reused(t->ssl) == 1;
 }
 
 static bool is_bindable(const struct tls *t)

@@ -9,6 +9,7 @@
 
 struct tls_context; /* heap; shared by connections */
 struct tls;         /* one connection */
+struct ssl_session_st; /* what a server lets a client resume: OpenSSL's SSL_SESSION */
 
 /* A server's: certificate chain and key as PEM text. NULL and *err otherwise. Of a client that offers
  * application protocols (ALPN) one must be "smtp" or "esmtp". Tickets are worth something in this context
@@ -39,6 +40,12 @@ struct tls *tls_accept_on(struct tls_context *c, int fd, struct view listener) M
 /* `name` is sent as SNI (not when it is an address) and, if `verify`, must match the certificate's
  * DNS names (RFC 9525), which must chain to a trust anchor. */
 struct tls *tls_connect_on(struct tls_context *c, int fd, struct view name, bool verify) MUST_USE;
+/* A client's, before its handshake: resume that. The server may do so or not. */
+void tls_offer_session(struct tls *t, struct ssl_session_st *s);
+/* The newest that a server gave this client and nobody took, which is the caller's now; NULL: there is
+ * none. In TLS 1.3 it comes with the first bytes that are read. */
+struct ssl_session_st *tls_take_session(struct tls *t) MUST_USE;
+void tls_free_session(struct ssl_session_st **s);
 void tls_free(struct tls **t); /* sends close_notify if that does not block */
 
 /* 0: done; STREAM_WANT_READ, STREAM_WANT_WRITE (io/stream.h): call again then; negative errno with
@@ -58,7 +65,8 @@ void tls_bind_unique(const struct tls *t, char *room, size_t *len);
 /* For Received and logs: "TLSv1.3 TLS_AES_256_GCM_SHA384 256". */
 struct tls_facts {
     char text[96]; /* NUL-terminated */
-    bool verified; /* client side: the certificate was verified */
+    bool verified; /* client side: the certificate was verified, maybe when the session began */
+    bool resumed;
 };
 void tls_describe(const struct tls *t, struct tls_facts *out);
 

@@ -16,7 +16,8 @@ struct tls_context {
 
 struct tls {
     SSL *ssl;
-    bool broken; /* no close_notify may follow */
+    bool broken;          /* no close_notify may follow */
+    SSL_SESSION *session; /* that a client can resume later; NULL: none */
 };
 
 /* Whatever OpenSSL and the C library read from files, they read here: later the sandbox is closed.

@@ -31,6 +31,7 @@ class Message:
     recipients: list = field(default_factory=list)
     content: bytes = b""   # without dot-stuffing
     tls: str = ""          # version, "" for plain text
+    resumed: bool = False  # the session of TLS
     helo: str = ""
     client: str = ""
     connection: int = 0    # counted from 1
@@ -133,6 +134,7 @@ class Session:
     def __init__(self, sink, s, peer, number):
         self.sink, self.s, self.peer, self.number = sink, s, peer, number
         self.tls = ""
+        self.resumed = False
         self.helo = ""
         self.message = None
         self.f = None
@@ -180,6 +182,7 @@ class Session:
         self.s = self.sink.context.wrap_socket(self.s, server_side=True)
         self.sink._sockets.add(self.s)
         self.tls = self.s.version()
+        self.resumed = self.s.session_reused
         self.f = self.s.makefile("rwb")
 
     def run(self):
@@ -239,7 +242,7 @@ class Session:
     def on_mail(self, argument):
         sender, params = self.take_path(argument, "FROM")
         if self.say("mail", sender):
-            self.message = Message(sender, params, [], b"", self.tls, self.helo, self.peer[0],
+            self.message = Message(sender, params, [], b"", self.tls, self.resumed, self.helo, self.peer[0],
                                    self.number)
 
     def on_rcpt(self, argument):

@@ -99,3 +99,45 @@ def test_both_directions_show_in_the_header_of_a_relayed_message(world):
     head = there.wait_message().content.partition(b"\r\n\r\n")[0]
     assert b"with ESMTPS" in head and b"TLSv1.3" in head
     wait_for(lambda: "TLSv1.3" in world.log.wait("delivered")["tls"], "TLS in the log")
+
+
+def send_after_close(world, there, recipient, count):
+    """The message, over a connection of its own."""
+    there.wait_until(lambda: there.open == 0)
+    world.send("a@here.test", recipient)
+    return there.wait(count)[-1]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_is_resumed_and_the_log_says_so(world, version):
+    there = world.domain("there.test", starttls=True)
+    there.context.maximum_version = version
+    world.start_relay(timeouts={"idle-connection": "1s"})
+    assert not send_after_close(world, there, "b@there.test", 1).resumed
+    assert send_after_close(world, there, "c@there.test", 2).resumed
+    assert send_after_close(world, there, "d@there.test", 3).resumed
+    assert "resumed" not in world.log.wait("delivered", recipient="b@there.test")["tls"]
+    assert ", resumed, certificate not verified" in world.log.wait(
+        "delivered", recipient="c@there.test")["tls"]
+
+
+def test_an_unverified_session_does_not_serve_a_route_that_verifies(world):
+    there = world.domain("there.test", starttls=True)
+    world.start_relay(timeouts={"idle-connection": "1s"}, routes=[
+        {"domain": "strict.test", "via": "smtp://mx.there.test", "tls": "verify"}])
+    send_after_close(world, there, "b@there.test", 1)
+    there.wait_until(lambda: there.open == 0)
+    world.send("a@here.test", "b@strict.test")
+    assert "certificate" in world.wait_deferred()["reason"].lower()
+    assert send_after_close(world, there, "c@there.test", 2).resumed
+
+
+def test_a_handshake_that_fails_when_resuming_is_tried_in_full(world):
+    trusted = make_certificate(world.folder, "smart.test")
+    there = world.sink("smart.test", starttls=["220 go", "break", "220 go"], certificate=trusted)
+    world.start_relay(tls={"trust-anchors": str(trusted[0])}, timeouts={"idle-connection": "1s"},
+                      routes=[{"domain": "*", "via": "smtp://smart.test", "tls": "verify"}])
+    send_after_close(world, there, "b@there.test", 1)
+    message = send_after_close(world, there, "c@there.test", 2)
+    assert message.tls and not message.resumed and message.connection == 3
+    assert not world.log.has("deferred")

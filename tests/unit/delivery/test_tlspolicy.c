@@ -63,8 +63,10 @@ static void remembers_for_a_while(void **state)
 
 static void describes(void **state)
 {
-    static const struct tls_facts none = { "", false }, known = { "TLSv1.3 X 256", true };
-    static const struct tls_facts unknown = { "TLSv1.2 Y 128", false };
+    static const struct tls_facts none = { "", false, false },
+                                  known = { "TLSv1.3 X 256", true, false };
+    static const struct tls_facts again = { "TLSv1.3 X 256", true, true };
+    static const struct tls_facts unknown = { "TLSv1.2 Y 128", false, false };
     struct tls_policy verify = { .level = ROUTE_TLS_VERIFY, .verify = true };
     struct tls_policy offered = { .level = ROUTE_TLS_OFFERED };
     struct tls_policy onward = { .level = ROUTE_TLS_VERIFY, .onward = true };
@@ -77,6 +79,10 @@ static void describes(void **state)
     tlspolicy_describe(verify, "t.yaml:3", &known, &out);
     check_view("verify", buf_view(&out),
                VIEW("TLSv1.3 X 256, certificate verified, by verify at t.yaml:3"));
+    buf_clear(&out);
+    tlspolicy_describe(verify, "t.yaml:3", &again, &out);
+    check_view("resumed", buf_view(&out),
+               VIEW("TLSv1.3 X 256, resumed, certificate verified, by verify at t.yaml:3"));
     buf_clear(&out);
     tlspolicy_describe(offered, NULL, &unknown, &out);
     check_view("default", buf_view(&out),

@@ -445,6 +445,7 @@ void town_close(struct town *t)
     table_release(&t->worker.destinations);
     assert_int_equal(t->worker.sites.count, 0);
     table_release(&t->worker.sites);
+    sessions_release(&t->worker.sessions);
     table_release(&t->worker.asker.questions);
     tls_context_free(&t->tls);
     buf_free(&t->results);

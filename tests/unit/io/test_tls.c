@@ -138,12 +138,14 @@ static bool waits(int result)
     return result == STREAM_WANT_READ || result == STREAM_WANT_WRITE;
 }
 
-static void shake_hands(struct pair *p, const char *name, bool verify)
+static void resume(struct pair *p, const char *name, bool verify, struct ssl_session_st *session)
 {
     struct error err;
 
     assert_int_equal(stream_accept_tls(&p->there, p->server, VIEW("here")), 0);
     assert_int_equal(stream_connect_tls(&p->here, p->client, view_of(name), verify), 0);
+    if (session != NULL)
+        tls_offer_session(p->here.tls, session);
     p->client_result = p->server_result = STREAM_WANT_READ;
     for (int i = 0; i < 20; i++) {
         if (waits(p->client_result))
@@ -151,6 +153,11 @@ static void shake_hands(struct pair *p, const char *name, bool verify)
         if (waits(p->server_result))
             p->server_result = stream_handshake(&p->there, &err);
     }
+}
+
+static void shake_hands(struct pair *p, const char *name, bool verify)
+{
+    resume(p, name, verify, NULL);
 }
 
 static const struct {
@@ -302,6 +309,48 @@ static void explains_failed_handshakes(void **state)
     handshake_meets(&p, NULL, -ECONNRESET);
 }
 
+/* A second connection between the same two. */
+static void open_again(struct pair *p)
+{
+    int fds[2];
+
+    stream_close(&p->here);
+    stream_close(&p->there);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    stream_init(&p->here, fds[0]);
+    stream_init(&p->there, fds[1]);
+}
+
+static void resumes_sessions(void **state)
+{
+    struct ssl_session_st *session;
+    struct tls_facts facts;
+    struct pair p;
+    char byte;
+
+    (void)state;
+    open_pair(&p, &server, authority.certificate_pem);
+    shake_hands(&p, "mx.test", true);
+    tls_describe(p.here.tls, &facts);
+    assert_false(facts.resumed);
+    assert_int_equal(stream_write(&p.there, "x", 1), 1);
+    assert_int_equal(stream_read(&p.here, &byte, 1), 1);
+    session = tls_take_session(p.here.tls);
+    assert_non_null(session);
+    assert_null(tls_take_session(p.here.tls));
+    open_again(&p);
+    resume(&p, "mx.test", true, session);
+    assert_int_equal(p.client_result, 0);
+    assert_int_equal(p.server_result, 0);
+    tls_describe(p.here.tls, &facts);
+    assert_true(facts.resumed && facts.verified);
+    tls_describe(p.there.tls, &facts);
+    assert_true(facts.resumed);
+    tls_free_session(&session);
+    assert_null(session);
+    close_pair(&p);
+}
+
 static void refuses_bad_names(void **state)
 {
     char name[300];
@@ -415,15 +464,11 @@ static void plain_streams(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(verifies),
-        cmocka_unit_test(carries_bytes),
-        cmocka_unit_test(tells_ends_apart),
-        cmocka_unit_test(explains_failed_handshakes),
-        cmocka_unit_test(refuses_bad_names),
-        cmocka_unit_test(refuses_bad_files),
-        cmocka_unit_test(refuses_bad_anchors),
-        cmocka_unit_test(sends_its_chain),
-        cmocka_unit_test(plain_streams),
+        cmocka_unit_test(verifies),          cmocka_unit_test(carries_bytes),
+        cmocka_unit_test(tells_ends_apart),  cmocka_unit_test(explains_failed_handshakes),
+        cmocka_unit_test(resumes_sessions),  cmocka_unit_test(refuses_bad_names),
+        cmocka_unit_test(refuses_bad_files), cmocka_unit_test(refuses_bad_anchors),
+        cmocka_unit_test(sends_its_chain),   cmocka_unit_test(plain_streams),
     };
 
     return cmocka_run_group_tests(tests, make_identities, free_identities);
