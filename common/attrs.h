@@ -13,7 +13,7 @@
 
 /* The object of `type` whose `member` is at `ptr`. */
 #define container_of(ptr, type, member)                                                            \
-    ((type *)(void *)((char *)(void *)(ptr) - offsetof(type, member)))
+    ((type *)(void *)((char *)(void *)(ptr)-offsetof(type, member)))
 
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))

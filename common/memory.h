@@ -5,9 +5,9 @@
 #include "common/attrs.h"
 #include "common/view.h"
 
-void *memory_new(size_t size) MUST_USE;                               /* zeroed */
-void *memory_new_array(size_t count, size_t size) MUST_USE;           /* zeroed, overflow checked */
-void *memory_grow(void *old, size_t count, size_t size) MUST_USE;     /* realloc; not zeroed */
-char *memory_copy(struct view bytes) MUST_USE;                        /* NUL-terminated copy */
+void *memory_new(size_t size) MUST_USE;                           /* zeroed */
+void *memory_new_array(size_t count, size_t size) MUST_USE;       /* zeroed, overflow checked */
+void *memory_grow(void *old, size_t count, size_t size) MUST_USE; /* realloc; not zeroed */
+char *memory_copy(struct view bytes) MUST_USE;                    /* NUL-terminated copy */
 
 #endif

@@ -34,7 +34,7 @@ struct job {
     uint32_t *batch;               /* its recipients */
     bool *decided;
     size_t undecided;
-    struct view host;               /* to look up, as name servers know it; heap */
+    struct view host; /* to look up, as name servers know it; heap */
     char *packet;
     /* Reading the content. */
     char *front; /* of a body that came in parts */
@@ -62,8 +62,8 @@ void job_rewind(struct job *j); /* to the beginning of the content */
  * it is not what the queue took in; the dot is not there and must never be sent. */
 enum job_content job_put_content(struct job *j, struct buf *out) MUST_USE;
 
-/* Makes j->message of what is not decided yet, as far as the host, which offers `ext`, takes at once.
- * What it cannot take is decided, with `place` for host and tls. False: nothing is left. */
+/* Makes j->message of what is not decided yet, as far as the host, which offers `ext`, takes at
+ * once. What it cannot take is decided, with `place` for host and tls. False: nothing is left. */
 bool job_prepare(struct job *j, const struct ext *ext, const struct outcome *place,
                  uint64_t now_ms) MUST_USE;
 

@@ -2,8 +2,8 @@
 
 #include <libfyaml.h>
 
-/* struct json is an fy_document, struct json_node an fy_node: the names keep libfyaml's header out of
- * everybody else's. */
+/* struct json is an fy_document, struct json_node an fy_node: the names keep libfyaml's header out
+ * of everybody else's. */
 static struct fy_node *node_of(const struct json_node *n)
 {
     return (struct fy_node *)(uintptr_t)n;
@@ -31,8 +31,7 @@ const struct json_node *json_get(const struct json_node *object, const char *key
 {
     if (!json_is_object(object))
         return NULL;
-    return (const struct json_node *)fy_node_mapping_lookup_by_string(node_of(object), key,
-                                                                      FY_NT);
+    return (const struct json_node *)fy_node_mapping_lookup_by_string(node_of(object), key, FY_NT);
 }
 
 bool json_is_object(const struct json_node *n)
@@ -80,7 +79,8 @@ struct view json_text(const struct json_node *n)
     if (n == NULL || !fy_node_is_scalar(node_of(n)))
         return VIEW_EMPTY;
     text = fy_node_get_scalar(node_of(n), &len);
-    if (fy_node_get_style(node_of(n)) == FYNS_PLAIN && view_equal(view_make(text, len), VIEW("null")))
+    if (fy_node_get_style(node_of(n)) == FYNS_PLAIN &&
+        view_equal(view_make(text, len), VIEW("null")))
         return VIEW_EMPTY;
     return view_make(text, len);
 }

@@ -22,11 +22,11 @@ struct log_field {
     uint64_t number;
 };
 
-#define LOG_VIEW(k, v)  ((struct log_field){ (k), LOG_FIELD_VIEW, (v), 0 })
+#define LOG_VIEW(k, v)   ((struct log_field){ (k), LOG_FIELD_VIEW, (v), 0 })
 #define LOG_STRING(k, s) ((struct log_field){ (k), LOG_FIELD_VIEW, view_of(s), 0 })
-#define LOG_U64(k, n)   ((struct log_field){ (k), LOG_FIELD_U64, VIEW_EMPTY, (n) })
+#define LOG_U64(k, n)    ((struct log_field){ (k), LOG_FIELD_U64, VIEW_EMPTY, (n) })
 /* Sixteen hexadecimal digits. */
-#define LOG_ID(k, n)    ((struct log_field){ (k), LOG_FIELD_ID, VIEW_EMPTY, (n) })
+#define LOG_ID(k, n) ((struct log_field){ (k), LOG_FIELD_ID, VIEW_EMPTY, (n) })
 /* Words for a positive errno. */
 #define LOG_ERRNO(k, e) ((struct log_field){ (k), LOG_FIELD_ERRNO, VIEW_EMPTY, (uint64_t)(e) })
 

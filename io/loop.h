@@ -26,7 +26,7 @@ struct watch { /* embed in the object that owns the descriptor; zeroed is "not w
     bool added;
 };
 
-struct timer { /* embed; one-shot; zeroed but for fire is "not running" */
+struct timer {               /* embed; one-shot; zeroed but for fire is "not running" */
     struct heap_entry entry; /* key: due, monotonic ms */
     void (*fire)(struct timer *t);
 };

@@ -34,7 +34,7 @@ bool net_parse_address(struct view text, struct net_address *out) MUST_USE; /* n
 /* "192.0.2.1:25", "[2001:db8::1]:25"; "*:25" gives family AF_INET6, all zero (dual stack). */
 bool net_parse_address_port(struct view text, struct net_address *out) MUST_USE;
 bool net_parse_block(struct view text, struct net_block *out) MUST_USE; /* no host bits set */
-bool net_print_address(const struct net_address *a, struct buf *out);      /* no port, no brackets */
+bool net_print_address(const struct net_address *a, struct buf *out);   /* no port, no brackets */
 bool net_print_address_port(const struct net_address *a, struct buf *out);
 /* As labels for the DNS, least significant first: "1.2.0.192", or the 32 digits of IPv6. */
 bool net_print_reversed(const struct net_address *a, struct buf *out);
@@ -59,7 +59,8 @@ int net_listen(const struct net_address *a, struct error *err) MUST_USE;
 /* A stream socket that listens at a path, mode as given; a stale socket file is replaced,
  * a live one is -EADDRINUSE. */
 int net_listen_unix(const char *path, unsigned mode, struct error *err) MUST_USE;
-/* Accepts one (the peer of a UNIX listener has family 0); the descriptor (non-blocking, close-on-exec, TCP_NODELAY) or a negative errno. */
+/* Accepts one (the peer of a UNIX listener has family 0); the descriptor (non-blocking,
+ * close-on-exec, TCP_NODELAY) or a negative errno. */
 int net_accept(int listener, struct net_address *peer) MUST_USE;
 /* Starts a non-blocking connect; `source` may be NULL. Descriptor or negative errno. */
 int net_connect(const struct net_address *to, const struct net_address *source) MUST_USE;

@@ -29,8 +29,8 @@ int stream_connect_tls(struct stream *s, struct tls_context *c, struct view name
 int stream_handshake(struct stream *s, struct error *err) MUST_USE;
 
 /* A count, 0 at the end of the stream, STREAM_WANT_*, or a negative errno (-ECONNRESET also when
- * TLS ends without saying so). After STREAM_WANT_WRITE the next write must begin with the same bytes
- * and not be shorter; they may have moved. SIGPIPE must be ignored. */
+ * TLS ends without saying so). After STREAM_WANT_WRITE the next write must begin with the same
+ * bytes and not be shorter; they may have moved. SIGPIPE must be ignored. */
 long stream_read(struct stream *s, void *room, size_t size) MUST_USE;
 long stream_write(struct stream *s, const void *bytes, size_t size) MUST_USE;
 /* Bytes that stream_read can give without the socket becoming readable. */

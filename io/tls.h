@@ -1,4 +1,5 @@
-/* TLS by OpenSSL: contexts, handshakes, what to say about them. TLS 1.2 and later, no renegotiation, no compression. */
+/* TLS by OpenSSL: contexts, handshakes, what to say about them. TLS 1.2 and later, no
+ * renegotiation, no compression. */
 #ifndef IO_TLS_H
 #define IO_TLS_H
 
@@ -11,24 +12,24 @@ struct tls_context; /* heap; shared by connections */
 struct tls;         /* one connection */
 struct ssl_session_st; /* what a server lets a client resume: OpenSSL's SSL_SESSION */
 
-/* A server's: certificate chain and key as PEM text. NULL and *err otherwise. Of a client that offers
- * application protocols (ALPN) one must be "smtp" or "esmtp". Tickets are worth something in this context
- * alone, and at the listener that they are from. */
+/* A server's: certificate chain and key as PEM text. NULL and *err otherwise. Of a client that
+ * offers application protocols (ALPN) one must be "smtp" or "esmtp". Tickets are worth something in
+ * this context alone, and at the listener that they are from. */
 struct tls_context *tls_server_new(struct view certificates_pem, struct view key_pem,
                                    struct error *err) MUST_USE;
 /* The same with a key that another process has (io/tls_key.h), as its number `number`; the first
- * time makes the context. Further certificates are for clients that ask for one of their DNS names (SNI);
- * others get the first. 0, or a negative errno and *err. */
+ * time makes the context. Further certificates are for clients that ask for one of their DNS names
+ * (SNI); others get the first. 0, or a negative errno and *err. */
 struct tls_signer;
 int tls_server_serve(struct tls_context **c, struct view certificates_pem,
                      struct tls_signer *signer, unsigned number, struct error *err) MUST_USE;
 /* TLS 1.3 or later; the default is TLS 1.2 or later. */
 void tls_server_want_13(struct tls_context *c);
-/* Asks clients for certificates, which need not have any: `ca_pem` are the authorities to believe. After
- * every tls_server_serve. */
+/* Asks clients for certificates, which need not have any: `ca_pem` are the authorities to believe.
+ * After every tls_server_serve. */
 int tls_server_ask(struct tls_context *c, struct view ca_pem, struct error *err) MUST_USE;
-/* The client has proved that a believed certificate is its own, and it has this name: a DNS name, an
- * e-mail address, or "sha256:" and its fingerprint in hexadecimal. */
+/* The client has proved that a believed certificate is its own, and it has this name: a DNS name,
+ * an e-mail address, or "sha256:" and its fingerprint in hexadecimal. */
 bool tls_client_is(const struct tls *t, struct view name);
 /* A client's: `ca_pem` is a bundle of trust anchors, empty when there is none (then nothing can be
  * verified; opportunistic TLS needs none). */
@@ -56,8 +57,8 @@ long tls_write(struct tls *t, const void *bytes, size_t size) MUST_USE;
 size_t tls_pending(const struct tls *t); /* decrypted bytes that wait inside */
 
 /* What SCRAM can be bound to; data of the size in *len, 0: there is none. tls-exporter (RFC 9266)
- * needs TLS 1.3 or the extended master secret; so does, here, tls-unique (RFC 5929, 3), which TLS 1.3
- * does not have. */
+ * needs TLS 1.3 or the extended master secret; so does, here, tls-unique (RFC 5929, 3), which
+ * TLS 1.3 does not have. */
 enum { TLS_BINDING_MAX = 64 };
 void tls_bind_exporter(const struct tls *t, char *room, size_t *len);
 void tls_bind_unique(const struct tls *t, char *room, size_t *len);

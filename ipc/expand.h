@@ -35,7 +35,8 @@ bool expand_is_ours(const struct settings *s, const struct address *a);
 /* Adds what becomes of an address that is ours. What was added before a result other than
  * EXPAND_DONE is to be forgotten. */
 enum expand_result expand_rcpt(struct expansion *x, const struct address *rcpt) MUST_USE;
-/* Somebody has it: as expand_rcpt decides, but without going further than the first step. No `add` is needed. */
+/* Somebody has it: as expand_rcpt decides, but without going further than the first step. No `add`
+ * is needed. */
 bool expand_is_known(const struct expansion *x, const struct address *rcpt) MUST_USE;
 
 #endif

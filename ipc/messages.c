@@ -17,8 +17,8 @@ static const struct {
 
 const char *process_name(enum process p)
 {
-    static const char *const names[] = { "master", "smtpd", "queue", "delivery", "dns",
-                                         "local",  "auth",  "keys" };
+    static const char *const names[] = { "master", "smtpd", "queue", "delivery",
+                                         "dns",    "local", "auth",  "keys" };
 
     return (unsigned)p < COUNT_OF(names) ? names[p] : "unknown";
 }

@@ -61,8 +61,8 @@ enum message {
         MESSAGE_KINDS
 };
 
-const char *process_name(enum process p);  /* "smtpd" */
-const char *message_name(enum message m);  /* "SPOOL_COMMIT" */
+const char *process_name(enum process p); /* "smtpd" */
+const char *message_name(enum message m); /* "SPOOL_COMMIT" */
 bool message_allowed(enum message m, enum process from, enum process to);
 /* The type in the packet's first byte; *fields is the rest. False: no such type, or empty. */
 bool message_open(struct view packet, enum message *type, struct view *fields) MUST_USE;
@@ -81,12 +81,13 @@ enum grant_kind {
     GRANT_KEY,           /* PEM file, open for reading */
     GRANT_TRUST_ANCHORS, /* PEM file, open for reading */
     GRANT_CLIENT_CA,     /* PEM file, open for reading */
-    GRANT_SECRET,        /* a password or token, open for reading; index: of settings.routes; again when it changed */
-    GRANT_CONTROL,       /* the listening control socket */
-    GRANT_LIST,          /* a file of settings.rules, open for reading; index: of its lists */
-    GRANT_COUNTERS,      /* shared memory: connections by client; index: this process's share */
-    GRANT_RATES,         /* shared memory: how often clients and logins did things; outlives reloads */
-    GRANT_PEER,          /* a channel to process `peer` number `index` */
+    GRANT_SECRET, /* a password or token, open for reading; index: of settings.routes; again when it
+                     changed */
+    GRANT_CONTROL,  /* the listening control socket */
+    GRANT_LIST,     /* a file of settings.rules, open for reading; index: of its lists */
+    GRANT_COUNTERS, /* shared memory: connections by client; index: this process's share */
+    GRANT_RATES,    /* shared memory: how often clients and logins did things; outlives reloads */
+    GRANT_PEER,     /* a channel to process `peer` number `index` */
     GRANT_KINDS
 };
 
@@ -96,10 +97,10 @@ struct message_grant {
     enum process peer; /* GRANT_PEER */
 };
 struct message_start {
-    uint32_t index;       /* of this process among its kind */
-    uint32_t count;       /* processes of this kind */
-    uint32_t generation;  /* of the configuration: 1, 2 ... */
-    uint32_t uid, gid;    /* to become; UINT32_MAX: stay */
+    uint32_t index;      /* of this process among its kind */
+    uint32_t count;      /* processes of this kind */
+    uint32_t generation; /* of the configuration: 1, 2 ... */
+    uint32_t uid, gid;   /* to become; UINT32_MAX: stay */
 };
 struct message_ready {
     uint8_t unused;
@@ -109,10 +110,10 @@ struct message_drain {
                    * is open may end by itself */
 };
 struct message_reloaded {
-    uint32_t generation;   /* in force */
-    uint64_t at_ms;        /* wall clock */
+    uint32_t generation; /* in force */
+    uint64_t at_ms;      /* wall clock */
     bool ok;
-    struct view words;     /* the first error when not ok */
+    struct view words; /* the first error when not ok */
 };
 
 /* ---- smtpd and queue ---- */
@@ -142,11 +143,11 @@ struct message_spool_opened {
 };
 struct message_spool_commit {
     uint64_t transaction;
-    uint64_t body_bytes; /* of the whole body */
-    uint32_t body_crc;   /* CRC32C of the whole body */
-    bool big;            /* the body is in the file of SPOOL_OPENED */
+    uint64_t body_bytes;  /* of the whole body */
+    uint32_t body_crc;    /* CRC32C of the whole body */
+    bool big;             /* the body is in the file of SPOOL_OPENED */
     struct view envelope; /* mail/envelope.h */
-    struct view body;    /* rest of the packet: the body, or what SPOOL_PARTs left over */
+    struct view body;     /* rest of the packet: the body, or what SPOOL_PARTs left over */
 };
 struct message_spool_committed {
     uint64_t transaction;
@@ -176,22 +177,22 @@ struct message_job_part {
 struct message_job_start {
     uint64_t job;
     uint64_t message;
-    uint32_t attempt;    /* 1 for the first */
+    uint32_t attempt; /* 1 for the first */
     /* the hop, as settings_hop gave it */
-    uint8_t hop_kind;    /* enum hop_kind */
+    uint8_t hop_kind; /* enum hop_kind */
     struct view hop_name, host;
-    uint32_t route;      /* in the settings, which are the worker's too */
-    struct view site;    /* whose limits hold: its name in the queue */
-    struct view hosts;   /* what MX_ANSWER said of the domain; empty: nothing */
+    uint32_t route;       /* in the settings, which are the worker's too */
+    struct view site;     /* whose limits hold: its name in the queue */
+    struct view hosts;    /* what MX_ANSWER said of the domain; empty: nothing */
     uint32_t connections; /* of the site, at most, from now on */
     uint32_t messages_per_connection;
     uint64_t connection_us; /* from one attempt to connect to the next */
-    bool big;            /* the body is the file whose descriptor came along, read-only */
+    bool big;               /* the body is the file whose descriptor came along, read-only */
     uint64_t body_bytes;
     uint32_t body_crc;
     struct view envelope; /* mail/envelope.h, with the recipients of the job alone */
-    struct view indexes; /* of those in the whole envelope, u32 after u32: job_envelope */
-    struct view body;    /* rest of the packet: the body, or what JOB_PARTs left over */
+    struct view indexes;  /* of those in the whole envelope, u32 after u32: job_envelope */
+    struct view body;     /* rest of the packet: the body, or what JOB_PARTs left over */
 };
 struct message_mx_ask {
     uint64_t question;
@@ -199,17 +200,17 @@ struct message_mx_ask {
 };
 struct message_mx_answer {
     uint64_t question;
-    struct view hosts;   /* a name for the set: the same for all domains with the same mail hosts;
-                          * at most MAIL_HOSTS_MAX bytes; empty: they cannot be found out now */
+    struct view hosts; /* a name for the set: the same for all domains with the same mail hosts;
+                        * at most MAIL_HOSTS_MAX bytes; empty: they cannot be found out now */
 };
 struct message_job_cancel {
     uint64_t job;
 };
 struct message_rcpt_result {
     uint64_t job;
-    uint32_t rcpt;       /* one of the job's indexes, or JOB_ALL_RCPTS */
+    uint32_t rcpt;        /* one of the job's indexes, or JOB_ALL_RCPTS */
     uint32_t duration_ms; /* of the attempt */
-    struct view outcome; /* mail/outcome.h */
+    struct view outcome;  /* mail/outcome.h */
 };
 struct message_job_end {
     uint64_t job;
@@ -232,12 +233,12 @@ enum dns_question {
 };
 enum dns_result {
     DNS_OK,
-    DNS_NO_DOMAIN,   /* NXDOMAIN: permanent */
-    DNS_NO_HOSTS,    /* the domain is there, but neither MX nor address, or there is no name that
-                      * leads back to the address: permanent */
-    DNS_NULL_MX,     /* RFC 7505: it takes no mail: permanent */
-    DNS_TEMPORARY,   /* SERVFAIL, time-out, no resolver answers: try again */
-    DNS_MALFORMED,   /* an answer that breaks the rules (CNAME loop, bad names): try again */
+    DNS_NO_DOMAIN, /* NXDOMAIN: permanent */
+    DNS_NO_HOSTS,  /* the domain is there, but neither MX nor address, or there is no name that
+                    * leads back to the address: permanent */
+    DNS_NULL_MX,   /* RFC 7505: it takes no mail: permanent */
+    DNS_TEMPORARY, /* SERVFAIL, time-out, no resolver answers: try again */
+    DNS_MALFORMED, /* an answer that breaks the rules (CNAME loop, bad names): try again */
     DNS_RESULTS
 };
 
@@ -249,9 +250,9 @@ struct message_dns_ask {
 struct message_dns_answer {
     uint64_t question;
     enum dns_result result;
-    bool implicit;       /* DNS_ROUTE: no MX record, the domain itself is the host */
-    struct view words;   /* why not, for people: "SERVFAIL from 192.0.2.53" */
-    struct view items;   /* dns_item after dns_item: dns_items_put, dns_items_take */
+    bool implicit;     /* DNS_ROUTE: no MX record, the domain itself is the host */
+    struct view words; /* why not, for people: "SERVFAIL from 192.0.2.53" */
+    struct view items; /* dns_item after dns_item: dns_items_put, dns_items_take */
     uint32_t item_count;
 };
 struct dns_item {
@@ -280,14 +281,14 @@ struct message_login_state {
 };
 struct message_login_begin {
     uint64_t exchange;
-    uint64_t session;      /* id in the logs */
+    uint64_t session; /* id in the logs */
     struct view mechanism;
-    struct view client;    /* "192.0.2.1" */
-    struct view tls;       /* "TLSv1.3 TLS_AES_256_GCM_SHA384 256"; empty: plain text */
-    struct view exporter;  /* channel bindings: tls-exporter, RFC 9266 */
-    struct view unique;    /* tls-unique, RFC 5929; both empty: there is none */
-    bool initial;          /* there is an initial response */
-    struct view response;  /* decoded; rest of the packet */
+    struct view client;   /* "192.0.2.1" */
+    struct view tls;      /* "TLSv1.3 TLS_AES_256_GCM_SHA384 256"; empty: plain text */
+    struct view exporter; /* channel bindings: tls-exporter, RFC 9266 */
+    struct view unique;   /* tls-unique, RFC 5929; both empty: there is none */
+    bool initial;         /* there is an initial response */
+    struct view response; /* decoded; rest of the packet */
 };
 struct message_login_challenge {
     uint64_t exchange;

@@ -1,5 +1,5 @@
-/* A peer: a channel to another of Tern's processes, with the rules of the conversation. What comes is
- * checked against the table of messages (type, direction); a violation is logged and closes the
+/* A peer: a channel to another of Tern's processes, with the rules of the conversation. What comes
+ * is checked against the table of messages (type, direction); a violation is logged and closes the
  * channel. */
 #ifndef IPC_PEER_H
 #define IPC_PEER_H
@@ -9,9 +9,9 @@
 
 struct peer { /* embed */
     struct channel channel;
-    struct list link;    /* for the owner's list of peers */
+    struct list link; /* for the owner's list of peers */
     enum process self, kind;
-    uint32_t index;      /* of the peer among its kind */
+    uint32_t index; /* of the peer among its kind */
     /* One message. False: nonsense in this state; the channel is closed, `gone` follows. The
      * descriptor is the receiver's to close, also on false. */
     bool (*heard)(struct peer *p, enum message type, struct view fields, int fd);
@@ -26,9 +26,9 @@ int peer_open(struct peer *p, struct loop *l, enum process self, enum process ki
 void peer_close(struct peer *p); /* without calling `gone` */
 bool peer_is_open(const struct peer *p);
 
-/* The message that `m` points at, encoded in a buffer of the process and sent. Type and struct belong
- * together: peer_send_spool_commit(p, &m, fd) and so on. A message that does not fit a packet is a
- * mistake of ours: assert. */
+/* The message that `m` points at, encoded in a buffer of the process and sent. Type and struct
+ * belong together: peer_send_spool_commit(p, &m, fd) and so on. A message that does not fit a
+ * packet is a mistake of ours: assert. */
 #define PEER_SEND(NAME, lower, from, to)                                                           \
     void peer_send_##lower(struct peer *p, const struct message_##lower *m, int fd);
 MESSAGES(PEER_SEND)

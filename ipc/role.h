@@ -1,5 +1,5 @@
-/* How a role begins: master starts the executable with a channel on ROLE_CHANNEL_FD, grants what it may
- * hold, and says START. Then the role reads its files, locks itself in, and says READY. */
+/* How a role begins: master starts the executable with a channel on ROLE_CHANNEL_FD, grants what it
+ * may hold, and says START. Then the role reads its files, locks itself in, and says READY. */
 #ifndef IPC_ROLE_H
 #define IPC_ROLE_H
 
@@ -31,12 +31,12 @@ struct role {
     struct loop loop;
     struct peer master;
     /* Set by the role before role_run. */
-    /* May be NULL: opens what has to be opened with the role's own rights, after the sandbox and before
-     * the first `granted`. A negative errno with words ends the process. */
+    /* May be NULL: opens what has to be opened with the role's own rights, after the sandbox and
+     * before the first `granted`. A negative errno with words ends the process. */
     int (*prepare)(struct role *r, struct error *err);
     void (*granted)(struct role *r, const struct message_grant *what, int fd); /* later grants */
     void (*drain)(struct role *r, bool stop); /* DRAIN came; perhaps once more, then with `stop` */
-    void (*reloaded)(struct role *r, const struct message_reloaded *m);         /* queue only */
+    void (*reloaded)(struct role *r, const struct message_reloaded *m); /* queue only */
 };
 
 /* Receives the grants up to START, parses the settings, opens the log, inits the loop. Ends the
@@ -55,9 +55,9 @@ unsigned role_powers(enum process kind);
  * folders above it allow. Ends the process with a logged reason when that fails. */
 void role_enter_folder(struct view path);
 
-/* Enters the sandbox (powers by kind, ids from START; the caller gives paths and limits), opens the master's channel, says READY, calls `granted` for
- * each grant that role_begin collected, runs the loop. When master is gone the role drains.
- * Returns the exit status. */
+/* Enters the sandbox (powers by kind, ids from START; the caller gives paths and limits), opens the
+ * master's channel, says READY, calls `granted` for each grant that role_begin collected, runs the
+ * loop. When master is gone the role drains. Returns the exit status. */
 int role_run(struct role *r, struct sandbox *sandbox) MUST_USE;
 
 #endif

@@ -274,9 +274,9 @@ static const struct settings_table tables[] = {
 
 /* Sections that have a file of their own (ipc/settings_rows.h). */
 static const struct settings_table *const other_tables[] = {
-    &settings_listen, &settings_extensions, &settings_auth_table,   &settings_rules_table,
-    &settings_routes, &settings_rates,      &settings_strangers,    &settings_destinations,
-    NULL,
+    &settings_listen,      &settings_extensions,   &settings_auth_table,
+    &settings_rules_table, &settings_routes,       &settings_rates,
+    &settings_strangers,   &settings_destinations, NULL,
 };
 
 static const struct settings_table *table_at(size_t i)

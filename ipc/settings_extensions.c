@@ -3,7 +3,7 @@
 #include "ipc/settings.h"
 #include "ipc/settings_rows.h"
 
-#define OFFER(key, which, words) \
+#define OFFER(key, which, words)                                                                   \
     VALUE(key, BOOL, struct extension_settings, on[EXTENSION_##which], "yes", words)
 /* clang-format off */
 static const struct config_item items[] = {

@@ -1,5 +1,5 @@
-/* What a submission lacks (RFC 6409, 8): watches its content go by, from the front, and says where its
- * header ends and which fields are not there. */
+/* What a submission lacks (RFC 6409, 8): watches its content go by, from the front, and says where
+ * its header ends and which fields are not there. */
 #ifndef MAIL_COMPLETION_H
 #define MAIL_COMPLETION_H
 

@@ -1,5 +1,5 @@
-/* Text of a notice, most of it foreign: other people's words can neither end a line nor leave 7 bits,
- * or UTF-8 where that may be sent. */
+/* Text of a notice, most of it foreign: other people's words can neither end a line nor leave 7
+ * bits, or UTF-8 where that may be sent. */
 #ifndef MAIL_PROSE_H
 #define MAIL_PROSE_H
 
@@ -17,8 +17,8 @@ void prose_printf(const struct prose *p, const char *format, ...) PRINTF_LIKE(2,
 
 /* What is not printable is shown as "\xNN". */
 void prose_foreign(const struct prose *p, struct view foreign);
-/* The same in lines of at most 72 columns, broken at blanks, with `indent` in front and CRLF behind.
- * Lines without anything in them are left out: in a header they would end it. */
+/* The same in lines of at most 72 columns, broken at blanks, with `indent` in front and CRLF
+ * behind. Lines without anything in them are left out: in a header they would end it. */
 void prose_wrapped(const struct prose *p, const char *indent, struct view foreign);
 /* quoted-printable; RFC 2045, 6.7 */
 void prose_quoted(const struct prose *p, struct view foreign);

@@ -70,8 +70,8 @@ static void grant(struct child *c, enum grant_kind kind, uint32_t index, enum pr
         peer_send_grant(&c->peer, &m, fd);
 }
 
-/* Who has a channel to whom: the queue talks to those that bring and take mail, dns to those that ask
- * it. dns, auth and keys belong to a generation; the queue outlives them all. */
+/* Who has a channel to whom: the queue talks to those that bring and take mail, dns to those that
+ * ask it. dns, auth and keys belong to a generation; the queue outlives them all. */
 static bool talks_to(const struct child *a, const struct child *b)
 {
     if (a->kind == QUEUE)
@@ -91,7 +91,7 @@ static bool wants_partner(const struct child *c)
 
 static void connect_to_others(struct child *c)
 {
-    list_each(it, &c->master->children) {
+    list_each (it, &c->master->children) {
         struct child *other = container_of(it, struct child, link);
         int fds[2];
 
@@ -192,7 +192,10 @@ int child_start(struct master *m, struct generation *g, enum process kind, uint3
     int fds[2];
     int err = channel_pair(fds);
 
-    *c = (struct child){ .master = m, .generation = g, .kind = kind, .index = index,
+    *c = (struct child){ .master = m,
+                         .generation = g,
+                         .kind = kind,
+                         .index = index,
                          .started_ms = clock_monotonic_ms() };
     c->free_later.run = on_free;
     c->peer.heard = on_heard;

@@ -9,7 +9,7 @@
 struct master;
 
 struct child {
-    struct list link;         /* in master.children */
+    struct list link; /* in master.children */
     struct peer peer;
     struct deferred free_later;
     struct master *master;
@@ -24,10 +24,10 @@ struct child {
 /* Finds the executables: beside our own, or where the build leaves them. */
 int child_find_executables(struct error *err) MUST_USE;
 
-/* Starts the role, grants it what it may hold and a channel to every living child that it talks to, and
- * tells those of it. Appended to master.children. A negative errno: no process could be made. */
-int child_start(struct master *m, struct generation *g, enum process kind,
-                uint32_t index) MUST_USE;
+/* Starts the role, grants it what it may hold and a channel to every living child that it talks to,
+ * and tells those of it. Appended to master.children. A negative errno: no process could be made.
+ */
+int child_start(struct master *m, struct generation *g, enum process kind, uint32_t index) MUST_USE;
 /* The secret of a route, as it is now; to a delivery process. */
 void child_grant_secret(struct child *c, uint32_t route);
 /* `stop`: Tern ends; else newer processes take over. */

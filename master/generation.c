@@ -80,7 +80,8 @@ static int open_key(struct view path, int *fd, struct error *err)
     if (fstat(*fd, &st) < 0 || (st.st_mode & S_IRWXO) != 0) {
         close(*fd);
         *fd = -1;
-        return error_set(err, -EPERM, "%.*s may be read by everybody: chmod 600 it", VIEW_ARG(path));
+        return error_set(err, -EPERM, "%.*s may be read by everybody: chmod 600 it",
+                         VIEW_ARG(path));
     }
     return 0;
 }
@@ -194,7 +195,8 @@ static int find_user(struct view name, struct identity *who, struct error *err)
         if (pw == NULL)
             result = error_set(err, -ENOENT,
                                "there is no system user %s: make it (adduser --system --group %s) "
-                               "or set another one under users", user, user);
+                               "or set another one under users",
+                               user, user);
         else if (pw->pw_uid == 0)
             result = error_set(err, -EPERM, "user %s is root: no role runs as root", user);
         else
@@ -211,8 +213,8 @@ static int find_users(struct generation *g, struct error *err)
         enum process kind;
         struct view name;
     } wanted[] = {
-        { SMTPD, u->smtpd }, { QUEUE, u->queue }, { DELIVERY, u->delivery },
-        { DNS, u->dns },     { LOCAL, u->local }, { AUTH, u->auth }, { KEYS, u->keys },
+        { SMTPD, u->smtpd }, { QUEUE, u->queue }, { DELIVERY, u->delivery }, { DNS, u->dns },
+        { LOCAL, u->local }, { AUTH, u->auth },   { KEYS, u->keys },
     };
 
     for (size_t i = 0; i < COUNT_OF(wanted); i++) {
@@ -244,8 +246,8 @@ static int open_all(struct generation *g, const struct generation *old, struct e
     g->smtpd_count = s->workers.smtpd > 0 ? (uint32_t)s->workers.smtpd : processors();
     g->delivery_count = (uint32_t)s->workers.delivery;
     counters = (size_t)g->smtpd_count * COUNTERS_BYTES_PER_WORKER;
-    if ((result = find_users(g, err)) < 0 ||
-        (result = open_certificates(g, err)) < 0 || (result = open_secrets(g, err)) < 0 ||
+    if ((result = find_users(g, err)) < 0 || (result = open_certificates(g, err)) < 0 ||
+        (result = open_secrets(g, err)) < 0 ||
         (result = open_file(s->tls.trust_anchors, false, &g->anchors_fd, err)) < 0 ||
         (result = open_file(s->auth.client_ca, true, &g->client_ca_fd, err)) < 0 ||
         (result = open_listeners(g, old, err)) < 0 || (result = open_bundle(g, err)) < 0)
@@ -270,8 +272,12 @@ int generation_open(struct generation *g, const char *path, const struct generat
 {
     int result;
 
-    *g = (struct generation){ .number = old != NULL ? old->number + 1 : 1, .bundle_fd = -1,
-                              .anchors_fd = -1, .client_ca_fd = -1, .counters_fd = -1, .rates_fd = -1 };
+    *g = (struct generation){ .number = old != NULL ? old->number + 1 : 1,
+                              .bundle_fd = -1,
+                              .anchors_fd = -1,
+                              .client_ca_fd = -1,
+                              .counters_fd = -1,
+                              .rates_fd = -1 };
     for (size_t i = 0; i < CERTIFICATES_MAX; i++)
         g->certificate_fds[i] = g->key_fds[i] = -1;
     g->config = config_read(path);
@@ -329,8 +335,8 @@ static int make_folder(struct view path, mode_t mode, struct identity owner, str
 
     if (mkdir(name, mode) == 0) {
         if (owner.uid != UINT32_MAX && lchown(name, owner.uid, owner.gid) < 0)
-            result = error_set(err, -errno, "%s cannot be given to its user: %s", name,
-                               strerror(errno));
+            result =
+                error_set(err, -errno, "%s cannot be given to its user: %s", name, strerror(errno));
     } else if (errno != EEXIST) {
         result = error_set(err, -errno, "%s cannot be made: %s", name, strerror(errno));
     }

@@ -1,5 +1,5 @@
-/* A generation: one reading of the configuration, and everything opened for it. A reload makes a new
- * one beside the old; nothing of the old one changes until the new one runs. */
+/* A generation: one reading of the configuration, and everything opened for it. A reload makes a
+ * new one beside the old; nothing of the old one changes until the new one runs. */
 #ifndef MASTER_GENERATION_H
 #define MASTER_GENERATION_H
 
@@ -19,38 +19,38 @@ struct identity {
 
 struct generation {
     struct list link; /* in master.generations */
-    uint32_t number; /* 1, 2 ... */
+    uint32_t number;  /* 1, 2 ... */
     struct config *config;
     struct settings settings;
-    int bundle_fd;       /* sealed memory file for the other processes */
-    int *listener_fds;   /* one for each of settings.listeners */
+    int bundle_fd;     /* sealed memory file for the other processes */
+    int *listener_fds; /* one for each of settings.listeners */
     int certificate_fds[CERTIFICATES_MAX], key_fds[CERTIFICATES_MAX]; /* -1: none */
-    int anchors_fd, client_ca_fd; /* -1: none */
+    int anchors_fd, client_ca_fd;                                     /* -1: none */
     struct secret {
         int fd; /* -1: none */
         struct stat seen;
-    } *secrets;     /* one for each of settings.routes */
+    } * secrets;                /* one for each of settings.routes */
     struct watched_list *lists; /* of the rules; as many as they have */
-    int counters_fd;     /* shared by the smtpd processes */
-    int rates_fd;        /* the same, and by all generations */
+    int counters_fd;            /* shared by the smtpd processes */
+    int rates_fd;               /* the same, and by all generations */
     uint32_t smtpd_count, delivery_count;
     struct identity users[PROCESS_KINDS]; /* uid UINT32_MAX: stay what we are */
 };
 
-/* Reads the file, checks it, opens keys and sockets; listening sockets of `old` (may be NULL) for the
- * same address are shared. On failure nothing stays open: -EINVAL when the configuration has
+/* Reads the file, checks it, opens keys and sockets; listening sockets of `old` (may be NULL) for
+ * the same address are shared. On failure nothing stays open: -EINVAL when the configuration has
  * mistakes (reported on standard error), else another negative errno; *err has words for both. */
 int generation_open(struct generation *g, const char *path, const struct generation *old,
                     struct error *err) MUST_USE;
 void generation_close(struct generation *g);
-/* The secret of a route is another than before, and open now. One that cannot be read is logged, and the old
- * one stays. */
+/* The secret of a route is another than before, and open now. One that cannot be read is logged,
+ * and the old one stays. */
 bool generation_renew_secret(struct generation *g, size_t route);
 /* So that nobody waits in the backlog of a socket that no process accepts from. */
 void generation_close_listeners(struct generation *g);
 
-/* Makes the folders of the spool, the mailboxes and the control socket when they are missing, owned by
- * who uses them. An existing folder is left as it is. */
+/* Makes the folders of the spool, the mailboxes and the control socket when they are missing, owned
+ * by who uses them. An existing folder is left as it is. */
 int generation_make_folders(const struct generation *g, struct error *err) MUST_USE;
 
 #endif

@@ -39,7 +39,7 @@ struct restart {
 static void begin_reload(struct master *m);
 static void kill_children(struct master *m, const struct generation *only)
 {
-    list_each(it, &m->children) {
+    list_each (it, &m->children) {
         const struct child *c = container_of(it, struct child, link);
 
         if (only == NULL || (c->generation == only && c->kind != QUEUE))
@@ -83,7 +83,7 @@ static uint32_t count_workers(const struct master *m, const struct generation *g
     uint32_t all = 0;
 
     *ready = 0;
-    list_each(it, &m->children) {
+    list_each (it, &m->children) {
         const struct child *c = container_of(it, struct child, link);
 
         if (c->generation == g && c->kind != QUEUE) {
@@ -115,7 +115,7 @@ static void fail_start(struct master *m, int status)
 
 static struct child *find_queue(struct master *m)
 {
-    list_each(it, &m->children) {
+    list_each (it, &m->children) {
         struct child *c = container_of(it, struct child, link);
 
         if (c->kind == QUEUE)
@@ -126,8 +126,9 @@ static struct child *find_queue(struct master *m)
 
 static void tell_queue(struct master *m, bool ok, const char *words)
 {
-    const struct message_reloaded told = { .generation = m->now->number, .at_ms = clock_wall_ms(),
-                                           .ok = ok, .words = view_of(words) };
+    const struct message_reloaded told = {
+        .generation = m->now->number, .at_ms = clock_wall_ms(), .ok = ok, .words = view_of(words)
+    };
     struct child *queue = find_queue(m);
 
     if (queue != NULL)
@@ -141,11 +142,11 @@ static void tell_queue(struct master *m, bool ok, const char *words)
 
 static void drop_unused_generations(struct master *m)
 {
-    list_each_safe(it, &m->generations) {
+    list_each_safe (it, &m->generations) {
         struct generation *g = container_of(it, struct generation, link);
         bool used = g == m->now || g == m->next;
 
-        list_each(child, &m->children)
+        list_each (child, &m->children)
             used = used || container_of(child, struct child, link)->generation == g;
         if (used)
             continue;
@@ -180,7 +181,7 @@ static void abandon_reload(struct master *m, const char *words)
 
 static void drain_workers(struct master *m, const struct generation *g)
 {
-    list_each(it, &m->children) {
+    list_each (it, &m->children) {
         struct child *c = container_of(it, struct child, link);
 
         if (c->generation == g && c->kind != QUEUE)
@@ -208,8 +209,8 @@ static void complete_reload(struct master *m)
     drop_unused_generations(m);
 }
 
-/* What belongs to the life of the running master, or queue, cannot change with a reload: smtpd would
- * send messages of a size that the queue has no room for. */
+/* What belongs to the life of the running master, or queue, cannot change with a reload: smtpd
+ * would send messages of a size that the queue has no room for. */
 static int check_unchanged(const struct settings *now, const struct settings *next,
                            struct error *err)
 {
@@ -267,9 +268,8 @@ static void reload(struct master *m)
 
 void master_child_ready(struct master *m, const struct child *c)
 {
-    log_info("process_ready", LOG_STRING("kind", process_name(c->kind)),
-             LOG_U64("index", c->index), LOG_U64("child_pid", (uint64_t)c->pid),
-             LOG_U64("generation", c->generation->number));
+    log_info("process_ready", LOG_STRING("kind", process_name(c->kind)), LOG_U64("index", c->index),
+             LOG_U64("child_pid", (uint64_t)c->pid), LOG_U64("generation", c->generation->number));
     if (m->state == MASTER_STARTING && c->kind == QUEUE) {
         if (!start_workers(m, m->now))
             fail_start(m, EXIT_FAILURE);
@@ -290,9 +290,9 @@ static void begin_drain(struct master *m)
         return;
     log_info("draining", LOG_U64("seconds_most", m->now->settings.timeouts.drain / 1000));
     m->state = MASTER_DRAINING;
-    list_each(it, &m->generations)
+    list_each (it, &m->generations)
         generation_close_listeners(container_of(it, struct generation, link));
-    list_each(it, &m->children)
+    list_each (it, &m->children)
         child_drain(container_of(it, struct child, link), true);
     loop_start_timer(&m->loop, &m->patience, m->now->settings.timeouts.drain + DRAIN_EXTRA_MS);
     if (list_empty(&m->children))
@@ -351,8 +351,9 @@ static void restart_later(struct master *m, const struct child *c)
 
     if (clock_monotonic_ms() - c->started_ms > RESTART_FORGET_MS)
         m->restart_ms[c->kind] = 0;
-    *r = (struct restart){ .master = m, .kind = c->kind, .index = c->index,
-                           .generation = c->generation->number };
+    *r = (struct restart){
+        .master = m, .kind = c->kind, .index = c->index, .generation = c->generation->number
+    };
     r->timer.fire = on_restart;
     r->free_later.run = on_free_restart;
     list_append(&m->restarts, &r->link);
@@ -393,7 +394,7 @@ static void reap(struct master *m)
     pid_t pid;
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        list_each_safe(it, &m->children) {
+        list_each_safe (it, &m->children) {
             struct child *c = container_of(it, struct child, link);
 
             if (c->pid != pid)
@@ -413,7 +414,7 @@ static void hand_over_list(struct master *m, const struct generation *g, uint32_
     const struct message_grant grant = { GRANT_LIST, i, MASTER };
 
     log_info("list_changed", LOG_VIEW("path", g->settings.rules->lists[i].path));
-    list_each(it, &m->children) {
+    list_each (it, &m->children) {
         struct child *c = container_of(it, struct child, link);
 
         if (c->kind == SMTPD && c->generation == g && peer_is_open(&c->peer))
@@ -425,7 +426,7 @@ static void on_look(struct timer *t)
 {
     struct master *m = container_of(t, struct master, look);
 
-    list_each(it, &m->generations) {
+    list_each (it, &m->generations) {
         struct generation *g = container_of(it, struct generation, link);
 
         for (uint32_t i = 0; i < g->settings.rules->list_count; i++) {
@@ -464,7 +465,7 @@ static void on_secrets(struct timer *t)
         if (!generation_renew_secret(g, i))
             continue;
         log_info("secret_renewed", LOG_STRING("route", g->settings.routes[i].origin));
-        list_each(it, &m->children) {
+        list_each (it, &m->children) {
             struct child *c = container_of(it, struct child, link);
 
             if (c->kind == DELIVERY && c->generation == g && peer_is_open(&c->peer))
@@ -494,8 +495,10 @@ static int watch_signals(struct master *m)
 
 static int lock_up(struct error *err)
 {
-    struct sandbox sandbox = { .role = process_name(MASTER), .powers = role_powers(MASTER),
-                               .uid = UINT32_MAX, .gid = UINT32_MAX };
+    struct sandbox sandbox = { .role = process_name(MASTER),
+                               .powers = role_powers(MASTER),
+                               .uid = UINT32_MAX,
+                               .gid = UINT32_MAX };
 
     return sandbox_enter(&sandbox, err);
 }

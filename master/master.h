@@ -1,5 +1,6 @@
-/* The master: starts every role, starts it again when it dies, passes a reload on, drains at the end. It
- * reads the configuration and opens what needs root; it touches no byte from the network. */
+/* The master: starts every role, starts it again when it dies, passes a reload on, drains at the
+ * end. It reads the configuration and opens what needs root; it touches no byte from the network.
+ */
 #ifndef MASTER_MASTER_H
 #define MASTER_MASTER_H
 
@@ -9,7 +10,7 @@
 #include "master/generation.h"
 
 enum master_state {
-    MASTER_STARTING,  /* the queue first, then the others; a failure ends everything */
+    MASTER_STARTING, /* the queue first, then the others; a failure ends everything */
     MASTER_RUNNING,
     MASTER_RELOADING, /* `next` starts beside `now`; a failure ends `next` alone */
     MASTER_DRAINING,  /* everybody finishes; so do we */
@@ -23,13 +24,13 @@ struct master {
     struct list generations;       /* all that some child still runs on, and now, and next */
     struct generation *now, *next; /* next: while reloading, else NULL */
     struct list children;
-    struct list restarts;          /* roles that wait to be started again */
+    struct list restarts;               /* roles that wait to be started again */
     uint64_t restart_ms[PROCESS_KINDS]; /* the pause before the next one */
     struct watch signals;
-    struct timer secrets;          /* looks for new ones */
-    struct timer look;             /* at the files of lists */
-    struct timer patience;         /* with a reload or a drain */
-    bool reload_again;             /* a SIGHUP came while one was being carried out */
+    struct timer secrets;  /* looks for new ones */
+    struct timer look;     /* at the files of lists */
+    struct timer patience; /* with a reload or a drain */
+    bool reload_again;     /* a SIGHUP came while one was being carried out */
     int exit_status;
 };
 

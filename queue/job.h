@@ -15,7 +15,7 @@ struct verdict {
 };
 
 struct job_line {
-    uint32_t rcpt; /* index in the envelope */
+    uint32_t rcpt;   /* index in the envelope */
     unsigned notify; /* NOTIFY_... */
     struct view address;
     const struct verdict *verdict; /* NULL: none yet */
@@ -33,7 +33,7 @@ struct job {
     uint32_t attempt;
     uint32_t open; /* lines without a verdict */
     bool probe, cancelled;
-    bool by_trace; /* of the envelope */
+    bool by_trace;      /* of the envelope */
     struct arena arena; /* addresses and verdicts */
     uint32_t line_count;
     struct job_line lines[];

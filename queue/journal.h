@@ -70,7 +70,7 @@ struct journal {
     struct timer mend, retry;
     unsigned generation; /* of batches: one failure fails all of its generation */
     uint64_t batches, records;
-    uint64_t bytes; /* appended so far */
+    uint64_t bytes;             /* appended so far */
     unsigned failed_generation; /* the sync thread's */
     int fd;                     /* the sync thread's: of the segment being written */
 };
@@ -96,8 +96,8 @@ void journal_close(struct journal *j); /* finishes first */
 bool journal_append(struct journal *j, struct journal_entry *e) MUST_USE;
 void journal_remove_later(struct journal *j, uint64_t big_file);
 void journal_flush(struct journal *j);
-/* What is to lie at `place` while it is not durable yet, and cannot be read from the disk: from there
- * to the end of its batch, until the next call. Empty: it is durable, or never was. */
+/* What is to lie at `place` while it is not durable yet, and cannot be read from the disk: from
+ * there to the end of its batch, until the next call. Empty: it is durable, or never was. */
 struct view journal_peek(const struct journal *j, uint64_t place, uint32_t *seed);
 bool journal_idle(const struct journal *j);
 /* Flushes and waits until all is answered, or writing fails again and again. */

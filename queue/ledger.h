@@ -25,10 +25,10 @@ struct tie {
 
 struct segment {
     uint64_t number;
-    uint64_t bytes;  /* of its file */
-    uint64_t end;    /* what lies behind does not count: a write there failed */
-    uint32_t seed;   /* of its CRCs */
-    uint64_t live;   /* messages */
+    uint64_t bytes; /* of its file */
+    uint64_t end;   /* what lies behind does not count: a write there failed */
+    uint32_t seed;  /* of its CRCs */
+    uint64_t live;  /* messages */
     uint64_t live_bytes;
     uint64_t needed; /* newest states of recipients of live messages */
     struct tie *ties;
@@ -90,8 +90,8 @@ void ledger_tie(struct ledger *l, uint64_t number, uint64_t other, bool firm);
 void ledger_untie(struct ledger *l, struct segment *s, uint64_t batch);
 bool ledger_is_tied_firmly(const struct segment *s);
 
-/* A segment that nothing needs, once `batch` and all before it are durable. Never the newest that has
- * begun: its name tells which numbers were used. */
+/* A segment that nothing needs, once `batch` and all before it are durable. Never the newest that
+ * has begun: its name tells which numbers were used. */
 struct segment *ledger_needless(const struct ledger *l, uint64_t batch);
 
 #endif

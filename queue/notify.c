@@ -374,7 +374,8 @@ static const struct outcome *read_reason(struct queue *q, const struct unit *u, 
         *attempted_ms = record.at_ms;
         return o;
     }
-    if (s->backed_off && s->cause.len > 0 && arena_copy(arena, s->cause, &cause) && outcome_decode(cause, arena, o))
+    if (s->backed_off && s->cause.len > 0 && arena_copy(arena, s->cause, &cause) &&
+        outcome_decode(cause, arena, o))
         return o;
     return &never_tried;
 }

@@ -8,7 +8,8 @@
 #include "queue/notify.h"
 #include "queue/queue.h"
 
-/* Whether the sender is to hear of that recipient: as NOTIFY says (RFC 3461, 4.1), or the by-trace. */
+/* Whether the sender is to hear of that recipient: as NOTIFY says (RFC 3461, 4.1), or the by-trace.
+ */
 bool report_wanted(const struct envelope *e, enum bounce_action a, size_t rcpt);
 /* Tells of those of the recipients that the sender is to hear of; at least one. NULL: it cannot be
  * written. */

@@ -1,6 +1,6 @@
 /* The store: what is durable, and nothing else. It knows messages, outcomes and changes as records;
- * schedule, limits, bounces and the admin tool live above it. Small and asynchronous, so that another
- * store (a database that several nodes share) can stand beside the segment log.
+ * schedule, limits, bounces and the admin tool live above it. Small and asynchronous, so that
+ * another store (a database that several nodes share) can stand beside the segment log.
  *
  * Everything is called from the queue's loop. Work is collected by store_accept, store_settle,
  * store_change and store_finish, and begins with store_flush, which the queue calls once per turn
@@ -31,10 +31,10 @@ struct store_outcome {
     const uint32_t *rcpts; /* indexes in the envelope */
     size_t rcpt_count;
     enum store_state state;
-    uint32_t attempts;     /* so far, of these recipients */
-    uint64_t next_ms;      /* wall clock; STORE_DEFERRED */
-    uint64_t at_ms;        /* wall clock */
-    struct view text;      /* mail/outcome.h fields; empty: none */
+    uint32_t attempts; /* so far, of these recipients */
+    uint64_t next_ms;  /* wall clock; STORE_DEFERRED */
+    uint64_t at_ms;    /* wall clock */
+    struct view text;  /* mail/outcome.h fields; empty: none */
 };
 
 enum store_change_kind { STORE_HOLD, STORE_RELEASE, STORE_NOTICED, STORE_DELETED, STORE_CHANGES };
@@ -43,11 +43,12 @@ struct store_change {
     uint64_t message;
     enum store_change_kind kind; /* STORE_NOTICED: the delay notice is out */
     uint64_t at_ms;
-    struct view who;             /* "uid 0"; may be empty */
+    struct view who; /* "uid 0"; may be empty */
 };
 
-/* Replay at start: every message whose record is there and that is not finished, and after a message all
- * that happened to it, in that order. Messages and records that are finished or damaged do not appear.
+/* Replay at start: every message whose record is there and that is not finished, and after a
+ * message all that happened to it, in that order. Messages and records that are finished or damaged
+ * do not appear.
  */
 struct store_replay {
     void (*message)(struct store_replay *r, uint64_t id, struct store_ref where,
@@ -82,8 +83,9 @@ struct store_options {
 int store_open(struct store **s, const struct store_options *o, struct loop *l,
                struct store_replay *replay, struct store_watcher *watcher,
                struct error *err) MUST_USE;
-/* Replays so many records more at most; false when that was all. Until then new messages may come and
- * go, but nothing is done to those that were replayed: what happened to them is not all known yet. */
+/* Replays so many records more at most; false when that was all. Until then new messages may come
+ * and go, but nothing is done to those that were replayed: what happened to them is not all known
+ * yet. */
 bool store_replay(struct store *s, unsigned records) MUST_USE;
 /* After store_open and sandbox_enter: starts the sync thread. */
 int store_start(struct store *s, struct error *err) MUST_USE;
@@ -93,13 +95,13 @@ void store_close(struct store **s);
 
 /* A message that is to become durable. The caller owns it and its bytes until `done`. */
 struct store_commit {
-    struct list link;       /* private until done */
-    struct view envelope;   /* mail/envelope.h fields */
-    struct view body;       /* in memory; empty when big */
-    int big_fd;             /* -1, or the file that store_create_body gave; stays the caller's */
-    uint64_t big_file;      /* its number */
+    struct list link;     /* private until done */
+    struct view envelope; /* mail/envelope.h fields */
+    struct view body;     /* in memory; empty when big */
+    int big_fd;           /* -1, or the file that store_create_body gave; stays the caller's */
+    uint64_t big_file;    /* its number */
     uint64_t body_bytes;
-    uint32_t body_crc;      /* CRC32C; checked against body_bytes and, for small bodies, the bytes */
+    uint32_t body_crc; /* CRC32C; checked against body_bytes and, for small bodies, the bytes */
     /* A notice about `about` (0: none) settles these recipients of it as STORE_FAILED in the same
      * record, so that no crash comes between. rcpt_count 0: it records STORE_NOTICED. */
     uint64_t about;
@@ -126,14 +128,14 @@ void store_remove_body(struct store *s, uint64_t big_file);
 /* A message read back and verified. */
 struct store_message {
     struct view envelope;
-    struct view body;    /* empty when big */
-    int big_fd;          /* -1, or open for reading; closed by store_message_release */
+    struct view body; /* empty when big */
+    int big_fd;       /* -1, or open for reading; closed by store_message_release */
     uint64_t body_bytes;
     uint32_t body_crc;
-    char *memory;        /* owns the views: store_message_release */
+    char *memory; /* owns the views: store_message_release */
 };
-/* 0, -EBADMSG for damage (logged with file and offset), or another negative errno. `with_body` false
- * reads and verifies the envelope alone. */
+/* 0, -EBADMSG for damage (logged with file and offset), or another negative errno. `with_body`
+ * false reads and verifies the envelope alone. */
 int store_read(struct store *s, uint64_t id, struct store_ref where, bool with_body,
                struct store_message *out) MUST_USE;
 void store_message_release(struct store_message *m);

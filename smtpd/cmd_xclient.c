@@ -18,6 +18,7 @@ static bool is_unknown(struct view value)
 static bool take_addr(struct session *s, struct view value)
 {
     struct net_address client = { 0 };
+    bool may_xclient = s->may_xclient;
 
     if (!is_unknown(value)) {
         (void)view_take_nocase(&value, VIEW("IPV6:"));
@@ -25,6 +26,7 @@ static bool take_addr(struct session *s, struct view value)
             return false;
     }
     session_set_client(s, &client);
+    s->may_xclient = may_xclient; /* it may have more to tell */
     return true;
 }
 
@@ -41,7 +43,9 @@ static bool take_port(struct session *s, struct view value)
 static bool is_printable(struct view value)
 {
     for (size_t i = 0; i < value.len; i++) {
-        if (value.ptr[i] <= ' ' || value.ptr[i] == 0x7f)
+        unsigned char c = (unsigned char)value.ptr[i];
+
+        if (c <= ' ' || c >= 127)
             return false;
     }
     return value.len > 0;
@@ -118,7 +122,8 @@ static bool keep(struct said *all, const struct param *p)
 }
 
 /* xclient = "XCLIENT" 1*( SP name "=" xtext ) CRLF. All attributes are read before the first one
- * counts. */
+ * counts. Once the client was greeted by its new name (end_xclient) there is none any more: what
+ * comes then may be the client's own words, which the proxy passes on. */
 struct step run_xclient(struct session *s, struct view args)
 {
     struct said all[COUNT_OF(attributes)] = { 0 };
@@ -135,6 +140,9 @@ struct step run_xclient(struct session *s, struct view args)
         return step_refuse(s, 501, "5.5.4", "Malformed XCLIENT attributes");
     /* TLS, and the certificate in it, are the proxy's own. */
     s->external = s->bindable = false;
+    s->xclient_said = true;
+    if (!s->helo_fixed)
+        s->helo_len = 0;
     for (size_t i = 0; i < COUNT_OF(attributes); i++) {
         struct view value = view_make(all[i].value, all[i].len);
 

@@ -201,12 +201,21 @@ static bool keep_helo(struct session *s, struct view name)
     return true;
 }
 
+/* Who has told of a client passes on what that one says from here on: it must not tell of others.
+ */
+static void end_xclient(struct session *s)
+{
+    if (s->xclient_said)
+        s->may_xclient = false;
+}
+
 /* ehlo = "EHLO" SP ( Domain / address-literal ) CRLF; also ends a transaction as RSET does */
 static struct step run_ehlo(struct session *s, struct view args)
 {
     if (!keep_helo(s, args))
         return step_refuse(s, 501, "5.5.4", "Syntax: EHLO hostname");
     s->extended = true;
+    end_xclient(s);
     return step_hello(s, extensions_text(s));
 }
 
@@ -216,6 +225,7 @@ static struct step run_helo(struct session *s, struct view args)
     if (!keep_helo(s, args))
         return step_refuse(s, 501, "5.5.4", "Syntax: HELO hostname");
     s->extended = false;
+    end_xclient(s);
     return step_hello(s, s->rules->hostname);
 }
 

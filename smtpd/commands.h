@@ -39,8 +39,8 @@ bool addresses_short(const struct session *s);
 /* Keeps the sender; false: no room. */
 bool transaction_begin(struct session *s, const struct address *from) MUST_USE;
 
-/* A message or a recipient within the rates: a step without a code, or a refusal. What a login has too
- * much may be held instead. */
+/* A message or a recipient within the rates: a step without a code, or a refusal. What a login has
+ * too much may be held instead. */
 struct step step_counted(struct session *s, enum rate_kind kind);
 
 /* Parameters of MAIL and RCPT, by the extension they belong to: code 0 if nothing is wrong. */

@@ -818,7 +818,8 @@ static void receive_proxy(struct conn *c)
         session_set_client(&c->session, &header.client);
         recount(c);
         break;
-    case PROXY_ITSELF:
+    case PROXY_ITSELF: /* whoever is behind it: the trust in the proxy is not theirs */
+        session_set_client(&c->session, &(struct net_address){ 0 });
         break;
     }
     drop_input(c, header.bytes - kept);

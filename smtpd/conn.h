@@ -11,15 +11,15 @@
 #include "smtpd/content.h"
 #include "smtpd/limits.h"
 #include "smtpd/lists.h"
-#include "smtpd/rates.h"
 #include "smtpd/logins.h"
+#include "smtpd/rates.h"
 #include "smtpd/session.h"
 #include "smtpd/spool.h"
 
 enum {
-    SERVER_READ_MAX = 32768,                               /* bytes of one read */
+    SERVER_READ_MAX = 32768,                                    /* bytes of one read */
     SERVER_INPUT_MAX = SESSION_AUTH_LINE_MAX + SERVER_READ_MAX, /* behind what a read left over */
-    SERVER_OUTPUT_MAX = 16384,                             /* bytes of replies at once */
+    SERVER_OUTPUT_MAX = 16384,                                  /* bytes of replies at once */
 };
 
 /* What all connections of a process share. */
@@ -54,8 +54,8 @@ void server_drain(struct server *s, bool stop);
 
 /* Who counts as the client of a connection from `peer` at first: nobody, when that is a proxy. */
 struct net_address conn_counted(const struct session_rules *rules, const struct net_address *peer);
-/* Sends a stranger away who did nothing for a while, in favour of a client that has no place. For one
- * who may relay, any idle one goes. Not from within a connection. False: there is nobody. */
+/* Sends a stranger away who did nothing for a while, in favour of a client that has no place. For
+ * one who may relay, any idle one goes. Not from within a connection. False: there is nobody. */
 bool server_make_room(struct server *s, bool for_stranger) MUST_USE;
 /* session_rules.counted of every session here. */
 enum rates_verdict conn_count_rate(struct session *s, enum rate_kind kind);

@@ -2,9 +2,9 @@
 
 #include "common/memory.h"
 #include "io/log.h"
+#include "ipc/policy.h"
 #include "mail/reply.h"
 #include "smtpd/admission.h"
-#include "ipc/policy.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -13,7 +13,7 @@ enum {
 enum proxy_result {
     PROXY_MORE,    /* this is the beginning of one */
     PROXY_CLIENT,  /* `client` is who connected to the proxy */
-    PROXY_ITSELF,  /* the proxy speaks for itself, or does not know */
+    PROXY_ITSELF,  /* the proxy speaks for itself, or does not know: the client is unknown */
     PROXY_INVALID, /* no header; nothing that follows can be trusted */
 };
 

@@ -1,10 +1,10 @@
 #include "smtpd/session.h"
 
 #include "common/memory.h"
+#include "ipc/policy.h"
 #include "mail/reply.h"
 #include "smtpd/commands.h"
 #include "smtpd/extensions.h"
-#include "ipc/policy.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -57,7 +57,6 @@ void session_init(struct session *s, const struct session_rules *rules,
 {
     *s = (struct session){ .rules = rules, .out = out, .id = id };
     session_set_client(s, client);
-    s->may_xclient = network_list_has(&rules->listener->xclient, client);
     s->transaction.content.budget = rules->budget;
     arena_init(&s->transaction.arena, SESSION_ARENA_MAX);
 }
@@ -67,6 +66,10 @@ void session_set_client(struct session *s, const struct net_address *client)
     struct buf text = buf_on(s->client_text, sizeof(s->client_text) - 1);
 
     s->client = *client;
+    s->may_xclient = network_list_has(&s->rules->listener->xclient, client);
+    s->helo_len = 0;
+    s->helo_fixed = false;
+    s->protocol_fixed = NULL;
     memset(s->client_text, 0, sizeof(s->client_text));
     if (!net_print_address(client, &text))
         buf_put(&text, VIEW("unknown"));
@@ -330,7 +333,8 @@ void session_tls_ready(struct session *s, const char *tls_facts)
 {
     snprintf(s->tls, sizeof(s->tls), "%s", tls_facts);
     s->helo_len = 0;
-    s->extended = false;
+    s->helo_fixed = s->extended = false;
+    s->protocol_fixed = NULL;
     s->wish = WISH_NOTHING;
     session_log_in(s, VIEW_EMPTY);
     s->state = SESSION_NEW;

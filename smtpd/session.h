@@ -87,7 +87,7 @@ struct session_rules {
     uint64_t message_bytes, recipients, errors;
     char hostname[256], greeting[512];
     struct extension_settings extensions; /* on for all, and for the listener */
-    bool needs_header; /* it is looked at as a whole before it is passed on */
+    bool needs_header;                    /* it is looked at as a whole before it is passed on */
 };
 
 /* The other fields must be set before. */
@@ -108,18 +108,18 @@ struct transaction {
     struct view sender;
     struct envelope_rcpt *rcpts;
     size_t rcpt_count, rcpt_room;
-    size_t rcpt_bytes; /* that the recipients take in the encoded envelope, at most */
+    size_t rcpt_bytes;    /* that the recipients take in the encoded envelope, at most */
     struct envelope said; /* by the parameters of MAIL */
     uint64_t arrival_ms;
     struct body_receiver receiver;
     struct header_scan header;
     struct completion completion; /* of a submission */
-    struct from_scan from; /* of a login's message, where it is checked */
+    struct from_scan from;        /* of a login's message, where it is checked */
     struct content content;
     uint64_t chunk_left; /* bytes of the chunk that is being read */
     bool chunked;        /* it comes in chunks */
     bool last;           /* and this is the last one */
-    bool traced; /* the Received field is in the content */
+    bool traced;         /* the Received field is in the content */
     bool too_large;
     struct head head;
     struct screen screen;
@@ -134,7 +134,8 @@ struct session {
     enum session_state state;
     enum session_wish wish;
     bool trusted, extended, skipping, draining;
-    bool may_xclient;           /* the peer is a proxy of ours */
+    bool may_xclient;           /* the client is a proxy of ours, until it has told another one */
+    bool xclient_said;          /* it begins to; what a proxy tells may take several of them */
     bool helo_fixed;            /* it has told the client's HELO, ... */
     const char *protocol_fixed; /* ...and its protocol; NULL: it has not */
     bool external;              /* its certificate is a login's; the driver says so */
@@ -164,8 +165,8 @@ void session_init(struct session *s, const struct session_rules *rules,
                   const struct net_address *client, uint64_t id, struct buf *out);
 void session_release(struct session *s);
 
-/* A proxy has told who the client is: nothing that was known of another one counts. Without a
- * family it is unknown. */
+/* A proxy has told who the client is: nothing that was known of another one counts, and a proxy is
+ * whom that makes one. Without a family it is unknown. */
 void session_set_client(struct session *s, const struct net_address *client);
 /* The client is who it says, and may relay; empty: nobody in particular. */
 void session_log_in(struct session *s, struct view login);

@@ -99,8 +99,7 @@ static void print_last(const struct json_node *last)
     static const char *const shown[][2] = {
         { "last attempt", "at" }, { "  result", "class" }, { "  host", "host" },
         { "  while", "stage" },   { "  code", "code" },    { "  enhanced", "enhanced" },
-        { "  reply", "text" },    { "  tls", "tls" },
-        { "  took (ms)", "duration_ms" },
+        { "  reply", "text" },    { "  tls", "tls" },      { "  took (ms)", "duration_ms" },
     };
 
     for (size_t i = 0; last != NULL && i < COUNT_OF(shown); i++)
@@ -110,8 +109,8 @@ static void print_last(const struct json_node *last)
 /* The attempts before the last, one a line. */
 static void print_past(const struct json_node *past)
 {
-    static const char *const shown[] = { "at", "class", "host", "stage", "code", "enhanced",
-                                         "text", "tls" };
+    static const char *const shown[] = { "at",   "class",    "host", "stage",
+                                         "code", "enhanced", "text", "tls" };
 
     for (size_t i = 0; i < json_count(past); i++) {
         const struct json_node *a = json_at(past, i);

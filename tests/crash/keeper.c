@@ -479,10 +479,9 @@ static void check_going_on(void)
 
 static int open_store(const char *path)
 {
-    const struct store_options o = { .path = path,
-                                     .segment_bytes = SEGMENT,
-                                     .big_body_bytes = BIG,
-                                     .reserve_bytes = 1 << 20 };
+    const struct store_options o = {
+        .path = path, .segment_bytes = SEGMENT, .big_body_bytes = BIG, .reserve_bytes = 1 << 20
+    };
     struct error err = { "" };
     int result;
 

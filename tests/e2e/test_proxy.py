@@ -110,13 +110,25 @@ def test_a_proxy_that_is_silent_is_hung_up_on(world):
     assert "in time" in world.log.wait("proxy_header_refused")["reason"]
 
 
-def test_a_proxy_speaks_for_itself(world):
-    behind_proxy(world)
+def test_who_is_not_told_has_not_the_trust_in_the_proxy(world):
+    behind_proxy(world, xclient=["127.0.0.1"])
     for header in (b"PROXY UNKNOWN\r\n", SIGNATURE + b"\x20\0\0\0"):
         with RawClient(2600) as c:
             c.send(header)
-            c.hello()
-            c.begin("a@here.test", "b@there.test")
+            assert "XCLIENT" not in c.hello()
+            assert c.command("XCLIENT LOGIN=boss").startswith("550")
+            assert c.command("MAIL FROM:<a@there.test>").startswith("250")
+            assert c.command("RCPT TO:<alice@here.test>").startswith("250")
+            assert c.command("RCPT TO:<b@there.test>").startswith("554 5.7.1")
+
+
+def test_behind_a_header_nobody_else_says_xclient(world):
+    behind_proxy(world, xclient=["127.0.0.1", "192.0.2.78"])
+    for last, code in ((77, "550"), (78, "220")):
+        with RawClient(2600) as c:
+            c.send(b"PROXY TCP4 192.0.2.%d 192.0.2.1 4711 25\r\n" % last)
+            assert ("XCLIENT" in c.hello()) == (code == "220")
+            assert c.command("XCLIENT LOGIN=boss").startswith(code)
 
 
 @pytest.mark.parametrize("header", [V1, V2])

@@ -9,8 +9,7 @@ struct item {
 
 static void check_order(struct list *head, const char *letters)
 {
-    list_each(it, head)
-    {
+    list_each (it, head) {
         assert_int_equal(container_of(it, struct item, link)->letter, *letters);
         assert_ptr_equal(it->next->prev, it);
         letters++;
@@ -50,13 +49,13 @@ static void elements_may_leave_in_a_walk(void **state)
     list_init(&head);
     for (size_t i = 0; i < COUNT_OF(items); i++)
         list_append(&head, &items[i].link);
-    list_each_safe(it, &head)
-    {
+    list_each_safe (it, &head) {
         if (container_of(it, struct item, link)->letter != 'b')
             list_remove(it);
     }
     check_order(&head, "b");
-    list_each_safe(it, &head) list_remove(it);
+    list_each_safe (it, &head)
+        list_remove(it);
     check_order(&head, "");
 }
 

@@ -117,8 +117,10 @@ static const struct {
 
 static NORETURN void act_as(enum process kind, bool (*act)(void))
 {
-    struct sandbox s = { .role = process_name(kind), .powers = role_powers(kind),
-                         .uid = UINT32_MAX, .gid = UINT32_MAX };
+    struct sandbox s = { .role = process_name(kind),
+                         .powers = role_powers(kind),
+                         .uid = UINT32_MAX,
+                         .gid = UINT32_MAX };
     struct error err;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -168,8 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_SMTPD), cmocka_unit_test(test_QUEUE), cmocka_unit_test(test_DELIVERY),
-        cmocka_unit_test(test_DNS),   cmocka_unit_test(test_LOCAL),
-        cmocka_unit_test(test_AUTH),
+        cmocka_unit_test(test_DNS),   cmocka_unit_test(test_LOCAL), cmocka_unit_test(test_AUTH),
         cmocka_unit_test(test_KEYS),
     };
     int failed;

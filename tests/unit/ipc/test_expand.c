@@ -125,10 +125,10 @@ static enum expand_result expand(struct collected *c, const char *rcpt, size_t m
 {
     struct address a;
 
-    *c = (struct collected){ .expansion = { .settings = &settings,
-                                            .has_mailbox = settings_has_mailbox,
-                                            .add = on_add },
-                             .most = most };
+    *c = (struct collected){
+        .expansion = { .settings = &settings, .has_mailbox = settings_has_mailbox, .add = on_add },
+        .most = most
+    };
     c->text = BUF_ON_ARRAY(c->room);
     check(rcpt, address_parse(view_of(rcpt), true, &a));
     check(rcpt, expand_is_ours(&settings, &a));
@@ -220,7 +220,8 @@ static void does_not_explode(void **state)
     struct config *own;
 
     (void)state;
-    buf_put(&out, VIEW("hostname: mx.test\ndomains: { one.test: { deliver: aliases } }\naliases:\n"));
+    buf_put(&out,
+            VIEW("hostname: mx.test\ndomains: { one.test: { deliver: aliases } }\naliases:\n"));
     for (int i = 0; i < 18; i++)
         buf_printf(&out, "  a%d@one.test: [ a%d@one.test, A%d@one.test ]\n", i, i + 1, i + 1);
     buf_printf(&out, "  a18@one.test: ann@far.test\n");
@@ -245,7 +246,8 @@ static void tells_where_aliases_lead(void **state)
           "error: t.yaml:4: the alias a@one.test leads back to itself" },
         { "aliases: { a@one.test: b }", 0,
           "warning: t.yaml:4: the alias a@one.test leads to nobody: its mail will be refused" },
-        { "aliases: { a@one.test: x@far.test }", 0, "warning: t.yaml:2: one.test has no postmaster" },
+        { "aliases: { a@one.test: x@far.test }", 0,
+          "warning: t.yaml:2: one.test has no postmaster" },
         { "aliases: { postmaster: x@far.test }", 0, "" },
         { "aliases: { \"@one.test\": x@far.test }", 0, "" },
         { "aliases: { x@one.test: y@far.test, postmaster@one.test: \":include:/loop\" }", 1,
@@ -281,10 +283,8 @@ static void tells_where_aliases_lead(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds_who_it_is),
-        cmocka_unit_test(stops_when_there_is_no_room),
-        cmocka_unit_test(local_finds_the_mailbox),
-        cmocka_unit_test(does_not_explode),
+        cmocka_unit_test(finds_who_it_is),          cmocka_unit_test(stops_when_there_is_no_room),
+        cmocka_unit_test(local_finds_the_mailbox),  cmocka_unit_test(does_not_explode),
         cmocka_unit_test(tells_where_aliases_lead),
     };
 

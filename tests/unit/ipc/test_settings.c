@@ -252,17 +252,18 @@ static void reports_mistakes(void **state)
 static void warns_where_nobody_can_log_in(void **state)
 {
     struct settings s;
-    struct config *c =
-        read_text("hostname: mx.test\ntls: { certificate: /c, key: /k }\n"
-                  "listen: [{ address: \"*:587\", role: submission }]\n", &s);
+    struct config *c = read_text("hostname: mx.test\ntls: { certificate: /c, key: /k }\n"
+                                 "listen: [{ address: \"*:587\", role: submission }]\n",
+                                 &s);
     struct view errors = config_errors(c), line = VIEW_EMPTY;
 
     (void)state;
     assert_int_equal(config_error_count(c), 0);
     (void)view_take_line(&errors, &line);
-    check_view("warning", line,
-               VIEW("t.yaml:3:22: warning: nobody can log in here: give auth.users, auth.dovecot or "
-                    "auth.certificates"));
+    check_view(
+        "warning", line,
+        VIEW("t.yaml:3:22: warning: nobody can log in here: give auth.users, auth.dovecot or "
+             "auth.certificates"));
     release(&s, c);
 }
 
@@ -291,10 +292,11 @@ static void knows_whose_senders_are(void **state)
         { "none", "none@here.test", false },
     };
     struct settings s;
-    struct config *c = read_text("hostname: mx.test\nmaildir: { root: /m }\n"
-                                 "domains: { here.test: { deliver: maildir }, relay.test: { deliver: relay } }\n"
-                                 "auth: { senders: { printer: [scan@a.test, \"@b.test\"], root: [\"*\"], none: [] } }\n",
-                                 &s);
+    struct config *c = read_text(
+        "hostname: mx.test\nmaildir: { root: /m }\n"
+        "domains: { here.test: { deliver: maildir }, relay.test: { deliver: relay } }\n"
+        "auth: { senders: { printer: [scan@a.test, \"@b.test\"], root: [\"*\"], none: [] } }\n",
+        &s);
 
     (void)state;
     check_view("errors", config_errors(c), VIEW(""));

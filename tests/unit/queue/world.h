@@ -36,10 +36,10 @@ struct world {
     struct queue queue;
     struct config *config;
     struct settings settings;
-    struct envelope said;       /* of what comes next: RET, ENVID ... */
-    const unsigned *notify;     /* and NOTIFY of each recipient; NULL: nothing */
-    bool dsn;                   /* hosts offer DSN */
-    const char *hold; /* of what comes next: why it waits; NULL: it does not */
+    struct envelope said;   /* of what comes next: RET, ENVID ... */
+    const unsigned *notify; /* and NOTIFY of each recipient; NULL: nothing */
+    bool dsn;               /* hosts offer DSN */
+    const char *hold;       /* of what comes next: why it waits; NULL: it does not */
     struct peer smtpd;
     bool smtpd_gone;
     struct world_worker workers[8];
@@ -62,7 +62,7 @@ extern struct world world;
 
 int world_open(void **state);  /* set-up: one smtpd, worker 0 of delivery, worker 0 of local */
 int world_close(void **state); /* tear-down; forgets the store */
-void world_forget_jobs(void); /* which have ended */
+void world_forget_jobs(void);  /* which have ended */
 void world_restart(void);      /* the queue alone ends and begins again; new peers */
 void world_reload(const char *more); /* settings with these lines besides */
 void world_run(void);                /* until nothing happens any more at this time */
