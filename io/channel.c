@@ -229,6 +229,10 @@ static void keep(struct channel *c, struct view bytes, int fd)
     struct packet *p;
     int copy = -1;
 
+    if (c->unsent_bytes + bytes.len > CHANNEL_UNSENT_MAX) {
+        hang_up(c);
+        return;
+    }
     if (fd >= 0) {
         copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         if (copy < 0) {

@@ -8,7 +8,10 @@
 #include "common/view.h"
 #include "io/loop.h"
 
-enum { CHANNEL_PACKET_MAX = 65536 }; /* bytes of a message */
+enum {
+    CHANNEL_PACKET_MAX = 65536,    /* bytes of a message */
+    CHANNEL_UNSENT_MAX = 64 << 20, /* bytes; a peer that leaves so much unread is hung up on */
+};
 
 struct channel { /* embed in the object that talks to the peer */
     struct watch watch;

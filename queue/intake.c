@@ -10,10 +10,9 @@
 #include <unistd.h>
 
 enum {
-    TRANSACTIONS_MAX = 65536, /* of one smtpd process: it has fewer sessions */
-    /* The bodies of an smtpd process may be so many times its own limit here: it may still
-     * have older settings. */
-    PARTS_SLACK = 2,
+    /* The bodies and transactions of an smtpd process may be so many times its own limits here: it
+     * may still have older settings. */
+    SLACK = 2,
 };
 
 struct intake {
@@ -75,7 +74,8 @@ static struct transaction *begin(struct sender *s, uint64_t number)
 {
     struct transaction *t;
 
-    if (s->transactions.count >= TRANSACTIONS_MAX)
+    /* A session has one at a time. */
+    if (s->transactions.count >= SLACK * s->intake->queue->settings->limits.connections)
         return NULL;
     t = memory_new(sizeof(*t));
     t->sender = s;
@@ -206,7 +206,7 @@ static bool heard_part(struct sender *s, struct view fields)
         t = begin(s, m.transaction);
     if (t == NULL || t->big_fd >= 0 || t->commit.done != NULL)
         return false;
-    if (s->part_bytes + m.bytes.len > PARTS_SLACK * now->limits.body_memory_bytes)
+    if (s->part_bytes + m.bytes.len > SLACK * now->limits.body_memory_bytes)
         return false;
     collect(t, m.bytes);
     return true;

@@ -193,6 +193,17 @@ static void a_backlog_goes_out_in_order(void **state)
     assert_int_equal(left.drained, 1);
 }
 
+static void a_peer_that_reads_nothing_is_hung_up_on(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2 * CHANNEL_UNSENT_MAX / BIG; i++) {
+        send_number(&left, i, BIG, -1);
+        assert_true(left.channel.unsent_bytes <= CHANNEL_UNSENT_MAX);
+    }
+    turns(1);
+    assert_int_equal(left.closed, 1);
+}
+
 static void a_dead_peer_is_told_once(void **state)
 {
     (void)state;
@@ -330,6 +341,7 @@ int main(void)
         CHANNEL_TEST(descriptors_travel),
         CHANNEL_TEST(a_turn_takes_a_fair_share),
         CHANNEL_TEST(a_backlog_goes_out_in_order),
+        CHANNEL_TEST(a_peer_that_reads_nothing_is_hung_up_on),
         CHANNEL_TEST(a_dead_peer_is_told_once),
         CHANNEL_TEST(the_last_words_are_heard),
         CHANNEL_TEST(the_last_words_are_heard_after_a_failed_send),
