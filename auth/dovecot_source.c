@@ -141,13 +141,11 @@ static void on_greeted(struct dovecot_source *s)
              LOG_STRING("mechanisms", s->source.desk->mechanisms));
 }
 
-/* Dovecot does not know of our counts: a login that has run out of tries is not told that it was
- * right. */
 static void accept_user(struct exchange *e, struct view user)
 {
     if (user.len > SASL_LOGIN_MAX)
         exchange_end(e, LOGIN_REFUSED, VIEW_EMPTY, "the user's name is too long");
-    else if (!exchange_blocked(e, user))
+    else
         exchange_end(e, LOGIN_OK, user, NULL);
 }
 
@@ -162,6 +160,10 @@ static void take_event(struct dovecot_source *s, enum dovecot_event event)
     e = container_of(entry, struct exchange, number_entry);
     if (event == DOVECOT_CHALLENGE)
         exchange_challenge(e, d->bytes);
+    /* Dovecot does not know of our counts: a login that has run out of tries hears the same,
+     * whether it was right or wrong. */
+    else if (d->user.len > 0 && exchange_blocked(e, d->user))
+        return;
     else if (event == DOVECOT_OK)
         accept_user(e, d->user);
     else
