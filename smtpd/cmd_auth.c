@@ -1,5 +1,6 @@
 #include "common/memory.h"
 #include "common/text.h"
+#include "mail/xtext.h"
 #include "smtpd/commands.h"
 
 #include <stdio.h>
@@ -193,32 +194,16 @@ struct step auth_end(struct session *s, enum login_result result, struct view lo
     return end(454, "4.7.0", "Logins cannot be checked now, try again later");
 }
 
-static bool is_hex(char c)
-{
-    return byte_is_digit(c) || (c >= 'A' && c <= 'F');
-}
-
-/* xtext = *( xchar / "+" 2HEXDIG ), without "+" and "=" among its characters; RFC 3461, 4 */
-static bool is_xtext(struct view text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i];
-
-        if (c <= ' ' || c >= 127 || c == '=')
-            return false;
-        if (c == '+' && (i + 2 >= text.len || !is_hex(text.ptr[i + 1]) || !is_hex(text.ptr[i + 2])))
-            return false;
-    }
-    return text.len > 0;
-}
-
 /* Who submitted the message first, as another server believes. Nobody here relies on it, which is
  * the same as to read it as "<>" (RFC 4954, 5). */
 struct step take_auth_parameter(struct session *s, struct view value)
 {
+    char room[SESSION_LINE_MAX];
+    struct buf unread = BUF_ON_ARRAY(room);
+
     if (mechanisms(s).len == 0)
         return step_refuse(s, 555, "5.5.4", "Parameter not recognized");
-    if (!is_xtext(value))
+    if (value.len == 0 || !xtext_decode(value, &unread))
         return step_refuse(s, 501, "5.5.4", "Bad AUTH value");
     return step_accept(SESSION_MAIL, 0, NULL, NULL);
 }

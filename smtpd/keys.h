@@ -7,12 +7,16 @@
 
 #include <stdint.h>
 
-enum { KEYS_PATIENCE_MS = 5000 }; /* for a signature, which takes less than a millisecond or two */
+enum {
+    KEYS_PATIENCE_MS = 5000,    /* for a signature, which takes less than a millisecond or two */
+    KEYS_PATIENCE_LATE_MS = 50, /* after one that did not come: all sessions wait for it */
+};
 
 struct keys {
     struct tls_signer signer;
     int fd; /* the channel; -1: there is none, and no handshake succeeds */
     uint64_t requests;
+    bool late; /* the last answer did not come in time; later it may be there again */
 };
 
 void keys_init(struct keys *k);

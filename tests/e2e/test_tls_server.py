@@ -1,5 +1,6 @@
 """TLS as clients see it: certificates by name, versions, ALPN, tickets, and what sslscan finds."""
 import os
+import signal
 import ssl
 import subprocess
 import xml.etree.ElementTree
@@ -146,6 +147,25 @@ def test_a_lost_keys_process_is_replaced(world):
             return False
     wait_for(lambda: world.log.has("process_died", kind="keys"), "its end")
     wait_for(shakes_hands, "a handshake")
+
+
+def test_keys_that_are_late_once_are_asked_again(world):
+    world.start_relay(workers={"smtpd": 1})
+    keys = world.pids_of("keys")[0]
+    os.kill(keys, signal.SIGSTOP)
+    try:
+        with pytest.raises(OSError), world.connect(465) as c:
+            context().wrap_socket(c.s)
+    finally:
+        os.kill(keys, signal.SIGCONT)
+    world.log.wait("keys_late")
+    with world.connect(465, tls=True) as c:
+        c.hello()
+    with world.connect(2525) as c:
+        c.hello()
+        c.start_tls()
+        assert c.command("EHLO client.test").startswith("250")
+    assert not world.log.has("keys_lost")
 
 
 LARGE = 1 << 28  # bytes
