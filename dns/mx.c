@@ -7,7 +7,9 @@ static int by_preference(const void *a, const void *b)
     const struct dns_item *left = a;
     const struct dns_item *right = b;
 
-    return (left->preference > right->preference) - (left->preference < right->preference);
+    if (left->preference != right->preference)
+        return left->preference < right->preference ? -1 : 1;
+    return view_compare(left->host, right->host);
 }
 
 /* Every order is as likely as any other, but for the 2^-24 or less that the modulo costs. */
@@ -69,8 +71,9 @@ enum dns_result mx_choose(const struct answer *answer, struct mx_random *random,
         return roots > 0 && roots == answer->count ? DNS_NULL_MX : DNS_MALFORMED;
     qsort(all, usable, sizeof(all[0]), by_preference);
     usable = drop_repeated(all, usable);
-    mx_shuffle(all, usable, random);
+    /* By name first, so that of too many it is always the same ones that are kept. */
     *count = MIN(usable, (size_t)MX_HOSTS_MAX);
+    mx_shuffle(all, *count, random);
     for (size_t i = 0; i < *count; i++)
         items[i] = all[i];
     return DNS_OK;

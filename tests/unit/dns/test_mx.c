@@ -128,12 +128,37 @@ static void test_the_best_of_many(void **state)
         assert_int_equal(items[i].preference, 1000 - (ANSWER_RECORDS_MAX - 1) + i);
 }
 
+/* Which of too many equal ones are kept is no matter of chance: they are the name of a site. */
+static void test_the_same_of_many(void **state)
+{
+    bool kept[ANSWER_RECORDS_MAX] = { false };
+    struct dns_item items[MX_HOSTS_MAX];
+    size_t count, different = 0;
+
+    (void)state;
+    answer = (struct answer){ .status = ANSWER_OK };
+    for (unsigned i = 0; i < ANSWER_RECORDS_MAX; i++) {
+        char host[] = { 'h', (char)('a' + i / 10), (char)('a' + i % 10), '\0' };
+
+        add(10, host);
+    }
+    for (int times = 0; times < 10; times++) {
+        assert_int_equal(mx_choose(&answer, &chance.random, items, &count), DNS_OK);
+        for (size_t i = 0; i < count; i++)
+            kept[(items[i].host.ptr[1] - 'a') * 10 + items[i].host.ptr[2] - 'a'] = true;
+    }
+    for (size_t i = 0; i < ANSWER_RECORDS_MAX; i++)
+        different += kept[i];
+    assert_int_equal(different, MX_HOSTS_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_choice),
         cmocka_unit_test(test_equal_ones_are_shuffled),
         cmocka_unit_test(test_the_best_of_many),
+        cmocka_unit_test(test_the_same_of_many),
     };
 
     return cmocka_run_group_tests_name("mx", tests, NULL, NULL);
