@@ -9,7 +9,7 @@
  * hope. `probe`: it was the one that went first. The fault
  * of a job that began before the back-off makes it no longer. `cause`: mail/outcome.h fields. */
 void backoff_failed(struct queue *q, struct site *s, bool probe, struct view cause);
-/* A job got through to it, whatever it said to the recipients. */
+/* A job got through to it, whatever it said to the recipients; or the probe was answered. */
 void backoff_recovered(struct queue *q, struct site *s);
 /* The probe came back without having tried. */
 void backoff_untried(struct queue *q, struct site *s);

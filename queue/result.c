@@ -237,7 +237,8 @@ static uint64_t wait_for_next(struct queue *q, const struct job *job, const stru
         index_park(&q->index, unit);
         return wait_ms;
     }
-    if (s->backed_off) {
+    /* What may be the message's doing is not to be the next probe. */
+    if (s->backed_off && o->scope != SCOPE_MESSAGE) {
         index_make_due(&q->index, unit, false);
         return s->until_ms > now_ms && !s->forced ? s->until_ms - now_ms : 0;
     }
@@ -367,21 +368,66 @@ static void settle_groups(struct queue *q, struct job *job, unsigned total, stru
     }
 }
 
-/* What the job says of the site it went to. */
+/* What the job says of the site it went to. A message that is put off for its own sake, or that
+ * nobody could read, says nothing. */
 struct judgement {
-    bool reached;                /* somebody there said something to a recipient */
-    const struct verdict *fault; /* of the site */
+    bool served;    /* a recipient or the message was accepted */
+    bool reached;   /* or refused for good, or a recipient was put off: it is at work */
+    bool answered;  /* or the message was put off: it speaks at least */
+    bool throttled; /* everybody is put off, and it says that it has too much to do */
+    const struct verdict *fault; /* of the site; outweighs what came before it */
     const struct verdict *own;   /* of the domain: its mail hosts cannot be found out */
 };
 
+/* RFC 3463: the network (4.x.x), or the protocol (5). What Tern found out itself of the message or
+ * of TLS (3 and 7) blames nobody. */
+static bool lost_connection(const struct outcome *o)
+{
+    return o->code == 0 && o->host.len > 0 &&
+           (o->enhanced.subject == 4 || o->enhanced.subject == 5);
+}
+
+static bool is_fault(const struct outcome *o)
+{
+    return o->class == OUTCOME_DEFERRED &&
+           (o->scope == SCOPE_DESTINATION || (o->code == 421 && o->host.len > 0) ||
+            lost_connection(o));
+}
+
+/* 4.7.x: policy, nearly always a rate; 4.3.2: it takes no messages; 4.4.5: congestion. */
+static bool is_throttle(const struct outcome *o)
+{
+    return o->class == OUTCOME_DEFERRED && o->code >= 400 &&
+           (o->enhanced.subject == 7 || (o->enhanced.subject == 3 && o->enhanced.detail == 2) ||
+            (o->enhanced.subject == 4 && o->enhanced.detail == 5));
+}
+
 static void hear_witness(struct judgement *j, const struct verdict *v)
 {
-    if (v->outcome.scope == SCOPE_DOMAIN)
+    const struct outcome *o = &v->outcome;
+
+    j->throttled = j->throttled && is_throttle(o);
+    if (o->scope == SCOPE_DOMAIN) {
         j->own = v;
-    else if (v->outcome.class == OUTCOME_DEFERRED && v->outcome.scope == SCOPE_DESTINATION)
+    } else if (is_fault(o)) {
         j->fault = v;
-    else
-        j->reached = true;
+    } else if (o->class == OUTCOME_DELIVERED) {
+        j->served = j->reached = j->answered = true;
+    } else if (o->code > 0) {
+        j->answered = true;
+        j->reached |= o->class == OUTCOME_FAILED || o->scope == SCOPE_RCPT;
+    }
+}
+
+static struct judgement hear_witnesses(const struct job *job)
+{
+    struct judgement j = { .throttled = job->open < job->line_count };
+
+    for (uint32_t i = 0; i < job->line_count; i++) {
+        if (job->lines[i].verdict != NULL)
+            hear_witness(&j, job->lines[i].verdict);
+    }
+    return j;
 }
 
 /* A fault of the domain is one of its site only if that stands for the domain alone. Such a site
@@ -401,21 +447,31 @@ static void judge_domain(struct queue *q, const struct job *job, const struct ve
     }
 }
 
+/* It is no fault of its hosts. */
+static void judge_well(struct queue *q, const struct job *job, const struct judgement *j)
+{
+    struct site *s = job->site;
+
+    if (j->throttled)
+        pace_slow_down(&s->pace, &s->limits, s->running - 1, queue_now_ms(q));
+    else if (j->reached)
+        pace_succeed(&s->pace, &s->limits, queue_now_ms(q));
+    if (j->reached || job->probe)
+        backoff_recovered(q, s);
+    if (j->reached && s->kind == SITE_DOMAIN && job->destination->hosts.len > 0)
+        mx_place(q, job->destination); /* among those that share its hosts */
+}
+
 static void judge_site(struct queue *q, const struct job *job)
 {
-    struct judgement j = { .reached = false };
+    const struct judgement j = hear_witnesses(job);
 
-    for (uint32_t i = 0; i < job->line_count; i++) {
-        if (job->lines[i].verdict != NULL)
-            hear_witness(&j, job->lines[i].verdict);
-    }
-    if (j.reached) {
-        pace_succeed(&job->site->pace, &job->site->limits, queue_now_ms(q));
-        backoff_recovered(q, job->site);
-        if (job->site->kind == SITE_DOMAIN && job->destination->hosts.len > 0)
-            mx_place(q, job->destination); /* among those that share its hosts */
-    } else if (j.fault != NULL) {
+    if (j.fault != NULL) {
+        if (j.served) /* some of them, before that */
+            judge_well(q, job, &j);
         backoff_failed(q, job->site, job->probe, j.fault->encoded);
+    } else if (j.answered) {
+        judge_well(q, job, &j);
     } else if (j.own != NULL) {
         judge_domain(q, job, j.own);
     } else if (job->probe) {

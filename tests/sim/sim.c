@@ -147,12 +147,32 @@ static struct outcome make_outcome(enum outcome_class class, enum outcome_scope 
     };
 }
 
+/* The host has its trouble at the final dot, and not at the connection. */
+static bool is_late(unsigned host)
+{
+    return host / MANNERS % 2 == 1;
+}
+
+/* Connections are refused, or lost after the dot; or there are too many. */
+static struct outcome trouble_of(unsigned host)
+{
+    struct outcome o = make_outcome(OUTCOME_DEFERRED, SCOPE_DESTINATION, "refused");
+
+    if (is_late(host)) {
+        o.scope = SCOPE_MESSAGE;
+        o.enhanced = (struct enhanced){ 4, 4, 2 };
+        o.host = VIEW("mx.test[192.0.2.1]:25");
+        o.code = sim.hosts[host].manner == NARROW ? 421 : 0;
+    }
+    return o;
+}
+
 /* What the host does with a job, and when. */
 static void play(unsigned host, struct event *e, uint64_t *after_ms)
 {
     const struct host *h = &sim.hosts[host];
     const struct post *l = e->letter;
-    struct outcome fault = make_outcome(OUTCOME_DEFERRED, SCOPE_DESTINATION, "refused");
+    struct outcome fault = trouble_of(host);
 
     *after_ms = 20 + chance(200);
     e->outcome = make_outcome(OUTCOME_DELIVERED, SCOPE_RCPT, "taken");
@@ -164,6 +184,7 @@ static void play(unsigned host, struct event *e, uint64_t *after_ms)
         e->outcome = fault;
     } else if (h->manner == GREYLISTING && l != NULL && sim.loop.now_ms < l->tried_ms + GREY) {
         e->outcome = make_outcome(OUTCOME_DEFERRED, SCOPE_RCPT, "greylisted");
+        e->outcome.code = 450;
     }
 }
 

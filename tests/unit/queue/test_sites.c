@@ -90,6 +90,112 @@ static void one_refused_connection_stops_nobody(void **state)
     assert_true(s->backed_off); /* there were enough of them */
 }
 
+/* ---- witnesses ---- */
+
+enum breaker { CLOSED, OPEN };
+
+/* What one job among others, or the probe of a site that is backed off, says of the site. The
+ * window is 2. */
+static const struct {
+    const char *name;
+    enum outcome_class class;
+    enum outcome_scope scope;
+    unsigned code;
+    struct enhanced enhanced;
+    enum breaker fresh, probed; /* afterwards, when nothing spoke for it */
+    unsigned window;            /* after a success */
+} witnesses[] = {
+    { "accepted", OUTCOME_DELIVERED, SCOPE_MESSAGE, 250, { 2, 0, 0 }, CLOSED, CLOSED, 3 },
+    { "refused for good", OUTCOME_FAILED, SCOPE_MESSAGE, 554, { 5, 7, 1 }, CLOSED, CLOSED, 3 },
+    { "greylisted", OUTCOME_DEFERRED, SCOPE_RCPT, 450, { 4, 2, 0 }, CLOSED, CLOSED, 3 },
+    { "421 to RCPT", OUTCOME_DEFERRED, SCOPE_RCPT, 421, { 4, 0, 0 }, OPEN, OPEN, 1 },
+    { "421 at the dot", OUTCOME_DEFERRED, SCOPE_MESSAGE, 421, { 4, 7, 28 }, OPEN, OPEN, 1 },
+    { "lost after the dot", OUTCOME_DEFERRED, SCOPE_MESSAGE, 0, { 4, 4, 2 }, OPEN, OPEN, 1 },
+    { "nonsense at the dot", OUTCOME_DEFERRED, SCOPE_MESSAGE, 0, { 4, 5, 0 }, OPEN, OPEN, 1 },
+    { "451 at the dot", OUTCOME_DEFERRED, SCOPE_MESSAGE, 451, { 4, 3, 0 }, CLOSED, CLOSED, 2 },
+    { "a rate", OUTCOME_DEFERRED, SCOPE_RCPT, 451, { 4, 7, 1 }, CLOSED, CLOSED, 1 },
+    { "takes nothing", OUTCOME_DEFERRED, SCOPE_MESSAGE, 452, { 4, 3, 2 }, CLOSED, CLOSED, 1 },
+    { "congestion", OUTCOME_DEFERRED, SCOPE_MESSAGE, 450, { 4, 4, 5 }, CLOSED, CLOSED, 1 },
+    { "damaged here", OUTCOME_DEFERRED, SCOPE_MESSAGE, 0, { 4, 3, 0 }, CLOSED, OPEN, 2 },
+    { "TLS for this one", OUTCOME_DEFERRED, SCOPE_MESSAGE, 0, { 4, 7, 10 }, CLOSED, OPEN, 2 },
+};
+
+static struct world_job *last_job(void)
+{
+    return world_job(world.job_count - 1);
+}
+
+static void testify(size_t i)
+{
+    world.enhanced = witnesses[i].enhanced;
+    world_answer(last_job(), witnesses[i].class, witnesses[i].scope, witnesses[i].code, "so");
+    world.enhanced.class = 0;
+}
+
+static struct site *site_with_a_job(const char *rcpt, const char *domain)
+{
+    world_accept("s@here.test", rcpt, body);
+    return site_to(domain);
+}
+
+static void check_witness(size_t i)
+{
+    const char *name = witnesses[i].name;
+    struct site *s = site_with_a_job("x@probed.test", "probed.test");
+
+    fault(last_job(), SCOPE_DESTINATION);
+    world_pass(15 * SECOND);
+    testify(i);
+    check(name, s->backed_off == (witnesses[i].probed == OPEN));
+
+    s = site_with_a_job("x@fresh.test", "fresh.test");
+    testify(i);
+    check(name, s->backed_off == (witnesses[i].fresh == OPEN));
+
+    s = site_with_a_job("x@served.test", "served.test");
+    s->limits.concurrency = 20;
+    s->pace.window = 2;
+    s->pace.success_ms = queue_now_ms(&world.queue);
+    testify(i);
+    check(name, pace_window(&s->pace, &s->limits) == witnesses[i].window);
+}
+
+static void judges_a_site_by_what_it_did(void **state)
+{
+    for (size_t i = 0; i < COUNT_OF(witnesses); i++) {
+        check_witness(i);
+        world_close(state);
+        world_open(state);
+    }
+}
+
+/* A recipient is refused for good, and then the connection is lost. */
+static void trouble_outweighs_what_came_before_it(void **state)
+{
+    (void)state;
+    world_accept("s@here.test", "x@a.test y@a.test", body);
+    world_result(world_job(0), 0, OUTCOME_FAILED, SCOPE_RCPT, 550, "no");
+    world_result(world_job(0), 1, OUTCOME_DEFERRED, SCOPE_MESSAGE, 0, "connection lost");
+    world_end(world_job(0));
+    assert_true(site_to("a.test")->backed_off);
+}
+
+/* A message that ends every connection is not the one that is tried first for all the others. */
+static void what_a_message_may_have_done_waits_for_itself(void **state)
+{
+    (void)state;
+    world_accept("s@here.test", "x@a.test", body);
+    fault(world_job(0), SCOPE_MESSAGE);
+    assert_true(site_to("a.test")->backed_off);
+    world_pass(16 * SECOND);
+    assert_int_equal(world.job_count, 1);
+    world_accept("s@here.test", "y@a.test", body);
+    assert_int_equal(world.job_count, 2);
+    deliver(world_job(1));
+    world_pass(50 * SECOND);
+    assert_int_equal(world.job_count, 3);
+}
+
 /* ---- what the settings say of some ---- */
 
 static void keeps_to_rates(void **state)
@@ -141,6 +247,19 @@ static void one_name_is_one_destination(void **state)
     assert_int_equal(world_job(4)->start.attempt, 2);
     world_reload("");
     check_view("apart again", site_to("a.test")->name, VIEW("a.mx.test"));
+}
+
+/* The first back-off is a quarter of the first retry. */
+static void its_own_retry_times_are_those_of_its_breaker(void **state)
+{
+    struct site *s;
+
+    (void)state;
+    world_reload("destinations: [{domain: a.test, retry-first: 1h, retry-longest: 4h}]\n");
+    world_accept("s@here.test", "x@a.test", body);
+    fault(world_job(0), SCOPE_DESTINATION);
+    s = site_to("a.test");
+    assert_int_equal(s->until_ms - queue_now_ms(&world.queue), 900 * SECOND);
 }
 
 static void leaves_alone_what_an_administrator_holds_back(void **state)
@@ -273,6 +392,10 @@ int main(void)
         IN_WORLD(one_limit_holds_for_all_domains_of_a_host),
         IN_WORLD(one_breaker_holds_for_all_domains_of_a_host),
         IN_WORLD(one_refused_connection_stops_nobody),
+        IN_WORLD(judges_a_site_by_what_it_did),
+        IN_WORLD(trouble_outweighs_what_came_before_it),
+        IN_WORLD(what_a_message_may_have_done_waits_for_itself),
+        IN_WORLD(its_own_retry_times_are_those_of_its_breaker),
         IN_WORLD(keeps_to_rates),
         IN_WORLD(one_name_is_one_destination),
         IN_WORLD(leaves_alone_what_an_administrator_holds_back),

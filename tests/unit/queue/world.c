@@ -241,11 +241,11 @@ void world_result(struct world_job *j, uint32_t n, enum outcome_class class,
                   enum outcome_scope scope, unsigned code, const char *text)
 {
     static const uint8_t classes[] = { 2, 4, 5 };
-    const struct outcome o = {
+    struct outcome o = {
         .class = class,
         .scope = scope,
         .code = code,
-        .enhanced = { classes[class], 1, 1 },
+        .enhanced = { classes[class], code == 0 ? 4 : 1, code == 0 ? 2 : 1 },
         .text = view_of(text),
         .host = VIEW_INIT("mx.there.test[192.0.2.1]:25"),
         .doing = VIEW_INIT("sending RCPT TO"),
@@ -255,6 +255,8 @@ void world_result(struct world_job *j, uint32_t n, enum outcome_class class,
     struct buf encoded = BUF_ON_ARRAY(room);
     struct message_rcpt_result m = { .job = j->start.job, .duration_ms = 12 };
 
+    if (world.enhanced.class != 0)
+        o.enhanced = world.enhanced;
     assert_true(outcome_encode(&o, &encoded));
     m.rcpt = n == UINT32_MAX ? JOB_ALL_RCPTS : j->indexes[n];
     m.outcome = buf_view(&encoded);

@@ -36,10 +36,11 @@ struct world {
     struct queue queue;
     struct config *config;
     struct settings settings;
-    struct envelope said;   /* of what comes next: RET, ENVID ... */
-    const unsigned *notify; /* and NOTIFY of each recipient; NULL: nothing */
-    bool dsn;               /* hosts offer DSN */
-    const char *hold;       /* of what comes next: why it waits; NULL: it does not */
+    struct envelope said;     /* of what comes next: RET, ENVID ... */
+    const unsigned *notify;   /* and NOTIFY of each recipient; NULL: nothing */
+    bool dsn;                 /* hosts offer DSN */
+    struct enhanced enhanced; /* what hosts say; class 0: something usual */
+    const char *hold;         /* of what comes next: why it waits; NULL: it does not */
     struct peer smtpd;
     bool smtpd_gone;
     struct world_worker workers[8];
