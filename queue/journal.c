@@ -19,6 +19,11 @@ static struct batch *batch_of(struct list *l)
     return container_of(l, struct batch, link);
 }
 
+bool batch_has_mail(const struct batch *b)
+{
+    return !list_empty(&b->commits);
+}
+
 /* ---- the sync thread ---- */
 
 static size_t padded(const struct batch *b)
@@ -28,9 +33,9 @@ static size_t padded(const struct batch *b)
     return (size_t)((end + BATCH_BLOCK - 1) / BATCH_BLOCK * BATCH_BLOCK - b->offset);
 }
 
-static int open_segment(struct journal *j, uint64_t number)
+static int open_segment(struct journal *j, uint64_t number, bool for_mail)
 {
-    int fd = shelf_take(j->shelf, number);
+    int fd = shelf_take(j->shelf, number, for_mail);
 
     if (fd < 0)
         return fd;
@@ -50,7 +55,7 @@ static int write_batch(const struct batch *b)
     if (b->generation == j->failed_generation)
         return -ECANCELED;
     if (b->opens)
-        err = open_segment(j, b->segment_number);
+        err = open_segment(j, b->segment_number, batch_has_mail(b));
     if (err == 0)
         err = file_write_all(j->fd, view_make(b->room, padded(b)), b->offset);
     if (err == 0 && fdatasync(j->fd) < 0)
@@ -426,7 +431,7 @@ static void mend(struct journal *j)
 
     gather_failed(j);
     loop_stop_timer(j->loop, &j->mend); /* for those that were gathered just now */
-    trouble = j->owner->failed(j->owner, batch_of(j->failed.next)->error, &wait);
+    trouble = j->owner->failed(j->owner, batch_of(j->failed.next), &wait);
     close_segment(j);
     j->generation++;
     if (wait)

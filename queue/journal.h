@@ -46,8 +46,9 @@ struct batch {
 /* What its owner must do; called in the loop. */
 struct journal_owner {
     void (*written)(struct journal_owner *o, struct batch *b); /* durable */
-    /* A batch failed: what to answer its messages, and whether to wait before writing again. */
-    enum spool_trouble (*failed)(struct journal_owner *o, int error, bool *wait);
+    /* A batch failed: what to answer the messages of all that is not durable, and whether to wait
+     * before writing again. */
+    enum spool_trouble (*failed)(struct journal_owner *o, const struct batch *b, bool *wait);
     /* Append a D, A, X or C anew that was to lie at `place`. */
     void (*again)(struct journal_owner *o, const struct record *r, uint64_t place);
 };
@@ -82,6 +83,9 @@ struct journal_entry {
     struct view body;
     struct store_ref where; /* out */
 };
+
+/* It waits for no other thread, or is that thread's. */
+bool batch_has_mail(const struct batch *b);
 
 int journal_open(struct journal *j, struct journal_owner *owner, struct loop *l,
                  struct shelf *shelf, struct ledger *ledger, struct view uuid) MUST_USE;

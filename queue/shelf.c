@@ -45,6 +45,12 @@ bool segment_index_number(struct view name, uint64_t *number)
 
 /* ---- spares ---- */
 
+/* Under the lock, after each change. */
+static void look_whether_low(struct shelf *s)
+{
+    atomic_store(&s->low, s->no_room && s->count <= SHELF_HELD_BACK);
+}
+
 static bool put_spare(struct shelf *s, const char *name)
 {
     bool room;
@@ -53,18 +59,21 @@ static bool put_spare(struct shelf *s, const char *name)
     room = s->count < SHELF_MOST;
     if (room)
         snprintf(s->spares[s->count++], SHELF_NAME, "%s", name);
+    look_whether_low(s);
     pthread_mutex_unlock(&s->lock);
     return room;
 }
 
-static bool take_spare(struct shelf *s, char name[static SHELF_NAME])
+/* One of those beyond `held_back`. */
+static bool take_spare(struct shelf *s, unsigned held_back, char name[static SHELF_NAME])
 {
     bool there;
 
     pthread_mutex_lock(&s->lock);
-    there = s->count > 0;
+    there = s->count > held_back;
     if (there)
         memcpy(name, s->spares[--s->count], SHELF_NAME);
+    look_whether_low(s);
     pthread_mutex_unlock(&s->lock);
     return there;
 }
@@ -77,6 +86,24 @@ unsigned shelf_count(struct shelf *s)
     count = s->count;
     pthread_mutex_unlock(&s->lock);
     return count;
+}
+
+bool shelf_is_low(const struct shelf *s)
+{
+    return atomic_load(&s->low);
+}
+
+static bool is_full(int err)
+{
+    return err == -ENOSPC || err == -EDQUOT;
+}
+
+static void note_room(struct shelf *s, int err)
+{
+    pthread_mutex_lock(&s->lock);
+    s->no_room = is_full(err);
+    look_whether_low(s);
+    pthread_mutex_unlock(&s->lock);
 }
 
 /* A second name means that a power cut caught a rename half done: the file may be in use. */
@@ -123,18 +150,38 @@ static int make_now(const struct shelf *s, const char *name)
     return err;
 }
 
-int shelf_take(struct shelf *s, uint64_t number)
+static int take_ready(struct shelf *s, unsigned held_back, const char *name)
 {
-    char name[SHELF_NAME], spare[SHELF_NAME];
-    int fd = -1, err;
+    char spare[SHELF_NAME];
+    int fd = -ENOSPC;
 
-    segment_name(number, name);
-    while (fd < 0 && take_spare(s, spare)) {
+    while (fd < 0 && take_spare(s, held_back, spare)) {
         if (renameat(s->spool->free, spare, s->spool->log, name) == 0)
             fd = openat(s->spool->log, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
+            fd = -errno;
     }
-    if (fd < 0)
-        fd = make_now(s, name);
+    return fd;
+}
+
+static int take_or_make(struct shelf *s, const char *name, bool for_mail)
+{
+    int fd = take_ready(s, SHELF_HELD_BACK, name);
+
+    if (fd >= 0)
+        return fd;
+    fd = make_now(s, name);
+    note_room(s, fd);
+    return is_full(fd) && !for_mail ? take_ready(s, 0, name) : fd;
+}
+
+int shelf_take(struct shelf *s, uint64_t number, bool for_mail)
+{
+    char name[SHELF_NAME];
+    int fd, err;
+
+    segment_name(number, name);
+    fd = take_or_make(s, name, for_mail);
     if (fd < 0)
         return fd;
     err = sync_folders(s);
@@ -171,6 +218,8 @@ static int write_zeros(int fd, uint64_t bytes)
     return err;
 }
 
+/* All of its room is taken before its first byte is written: a disk that cannot hold it is not
+ * filled for nothing. */
 static int make_spare(struct shelf *s, char name[static SHELF_NAME])
 {
     int fd, err;
@@ -181,7 +230,9 @@ static int make_spare(struct shelf *s, char name[static SHELF_NAME])
     } while (fd < 0 && errno == EEXIST);
     if (fd < 0)
         return -errno;
-    err = s->fresh ? allocate(s, fd) : write_zeros(fd, s->segment_bytes);
+    err = allocate(s, fd);
+    if (err == 0 && !s->fresh)
+        err = write_zeros(fd, s->segment_bytes);
     if (err == 0 && (fsync(fd) < 0 || fsync(s->spool->free) < 0))
         err = -errno;
     close(fd);
@@ -202,6 +253,7 @@ static void run_making(struct job *j)
     char name[SHELF_NAME];
 
     m->error = make_spare(m->shelf, name);
+    note_room(m->shelf, m->error);
     if (m->error == 0 && !put_spare(m->shelf, name))
         unlinkat(m->shelf->spool->free, name, 0);
 }
@@ -211,9 +263,10 @@ static void on_made(struct job *j)
     struct making *m = container_of(j, struct making, job);
 
     m->shelf->making = false;
-    if (m->error < 0)
+    if (m->error < 0 && m->error != m->shelf->making_error)
         log_warn("spare_segment_failed", LOG_ERRNO("error", -m->error));
-    else
+    m->shelf->making_error = m->error;
+    if (m->error == 0)
         shelf_tend(m->shelf);
     free(m);
 }
@@ -300,6 +353,7 @@ void shelf_recycle(struct shelf *s, uint64_t number,
 int shelf_open(struct shelf *s, const struct spool *spool, uint64_t segment_bytes, bool fresh,
                struct loop *l)
 {
+    uint64_t room;
     int err;
 
     *s = (struct shelf){ .spool = spool, .segment_bytes = segment_bytes, .fresh = fresh };
@@ -308,8 +362,12 @@ int shelf_open(struct shelf *s, const struct spool *spool, uint64_t segment_byte
         return err;
     pthread_mutex_init(&s->lock, NULL);
     err = folder_each(spool->free, take_stock, s);
+    if (err == 0)
+        err = spool_space(spool, &room);
     if (err < 0)
         shelf_close(s);
+    else
+        note_room(s, room < segment_bytes ? -ENOSPC : 0); /* until that is tried */
     return err;
 }
 

@@ -1,14 +1,21 @@
 /* The files of segments: log/NUMBER.seg in use, and spares under free/ that have been written
- * before, whose blocks cost a sync next to nothing when they are written again. */
+ * before, whose blocks cost a sync next to nothing when they are written again.
+ *
+ * New mail never takes the last SHELF_HELD_BACK of them: when the disk is full, they are there for
+ * what happens to the mail that came before, and for compaction, which gives one back for each that
+ * it takes. */
 #ifndef QUEUE_SHELF_H
 #define QUEUE_SHELF_H
 
 #include "queue/spool.h"
 #include "queue/workers.h"
 
+#include <stdatomic.h>
+
 enum {
-    SHELF_KEPT = 2, /* spares made in advance */
-    SHELF_MOST = 4, /* spares kept when segments come back */
+    SHELF_HELD_BACK = 2,
+    SHELF_KEPT = SHELF_HELD_BACK + 2, /* spares made in advance */
+    SHELF_MOST = SHELF_HELD_BACK + 4, /* spares kept when segments come back */
     SHELF_NAME = 24,
 };
 
@@ -20,8 +27,11 @@ struct shelf {
     pthread_mutex_t lock;  /* of what follows */
     char spares[SHELF_MOST][SHELF_NAME];
     unsigned count;
+    bool no_room;       /* was found for a file, when one was to be made last */
+    atomic_bool low;    /* what shelf_is_low says; read without the lock */
     unsigned next_name; /* the keeper's */
     bool making;        /* the loop's */
+    int making_error;   /* the loop's: of the last spare that was made */
 };
 
 /* "0000000001a2.seg", and back; false: not such a name. */
@@ -37,10 +47,14 @@ int shelf_open(struct shelf *s, const struct spool *spool, uint64_t segment_byte
 int shelf_start(struct shelf *s) MUST_USE;
 void shelf_close(struct shelf *s);
 unsigned shelf_count(struct shelf *s);
+/* There is no room for another file, and what is left is held back: no new mail may come. Ends when
+ * shelf_tend has found room. */
+bool shelf_is_low(const struct shelf *s);
 
 /* In any thread. A descriptor of log/NUMBER.seg for reading and writing, its name durable: a spare,
- * else a file made now; or a negative errno. */
-int shelf_take(struct shelf *s, uint64_t number) MUST_USE;
+ * else a file made now, else, unless it is for mail, a spare that was held back; or a negative
+ * errno. */
+int shelf_take(struct shelf *s, uint64_t number, bool for_mail) MUST_USE;
 /* In any thread: as if it had never been. */
 void shelf_abandon(struct shelf *s, uint64_t number);
 

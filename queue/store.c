@@ -76,11 +76,17 @@ struct moved {
 
 /* ---- trouble, and who is told of it ---- */
 
+/* What is left is for outcomes, when that is false. */
+static bool has_room_for_mail(const struct store *s)
+{
+    return !s->stuck && !shelf_is_low(&s->shelf);
+}
+
 static enum spool_trouble trouble_of(const struct store *s)
 {
     if (s->suspended)
         return SPOOL_SUSPENDED;
-    return s->low || s->stuck ? SPOOL_FULL : SPOOL_FINE;
+    return s->low || !has_room_for_mail(s) ? SPOOL_FULL : SPOOL_FINE;
 }
 
 static uint64_t room_of(const struct store *s)
@@ -210,9 +216,11 @@ static void on_batch_written(struct journal_owner *o, struct batch *b)
     recycle(s);
 }
 
-static enum spool_trouble on_batch_failed(struct journal_owner *o, int error, bool *wait)
+static enum spool_trouble on_batch_failed(struct journal_owner *o, const struct batch *b,
+                                          bool *wait)
 {
     struct store *s = container_of(o, struct store, owner);
+    int error = b->error;
     bool full = error == -ENOSPC || error == -EDQUOT;
     /* The process lacks something; that is no fault of the disk. */
     bool poor = error == -EMFILE || error == -ENFILE || error == -ENOMEM;
@@ -222,8 +230,8 @@ static enum spool_trouble on_batch_failed(struct journal_owner *o, int error, bo
     log_error("spool_write_failed", LOG_STRING("file", name), LOG_ERRNO("error", -error));
     poll_now(s);
     if (full || poor) {
-        s->stuck = true;
-        *wait = true;
+        /* What is no mail goes at once to a segment that was held back for it. */
+        s->stuck = *wait = !(full && batch_has_mail(b) && shelf_is_low(&s->shelf));
         return SPOOL_FULL;
     }
     s->failures++;
@@ -256,6 +264,16 @@ static void refuse(struct store *s, struct store_commit *c, enum spool_trouble t
 {
     list_append(&s->refused[trouble], &c->link);
     loop_start_timer(s->loop, &s->refusing, 0);
+}
+
+static bool refuses(struct store *s, struct store_commit *c)
+{
+    if (!s->suspended && has_room_for_mail(s))
+        return false;
+    if (trouble_of(s) != s->told)
+        poll_now(s); /* whoever sends should know it before */
+    refuse(s, c, trouble_of(s));
+    return true;
 }
 
 static void note_settled(struct store *s, const struct store_commit *c)
@@ -313,7 +331,8 @@ static void on_body_synced(void *arg, int error)
 
     free(big);
     if (error == 0) {
-        place_message(s, c);
+        if (!refuses(s, c))
+            place_message(s, c);
         return;
     }
     log_error("body_not_synced", LOG_ID("body", c->big_file), LOG_ERRNO("error", -error));
@@ -337,10 +356,8 @@ void store_accept(struct store *s, struct store_commit *c)
     assert(!s->options.read_only);
     c->id = 0;
     c->where = (struct store_ref){ 0 };
-    if (s->suspended || s->stuck) {
-        refuse(s, c, trouble_of(s));
+    if (refuses(s, c))
         return;
-    }
     if (!body_fits(c)) {
         refuse(s, c, SPOOL_INVALID);
         return;
@@ -523,7 +540,7 @@ static void on_emptied(struct compactor *c)
 int store_create_body(struct store *s, uint64_t *big_file)
 {
     assert(!s->options.read_only);
-    return s->low || s->stuck ? -ENOSPC : bodies_create(&s->bodies, big_file);
+    return s->low || !has_room_for_mail(s) ? -ENOSPC : bodies_create(&s->bodies, big_file);
 }
 
 void store_remove_body(struct store *s, uint64_t big_file)

@@ -341,7 +341,7 @@ static void go_through_segments(bool fresh)
     }
     box_settle(&b);
     wait_for_few_segments(&b, &n);
-    check("spares are few", box_count_files(&b, "free") <= 4);
+    check("spares are few", box_count_files(&b, "free") <= 6);
     check("spares that were used", (count_used_spares(&b) > 0) == !fresh);
     check("counted", n.live_messages == 1);
     box_close(&b);
