@@ -35,6 +35,9 @@ struct config_rate {
     uint64_t count, span_ms;
 };
 
+/* "100/1m", over at most a day. */
+bool config_parse_rate(struct view text, struct config_rate *rate) MUST_USE;
+
 struct config_item {
     const char *name;
     enum config_type type;

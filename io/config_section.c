@@ -177,27 +177,29 @@ static void read_number(struct config *c, const struct config_item *item, struct
         *(uint64_t *)field = number;
 }
 
+bool config_parse_rate(struct view text, struct config_rate *rate)
+{
+    struct view count = view_take_until(&text, '/');
+
+    return view_to_u64(count, 1000000000, &rate->count) && rate->count > 0 &&
+           parse_amount(time_units, text, &rate->span_ms) && rate->span_ms > 0 &&
+           rate->span_ms <= RATE_SPAN_MAX_MS;
+}
+
 /* rate = ( count "/" time ) / "off" */
 static void read_rate(struct config *c, const struct config_item *item, struct config_node *n,
                       struct config_rate *rate)
 {
-    struct view text, count;
     struct config_rate r = { 0, 0 };
+    struct view text;
 
     if (!take_text(c, item, n, &text))
         return;
-    if (!view_equal_nocase(text, VIEW("off"))) {
-        count = view_take_until(&text, '/');
-        if (!view_to_u64(count, 1000000000, &r.count) || r.count == 0 ||
-            !parse_amount(time_units, text, &r.span_ms) || r.span_ms == 0 ||
-            r.span_ms > RATE_SPAN_MAX_MS) {
-            config_report(c, n,
-                          "%s is a rate such as 100/1m or 5000/1h, over at most a day, or off",
-                          item->name);
-            return;
-        }
-    }
-    *rate = r;
+    if (!view_equal_nocase(text, VIEW("off")) && !config_parse_rate(text, &r))
+        config_report(c, n, "%s is a rate such as 100/1m or 5000/1h, over at most a day, or off",
+                      item->name);
+    else
+        *rate = r;
 }
 
 static bool has_control(struct view text)

@@ -34,6 +34,7 @@ static const char *const acts[RULE_ACTS] = {
     [RULE_REMOVE_HEADER] = "remove-header",
     [RULE_REPLACE_HEADER] = "replace-header",
     [RULE_ROUTE] = "route",
+    [RULE_LIMIT] = "limit",
 };
 
 const char *rule_stage_name(enum rule_stage s)
@@ -76,9 +77,20 @@ static enum rule_stage conditions_stage(const struct rule_conditions *c)
     return stage;
 }
 
+bool rule_limits(const struct rule *rule)
+{
+    for (size_t i = 0; i < rule->action_count; i++) {
+        if (rule->actions[i].act == RULE_LIMIT)
+            return true;
+    }
+    return false;
+}
+
 enum rule_stage rule_own_stage(const struct rule *rule)
 {
-    return MAX(conditions_stage(&rule->match), conditions_stage(&rule->except));
+    enum rule_stage stage = MAX(conditions_stage(&rule->match), conditions_stage(&rule->except));
+
+    return rule_limits(rule) ? MAX(stage, RULE_AT_RCPT) : stage;
 }
 
 unsigned rule_known_at(enum rule_stage stage)

@@ -5,10 +5,9 @@
 #define IPC_RULES_H
 
 #include "common/error.h"
+#include "io/config.h"
 #include "ipc/rule_set.h"
 #include "mail/pattern.h"
-
-struct config_node;
 
 enum {
     RULES_MAX = 100000,
@@ -99,16 +98,32 @@ enum rule_act {
     RULE_REMOVE_HEADER,
     RULE_REPLACE_HEADER,
     RULE_ROUTE,
+    RULE_LIMIT,
     RULE_ACTS
+};
+
+/* Whose tokens a limit takes. */
+enum rule_key {
+    RULE_BY_RULE, /* the same for all mail */
+    RULE_BY_CLIENT,
+    RULE_BY_NETWORK,
+    RULE_BY_LOGIN,
+    RULE_BY_SENDER,
+    RULE_BY_RECIPIENT,
+    RULE_KEYS
 };
 
 struct rule_action {
     enum rule_act act;
-    struct view word; /* the tag, the field's name, the route's name */
+    struct view word; /* the tag, the field's name, the route's name; the limit as it is written */
     struct view text; /* the field's value */
     unsigned code;    /* RULE_REFUSE, RULE_DEFER: the reply */
     const char *enhanced;
     const char *reply; /* its text; why it is held */
+    /* RULE_LIMIT: */
+    struct config_rate rate;
+    enum rule_key key;
+    bool holds; /* what is beyond it; else that is answered with `reply` */
 };
 
 struct rule {
@@ -187,7 +202,9 @@ enum rule_match rules_match(const struct rules *r, const struct rule *rule,
 /* What is known at a stage. */
 unsigned rule_known_at(enum rule_stage stage);
 
-/* The stage at which all facts that the rule asks for are known. */
+/* The stage at which all facts that the rule asks for are known; with a limit, RULE_AT_RCPT is the
+ * first. */
 enum rule_stage rule_own_stage(const struct rule *rule);
+bool rule_limits(const struct rule *rule); /* it has such an action */
 
 #endif

@@ -336,6 +336,15 @@ static bool routes(const struct rule *rule)
     return false;
 }
 
+static bool limits_by_recipient(const struct rule *rule)
+{
+    for (size_t i = 0; i < rule->action_count; i++) {
+        if (rule->actions[i].act == RULE_LIMIT && rule->actions[i].key == RULE_BY_RECIPIENT)
+            return true;
+    }
+    return false;
+}
+
 /* A header is passed on before the size is known. */
 static void check_rule(struct config *c, struct config_node *n, const struct rule *rule)
 {
@@ -352,6 +361,10 @@ static void check_rule(struct config *c, struct config_node *n, const struct rul
         config_report(c, n,
                       "a route is for a message: what depends on the recipient is said by the "
                       "domain of a route");
+    if (rule_limits(rule) && rule->decision != NULL && rule->decision->act != RULE_ACCEPT &&
+        rule->decision->act != RULE_HOLD)
+        config_report(c, n, "a limit counts mail that is kept: it does nothing in a rule that %ss",
+                      rule_act_name(rule->decision->act));
 }
 
 static void read_rule(struct config *c, struct config_node *n, struct rules *r, struct rule *rule)
@@ -375,7 +388,7 @@ static void read_rule(struct config *c, struct config_node *n, struct rules *r, 
         r->decided = rule->stage;
     r->at[rule->stage] = true;
     r->by_recipient = r->by_recipient || rule->match.fields[RULE_RECIPIENT] != NULL ||
-                      rule->except.fields[RULE_RECIPIENT] != NULL;
+                      rule->except.fields[RULE_RECIPIENT] != NULL || limits_by_recipient(rule);
     r->by_time = r->by_time || rule->match.window_count > 0 || rule->except.window_count > 0;
     check_rule(c, n, rule);
 }

@@ -138,6 +138,60 @@ static const char *read_field_name(struct config *c, struct view words, const st
     return settings_is_field_name(words) ? NULL : "expected the name of a header field";
 }
 
+static bool take_key(struct view *words, enum rule_key *key)
+{
+    static const char *const names[RULE_KEYS] = {
+        [RULE_BY_CLIENT] = "client", [RULE_BY_NETWORK] = "network",     [RULE_BY_LOGIN] = "login",
+        [RULE_BY_SENDER] = "sender", [RULE_BY_RECIPIENT] = "recipient",
+    };
+    struct view word = view_take_word(words);
+
+    for (unsigned i = RULE_BY_CLIENT; i < RULE_KEYS; i++) {
+        if (view_equal(word, view_of(names[i]))) {
+            *key = (enum rule_key)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* rate [ "by" key ] [ "or" "hold" ] */
+static const char *read_limit(struct config *c, struct view words, const struct rule *rule,
+                              struct rule_action *a)
+{
+    static const char fault[] = "expected limit and a rate such as 100/1h, over at most a day; "
+                                "then \"by client\", network, "
+                                "login, sender or recipient; then \"or hold\"";
+    char room[WORDS_MAX];
+    struct view word;
+
+    a->word = words;
+    if (!config_parse_rate(view_take_word(&words), &a->rate))
+        return fault;
+    word = view_take_word(&words);
+    if (view_equal(word, VIEW("by"))) {
+        if (!take_key(&words, &a->key))
+            return fault;
+        word = view_take_word(&words);
+    }
+    if (view_equal(word, VIEW("or"))) {
+        a->holds = view_equal(view_take_word(&words), VIEW("hold"));
+        if (!a->holds)
+            return fault;
+        word = view_take_word(&words);
+    }
+    if (word.len > 0)
+        return fault;
+    if (a->holds)
+        (void)snprintf(room, sizeof(room), "beyond the limit of rule %s", rule->label);
+    else if (rule->name.len > 0)
+        (void)snprintf(room, sizeof(room), "Too much mail, try again later (rule %s)", rule->label);
+    else
+        (void)snprintf(room, sizeof(room), "Too much mail, try again later");
+    a->reply = keep(c, view_of(room));
+    return NULL;
+}
+
 static const char *(*const readers[RULE_ACTS])(struct config *c, struct view words,
                                                const struct rule *rule, struct rule_action *a) = {
     [RULE_ACCEPT] = read_nothing,       [RULE_REFUSE] = read_reply,
@@ -145,6 +199,7 @@ static const char *(*const readers[RULE_ACTS])(struct config *c, struct view wor
     [RULE_HOLD] = read_reason,          [RULE_TAG] = read_word,
     [RULE_ADD_HEADER] = read_field,     [RULE_REMOVE_HEADER] = read_field_name,
     [RULE_REPLACE_HEADER] = read_field, [RULE_ROUTE] = read_word,
+    [RULE_LIMIT] = read_limit,
 };
 
 /* ---- then ---- */
@@ -168,8 +223,8 @@ static void read_action(struct config *c, struct config_node *n, struct rule *ru
 
     if (!config_scalar(n, &words) || !find_act(view_take_word(&words), &a->act)) {
         config_report(c, n,
-                      "expected accept, refuse, defer, discard or hold; tag, route, add-header, "
-                      "replace-header or remove-header");
+                      "expected accept, refuse, defer, discard or hold; tag, route, limit, "
+                      "add-header, replace-header or remove-header");
         return;
     }
     if (rule->action_count > 0 && rule->actions[rule->action_count - 1].act <= RULE_HOLD) {

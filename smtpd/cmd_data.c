@@ -222,6 +222,7 @@ static struct step discard(struct session *s)
 static struct step finish_screened(struct session *s)
 {
     struct transaction *t = &s->transaction;
+    const struct charge *refusal;
     struct step step;
 
     screen_message(s, RULE_AT_END, body_header(head_view(&t->head)));
@@ -232,6 +233,13 @@ static struct step finish_screened(struct session *s)
     }
     if (t->rcpt_count == 0)
         return discard(s);
+    refusal = charges_refusal(s);
+    if (refusal != NULL) {
+        step = step_charged(s, refusal);
+        step.next = SESSION_READY;
+        return step;
+    }
+    charges_take(s);
     if (!screen_describe(s))
         return step_accept(SESSION_READY, 451, "4.3.5", "Too many rules ask for this message");
     return (struct step){ .next = SESSION_CONTENT, .wish = WISH_COMMIT };

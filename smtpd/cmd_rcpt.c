@@ -234,6 +234,17 @@ static struct step screen(struct session *s, struct screen_found *found)
     return step_accept(SESSION_RCPT, 250, "2.1.5", "Recipient ok");
 }
 
+/* Whether the limits of those rules allow one more; code 0: they do. */
+static struct step charge(struct session *s, const struct screen_found *found)
+{
+    bool room;
+    const struct charge *refusal = screen_charge_rcpt(s, s->asked_rcpt, found, &room);
+
+    if (!room)
+        return step_refuse(s, 452, "4.5.3", "Too many recipients");
+    return refusal != NULL ? step_charged(s, refusal) : step_accept(s->state, 0, NULL, NULL);
+}
+
 static enum policy_verdict add(struct session *s, const struct address *to,
                                enum policy_verdict verdict, const struct envelope_rcpt *rcpt,
                                const struct screen_found *found)
@@ -245,8 +256,12 @@ static enum policy_verdict add(struct session *s, const struct address *to,
         verdict = add_own(s, to, rcpt);
     else if (!add_rcpt(s, rcpt))
         verdict = POLICY_TOO_MANY;
-    if (policy_reply(verdict)->code >= 400 || screen_keep_rcpt(s, rcpt->address, first, found))
+    if (policy_reply(verdict)->code >= 400)
         return verdict;
+    if (screen_keep_rcpt(s, rcpt->address, first, found)) {
+        charges_take(s);
+        return verdict;
+    }
     t->rcpt_count = first;
     t->rcpt_bytes = bytes;
     return POLICY_TOO_MANY;
@@ -284,6 +299,8 @@ struct step run_rcpt(struct session *s, struct view args)
     verdict = policy_rcpt(s->rules->settings, s->trusted, &to);
     if (policy_reply(verdict)->code < 400) {
         step = screen(s, &found);
+        if (step.code == 0)
+            step = charge(s, &found);
         if (step.code == 0)
             step = step_counted(s, RATE_RECIPIENTS);
         if (step.code != 0)

@@ -130,6 +130,12 @@ struct step step_rule(struct session *s, const struct rule *rule)
     return step_refuse(s, a->code, a->enhanced, a->reply);
 }
 
+struct step step_charged(struct session *s, const struct charge *c)
+{
+    s->asked_rule = c->rule->label;
+    return step_refuse(s, 450, "4.7.1", c->limit->reply);
+}
+
 /* RFC 5321, 3.1: 554 instead of a greeting. */
 struct step step_greet(struct session *s)
 {

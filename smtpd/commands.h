@@ -42,6 +42,8 @@ bool transaction_begin(struct session *s, const struct address *from) MUST_USE;
 /* A message or a recipient within the rates: a step without a code, or a refusal. What a login has
  * too much may be held instead. */
 struct step step_counted(struct session *s, enum rate_kind kind);
+/* A limit of a rule is used up. */
+struct step step_charged(struct session *s, const struct charge *c);
 
 /* Parameters of MAIL and RCPT, by the extension they belong to: code 0 if nothing is wrong. */
 struct step take_ret(struct session *s, struct view value);

@@ -861,6 +861,14 @@ enum rates_verdict conn_count_rate(struct session *s, enum rate_kind kind)
     return rates_take(&server->rates, kind, &who, server->loop->now_ms);
 }
 
+bool conn_charge_rate(struct session *s, const struct rates_bucket *b, bool take)
+{
+    struct server *server = container_of(s, struct conn, session)->server;
+
+    return take ? rates_bucket_take(&server->rates, b, server->loop->now_ms)
+                : rates_bucket_look(&server->rates, b, server->loop->now_ms);
+}
+
 /* ---- beginning, and draining ---- */
 
 static void on_named(struct question *q, const struct message_dns_answer *a)

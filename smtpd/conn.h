@@ -59,6 +59,8 @@ struct net_address conn_counted(const struct session_rules *rules, const struct 
 bool server_make_room(struct server *s, bool for_stranger) MUST_USE;
 /* session_rules.counted of every session here. */
 enum rates_verdict conn_count_rate(struct session *s, enum rate_kind kind);
+/* Likewise session_rules.charged. */
+bool conn_charge_rate(struct session *s, const struct rates_bucket *b, bool take);
 /* Takes the socket, which was counted by limits_take as conn_counted says. `rules` must outlive
  * it. */
 void conn_start(struct server *s, const struct session_rules *rules, int fd,

@@ -179,7 +179,8 @@ void listener_open(struct server *s, const struct listener_settings *settings, i
                    .starttls = settings->tls != LISTENER_TLS_NONE && s->tls != NULL,
                    .discarded = report_discard,
                    .refused = report_refusal,
-                   .counted = conn_count_rate },
+                   .counted = conn_count_rate,
+                   .charged = conn_charge_rate },
     };
     session_rules_init(&l->rules);
     l->reserve = make_reserve(l);

@@ -98,6 +98,15 @@ static uint64_t name_network(const struct rates *r, enum rates_verdict whose, en
     return name_bucket(r, whose, kind, view_make(bytes, sizeof(bytes)));
 }
 
+/* No rate of the settings counts for RATES_FINE: that is where the buckets of rules are. */
+static struct claim claim_of(const struct rates *r, const struct rates_bucket *b)
+{
+    uint64_t rule = name_bucket(r, RATES_FINE, RATE_CONNECTIONS, b->rule);
+    uint64_t whose = name_bucket(r, RATES_FINE, RATE_MESSAGES, b->whose);
+
+    return (struct claim){ RATES_FINE, b->rate, mix(mix(rule + b->number) ^ whose) | 1 };
+}
+
 /* ---- claims ---- */
 
 static void add_claim(struct claim claims[CLAIMS_MAX], size_t *count, enum rates_verdict whose,
@@ -214,4 +223,27 @@ enum rates_verdict rates_take(struct rates *r, enum rate_kind kind, const struct
     for (size_t i = 0; i < count && verdict == RATES_FINE; i++)
         take_token(r, &claims[i], now_ms * 1000);
     return verdict;
+}
+
+bool rates_bucket_look(const struct rates *r, const struct rates_bucket *b, uint64_t now_ms)
+{
+    struct claim c;
+
+    if (r->memory == NULL)
+        return true;
+    c = claim_of(r, b);
+    return has_token(r, &c, now_ms * 1000);
+}
+
+bool rates_bucket_take(struct rates *r, const struct rates_bucket *b, uint64_t now_ms)
+{
+    struct claim c;
+
+    if (r->memory == NULL)
+        return true;
+    c = claim_of(r, b);
+    if (!has_token(r, &c, now_ms * 1000))
+        return false;
+    take_token(r, &c, now_ms * 1000);
+    return true;
 }

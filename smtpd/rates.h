@@ -1,5 +1,5 @@
-/* How often things may happen: token buckets by client address, by its network and by login, for
- * all smtpd processes together and over reloads.
+/* How often things may happen: token buckets by client address, by its network and by login, and by
+ * what a rule says, for all smtpd processes together and over reloads.
  *
  * A bucket is one number, the time at which it is full again (the "generic cell rate algorithm"):
  * a token moves that time, and one that would move it further than the rate's span ahead is
@@ -40,11 +40,24 @@ int rates_open(struct rates *r, int fd, const struct settings *settings,
                struct error *err) MUST_USE;
 void rates_close(struct rates *r);
 
+/* A bucket that a rule names. */
+struct rates_bucket {
+    struct view rule;  /* its label */
+    unsigned number;   /* of the limit in the rule */
+    struct view whose; /* bytes that tell one client, login or address from others */
+    const struct config_rate *rate;
+};
+
 /* Takes one token of `kind` from everybody it is to come from, or none. `now_ms` is monotonic. */
 enum rates_verdict rates_take(struct rates *r, enum rate_kind kind, const struct rates_owner *who,
                               uint64_t now_ms) MUST_USE;
 /* Whether there is one, without taking it. */
 enum rates_verdict rates_look(const struct rates *r, enum rate_kind kind,
                               const struct rates_owner *who, uint64_t now_ms) MUST_USE;
+
+/* Whether there is a token in it; takes one that is there. */
+bool rates_bucket_look(const struct rates *r, const struct rates_bucket *b,
+                       uint64_t now_ms) MUST_USE;
+bool rates_bucket_take(struct rates *r, const struct rates_bucket *b, uint64_t now_ms);
 
 #endif

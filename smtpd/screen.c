@@ -70,17 +70,24 @@ const struct rule *screen_session(const struct session *s, enum rule_stage stage
 
 /* ---- recipients ---- */
 
-/* Keeps what does something, in the order of the rules, whatever recipient brings it here. */
-static void on_matched(void *context, const struct rule *rule)
+/* Where the rule stands, or is to stand, among those that do something. */
+static size_t find_applied(const struct screen *screen, const struct rule *rule, bool *found)
 {
-    struct screen *screen = context;
     size_t at = screen->applied_count;
 
-    if (rule->action_count == 1 && rule->decision != NULL)
-        return;
     while (at > 0 && screen->applied[at - 1]->number > rule->number)
         at--;
-    if (at > 0 && screen->applied[at - 1] == rule)
+    *found = at > 0 && screen->applied[at - 1] == rule;
+    return at;
+}
+
+/* Keeps what does something, in the order of the rules, whatever recipient brings it here. */
+static void apply(struct screen *screen, const struct rule *rule)
+{
+    bool found;
+    size_t at = find_applied(screen, rule, &found);
+
+    if (found || (rule->action_count == 1 && rule->decision != NULL))
         return;
     if (screen->applied_count == SCREEN_APPLIED_MAX) {
         screen->too_many = true;
@@ -117,6 +124,21 @@ void screen_rcpt(const struct session *s, struct view recipient, struct screen_f
     found->decides = rules_walk(r, &f, RULE_AT_RCPT, on_found, found);
 }
 
+const struct charge *screen_charge_rcpt(struct session *s, struct view recipient,
+                                        const struct screen_found *found, bool *room)
+{
+    struct screen *screen = &s->transaction.screen;
+    bool again;
+
+    screen->charges.count = 0; /* of a recipient that was refused */
+    *room = true;
+    for (size_t i = 0; i < found->count && *room; i++) {
+        (void)find_applied(screen, found->rules[i], &again);
+        *room = charges_add(s, found->rules[i], again, recipient, NULL);
+    }
+    return *room ? charges_refusal(s) : NULL;
+}
+
 /* Only now, when it is sure that it stays, the rules for it do something to the message. */
 bool screen_keep_rcpt(struct session *s, struct view recipient, size_t first,
                       const struct screen_found *found)
@@ -128,7 +150,7 @@ bool screen_keep_rcpt(struct session *s, struct view recipient, size_t first,
     if (r == NULL || r->count == 0)
         return true;
     for (size_t i = 0; i < found->count; i++)
-        on_matched(&t->screen, found->rules[i]);
+        apply(&t->screen, found->rules[i]);
     t->screen.too_many = t->screen.too_many || found->too_many;
     if (found->decides != NULL && found->decides->decision->act == RULE_HOLD)
         t->screen.held = found->decides;
@@ -155,6 +177,28 @@ bool screen_keep_rcpt(struct session *s, struct view recipient, size_t first,
 
 /* ---- messages ---- */
 
+/* At this stage, for this recipient, or for all: NULL. */
+struct walk {
+    struct session *session;
+    enum rule_stage stage;
+    const struct screened_rcpt *rcpt;
+};
+
+/* Rules of earlier stages match again, but have been charged for. */
+static void on_matched(void *context, const struct rule *rule)
+{
+    const struct walk *w = context;
+    struct screen *screen = &w->session->transaction.screen;
+    bool again;
+
+    (void)find_applied(screen, rule, &again);
+    if (rule->stage == w->stage &&
+        !charges_add(w->session, rule, again, w->rcpt != NULL ? w->rcpt->address : VIEW_EMPTY,
+                     w->rcpt != NULL ? &w->rcpt->discarded : NULL))
+        screen->too_many = true;
+    apply(screen, rule);
+}
+
 /* True: for whom this was asked, nothing is to be delivered. */
 static bool take_decision(struct screen *screen, const struct rule *rule)
 {
@@ -177,6 +221,7 @@ static bool take_decision(struct screen *screen, const struct rule *rule)
     case RULE_REMOVE_HEADER:
     case RULE_REPLACE_HEADER:
     case RULE_ROUTE:
+    case RULE_LIMIT:
     case RULE_ACTS:
         break;
     }
@@ -213,12 +258,12 @@ static void screen_each(struct session *s, enum rule_stage stage, struct rule_fa
 
     for (size_t i = 0; i < t->screen.rcpt_count; i++) {
         struct screened_rcpt *r = &t->screen.rcpts[i];
+        struct walk w = { s, stage, r };
 
         if (r->discarded)
             continue;
         f->recipient = r->address;
-        r->discarded =
-            take_decision(&t->screen, rules_walk(rules_of(s), f, stage, on_matched, &t->screen));
+        r->discarded = take_decision(&t->screen, rules_walk(rules_of(s), f, stage, on_matched, &w));
         any = any || r->discarded;
     }
     if (any)
@@ -229,6 +274,7 @@ void screen_message(struct session *s, enum rule_stage stage, struct view header
 {
     struct transaction *t = &s->transaction;
     const struct rules *r = rules_of(s);
+    struct walk w = { s, stage, NULL };
     struct rule_facts f;
 
     if (r == NULL || !r->at[stage] || t->rcpt_count == 0)
@@ -237,7 +283,7 @@ void screen_message(struct session *s, enum rule_stage stage, struct view header
     f.header = header;
     if (r->by_recipient)
         screen_each(s, stage, &f);
-    else if (take_decision(&t->screen, rules_walk(r, &f, stage, on_matched, &t->screen)))
+    else if (take_decision(&t->screen, rules_walk(r, &f, stage, on_matched, &w)))
         t->rcpt_count = 0;
 }
 
@@ -256,6 +302,8 @@ bool screen_describe(struct session *s)
     char room[SCREEN_APPLIED_MAX * 80];
     struct buf tags = BUF_ON_ARRAY(room);
 
+    if (t->screen.surplus != NULL)
+        t->hold = t->screen.surplus->reply;
     if (t->screen.held != NULL)
         t->hold = t->screen.held->decision->reply;
     for (size_t i = 0; i < t->screen.applied_count; i++) {

@@ -4,6 +4,7 @@
 
 #include "ipc/rules.h"
 #include "mail/address.h"
+#include "smtpd/charges.h"
 
 struct session;
 struct envelope;
@@ -24,7 +25,9 @@ struct screen {
     size_t applied_count;
     bool too_many;                                 /* such rules */
     const struct rule *refused, *held, *discarded; /* the decision, of that kind; NULL: none */
-    struct screened_rcpt *rcpts; /* only when rules of a later stage ask for recipients */
+    struct charges charges;
+    const struct rule_action *surplus; /* the limit beyond which it is, so that it is held */
+    struct screened_rcpt *rcpts;       /* only when rules of a later stage ask for recipients */
     size_t rcpt_count, rcpt_room;
 };
 
@@ -42,6 +45,10 @@ struct screen_found {
     bool too_many;
 };
 void screen_rcpt(const struct session *s, struct view recipient, struct screen_found *found);
+/* The limits of what was found: the charge that refuses it; NULL: none. `room` is false when there
+ * is no room to find out. */
+const struct charge *screen_charge_rcpt(struct session *s, struct view recipient,
+                                        const struct screen_found *found, bool *room);
 /* It was added, as the transaction's recipients from `first` on: now what was found is done to the
  * message. False: no room. */
 bool screen_keep_rcpt(struct session *s, struct view recipient, size_t first,

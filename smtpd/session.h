@@ -81,6 +81,8 @@ struct session_rules {
     void (*refused)(const struct session *s, const struct session_refusal *r); /* may be NULL */
     /* Counts a message, a recipient or a failure; NULL: there are no rates. */
     enum rates_verdict (*counted)(struct session *s, enum rate_kind kind);
+    /* Whether a rule's bucket has a token, which may be taken; NULL: there are no rates. */
+    bool (*charged)(struct session *s, const struct rates_bucket *b, bool take);
     /* A rule has it that a message which was answered 250 is not kept; may be NULL. */
     void (*discarded)(const struct session *s, const struct rule *rule);
     /* By session_rules_init: the listener's, else those of all. */

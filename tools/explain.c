@@ -92,10 +92,12 @@ static void keep_action(struct question *q, const struct rule_action *a)
 
 static void print_action(const struct rule_action *a, struct buf *out)
 {
+    bool reply = a->act != RULE_LIMIT; /* its words say nothing more */
+
     buf_printf(out, "%s%s", buf_len(out) > 0 ? ", " : "", rule_act_name(a->act));
     if (a->code > 0)
         buf_printf(out, " %u %s", a->code, a->enhanced);
-    if (a->reply != NULL)
+    if (a->reply != NULL && reply)
         buf_printf(out, " %s", a->reply);
     if (a->word.len > 0)
         buf_printf(out, " %.*s", VIEW_ARG(a->word));

@@ -49,6 +49,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum {
     ROOM = 1 << 20, /* bytes for what each side says at once, and for a message */
@@ -77,8 +79,9 @@ struct dialog {
     bool begun, whole_only, failed;
     uint64_t rates[RATE_KINDS]; /* what is left of them */
     enum rates_verdict rates_of;
-    struct buf said;    /* by the client, since the server was last listened to */
-    struct buf pending; /* arrived, not used by the engine yet */
+    struct rates buckets; /* of rules, when one was asked for */
+    struct buf said;      /* by the client, since the server was last listened to */
+    struct buf pending;   /* arrived, not used by the engine yet */
     struct buf out;
     struct buf message; /* spilled or about to be committed */
     struct view message_rest, trace;
@@ -148,6 +151,22 @@ static enum rates_verdict count_rate(struct session *s, enum rate_kind kind)
     return RATES_FINE;
 }
 
+/* Those of rules are real. */
+static bool charge_rate(struct session *s, const struct rates_bucket *b, bool take)
+{
+    struct dialog *d = container_of(s, struct dialog, session);
+    struct error err;
+    int fd;
+
+    if (d->buckets.memory == NULL) {
+        fd = memfd_create("rates", MFD_CLOEXEC);
+        if (ftruncate(fd, RATES_BYTES) < 0 || rates_open(&d->buckets, fd, &d->settings, &err) < 0)
+            abort();
+    }
+    return take ? rates_bucket_take(&d->buckets, b, s->now_ms)
+                : rates_bucket_look(&d->buckets, b, s->now_ms);
+}
+
 static void begin(struct dialog *d)
 {
     if (d->begun)
@@ -160,6 +179,7 @@ static void begin(struct dialog *d)
         .budget = &d->budget,
         .addresses = &d->addresses,
         .counted = count_rate,
+        .charged = charge_rate,
         .mechanisms = d->mechanisms,
         .starttls = d->listener.tls != LISTENER_TLS_NONE,
     };
@@ -758,6 +778,7 @@ static void run(struct dialog *d, struct view text)
     if (!d->failed)
         expect_silence(d);
     session_release(&d->session);
+    rates_close(&d->buckets);
     if (!d->failed && (d->budget.used != 0 || d->addresses.used != 0)) {
         fprintf(stderr, "%s: memory of messages is still counted\n", d->path);
         d->failed = true;

@@ -128,3 +128,23 @@ def test_a_process_that_starts_again_has_the_list(world):
             c.hello()
             return c.command("MAIL FROM:<a@spam.test>")
     assert reply().startswith("550 5.7.1")
+
+
+def test_a_rule_limits(world):
+    """Across processes: each swaks may meet another one. And a message that waits says why."""
+    limits = [{"name": "few", "sender": "@few.test", "then": "limit 2/1d by sender"},
+              {"name": "late", "header": {"X-Bulk": "*"}, "then": "limit 1/1d by client or hold"}]
+    world.start_relay(rules=limits)
+    assert [swaks("a@few.test").returncode for _ in range(2)] == [0, 0]
+    done = swaks("a@few.test")
+    assert "450 4.7.1 Too much mail, try again later (rule few)" in done.stdout
+    assert world.log.wait("message_refused", rule="few")["sender"] == "a@few.test"
+    world.reload()
+    assert swaks("a@few.test").returncode != 0 and swaks("b@few.test").returncode == 0
+    for _ in range(2):
+        assert swaks("a@there.test", "--header", "X-Bulk: 1").returncode == 0
+    [row] = world.queue()
+    assert world.show(row["id"])["hold"] == "beyond the limit of rule late"
+    done = world.tern("explain", "--from", "a@few.test", "--to", "alice@here.test", "--client",
+                      "127.0.0.1")
+    assert "few, at stage rcpt: limit 2/1d by sender" in done.stdout

@@ -101,11 +101,25 @@ static const struct {
     { "{ except: { login: ann, tls: none } }", "login=ann tls=TLSv1.3", true },
 };
 
+#define LIMIT_FAULT                                                                               \
+    "t.yaml:2:16: error: expected limit and a rate such as 100/1h, over at most a day; then \"by "  \
+    "client\", network, login, sender or recipient; then \"or hold\""
+
 static const struct {
     const char *rules, *wanted; /* the first report's first line */
 } mistakes[] = {
     { "[{}]", "t.yaml:2:9: error: then is missing: what is done, see below; one or a list" },
-    { "[{then: reject}]", "t.yaml:2:16: error: expected accept, refuse, defer, discard or hold; tag, route, add-header, replace-header or remove-header" },
+    { "[{then: reject}]", "t.yaml:2:16: error: expected accept, refuse, defer, discard or hold; tag, route, limit, add-header, replace-header or remove-header" },
+    { "[{then: limit}]", LIMIT_FAULT },
+    { "[{then: limit off}]", LIMIT_FAULT },
+    { "[{then: limit 10}]", LIMIT_FAULT },
+    { "[{then: limit 10/2d}]", LIMIT_FAULT },
+    { "[{then: limit 10/1h by}]", LIMIT_FAULT },
+    { "[{then: limit 10/1h by helo}]", LIMIT_FAULT },
+    { "[{then: limit 10/1h sender}]", LIMIT_FAULT },
+    { "[{then: limit 10/1h or refuse}]", LIMIT_FAULT },
+    { "[{then: limit 10/1h or hold by sender}]", LIMIT_FAULT },
+    { "[{then: [limit 10/1h, discard]}]", "t.yaml:2:9: error: a limit counts mail that is kept: it does nothing in a rule that discards" },
     { "[{then: [accept, tag x]}]", "t.yaml:2:25: error: nothing is done behind accept, which ends the rules" },
     { "[{then: []}]", "t.yaml:2:16: error: then needs at least one action" },
     { "[{then: accept this}]", "t.yaml:2:16: error: accept and discard take nothing" },
@@ -301,6 +315,56 @@ static void knows_when_a_rule_is_sure(void **state)
     release(&s, c);
 }
 
+/* ---- limits ---- */
+
+/* clang-format off */
+static const struct {
+    const char *then;
+    uint64_t count, span_ms;
+    enum rule_key key;
+    bool holds, by_recipient;
+    const char *reply;
+} limits[] = {
+    { "limit 100/1h",                     100, 3600000,  RULE_BY_RULE,      false, false, "Too much mail, try again later (rule x)" },
+    { "limit 1/90s by client",            1,   90000,    RULE_BY_CLIENT,    false, false, "Too much mail, try again later (rule x)" },
+    { "limit 1/1d by network",            1,   86400000, RULE_BY_NETWORK,   false, false, "Too much mail, try again later (rule x)" },
+    { "limit 5/10m by login or hold",     5,   600000,   RULE_BY_LOGIN,     true,  false, "beyond the limit of rule x" },
+    { "LIMIT 5/10m  by  sender",          5,   600000,   RULE_BY_SENDER,    false, false, "Too much mail, try again later (rule x)" },
+    { "limit 5/10m by recipient or hold", 5,   600000,   RULE_BY_RECIPIENT, true,  true,  "beyond the limit of rule x" },
+    { "[limit 5/10m or hold, accept]",    5,   600000,   RULE_BY_RULE,      true,  false, "beyond the limit of rule x" },
+};
+/* clang-format on */
+
+/* Nothing is counted before RCPT, so later rules wait for a limit that comes with a decision. */
+static void reads_limits(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(limits); i++) {
+        const struct rule_action *a;
+        struct config *c;
+        struct settings s;
+        char text[256];
+
+        (void)snprintf(text, sizeof(text),
+                       "hostname: mx.test\nrules: [{name: x, helo: a.test, then: %s}, {login: a, "
+                       "then: refuse}]\n",
+                       limits[i].then);
+        c = load(text, &s);
+        check_view(limits[i].then, config_errors(c), VIEW(""));
+        a = &s.rules->all[0].actions[0];
+        check(limits[i].then, a->act == RULE_LIMIT && a->key == limits[i].key);
+        check(limits[i].then, a->rate.count == limits[i].count);
+        check(limits[i].then, a->rate.span_ms == limits[i].span_ms);
+        check(limits[i].then, a->holds == limits[i].holds);
+        check(limits[i].then, s.rules->by_recipient == limits[i].by_recipient);
+        assert_string_equal(a->reply, limits[i].reply);
+        check(limits[i].then, s.rules->all[0].stage == RULE_AT_RCPT);
+        check(limits[i].then, s.rules->all[1].stage ==
+                                  (s.rules->all[0].decision != NULL ? RULE_AT_RCPT : RULE_AT_MAIL));
+        release(&s, c);
+    }
+}
+
 /* ---- many rules: the index finds what a look at each of them in turn finds ---- */
 
 static uint64_t seed = 42;
@@ -478,6 +542,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matches_one),
+        cmocka_unit_test(reads_limits),
         cmocka_unit_test(reports_mistakes),
         cmocka_unit_test(sees_what_is_never_used),
         cmocka_unit_test(knows_when_a_rule_is_sure),

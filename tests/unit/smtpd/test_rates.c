@@ -139,6 +139,42 @@ static void a_flood_hurts_only_itself(void **state)
     assert_true(refused > 3900);
 }
 
+static bool charge(const char *rule, unsigned number, const char *whose, uint64_t count,
+                   uint64_t now_ms)
+{
+    const struct config_rate rate = { count, 60000 };
+    const struct rates_bucket b = { view_of(rule), number, view_of(whose), &rate };
+    bool looked = rates_bucket_look(&other, &b, now_ms);
+
+    assert_int_equal(looked, rates_bucket_take(&one, &b, now_ms));
+    return looked;
+}
+
+/* A bucket belongs to a rule, a limit in it, and whoever is counted, and to nobody else. */
+static void rules_have_buckets(void **state)
+{
+    struct rates none = { 0 };
+    const struct config_rate rate = { 1, 60000 };
+    const struct rates_bucket b = { VIEW("a"), 0, VIEW("x"), &rate };
+
+    (void)state;
+    assert_true(charge("a", 0, "x", 2, 1000));
+    assert_true(charge("a", 0, "x", 2, 1000));
+    assert_false(charge("a", 0, "x", 2, 1000));
+    assert_false(charge("a", 0, "x", 2, 30999));
+    assert_true(charge("a", 0, "y", 1, 1000));
+    assert_true(charge("a", 1, "x", 1, 1000));
+    assert_true(charge("b", 0, "x", 1, 1000));
+    assert_true(charge("x", 0, "a", 1, 1000));
+    assert_true(charge("a", 0, "", 1, 1000));
+    assert_true(charge("", 0, "a", 1, 1000));
+    assert_true(charge("ax", 0, "", 1, 1000));
+    assert_false(charge("ax", 0, "", 1, 1000));
+    assert_true(charge("a", 0, "x", 2, 31000));
+    assert_int_equal(take(&one, RATE_MESSAGES, NULL, "a", 1000), RATES_FINE);
+    assert_true(rates_bucket_look(&none, &b, 0) && rates_bucket_take(&none, &b, 0));
+}
+
 int main(void)
 {
 #define RATES_TEST(test) cmocka_unit_test_setup_teardown(test, open_all, close_all)
@@ -149,6 +185,7 @@ int main(void)
         RATES_TEST(a_login_has_its_own),
         RATES_TEST(kinds_are_apart_and_may_be_off),
         RATES_TEST(a_flood_hurts_only_itself),
+        RATES_TEST(rules_have_buckets),
     };
 
     return cmocka_run_group_tests_name("smtpd/rates", tests, NULL, NULL);
