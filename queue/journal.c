@@ -369,7 +369,8 @@ static void close_segment(struct journal *j)
 {
     const struct batch *first = batch_of(j->failed.next);
 
-    /* When there are too many, the newest give way: at worst, refused messages come to life. */
+    /* When there are too many, the one before gives way: at worst, refused messages come to life.
+     */
     j->cuts[MIN(j->cut_count, RECORD_CUTS - 1)] =
         (struct record_cut){ first->segment_number, first->offset };
     j->cut_count = MIN(j->cut_count + 1, RECORD_CUTS);

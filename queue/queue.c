@@ -571,7 +571,8 @@ static void on_change(struct store_replay *r, const struct store_change *c)
         m->flags &= (uint8_t)~MAIL_DELETED;
         index_set_held(&q->index, mail, true);
         break;
-    case STORE_RELEASE:
+    case STORE_RELEASE: /* the log keeps the newest change, and maybe not the one before */
+        m->flags &= (uint8_t)~MAIL_DELETED;
         index_set_held(&q->index, mail, false);
         m->arrival_s = (uint32_t)(MIN(c->at_ms, q->wall_base_ms) / 1000);
         break;

@@ -209,10 +209,11 @@ static int take_lock(struct spool *s, struct error *err)
         return error_set(err, code, "the spool%s is in use by another process (pid %s)",
                          shown_path(s), room[0] != '\0' ? room : "unknown");
     }
-    if (!buf_printf(&text, "%ld\n", (long)getpid()) || ftruncate(s->lock, 0) < 0)
-        return fail(s, err, "write", "lock", errno);
-    /* For people only: that it is locked is what counts. */
-    return file_write_all(s->lock, buf_view(&text), 0) < 0 ? fail(s, err, "write", "lock", EIO) : 0;
+    /* For people only: that it is locked is what counts, also on a full disk. */
+    if (buf_printf(&text, "%ld\n", (long)getpid()) &&
+        (ftruncate(s->lock, 0) < 0 || file_write_all(s->lock, buf_view(&text), 0) < 0))
+        log_warn("lock_not_written", LOG_STRING("spool", s->path), LOG_ERRNO("error", errno));
+    return 0;
 }
 
 /* ---- format: "Tern spool\nversion 1\nuuid 0123...\n" ---- */

@@ -226,7 +226,7 @@ static enum spool_trouble on_batch_failed(struct journal_owner *o, const struct 
     bool poor = error == -EMFILE || error == -ENFILE || error == -ENOMEM;
     char name[SHELF_NAME];
 
-    segment_name(s->journal.current->number, name);
+    segment_name(container_of(s->journal.failed.next, struct batch, link)->segment_number, name);
     log_error("spool_write_failed", LOG_STRING("file", name), LOG_ERRNO("error", -error));
     poll_now(s);
     if (full || poor) {

@@ -137,6 +137,9 @@ def test_the_words_in_a_segment_are_enough_to_rescue_mail(world, filled):
         script.write_text("".join(line[4:] + "\n" for line in lines))
         rescued += subprocess.run([sys.executable, str(script), str(log)], check=True,
                                   capture_output=True).stdout
+    found = subprocess.run(["grep", "-haoE", "TERN1 [MC] [0-9a-f]{16}", *map(str, segments(world))], check=True,
+                           capture_output=True, text=True).stdout.split("\n")
+    assert {line.split()[2] for line in found if line} == set(filled)
     parts = {}
     for part in rescued.split(b"\n---- ")[1:]:
         message, _, rest = part.partition(b"\n")

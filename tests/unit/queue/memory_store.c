@@ -274,6 +274,19 @@ void store_change(struct store *s, const struct store_change *c)
     memory_store.changes[c->kind]++;
 }
 
+void memory_store_lose(enum store_change_kind kind)
+{
+    for (unsigned i = event_count; i > 0; i--) {
+        struct event *e = &events[i - 1];
+
+        if (e->kind == EVENT_CHANGE && e->change.kind == kind) {
+            e->kind = EVENT_MOVED;
+            return;
+        }
+    }
+    abort();
+}
+
 void store_finish(struct store *s, uint64_t id, struct store_ref where)
 {
     struct event *e = message_of(id);

@@ -20,6 +20,8 @@ struct memory_store_facts {
 extern struct memory_store_facts memory_store;
 
 void memory_store_forget(void); /* everything, for the next test */
-void memory_store_move(void);   /* everything that is live to another place, as compaction does */
+/* The last change of that kind, as the log loses one when a newer one stands elsewhere. */
+void memory_store_lose(enum store_change_kind kind);
+void memory_store_move(void); /* everything that is live to another place, as compaction does */
 
 #endif

@@ -852,6 +852,26 @@ static void brings_back_what_was_deleted(void **state)
     assert_int_equal(world.queue.index.held_count, 0);
 }
 
+/* The log keeps the newest change of a message; of those before some may still be there. */
+static void an_undeleted_message_stays_after_its_release(void **state)
+{
+    uint64_t id = world_accept("a@here.test", "b@there.test", body);
+    uint32_t mail = index_find(&world.queue.index, id);
+
+    (void)state;
+    defer(world_job(0));
+    queue_delete(&world.queue, mail, VIEW("uid 0"));
+    queue_undelete(&world.queue, mail, VIEW("uid 0"));
+    queue_release(&world.queue, mail, VIEW("uid 0"));
+    world_run();
+    memory_store_lose(STORE_HOLD);
+    world_restart();
+    assert_false(
+        queue_in_trash(index_mail(&world.queue.index, index_find(&world.queue.index, id))));
+    assert_int_equal(world.queue.trash_count, 0);
+    assert_int_equal(world.queue.index.held_count, 0);
+}
+
 static void a_deleted_message_tells_nobody(void **state)
 {
     uint32_t mail =
@@ -1033,6 +1053,7 @@ int main(void)
         IN_WORLD(neither_tries_nor_expires_what_is_held),
         IN_WORLD(forgets_what_is_deleted),
         IN_WORLD(brings_back_what_was_deleted),
+        IN_WORLD(an_undeleted_message_stays_after_its_release),
         IN_WORLD(a_deleted_message_tells_nobody),
         IN_WORLD(the_oldest_leave_a_full_trash),
         IN_WORLD(goes_on_where_it_was_after_a_restart),
