@@ -51,10 +51,19 @@ static void uncount(struct conn *c)
     worker_of(c)->conn_count--;
 }
 
+/* The number of the route whose trust anchors count, plus 1; 0: the general ones do. */
+static size_t anchors_of(const struct conn *c)
+{
+    const struct route_settings *r = c->destination->route;
+    size_t number = r == NULL ? 0 : (size_t)(r - settings_of(c)->routes);
+
+    return r == NULL || worker_of(c)->route_tls[number] == NULL ? 0 : number + 1;
+}
+
 /* What sessions of TLS are remembered by. */
 static struct view session_name(const struct conn *c, struct buf *name)
 {
-    sessions_name(c->route.host, c->route.address.port, c->policy, name);
+    sessions_name(c->route.host, c->route.address.port, c->policy, anchors_of(c), name);
     return buf_view(name);
 }
 
@@ -700,7 +709,10 @@ static void handshake(struct conn *c)
 
 static void start_tls(struct conn *c)
 {
-    int err = stream_connect_tls(&c->stream, worker_of(c)->tls, c->route.host, c->policy.verify);
+    size_t anchors = anchors_of(c);
+    struct tls_context *tls =
+        anchors > 0 ? worker_of(c)->route_tls[anchors - 1] : worker_of(c)->tls;
+    int err = stream_connect_tls(&c->stream, tls, c->route.host, c->policy.verify);
 
     if (err < 0) {
         lose(c, words_for(err));

@@ -5,6 +5,7 @@
 #include "io/net.h"
 #include "ipc/role.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,32 +24,62 @@ static NORETURN void give_up(const char *doing, const char *why)
     exit(ROLE_EXIT_CONFIG);
 }
 
-/* Without a bundle nothing can be verified: fine, as long as no route asks for it. */
-static struct view read_anchors(void)
+/* PEM text, heap; `index` as in the grant. Without a bundle nothing can be verified: fine, as long
+ * as no route asks for it. */
+static struct view read_anchors(uint32_t index)
 {
     struct error err = { "" };
     struct view pem = VIEW_EMPTY;
 
     for (size_t i = 0; i < role.grant_count; i++) {
-        if (role.grants[i].what.kind != GRANT_TRUST_ANCHORS)
+        const struct role_grant *g = &role.grants[i];
+
+        if (g->what.kind != GRANT_TRUST_ANCHORS || g->what.index != index)
             continue;
-        pem = role_read_file(role.grants[i].fd, TRUST_ANCHORS_MAX, &err);
+        pem = role_read_file(g->fd, TRUST_ANCHORS_MAX, &err);
         if (err.text[0] != '\0')
             give_up("reading the trust anchors", err.text);
     }
     return pem;
 }
 
-static struct tls_context *make_tls(void)
+static struct tls_context *make_tls(uint32_t index, struct error *err)
+{
+    struct view pem = read_anchors(index);
+    struct tls_context *tls = tls_client_new(pem, err);
+
+    free((void *)(uintptr_t)pem.ptr);
+    return tls;
+}
+
+static struct tls_context *make_general_tls(void)
 {
     struct error err = { "" };
-    struct view pem = read_anchors();
-    struct tls_context *tls = tls_client_new(pem, &err);
+    struct tls_context *tls = make_tls(0, &err);
 
     if (tls == NULL)
         give_up("reading the trust anchors", err.text);
-    free((void *)(uintptr_t)pem.ptr);
     return tls;
+}
+
+/* Routes with authorities of their own. */
+static void make_route_tls(void)
+{
+    for (uint32_t i = 0; i < role.settings.route_count; i++) {
+        const struct route_settings *r = &role.settings.routes[i];
+        struct error err = { "" }, place;
+        struct tls_context *tls;
+
+        if (r->ca.len == 0)
+            continue;
+        tls = make_tls(i + 1, &err);
+        if (tls == NULL) {
+            (void)error_set(&place, -EINVAL, "the route at %s: %.*s: %s", r->origin,
+                            VIEW_ARG(r->ca), err.text);
+            give_up("reading the trust anchors", place.text);
+        }
+        worker_set_tls(&worker, i, tls);
+    }
 }
 
 /* The first line; at the start, and again whenever master finds another. */
@@ -109,7 +140,8 @@ int main(void)
     if (err < 0)
         log_warn("own_addresses_unknown", LOG_ERRNO("error", -err));
     scram_load();
-    worker_init(&worker, &role.settings, &role.loop, make_tls());
+    worker_init(&worker, &role.settings, &role.loop, make_general_tls());
+    make_route_tls();
     sandbox.powers = more_powers(&role.settings);
     /* A connection and the file of a large body for each job. */
     sandbox.files_max = 2 * role.settings.delivery.connections + SPARE_FILES;

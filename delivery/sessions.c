@@ -41,9 +41,11 @@ void sessions_release(struct sessions *s)
     table_release(&s->by_name);
 }
 
-void sessions_name(struct view host, uint16_t port, struct tls_policy policy, struct buf *out)
+void sessions_name(struct view host, uint16_t port, struct tls_policy policy, size_t anchors,
+                   struct buf *out)
 {
-    buf_printf(out, "%u %u %u %.*s", port, policy.level, policy.onward, VIEW_ARG(host));
+    buf_printf(out, "%u %u %u %zu %.*s", port, policy.level, policy.onward, anchors,
+               VIEW_ARG(host));
 }
 
 static struct sessions_host *find_host(const struct sessions *s, struct view name)

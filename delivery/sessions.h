@@ -23,8 +23,9 @@ struct sessions {
 void sessions_init(struct sessions *s);
 void sessions_release(struct sessions *s);
 
-/* What one is remembered by. */
-void sessions_name(struct view host, uint16_t port, struct tls_policy policy, struct buf *out);
+/* What one is remembered by. `anchors`: which trust anchors it was verified with. */
+void sessions_name(struct view host, uint16_t port, struct tls_policy policy, size_t anchors,
+                   struct buf *out);
 
 /* The session becomes the table's. `until_ms`: SESSIONS_AGE_MS after the full handshake that it
  * goes back to, monotonic. */

@@ -296,6 +296,7 @@ void worker_init(struct worker *w, const struct settings *s, struct loop *l,
     list_init(&w->inquiries);
     list_init(&w->idle);
     w->credentials = memory_new_array(MAX(s->route_count, 1), sizeof(struct credential *));
+    w->route_tls = memory_new_array(MAX(s->route_count, 1), sizeof(struct tls_context *));
     w->queue.heard = on_heard;
     w->queue.gone = on_queue_gone;
     w->queue.channel.drained = on_queue_drained;
@@ -314,6 +315,11 @@ void worker_set_secret(struct worker *w, uint32_t route, struct view secret)
     c->is_derived = false;
     c->secret_len = secret.len;
     memcpy(c->secret, secret.ptr, secret.len);
+}
+
+void worker_set_tls(struct worker *w, uint32_t route, struct tls_context *tls)
+{
+    w->route_tls[route] = tls;
 }
 
 static void on_impatient(struct timer *t)

@@ -14,7 +14,8 @@ struct worker {
     const struct settings *settings;
     struct loop *loop;
     struct tls_context *tls;
-    struct sessions sessions; /* of TLS */
+    struct tls_context **route_tls; /* by number of the route; NULL: `tls` */
+    struct sessions sessions;       /* of TLS */
     struct asker asker;
     struct peer queue;
     struct table jobs;               /* struct job, by id */
@@ -35,6 +36,9 @@ void worker_init(struct worker *w, const struct settings *s, struct loop *l,
 
 /* What the route, which has a login, logs in with from now on. */
 void worker_set_secret(struct worker *w, uint32_t route, struct view secret);
+
+/* What the route's TLS is done with instead of the general context; borrowed. */
+void worker_set_tls(struct worker *w, uint32_t route, struct tls_context *tls);
 
 /* Takes the descriptor of a channel to (another) queue. Jobs of an earlier one are dropped, unless
  * the message may be accepted already. */

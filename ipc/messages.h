@@ -79,7 +79,8 @@ enum grant_kind {
     GRANT_LISTENER,      /* index: of settings.listeners */
     GRANT_CERTIFICATE,   /* PEM file, open for reading */
     GRANT_KEY,           /* PEM file, open for reading */
-    GRANT_TRUST_ANCHORS, /* PEM file, open for reading */
+    GRANT_TRUST_ANCHORS, /* PEM file, open for reading; index: of settings.routes, plus 1; 0: for
+                            all others */
     GRANT_CLIENT_CA,     /* PEM file, open for reading */
     GRANT_SECRET, /* a password or token, open for reading; index: of settings.routes; again when it
                      changed */

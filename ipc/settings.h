@@ -165,6 +165,7 @@ struct route_settings {
     struct net_address sources[2];         /* to connect from; one of a family */
     size_t source_count;                   /* 0: any */
     unsigned tls;                          /* enum route_tls */
+    struct view ca;                        /* path of its trust anchors; empty: tls.trust-anchors */
     struct view auth_login;                /* to log in as; empty: not at all */
     struct view auth_password, auth_token; /* paths; one of them */
     const char *origin;

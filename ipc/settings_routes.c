@@ -46,6 +46,8 @@ static const struct config_item items[] = {
           "file whose first line is an OAuth token; it is read again when it has changed"),
     CHOICE("tls", struct route_settings, tls, tls_words, "opportunistic",
            "opportunistic: when the host offers it; encrypt: or no delivery; verify: and with a certificate for the host's name"),
+    VALUE("ca", PATH, struct route_settings, ca, NULL,
+          "certificates of the authorities to believe on this route, PEM, instead of tls.trust-anchors; with verify"),
 };
 /* clang-format on */
 
@@ -267,7 +269,7 @@ static bool same_target(const struct route_target *a, const struct route_target 
 static bool same_way(const struct route_settings *a, const struct route_settings *b)
 {
     if (a->target_count != b->target_count || a->source_count != b->source_count ||
-        a->tls != b->tls || a->balance != b->balance || !view_equal(a->auth_login, b->auth_login) ||
+        a->tls != b->tls || !view_equal(a->ca, b->ca) || a->balance != b->balance || !view_equal(a->auth_login, b->auth_login) ||
         !view_equal(a->auth_password, b->auth_password) ||
         !view_equal(a->auth_token, b->auth_token))
         return false;
@@ -340,6 +342,9 @@ static void check_route(struct config *c, const struct settings *s, size_t i)
         config_report(c, find_item(c, i, "domain"),
                       "this route is never used: the domain is delivered here, by %s", d->origin);
     check_login(c, r, i);
+    if (r->ca.len > 0 && r->tls != ROUTE_TLS_VERIFY)
+        config_report(c, find_item(c, i, "ca"),
+                      "\"ca\" needs \"tls: verify\": nothing else proves a certificate");
     for (size_t t = 0; t < r->target_count; t++) {
         if (r->targets[t].implicit_tls && r->tls == ROUTE_TLS_NONE)
             config_report(c, find_item(c, i, "tls"),

@@ -137,8 +137,10 @@ static void grant_all(struct child *c)
     }
     if (c->kind == DELIVERY) {
         grant(c, GRANT_TRUST_ANCHORS, 0, MASTER, g->anchors_fd);
-        for (uint32_t i = 0; i < g->settings.route_count; i++)
+        for (uint32_t i = 0; i < g->settings.route_count; i++) {
+            grant(c, GRANT_TRUST_ANCHORS, i + 1, MASTER, g->route_ca_fds[i]);
             child_grant_secret(c, i);
+        }
     }
     if (c->kind == QUEUE)
         grant(c, GRANT_CONTROL, 0, MASTER, c->master->control_fd);

@@ -122,6 +122,24 @@ static int open_secrets(struct generation *g, struct error *err)
     return result;
 }
 
+static int open_route_anchors(struct generation *g, struct error *err)
+{
+    size_t count = g->settings.route_count;
+
+    g->route_ca_fds = memory_new_array(MAX(count, 1), sizeof(*g->route_ca_fds));
+    for (size_t i = 0; i < count; i++)
+        g->route_ca_fds[i] = -1;
+    for (size_t i = 0; i < count; i++) {
+        const struct route_settings *r = &g->settings.routes[i];
+        struct error why;
+        int result = open_file(r->ca, true, &g->route_ca_fds[i], &why);
+
+        if (result < 0)
+            return error_set(err, result, "the route at %s: %s", r->origin, why.text);
+    }
+    return 0;
+}
+
 static bool same_file(const struct stat *a, const struct stat *b)
 {
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
@@ -247,7 +265,7 @@ static int open_all(struct generation *g, const struct generation *old, struct e
     g->delivery_count = (uint32_t)s->workers.delivery;
     counters = (size_t)g->smtpd_count * COUNTERS_BYTES_PER_WORKER;
     if ((result = find_users(g, err)) < 0 || (result = open_certificates(g, err)) < 0 ||
-        (result = open_secrets(g, err)) < 0 ||
+        (result = open_secrets(g, err)) < 0 || (result = open_route_anchors(g, err)) < 0 ||
         (result = open_file(s->tls.trust_anchors, false, &g->anchors_fd, err)) < 0 ||
         (result = open_file(s->auth.client_ca, true, &g->client_ca_fd, err)) < 0 ||
         (result = open_listeners(g, old, err)) < 0 || (result = open_bundle(g, err)) < 0)
@@ -317,6 +335,10 @@ void generation_close(struct generation *g)
         close_fd(&g->secrets[i].fd);
     free(g->secrets);
     g->secrets = NULL;
+    for (size_t i = 0; g->route_ca_fds != NULL && i < g->settings.route_count; i++)
+        close_fd(&g->route_ca_fds[i]);
+    free(g->route_ca_fds);
+    g->route_ca_fds = NULL;
     close_fd(&g->counters_fd);
     close_fd(&g->rates_fd);
     lists_close(&g->lists, g->settings.rules);

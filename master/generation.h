@@ -30,6 +30,7 @@ struct generation {
         int fd; /* -1: none */
         struct stat seen;
     } * secrets;                /* one for each of settings.routes */
+    int *route_ca_fds;          /* the same; -1: none */
     struct watched_list *lists; /* of the rules; as many as they have */
     int counters_fd;            /* shared by the smtpd processes */
     int rates_fd;               /* the same, and by all generations */

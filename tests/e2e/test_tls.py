@@ -1,4 +1,5 @@
 """TLS with remote servers."""
+import re
 import ssl
 
 import pytest
@@ -141,3 +142,37 @@ def test_a_handshake_that_fails_when_resuming_is_tried_in_full(world):
     message = send_after_close(world, there, "c@there.test", 2)
     assert message.tls and not message.resumed and message.connection == 3
     assert not world.log.has("deferred")
+
+
+def test_a_route_has_authorities_of_its_own(world):
+    """Only that route's: the others believe those of all."""
+    private, general = (make_certificate(world.folder, n + ".test") for n in ("private", "general"))
+    hosts = {n: world.sink(n + ".test", starttls=True, certificate=c)
+             for n, c in (("private", private), ("general", general))}
+    world.start_relay(tls={"trust-anchors": str(general[0])}, routes=[
+        {"name": n, "domain": d + ".test", "via": f"smtp://{host}.test", "tls": "verify", **ca}
+        for n, d, host, ca in (
+            ("one", "a", "private", {"ca": str(private[0])}), ("two", "b", "general", {}),
+            ("three", "c", "private", {}), ("four", "d", "general", {"ca": str(private[0])}))])
+    world.send("a@here.test", ["x@a.test", "x@b.test"])
+    assert hosts["private"].wait_message().recipients == ["x@a.test"]
+    assert hosts["general"].wait_message().recipients == ["x@b.test"]
+    assert ", certificate verified, by verify at " in world.log.wait(
+        "delivered", recipient="x@a.test")["tls"]
+    for recipient in ("x@c.test", "x@d.test"):
+        world.send("a@here.test", recipient)
+        assert "TLS certificate" in world.log.wait("deferred", recipient=recipient)["reason"]
+
+
+@pytest.mark.parametrize("text, words", [
+    (None, "cannot be read: No such file or directory"),
+    ("hello\n", "there is no trust anchor in the file (PEM is expected)")])
+def test_authorities_that_are_none_stop_the_start(world, text, words):
+    path = world.folder / "ca.pem"
+    if text is not None:
+        path.write_text(text)
+    world.configure(routes=[{"domain": "a.test", "via": "smtp://a.test", "tls": "verify",
+                             "ca": str(path)}])
+    status, said = world.start_in_vain()
+    assert status != 0
+    assert re.search(rf"the route at \S*tern.yaml:\d+: {path}:? {re.escape(words)}", said), said

@@ -29,13 +29,16 @@ static void names_differ_where_policies_do(void **state)
         const char *host;
         uint16_t port;
         struct tls_policy policy;
+        size_t anchors;
     } cases[] = {
-        { "mx.test", 25, { .level = ROUTE_TLS_OFFERED } },
-        { "mx.test", 25, { .level = ROUTE_TLS_ENCRYPT } },
-        { "mx.test", 25, { .level = ROUTE_TLS_VERIFY, .verify = true } },
-        { "mx.test", 25, { .level = ROUTE_TLS_VERIFY, .verify = true, .onward = true } },
-        { "mx.test", 26, { .level = ROUTE_TLS_OFFERED } },
-        { "mx2.test", 25, { .level = ROUTE_TLS_OFFERED } },
+        { "mx.test", 25, { .level = ROUTE_TLS_OFFERED }, 0 },
+        { "mx.test", 25, { .level = ROUTE_TLS_ENCRYPT }, 0 },
+        { "mx.test", 25, { .level = ROUTE_TLS_VERIFY, .verify = true }, 0 },
+        { "mx.test", 25, { .level = ROUTE_TLS_VERIFY, .verify = true, .onward = true }, 0 },
+        { "mx.test", 25, { .level = ROUTE_TLS_VERIFY, .verify = true }, 1 },
+        { "mx.test", 25, { .level = ROUTE_TLS_VERIFY, .verify = true }, 2 },
+        { "mx.test", 26, { .level = ROUTE_TLS_OFFERED }, 0 },
+        { "mx2.test", 25, { .level = ROUTE_TLS_OFFERED }, 0 },
     };
 
     (void)state;
@@ -44,8 +47,10 @@ static void names_differ_where_policies_do(void **state)
             char rooms[2][SESSIONS_NAME_MAX];
             struct buf a = BUF_ON_ARRAY(rooms[0]), b = BUF_ON_ARRAY(rooms[1]);
 
-            sessions_name(view_of(cases[i].host), cases[i].port, cases[i].policy, &a);
-            sessions_name(view_of(cases[k].host), cases[k].port, cases[k].policy, &b);
+            sessions_name(view_of(cases[i].host), cases[i].port, cases[i].policy, cases[i].anchors,
+                          &a);
+            sessions_name(view_of(cases[k].host), cases[k].port, cases[k].policy, cases[k].anchors,
+                          &b);
             check(cases[i].host, view_equal(buf_view(&a), buf_view(&b)) == (i == k));
         }
     }
@@ -59,7 +64,7 @@ static void names_have_room(void **state)
 
     (void)state;
     memset(host, 'a', sizeof(host));
-    sessions_name(view_make(host, sizeof(host)), 65535, verify, &name);
+    sessions_name(view_make(host, sizeof(host)), 65535, verify, 4000, &name);
     assert_true(view_ends_nocase(buf_view(&name), view_make(host, sizeof(host))));
 }
 

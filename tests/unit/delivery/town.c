@@ -440,6 +440,7 @@ void town_close(struct town *t)
         close_host(t, &t->hosts[i]);
     loop_release(&t->loop);
     free(t->worker.credentials);
+    free(t->worker.route_tls);
     table_release(&t->worker.jobs);
     table_release(&t->worker.bodies);
     table_release(&t->worker.destinations);

@@ -57,6 +57,8 @@ static const struct {
     { "a login at mail hosts", "{domain: a.test, via: mx, auth-login: me, auth-token: /t, tls: verify}", "t.yaml:2:32: error: a login is for smtp:// and lmtp:// hosts" },
     { "a route behind all", "{domain: \"*\", via: \"smtp://h\"}, {domain: a.test, via: \"smtp://h\"}", "t.yaml:2:51: error: this route is never used: the one at t.yaml:2 takes its mail" },
     { "a name twice", "{name: a, via: \"smtp://h\"}, {name: a, via: \"smtp://i\"}", "t.yaml:2:45: error: the route at t.yaml:2 has this name already" },
+    { "authorities for nothing", "{domain: a.test, via: \"smtp://h\", ca: /ca.pem, tls: encrypt}", "t.yaml:2:48: error: \"ca\" needs \"tls: verify\": nothing else proves a certificate" },
+    { "one host, two authorities", "{domain: a.test, via: \"smtp://h\", tls: verify}, {domain: b.test, via: \"smtp://h\", tls: verify, ca: /c}", "t.yaml:2:81: error: the route at t.yaml:2 begins with the same host, but goes on otherwise: give one of them a name" },
     { "one host, two policies", "{domain: a.test, via: \"smtp://h\"}, {domain: b.test, via: \"smtp://h\", tls: verify}", "t.yaml:2:68: error: the route at t.yaml:2 begins with the same host, but goes on otherwise: give one of them a name" },
 };
 /* clang-format on */
