@@ -1,7 +1,7 @@
 #include "smtpd/admission.h"
 
 #include "ipc/policy.h"
-#include "smtpd/conn.h"
+#include "smtpd/server.h"
 
 static const struct {
     const char *reply, *reason;

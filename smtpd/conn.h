@@ -1,69 +1,78 @@
-/* Drives one session: socket and TLS, timers, the queue. The engine (session.h) says what it
- * wishes; here the system calls are made. */
+/* Drives one session: bytes that came go to the engine (session.h), what it says to the socket, and
+ * then what it wishes is seen to (wishes.h): conn_advance. Before that come proxies and the
+ * greeting (arrival.h); who the client is, is found out meanwhile (origin.h), and time runs
+ * (patience.h). */
 #ifndef SMTPD_CONN_H
 #define SMTPD_CONN_H
 
-#include "common/list.h"
-#include "io/loop.h"
-#include "io/tls.h"
-#include "ipc/ask.h"
-#include "ipc/settings.h"
-#include "smtpd/content.h"
-#include "smtpd/limits.h"
-#include "smtpd/lists.h"
-#include "smtpd/logins.h"
-#include "smtpd/rates.h"
-#include "smtpd/session.h"
-#include "smtpd/spool.h"
+#include "io/stream.h"
+#include "smtpd/server.h"
 
-enum {
-    SERVER_READ_MAX = 32768,                                    /* bytes of one read */
-    SERVER_INPUT_MAX = SESSION_AUTH_LINE_MAX + SERVER_READ_MAX, /* behind what a read left over */
-    SERVER_OUTPUT_MAX = 16384,                                  /* bytes of replies at once */
+/* What bytes that come are. */
+enum conn_stage {
+    CONN_PROXY,     /* the header of a proxy */
+    CONN_GREETING,  /* too early: who comes has to be silent before he is greeted */
+    CONN_HANDSHAKE, /* TLS */
+    CONN_SESSION,   /* the engine's */
 };
 
-/* What all connections of a process share. */
-struct server {
-    struct loop *loop;
-    const struct settings *settings;
-    struct tls_context *tls; /* NULL: no certificate is configured */
-    struct limits limits;
-    struct rates rates;
-    struct spool spool;
-    struct asker asker;
-    struct lists lists;
-    struct logins logins;
-    struct content_budget budget;
-    struct session_budget addresses;
-    struct list conns;
-    struct list idle;    /* those of strangers between commands, who waits the longest first */
-    uint64_t conn_count; /* so far; makes session ids */
-    bool draining, stopping;
-    struct timer drain_timer;
-    void (*emptied)(struct server *s); /* draining, and the last connection has ended */
-    struct buf out;                    /* on `output`; empty between the turns of a connection */
-    char input[SERVER_INPUT_MAX], output[SERVER_OUTPUT_MAX];
+struct conn {
+    struct server *server;
+    struct session session;
+    enum conn_stage stage;
+
+    /* Its life. */
+    struct list link;   /* in server.conns */
+    struct list idle;   /* in server.idle */
+    const char *reason; /* why it is about to end; NULL: it is not, or the client wanted it */
+    bool closed;
+    struct deferred free;
+
+    /* Bytes. What a turn left over: input that cannot be used yet, and output the socket did not
+     * take. Heap, and nothing while idle. */
+    struct stream stream;
+    struct watch watch;
+    char *input;
+    size_t input_len;
+    char *output;
+    size_t output_len, output_sent;
+
+    /* Time, of loop.now_ms. */
+    struct timer timer;   /* fires at `due_ms` or before, and looks then */
+    uint64_t due_ms;      /* something has to happen until then... */
+    uint64_t deadline_ms; /* ...and the message, or the wait for one, must end until then */
+    uint64_t started_ms, idle_since_ms, content_since_ms;
+    struct timer pause; /* runs until the greeting, or until late answers are sent */
+
+    /* Who the client is. */
+    struct net_address counted; /* as whose this connection counts */
+    struct question name;
+    struct lists_check listed;
+
+    /* What the session wishes. */
+    bool asked; /* the auth process or the queue, which has not answered */
+    struct login_request login;
+    struct spool_request request;
+    int file; /* of the content; -1: none */
 };
 
-void server_init(struct server *s, struct loop *l, const struct settings *settings);
-/* No sessions will come any more: `emptied` is called after the last one, even at once. With
- * `stop`, which may follow later, ends those that are between messages now, and the others after
- * theirs, or when timeouts.drain has passed; without it, only those that are left after
- * timeouts.session. */
-void server_drain(struct server *s, bool stop);
-
-/* Who counts as the client of a connection from `peer` at first: nobody, when that is a proxy. */
-struct net_address conn_counted(const struct session_rules *rules, const struct net_address *peer);
-/* Sends a stranger away who did nothing for a while, in favour of a client that has no place. For
- * one who may relay, any idle one goes. Not from within a connection. False: there is nobody. */
-bool server_make_room(struct server *s, bool for_stranger) MUST_USE;
-/* session_rules.counted of every session here. */
-enum rates_verdict conn_count_rate(struct session *s, enum rate_kind kind);
-/* Likewise session_rules.charged. */
-bool conn_charge_rate(struct session *s, const struct rates_bucket *b, bool take);
-/* Takes the socket, which was counted by limits_take as conn_counted says. `rules` must outlive
- * it. */
+/* Takes the socket, which was counted by admission_take as origin_counted says. `rules` must
+ * outlive it. */
 void conn_start(struct server *s, const struct session_rules *rules, int fd,
                 const struct net_address *peer);
+/* `reason` is for the log, unless there is one already. Safe when closed. */
+void conn_close(struct conn *c, const char *reason);
+/* The client has gone. */
+void conn_lose(struct conn *c);
+
+/* Feeds what there is, sends what is said, and looks at the wish: after everything that happens to
+ * a connection. `input` came just now; with none, what was kept is used. */
+void conn_advance(struct conn *c, struct view input);
+/* For later; empty: nothing. `rest` may lie in c->input. */
+void conn_keep_input(struct conn *c, struct view rest);
+
+/* What to wait for after a stream's answer: WANT_*; 0: it is over. */
+unsigned conn_want_of(long answer);
+void conn_watch(struct conn *c, unsigned wanted);
 
 #endif

@@ -5,6 +5,8 @@
 #include "ipc/policy.h"
 #include "mail/reply.h"
 #include "smtpd/admission.h"
+#include "smtpd/conn.h"
+#include "smtpd/origin.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -117,7 +119,7 @@ static bool accept_one(struct listener *l)
         return false;
     if (fd < 0) /* this one has gone already */
         return true;
-    counted = conn_counted(&l->rules, &client);
+    counted = origin_counted(&l->rules, &client);
     verdict = admission_take(l->server, &l->rules, &counted);
     if (verdict == REFUSED_TOTAL && server_make_room(l->server, is_stranger(l, &counted)))
         verdict = admission_take(l->server, &l->rules, &counted);
@@ -179,8 +181,8 @@ void listener_open(struct server *s, const struct listener_settings *settings, i
                    .starttls = settings->tls != LISTENER_TLS_NONE && s->tls != NULL,
                    .discarded = report_discard,
                    .refused = report_refusal,
-                   .counted = conn_count_rate,
-                   .charged = conn_charge_rate },
+                   .counted = origin_count_rate,
+                   .charged = origin_charge_rate },
     };
     session_rules_init(&l->rules);
     l->reserve = make_reserve(l);

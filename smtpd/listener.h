@@ -4,7 +4,7 @@
 
 #include "common/list.h"
 #include "io/loop.h"
-#include "smtpd/conn.h"
+#include "smtpd/server.h"
 #include "smtpd/session.h"
 
 struct listener { /* heap; in the list that it was opened into */

@@ -5,10 +5,10 @@
 #include "io/log.h"
 #include "ipc/role.h"
 #include "ipc/rules.h"
-#include "smtpd/conn.h"
 #include "smtpd/keys.h"
 #include "smtpd/limits.h"
 #include "smtpd/listener.h"
+#include "smtpd/server.h"
 
 #include <stdlib.h>
 #include <string.h>
