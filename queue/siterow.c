@@ -113,6 +113,8 @@ void siterow_write(struct queue *q, const struct site *s, struct buf *out)
 {
     buf_put(out, VIEW("{\"v\":1"));
     put_view(out, "destination", s->name);
+    if (s->kind == SITE_HOSTS)
+        put_view(out, "hosts", s->name);
     put_breaker(q, s, out);
     put_number(out, "waiting", s->due_count);
     put_number(out, "senders_waiting", s->flow_count);

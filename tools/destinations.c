@@ -1,3 +1,5 @@
+#include "tools/destinations.h"
+
 #include "tools/commands.h"
 #include "tools/control.h"
 
@@ -5,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REQUEST_MAX = 4096 };
+enum {
+    REQUEST_MAX = 4096,
+    LINE_MAX_BYTES = 16384, /* twenty domains, and a reply */
+};
 
 static struct view field(const struct json_node *n, const char *key)
 {
@@ -17,54 +22,71 @@ static unsigned long long number(const struct json_node *n, const char *key)
     return json_number(json_get(n, key));
 }
 
-static void print_field(const char *before, const struct json_node *n, const char *key)
+static void print_field(const char *before, const struct json_node *n, const char *key,
+                        struct buf *out)
 {
-    if (field(n, key).len == 0)
-        return;
-    fputs(before, stdout);
-    print_safe(field(n, key));
+    if (field(n, key).len > 0)
+        buf_printf(out, "%s%.*s", before, VIEW_ARG(field(n, key)));
 }
 
-static void print_breaker(const struct json_node *n)
+void destination_print_breaker(const struct json_node *n, struct buf *out)
 {
-    print_field("    breaker ", n, "breaker");
-    print_field(" since ", n, "since");
-    print_field(", next probe ", n, "next_at");
-    print_field(field(n, "since").len > 0 ? ": " : ", last trouble: ", n, "cause");
-    putchar('\n');
+    print_field("", n, "breaker", out);
+    print_field(" since ", n, "since", out);
+    print_field(", next probe ", n, "next_at", out);
+    print_field(field(n, "since").len > 0 ? ": " : ", last trouble: ", n, "cause", out);
 }
 
-static void print_rate(const struct json_node *n, const char *key, const char *what)
+static void print_rate(const struct json_node *n, const char *key, const char *what,
+                       struct buf *out)
 {
     const struct json_node *rate = json_get(n, key);
 
     if (rate != NULL)
-        printf(", %llu %s in %llums", number(rate, "count"), what, number(rate, "period_ms"));
+        buf_printf(out, ", %llu %s in %llums", number(rate, "count"), what,
+                   number(rate, "period_ms"));
 }
 
-static void print_limits(const struct json_node *n)
+void destination_print_limits(const struct json_node *n, struct buf *out)
 {
-    printf("    connections %llu of %llu, %llu running, %llu messages each",
-           number(n, "connections"), number(n, "connections_most"), number(n, "running"),
-           number(n, "messages_per_connection"));
-    print_rate(n, "message_rate", "messages");
-    print_rate(n, "recipient_rate", "recipients");
-    print_rate(n, "connection_rate", "attempts to connect");
-    putchar('\n');
+    buf_printf(out, "connections %llu of %llu, %llu running, %llu messages each",
+               number(n, "connections"), number(n, "connections_most"), number(n, "running"),
+               number(n, "messages_per_connection"));
+    print_rate(n, "message_rate", "messages", out);
+    print_rate(n, "recipient_rate", "recipients", out);
+    print_rate(n, "connection_rate", "attempts to connect", out);
 }
 
-static void print_mail(const struct json_node *n)
+void destination_print_mail(const struct json_node *n, struct buf *out)
 {
     const struct json_node *domains = json_get(n, "domains");
     unsigned long long count = number(n, "domain_count");
 
-    printf("    waiting %llu of %llu, for", number(n, "waiting"), number(n, "deliveries"));
-    for (size_t i = 0; i < json_count(domains); i++) {
-        putchar(' ');
-        print_safe(json_text(json_at(domains, i)));
-    }
+    buf_printf(out, "waiting %llu of %llu, for", number(n, "waiting"), number(n, "deliveries"));
+    for (size_t i = 0; i < json_count(domains); i++)
+        buf_printf(out, " %.*s", VIEW_ARG(json_text(json_at(domains, i))));
     if (count > json_count(domains))
-        printf(" and %llu more", count - json_count(domains));
+        buf_printf(out, " and %llu more", count - json_count(domains));
+}
+
+void destination_print_past(const struct json_node *n, struct buf *out)
+{
+    print_field("last success ", n, "last_success", out);
+    print_field(field(n, "last_success").len > 0 ? " last failure " : "last failure ", n,
+                "last_failure", out);
+}
+
+static void print_line(const struct json_node *n, const char *label,
+                       void (*print)(const struct json_node *n, struct buf *out))
+{
+    char room[LINE_MAX_BYTES];
+    struct buf line = BUF_ON_ARRAY(room);
+
+    print(n, &line);
+    if (buf_len(&line) == 0)
+        return;
+    printf("    %s", label);
+    print_safe(buf_view(&line));
     putchar('\n');
 }
 
@@ -72,15 +94,10 @@ static void print_destination(const struct json_node *n)
 {
     print_safe(field(n, "destination"));
     putchar('\n');
-    print_breaker(n);
-    print_limits(n);
-    print_mail(n);
-    if (field(n, "last_success").len > 0 || field(n, "last_failure").len > 0) {
-        fputs("   ", stdout);
-        print_field(" last success ", n, "last_success");
-        print_field(" last failure ", n, "last_failure");
-        putchar('\n');
-    }
+    print_line(n, "breaker ", destination_print_breaker);
+    print_line(n, "", destination_print_limits);
+    print_line(n, "", destination_print_mail);
+    print_line(n, "", destination_print_past);
 }
 
 static int finish(const struct json_node *n, const char *verb, bool named)

@@ -255,7 +255,7 @@ void explain_delivery(struct question *q, const struct address *a)
             settings_destination(q->settings, hop.host, VIEW_EMPTY);
 
         steps_add(&q->steps, "mx", NULL,
-                  "not known here: the dns process is asked when it is sent, port %llu",
+                  "asked for when it is sent, port %llu",
                   (unsigned long long)q->settings->delivery.port);
         if (d != NULL)
             steps_add(&q->steps, "limits", d->origin,
@@ -263,7 +263,7 @@ void explain_delivery(struct question *q, const struct address *a)
     }
     steps_add(&q->steps, "queue", NULL, "destination %.*s", VIEW_ARG(hop.name));
     if (q->live)
-        explain_live(q, a);
+        explain_live(q, a, hop.name);
 }
 
 struct told_expansion {

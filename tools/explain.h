@@ -24,8 +24,9 @@ struct question {
 
 /* Where mail for one address goes. */
 void explain_delivery(struct question *q, const struct address *a);
-/* What the running queue knows of the way there. */
-void explain_live(struct question *q, const struct address *a);
+/* What the running queue knows of the way there: of mail that waits, and of the destination of that
+ * name. */
+void explain_live(struct question *q, const struct address *a, struct view destination);
 /* A message of the queue, by its id; an exit status. */
 int explain_message(struct question *q, struct view id);
 

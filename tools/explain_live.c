@@ -3,9 +3,12 @@
 
 #include "tools/commands.h"
 #include "tools/control.h"
+#include "tools/destinations.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { LINE_ROOM = 4096 }; /* bytes of a step */
 
 static struct view text_of(const struct json_node *n, const char *key)
 {
@@ -31,33 +34,106 @@ static void tell_state(struct steps *s, const struct json_node *rcpt, struct vie
                   VIEW_ARG(text_of(last, "tls")));
 }
 
-/* The first message that waits for somebody there speaks for all: they share the destination. */
-void explain_live(struct question *q, const struct address *a)
+/* ---- destinations ---- */
+
+static void tell_line(struct steps *s, const char *step, const struct json_node *n,
+                      void (*print)(const struct json_node *n, struct buf *out))
+{
+    char room[LINE_ROOM];
+    struct buf line = BUF_ON_ARRAY(room);
+
+    print(n, &line);
+    if (buf_len(&line) > 0)
+        steps_add(s, step, NULL, "%.*s", VIEW_ARG(buf_view(&line)));
+}
+
+static void tell_destination(struct steps *s, const struct json_node *n)
+{
+    struct view hosts = text_of(n, "hosts");
+
+    if (hosts.len > 0)
+        steps_add(s, "hosts", NULL, "%.*s, as the queue learned last, by name", VIEW_ARG(hosts));
+    tell_line(s, "breaker", n, destination_print_breaker);
+    tell_line(s, "pace", n, destination_print_limits);
+    tell_line(s, "waiting", n, destination_print_mail);
+    tell_line(s, "past", n, destination_print_past);
+}
+
+/* Whatever the queue has under that name. */
+static void tell_destinations(struct steps *s, struct control *control, struct view name)
 {
     char room[2 * ADDRESS_MAX];
     struct buf request = BUF_ON_ARRAY(room);
-    struct control control;
+    struct error why;
+    struct view line;
+    bool end = false, any = false;
+
+    buf_put(&request, VIEW("destinations"));
+    if (!control_put(&request, "name", name) || control_ask(control, buf_view(&request), &why) < 0)
+        return;
+    while (!end && control_read(control, &line)) {
+        struct json *j = json_parse(line);
+        const struct json_node *n = json_root(j);
+
+        end = json_get(n, "end") != NULL || json_get(n, "error") != NULL;
+        if (!end)
+            tell_destination(s, n);
+        any = any || !end;
+        json_free(&j);
+    }
+    if (!any)
+        steps_add(s, "breaker", NULL, "closed: the queue has nothing for %.*s", VIEW_ARG(name));
+}
+
+/* ---- mail ---- */
+
+/* The first message that waits for somebody there speaks for all: they share the destination. */
+static void tell_waiting(struct steps *s, struct control *control, struct view domain)
+{
+    char room[2 * ADDRESS_MAX];
+    struct buf request = BUF_ON_ARRAY(room);
     struct error why;
     struct view line;
     struct json *j = NULL;
     const struct json_node *n;
 
+    buf_put(&request, VIEW("list"));
+    if (control_put(&request, "domain", domain) &&
+        control_ask(control, buf_view(&request), &why) == 0 && control_read(control, &line))
+        j = json_parse(line);
+    n = json_root(j);
+    if (json_get(n, "id") == NULL)
+        steps_add(s, "live", NULL, "no mail waits for %.*s", VIEW_ARG(domain));
+    else
+        steps_add(s, "live", NULL, "mail for %.*s waits (%.*s): %.*s", VIEW_ARG(domain),
+                  VIEW_ARG(text_of(n, "id")), VIEW_ARG(text_of(n, "reason")));
+    json_free(&j);
+}
+
+static void explain_destination(struct question *q, struct view destination)
+{
+    struct control control;
+    struct error why;
+
+    if (control_reach(&control, q->settings, &why) < 0)
+        return;
+    tell_destinations(&q->steps, &control, destination);
+    control_close(&control);
+}
+
+/* The list is not read to its end: it may be long. So each request has a connection of its own. */
+void explain_live(struct question *q, const struct address *a, struct view destination)
+{
+    struct control control;
+    struct error why;
+
     if (control_reach(&control, q->settings, &why) < 0) {
         steps_add(&q->steps, "live", NULL, "not known, since Tern cannot be asked: %s", why.text);
         return;
     }
-    buf_put(&request, VIEW("list"));
-    if (control_put(&request, "domain", a->domain) &&
-        control_ask(&control, buf_view(&request), &why) == 0 && control_read(&control, &line))
-        j = json_parse(line);
-    n = json_root(j);
-    if (json_get(n, "id") == NULL)
-        steps_add(&q->steps, "live", NULL, "no mail waits for %.*s", VIEW_ARG(a->domain));
-    else
-        steps_add(&q->steps, "live", NULL, "mail for %.*s waits (%.*s): %.*s", VIEW_ARG(a->domain),
-                  VIEW_ARG(text_of(n, "id")), VIEW_ARG(text_of(n, "reason")));
-    json_free(&j);
+    tell_waiting(&q->steps, &control, a->domain);
     control_close(&control);
+    explain_destination(q, destination);
 }
 
 static void explain_rcpt(struct question *q, const struct json_node *n,
@@ -80,6 +156,7 @@ static void explain_rcpt(struct question *q, const struct json_node *n,
     if (address_parse(text_of(rcpt, "addr"), true, &a))
         explain_delivery(q, &a);
     tell_state(&q->steps, rcpt, text_of(n, "reason"));
+    explain_destination(q, text_of(rcpt, "destination"));
     steps_end(&q->steps, "in the queue");
 }
 

@@ -94,4 +94,31 @@ def test_it_says_what_it_does_not_know_when_nothing_runs(world):
     start(world)
     world.stop_relay()
     [answer] = explain(world, "--from", "a@b.test", "--to", "x@there.test", "--client", "127.0.0.1")
-    assert "not known" in steps(answer)["live"]["what"] and "not known" in steps(answer)["mx"]["what"]
+    assert "not known" in steps(answer)["live"]["what"] and "breaker" not in steps(answer)
+
+
+def test_it_tells_what_the_queue_knows_of_the_destination(world):
+    there = world.sink("mx1.far.test")
+    world.dns.mx("far.test", (10, "mx2.far.test"), (20, "mx1.far.test"))
+    world.start_relay(delivery={"concurrency": 3}, routes=[
+        {"domain": "smart.test", "via": "smtp://mx1.far.test", "tls": "encrypt"}])
+    words = ("--from", "a@b.test", "--client", "127.0.0.1", "--to")
+    [answer] = explain(world, *words, "z@far.test")
+    assert steps(answer)["breaker"]["what"] == "closed: the queue has nothing for far.test"
+    assert "hosts" not in steps(answer) and steps(answer)["tls"]["origin"] == "default"
+    world.send("a@here.test", "b@far.test")
+    there.wait(1)
+    assert world.tern("destinations", "open", "far.test").returncode == 0
+    world.send("a@here.test", "b@far.test")
+    [row] = world.queue()
+    for arguments in ((*words, "z@far.test"), (row["id"],)):
+        [answer] = explain(world, *arguments)
+        told = {name: step["what"] for name, step in steps(answer).items()}
+        assert told["hosts"].startswith("mx1.far.test,mx2.far.test, ")
+        assert told["breaker"].startswith("open since 20")
+        assert " of 3, 0 running, " in told["pace"] and told["waiting"] == "waiting 1 of 1, for far.test"
+        assert told["past"].startswith("last success 20")
+    text = world.tern("explain", row["id"]).stdout
+    assert re.search(r"^  breaker    open since 20", text, re.M)
+    [answer] = explain(world, *words, "z@smart.test")
+    assert "mx1.far.test" in line_of(world, steps(answer)["tls"])
