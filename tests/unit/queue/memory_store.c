@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { EVENTS_MAX = 400000, RCPTS_MAX = 1000 };
@@ -221,6 +222,16 @@ static void settle_about(const struct store_commit *c)
     memory_store.settled_by_notice += (unsigned)c->settle_count;
 }
 
+static bool is_sound(const struct store_commit *c)
+{
+    struct stat facts;
+
+    if (c->big_fd < 0)
+        return c->body.len == c->body_bytes && crc32c(0, c->body) == c->body_crc;
+    return c->body.len == 0 && fstat(c->big_fd, &facts) == 0 &&
+           (uint64_t)facts.st_size == c->body_bytes;
+}
+
 void store_flush(struct store *s)
 {
     struct list done;
@@ -232,8 +243,7 @@ void store_flush(struct store *s)
     while ((it = list_take_first(&done)) != NULL) {
         struct store_commit *c = container_of(it, struct store_commit, link);
 
-        if (memory_store.trouble == SPOOL_FINE && c->big_fd < 0 &&
-            crc32c(0, c->body) != c->body_crc) {
+        if (memory_store.trouble == SPOOL_FINE && !is_sound(c)) {
             c->done(c, SPOOL_INVALID);
             continue;
         }
@@ -269,8 +279,10 @@ void store_change(struct store *s, const struct store_change *c)
     struct event *e = add_event(EVENT_CHANGE, c->message);
 
     (void)s;
+    e->text = memory_copy(c->who);
+    e->text_len = c->who.len;
     e->change = *c;
-    e->change.who = VIEW_EMPTY;
+    e->change.who = view_make(e->text, e->text_len);
     memory_store.changes[c->kind]++;
 }
 

@@ -1,5 +1,5 @@
-/* A store in memory, so that everything above queue/store.h is tested without files. It outlives
- * store_close: the next store_open replays it, as a restart would. */
+/* A store in memory, as conformance.c wants it, so that everything above queue/store.h is tested
+ * without files. It outlives store_close: the next store_open replays it, as a restart would. */
 #ifndef TESTS_UNIT_QUEUE_MEMORY_STORE_H
 #define TESTS_UNIT_QUEUE_MEMORY_STORE_H
 
