@@ -2,6 +2,7 @@
 
 #include "queue/pieces.h"
 
+#include <errno.h>
 #include <inttypes.h>
 
 static void put_alarm(struct buf *out, const char *name, struct view what, const char *advice)
@@ -13,9 +14,15 @@ static void put_alarm(struct buf *out, const char *name, struct view what, const
     buf_put_byte(out, '}');
 }
 
-static void put_trouble(enum spool_trouble trouble, struct buf *out)
+static void put_trouble(enum spool_trouble trouble, int write_error, struct buf *out)
 {
-    if (trouble == SPOOL_SUSPENDED)
+    if (trouble == SPOOL_SUSPENDED && write_error == EROFS)
+        put_alarm(
+            out, "spool_suspended",
+            VIEW("the file system of the spool is read-only: new mail is refused (421)"),
+            "the kernel's log says what made it so; mend that, then mount -o remount,rw; mail is "
+            "taken again as soon as writing works");
+    else if (trouble == SPOOL_SUSPENDED)
         put_alarm(
             out, "spool_suspended",
             VIEW("writing to the spool fails again and again: new mail is refused (421)"),
@@ -44,7 +51,7 @@ void alarm_write(const struct store_numbers *n, struct buf *out)
 {
     put_key(out, "alarms");
     buf_put_byte(out, '[');
-    put_trouble(n->trouble, out);
+    put_trouble(n->trouble, n->write_error, out);
     put_count(
         out, "syncs_failed", n->syncs_failed, "writes to the spool failed since the start",
         "no mail that was acknowledged is lost; look at the disk, and at spool_write_failed in "

@@ -53,6 +53,7 @@ struct store {
     bool suspended;
     bool failed_before;
     uint64_t failed_ms; /* monotonic, when a write failed last */
+    int write_error;    /* errno of that, or 0 */
     uint64_t free_bytes;
     enum spool_trouble told;
     uint64_t told_room;
@@ -235,6 +236,7 @@ static enum spool_trouble on_batch_failed(struct journal_owner *o, const struct 
         return SPOOL_FULL;
     }
     s->failures++;
+    s->write_error = -error;
     if (s->failed_before && s->loop->now_ms < s->failed_ms + FAILURE_WINDOW_MS)
         s->suspended = true;
     s->failed_before = true;
@@ -856,6 +858,7 @@ void store_count(const struct store *s, struct store_numbers *out)
                                    .damaged = s->reader.damaged,
                                    .segments_emptied = s->compactor.emptied_count,
                                    .moved_bytes = s->compactor.rewriter.bytes,
+                                   .write_error = s->write_error,
                                    .trouble = trouble_of(s) };
     for (size_t i = 0; i < s->ledger.count; i++)
         out->disk_bytes += s->ledger.segments[i]->bytes;

@@ -147,6 +147,7 @@ struct store_numbers {
     uint64_t segments, live_messages, live_bytes, disk_bytes, free_bytes;
     uint64_t batches, records, syncs_failed, damaged;
     uint64_t segments_emptied, moved_bytes; /* by compaction */
+    int write_error;                        /* errno of the write that failed last, or 0 */
     enum spool_trouble trouble;
 };
 void store_count(const struct store *s, struct store_numbers *out);

@@ -6,6 +6,9 @@
  *                  EIO, ENOSPC, EROFS   the call fails so, and is not done
  *   STOP_COUNT=n   so many calls fail (1)
  *   STOP_REPORT=1  prints the number of calls to descriptor 2 at the end
+ *   READ_ONLY_WHILE=file   while that file begins with 1, its file system is as if it had been
+ *                  mounted read-only under the files that are open, which the kernel does of its
+ *                  own after an error, and for nobody else
  *
  * Writes to what is no regular file (pipes, event counters, the log) do not count. */
 /* Each function has two names in the C library; both are ours here. */
@@ -21,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -30,6 +34,8 @@ enum { SECTOR = 512 };
 static atomic_long calls;
 static long stop_at, stop_count = 1;
 static const char *stop_how = "";
+static const char *read_only; /* the file of that name */
+static dev_t read_only_disk;
 
 static long number(const char *name, long otherwise)
 {
@@ -38,8 +44,25 @@ static long number(const char *name, long otherwise)
     return text != NULL ? strtol(text, NULL, 10) : otherwise;
 }
 
+static void watch(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat facts;
+    void *byte = MAP_FAILED;
+
+    if (fd >= 0 && fstat(fd, &facts) == 0)
+        byte = mmap(NULL, 1, PROT_READ, MAP_SHARED, fd, 0);
+    if (byte == MAP_FAILED)
+        abort();
+    read_only = byte;
+    read_only_disk = facts.st_dev;
+    close(fd);
+}
+
 __attribute__((constructor)) static void begin(void)
 {
+    if (getenv("READ_ONLY_WHILE") != NULL)
+        watch(getenv("READ_ONLY_WHILE"));
     stop_at = number("STOP_AT", 0);
     stop_count = number("STOP_COUNT", 1);
     if (getenv("STOP_HOW") != NULL)
@@ -77,6 +100,19 @@ static bool stopped(void)
     return true;
 }
 
+/* Whether a call that changes what is at `fd`, a file or a folder, must fail, with errno set. */
+static bool stopped_at(int fd)
+{
+    struct stat facts;
+
+    if (read_only != NULL && *(const volatile char *)read_only == '1' && fstat(fd, &facts) == 0 &&
+        facts.st_dev == read_only_disk) {
+        errno = EROFS;
+        return true;
+    }
+    return stopped();
+}
+
 static bool is_file(int fd)
 {
     struct stat facts;
@@ -98,7 +134,7 @@ static void tear(int fd, const char *bytes, size_t count, off_t at)
 
 ssize_t write(int fd, const void *bytes, size_t count)
 {
-    if (is_file(fd) && stopped())
+    if (is_file(fd) && stopped_at(fd))
         return -1;
     return syscall(SYS_write, fd, bytes, count);
 }
@@ -107,12 +143,12 @@ ssize_t pwrite64(int fd, const void *bytes, size_t count, off_t at)
 {
     if (stop_at != 0 && how("tear") && calls + 1 == stop_at)
         tear(fd, bytes, count, at);
-    return stopped() ? -1 : syscall(SYS_pwrite64, fd, bytes, count, at);
+    return stopped_at(fd) ? -1 : syscall(SYS_pwrite64, fd, bytes, count, at);
 }
 
 static int open_at(int folder, const char *path, int flags, unsigned mode)
 {
-    if ((flags & O_CREAT) && stopped())
+    if ((flags & O_CREAT) && stopped_at(folder))
         return -1;
     return (int)syscall(SYS_openat, folder, path, flags, mode);
 }
@@ -151,12 +187,13 @@ int fdatasync(int fd)
 
 int renameat(int from_folder, const char *from, int to_folder, const char *to)
 {
-    return stopped() ? -1 : (int)syscall(SYS_renameat, from_folder, from, to_folder, to);
+    return stopped_at(from_folder) ? -1
+                                   : (int)syscall(SYS_renameat, from_folder, from, to_folder, to);
 }
 
 int unlinkat(int folder, const char *path, int flags)
 {
-    return stopped() ? -1 : (int)syscall(SYS_unlinkat, folder, path, flags);
+    return stopped_at(folder) ? -1 : (int)syscall(SYS_unlinkat, folder, path, flags);
 }
 
 int mkdir(const char *path, mode_t mode)
@@ -166,20 +203,22 @@ int mkdir(const char *path, mode_t mode)
 
 int mkdirat(int folder, const char *path, mode_t mode)
 {
-    return stopped() ? -1 : (int)syscall(SYS_mkdirat, folder, path, mode);
+    return stopped_at(folder) ? -1 : (int)syscall(SYS_mkdirat, folder, path, mode);
 }
 
 int linkat(int from_folder, const char *from, int to_folder, const char *to, int flags)
 {
-    return stopped() ? -1 : (int)syscall(SYS_linkat, from_folder, from, to_folder, to, flags);
+    return stopped_at(from_folder)
+               ? -1
+               : (int)syscall(SYS_linkat, from_folder, from, to_folder, to, flags);
 }
 
 int ftruncate64(int fd, off_t size)
 {
-    return stopped() ? -1 : (int)syscall(SYS_ftruncate, fd, size);
+    return stopped_at(fd) ? -1 : (int)syscall(SYS_ftruncate, fd, size);
 }
 
 int fallocate64(int fd, int mode, off_t at, off_t count)
 {
-    return stopped() ? -1 : (int)syscall(SYS_fallocate, fd, mode, at, count);
+    return stopped_at(fd) ? -1 : (int)syscall(SYS_fallocate, fd, mode, at, count);
 }

@@ -29,6 +29,22 @@ def small_disk(world):
     namespace.unmount(disk)
 
 
+@pytest.fixture
+def read_only(world, small_disk):
+    """Called with True, the small disk is as after an error that made the kernel mount it read-only; a mount
+    that has files open for writing is not made so for anybody else."""
+    switch = small_disk / "read-only"
+    switch.write_bytes(b"0")
+    world.environment |= {"LD_PRELOAD": str(world.build / "tests/crash/libstop.so"),
+                          "READ_ONLY_WHILE": str(switch),
+                          "ASAN_OPTIONS": "detect_leaks=0:verify_asan_link_order=0"}
+
+    def turn(on):
+        with open(switch, "r+b", buffering=0) as f:
+            f.write(b"1" if on else b"0")
+    return turn
+
+
 def fill(disk, leave_kib):
     """Takes all space but so much."""
     ballast = disk / "ballast"
@@ -51,6 +67,19 @@ def attempt(world, content=LETTER):
         return c.reply()
 
 
+def alarms(world):
+    return {alarm["alarm"]: alarm for alarm in world.status()["alarms"]}
+
+
+def assert_alarm(world, name, what, advice):
+    """The status raises it, in these words among others, for programs and for people."""
+    alarm = alarms(world)[name]
+    assert what in alarm["what"] and advice in alarm["do"], alarm
+    lines = [line.strip() for line in world.tern("status").stdout.splitlines()]
+    at = lines.index("alarm: " + name)
+    assert lines[at + 1:at + 3] == ["what: " + alarm["what"], "do: " + alarm["do"]]
+
+
 def test_a_full_disk_is_answered_452_and_mail_is_taken_again_when_there_is_room(world, small_disk):
     there = world.domain("there.test", greet="421 4.3.2 not yet")
     world.start_relay(retry=QUICK)
@@ -58,8 +87,10 @@ def test_a_full_disk_is_answered_452_and_mail_is_taken_again_when_there_is_room(
     fill(small_disk, 256)
     wait_for(lambda: attempt(world).startswith("452 4.3.1"), "the queue to notice the full disk")
     assert world.status()["spool"]["trouble"] == "full"
+    assert_alarm(world, "spool_full", "new mail is refused for now (452)", "make room")
     (small_disk / "ballast").unlink()
     wait_for(lambda: attempt(world).startswith("250"), "mail to be taken again")
+    assert "spool_full" not in alarms(world)
     accepted = len(world.log.find("message_accepted"))
     there.says.clear()
     there.wait(accepted)
@@ -106,6 +137,33 @@ def test_mail_goes_out_while_the_disk_is_full(world, small_disk):
     there.says.clear()
     there.wait_message()
     world.wait_empty_queue()
+
+
+def test_a_spool_that_turns_read_only_loses_nothing_and_resumes_by_itself(world, read_only):
+    there = world.domain("there.test", greet="421 4.3.2 not yet")
+    world.start_relay(retry=QUICK)
+    for i in range(5):
+        assert attempt(world, b"Subject: %d\r\n\r\n" % i).startswith("250")
+    read_only(True)
+    answers = set()
+
+    def suspended():
+        answers.add(attempt(world)[:3])
+        return "421" in answers
+    wait_for(suspended, lambda: f"421, but there were {answers}")
+    assert answers <= {"451", "452", "421"}
+    assert_alarm(world, "spool_suspended", "is read-only", "mount -o remount,rw")
+    there.says.clear()
+    there.wait(5)  # deliveries go on
+    assert not attempt(world).startswith("250")
+
+    read_only(False)
+    wait_for(lambda: attempt(world, b"Subject: 5\r\n\r\n").startswith("250"), "mail to be taken again")
+    there.wait(6)
+    world.wait_empty_queue()
+    assert "spool_suspended" not in alarms(world)
+    subjects = sorted(m.content.partition(b"Subject: ")[2].split()[0] for m in there.messages)
+    assert subjects == [b"%d" % i for i in range(6)]  # nothing twice: the outcomes were not forgotten
 
 
 def test_a_full_mailbox_disk_defers(world):

@@ -201,6 +201,7 @@ class World:
         self.maildirs = folder / "mail"
         self.master = None
         self.descriptors = None  # a limit for every process of Tern
+        self.environment = dict(ENVIRONMENT)
         self.launched = []
         self.deaths_are_expected = False
         self._next_host = 10
@@ -286,7 +287,7 @@ class World:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors, self.descriptors))
         with open(self.log.path, "ab") as log:
             self.master = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
-                                           stderr=log, preexec_fn=prepare, env=ENVIRONMENT)
+                                           stderr=log, preexec_fn=prepare, env=self.environment)
         self.launched.append(self.master)
 
     def start_relay(self, **sections):
