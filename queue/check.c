@@ -124,7 +124,7 @@ static int open_segment(const struct look *k, uint64_t number)
     int fd;
 
     segment_name(number, name);
-    fd = openat(k->spool->log, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    fd = openat(k->spool->log, name, SPOOL_READING);
     return fd < 0 ? -errno : fd;
 }
 
@@ -178,7 +178,8 @@ static bool read_head(struct look *k, struct place *p)
         k->error = (int)got;
         return false;
     }
-    p->bytes = p->end = (uint64_t)facts.st_size / RECORD_UNIT * RECORD_UNIT;
+    p->bytes = p->end =
+        MIN((uint64_t)facts.st_size, (uint64_t)SPOOL_SEGMENT_MAX) / RECORD_UNIT * RECORD_UNIT;
     return judge_head(k, p, view_make(head, sizeof(head)));
 }
 

@@ -156,7 +156,7 @@ static int open_file(const struct digest *d, int folder, void (*name_it)(uint64_
     int fd;
 
     name_it(d->segment, name);
-    fd = openat(folder, name, flags | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+    fd = openat(folder, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, FILE_MODE);
     return fd < 0 ? -errno : fd;
 }
 
@@ -227,7 +227,8 @@ int digest_load(struct digest *d, int log_folder)
     if (fd < 0)
         return fd;
     got = fstat(fd, &facts) < 0 ? -errno : 0;
-    if (got == 0 && facts.st_size > RECORD_HEADER + LINE_ROOM + RECORD_BODY_MAX)
+    if (got == 0 &&
+        (!S_ISREG(facts.st_mode) || facts.st_size > RECORD_HEADER + LINE_ROOM + RECORD_BODY_MAX))
         got = -EBADMSG;
     if (got == 0)
         got = file_read_all(fd, make_room(d, (size_t)facts.st_size), (size_t)facts.st_size, 0,

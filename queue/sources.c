@@ -108,7 +108,9 @@ static int read_head(int fd, char head[static RECORD_HEAD], uint64_t *bytes)
 
     if (fstat(fd, &facts) < 0)
         return -errno;
-    *bytes = (uint64_t)facts.st_size;
+    if (!S_ISREG(facts.st_mode))
+        return -EINVAL;
+    *bytes = MIN((uint64_t)facts.st_size, (uint64_t)SPOOL_SEGMENT_MAX);
     memset(head, 0, RECORD_HEAD);
     got = file_read_all(fd, head, RECORD_HEAD, 0, &broken);
     return got < 0 ? (int)got : 0;
@@ -143,7 +145,7 @@ static int open_source(struct survey *v, struct source *s, bool *there)
 {
     char head[RECORD_HEAD];
     uint64_t bytes = 0;
-    int fd = openat(v->spool->log, source_name(s->number), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = openat(v->spool->log, source_name(s->number), SPOOL_READING);
     int err = fd < 0 ? -errno : read_head(fd, head, &bytes);
 
     if (fd >= 0)

@@ -10,9 +10,13 @@
 #include "common/error.h"
 #include "common/view.h"
 
+#include <fcntl.h>
 #include <sys/types.h>
 
 enum {
+    /* A pipe that lies where a file should be must not keep us. */
+    SPOOL_READING = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+    SPOOL_SEGMENT_MAX = 64 << 20, /* bytes; the most that the setting spool.segment allows */
     SPOOL_VERSION = 1,
     SPOOL_UUID_LEN = 32, /* hexadecimal digits */
 };

@@ -430,6 +430,41 @@ static void segment_path(struct box *b, uint64_t number, char *path, size_t size
     snprintf(path, size, "%.80s/log/%012llx.seg", b->path, (unsigned long long)number);
 }
 
+/* A pipe has no end, and a file may claim more than any memory holds. */
+static void files_of_a_strange_kind_stop_nothing(void **state)
+{
+    enum { MESSAGES = 40, BYTES = 60000 };
+    struct box b;
+    struct box_commit *c[MESSAGES];
+    char path[160];
+    uint64_t first;
+    struct store_numbers n;
+
+    (void)state;
+    box_new(&b);
+    box_open(&b, true);
+    for (uint64_t i = 0; i < MESSAGES; i++)
+        c[i] = box_accept(&b, i, BYTES);
+    first = record_segment(c[0]->commit.id);
+    box_close(&b);
+
+    segment_path(&b, first, path, sizeof(path));
+    check("huge", truncate(path, (off_t)1 << 40) == 0);
+    snprintf(path, sizeof(path), "%.80s/log/%012llx.idx", b.path, (unsigned long long)first);
+    check("no index", (unlink(path) == 0 || errno == ENOENT) && mkfifo(path, 0600) == 0);
+    segment_path(&b, first - 1, path, sizeof(path));
+    check("no segment", mkfifo(path, 0600) == 0);
+    box_open(&b, true);
+    store_count(b.store, &n);
+    check("all are there", b.told_count == MESSAGES);
+    check("the pipe and the room behind the end are counted", n.damaged == 2);
+    for (uint64_t i = 0; i < MESSAGES; i++) {
+        check("whole", box_is_whole(&b, c[i]->commit.id, c[i]->commit.where, i, BYTES));
+        box_commit_free(c[i]);
+    }
+    box_remove(&b);
+}
+
 /* What is in it comes back when it can be read again, and what ended meanwhile does not. */
 static void a_segment_that_cannot_be_opened_stops_nothing(void **state)
 {
@@ -493,6 +528,7 @@ int main(void)
         cmocka_unit_test(leftovers_of_a_recycled_segment_are_no_records),
         cmocka_unit_test(a_segment_that_never_began_is_returned),
         cmocka_unit_test(a_spare_with_two_names_is_no_spare),
+        cmocka_unit_test(files_of_a_strange_kind_stop_nothing),
         cmocka_unit_test(a_segment_that_cannot_be_opened_stops_nothing),
     };
 
