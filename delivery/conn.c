@@ -409,8 +409,9 @@ static int start_connecting(struct conn *c)
         stream_close(&c->stream);
         return err;
     }
-    if (c->route.tried > 1) /* the first was counted when the connection was allowed */
+    if (!c->paid)
         destination_count_attempt(c->destination);
+    c->paid = false;
     c->state = CONN_CONNECTING;
     c->started = c->resuming = false;
     c->messages = 0;
@@ -891,7 +892,7 @@ void conn_open(struct destination *d, struct job *j)
     c->destination = d;
     c->job = j;
     j->conn = c;
-    c->counted = true;
+    c->counted = c->paid = true;
     d->conn_count++;
     d->site->conn_count++;
     d->conn_total++;

@@ -33,6 +33,7 @@ struct conn {
     struct job *job; /* NULL: idle */
     bool started;    /* the engine has the job */
     bool counted;    /* among the connections that take jobs */
+    bool paid;       /* the next attempt to connect was counted when it was allowed */
     bool alone;      /* not to be shared: its domain has other mail hosts than the queue knew */
     enum conn_state state;
     size_t target_first,

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { KEY_MAX = 1024 };
+enum { KEY_MAX = 4096 };
 
 /* ---- sites ---- */
 
@@ -28,17 +28,28 @@ static struct site *find_site(struct worker *w, struct view name)
     return s;
 }
 
-static void leave_site(struct destination *d)
+/* If nothing needs it. When the next connection may be made is not forgotten. */
+static void drop_site(struct site *s)
 {
-    struct site *s = d->site;
+    struct loop *l = s->worker->loop;
 
-    list_remove(&d->wanting);
-    if (--s->destinations > 0)
+    if (s->destinations > 0)
         return;
-    loop_stop_timer(s->worker->loop, &s->free);
+    if (s->free_us / 1000 > l->now_ms) {
+        loop_start_timer(l, &s->free, s->free_us / 1000 - l->now_ms);
+        return;
+    }
+    loop_stop_timer(l, &s->free);
     table_remove(&s->worker->sites, &s->entry);
     free(s->name);
     free(s);
+}
+
+static void leave_site(struct destination *d)
+{
+    list_remove(&d->wanting);
+    d->site->destinations--;
+    drop_site(d->site);
 }
 
 /* ---- life ---- */
@@ -81,7 +92,7 @@ static bool find_host(struct job *j)
     return true;
 }
 
-/* What the key is made of. */
+/* What the key is made of. The site is part of it, so that no connection counts for another one. */
 static bool put_key(const struct job *j, struct buf *key)
 {
     const struct message_job_start *s = &j->start;
@@ -89,7 +100,8 @@ static bool put_key(const struct job *j, struct buf *key)
 
     return buf_put(key, known ? s->hosts : s->hop_name) && buf_put_byte(key, '\n') &&
            buf_put(key, known ? VIEW_EMPTY : j->host) &&
-           buf_printf(key, "\n%u %u %u", s->hop_kind, s->route, j->envelope.require_tls);
+           buf_printf(key, "\n%u %u %u\n", s->hop_kind, s->route, j->envelope.require_tls) &&
+           buf_put(key, s->site);
 }
 
 static void set_targets(struct destination *d, const struct message_job_start *s)
@@ -134,24 +146,17 @@ static struct destination *make_destination(struct worker *w, const struct job *
     return d;
 }
 
-/* The site of the destination, and its limits, are what the newest job says. */
+/* The limits are what the newest job says. */
 static struct destination *update_site(struct destination *d, const struct message_job_start *s)
 {
-    bool unused = d->conn_total == 0 && list_empty(&d->waiting);
-
-    if (unused && !view_equal(d->site->entry.key, s->site)) {
-        leave_site(d);
-        d->site = find_site(d->worker, s->site);
-        d->site->destinations++;
-    }
     d->site->connections = s->connections;
     d->site->messages_per_connection = s->messages_per_connection;
     d->site->connection_us = s->connection_us;
     return d;
 }
 
-/* Hops that differ in anything share no connection, unless their mail hosts are the same; nor do
- * messages whose TLS must prove more. NULL: no name that name servers can know. */
+/* Hops that differ in anything share no connection, unless their mail hosts and their site are the
+ * same; nor do messages whose TLS must prove more. NULL: no name that name servers can know. */
 static struct destination *find_destination(struct worker *w, struct job *j)
 {
     char room[KEY_MAX];
@@ -314,7 +319,10 @@ struct job *destination_next_job(struct destination *d)
 
 static void on_free(struct timer *t)
 {
-    serve_waiting(container_of(t, struct site, free));
+    struct site *s = container_of(t, struct site, free);
+
+    serve_waiting(s);
+    drop_site(s);
 }
 
 void destination_lose_conn(struct destination *d)

@@ -1,6 +1,6 @@
 /* All that is known of one next hop: its connections, the jobs that wait for one, and what
- * experience says about its TLS. Domains with the same mail hosts are one destination here. Several
- * destinations may be one site, whose limits hold for all of them together. */
+ * experience says about its TLS. Domains of a site with the same mail hosts are one destination
+ * here. Several destinations may be one site, whose limits hold for all of them together. */
 #ifndef DELIVERY_DESTINATION_H
 #define DELIVERY_DESTINATION_H
 

@@ -709,7 +709,7 @@ static void shares_connections_to_the_same_hosts(void **state)
 
     (void)state;
     town_open(&t, TWO_DOMAINS, NULL, NULL);
-    t.mail_hosts = "mx1.test,mx2.test";
+    t.mail_hosts = t.site = "mx1.test,mx2.test";
     town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
     assert_true(town_await(&t, 1));
     town_send_job(&t, 2, VIEW("c.test"), HELLO, false);
@@ -726,7 +726,7 @@ static void shares_no_connection_that_is_not_theirs(void **state)
 
     (void)state;
     town_open(&t, TWO_DOMAINS, NULL, NULL);
-    t.mail_hosts = "mx1.test,mx2.test";
+    t.mail_hosts = t.site = "mx1.test,mx2.test";
     town_send_job(&t, 1, VIEW("d.test"), HELLO, false);
     assert_true(town_await(&t, 1));
     town_send_job(&t, 2, VIEW("b.test"), HELLO, false);
@@ -800,6 +800,54 @@ static void keeps_to_the_rate_of_connections(void **state)
     town_close(&t);
 }
 
+/* Also while it has no mail in between. */
+static void remembers_the_rate_of_connections(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_DOMAINS, NULL, NULL);
+    t.settings.delivery.messages_per_connection = 1;
+    t.connection_us = 3600ULL * 1000 * 1000;
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 1));
+    for (unsigned i = 0; i < 1000 && t.worker.destinations.count > 0; i++)
+        town_turn(&t, 1);
+    assert_int_equal(t.worker.destinations.count, 0);
+    assert_int_equal(t.worker.sites.count, 1);
+    town_send_job(&t, 2, VIEW("b.test"), HELLO, false);
+    town_turn(&t, 5);
+    assert_int_equal(t.hosts[0].connections, 1);
+    assert_int_equal(t.worker.jobs.count, 1);
+    town_close(&t);
+}
+
+/* Two sites with the same hosts: the limit of the one is not used up, or widened, by the other. */
+static void keeps_sites_apart(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_DOMAINS, "CONTENT -", "CONTENT -");
+    set_timeouts(&t, 500);
+    t.mail_hosts = "mx1.test,mx2.test";
+    t.site = "strict";
+    t.settings.delivery.concurrency = 1;
+    for (unsigned i = 1; i < 5; i++)
+        town_send_job(&t, i, VIEW("b.test"), HELLO, false);
+    town_turn(&t, 5);
+    t.site = "provider";
+    t.settings.delivery.concurrency = 20;
+    town_send_job(&t, 9, VIEW("c.test"), HELLO, false);
+    for (unsigned i = 0; i < 100 && t.hosts[0].open + t.hosts[1].open < 2; i++)
+        town_turn(&t, 1);
+    town_turn(&t, 5);
+    assert_int_equal(t.hosts[0].open + t.hosts[1].open, 2);
+    assert_int_equal(t.worker.sites.count, 2);
+    t.hosts[0].script = t.hosts[1].script = NULL;
+    town_close(&t);
+}
+
 static void gives_up_connections_that_are_too_many(void **state)
 {
     static struct town t;
@@ -865,6 +913,8 @@ int main(void)
         cmocka_unit_test(makes_room_in_a_site),
         cmocka_unit_test(blames_no_host_for_what_a_message_asks),
         cmocka_unit_test(keeps_to_the_rate_of_connections),
+        cmocka_unit_test(remembers_the_rate_of_connections),
+        cmocka_unit_test(keeps_sites_apart),
         cmocka_unit_test(gives_up_connections_that_are_too_many),
     };
 

@@ -429,7 +429,15 @@ void town_close(struct town *t)
         d->memory.broken_until_ms = d->families.until_ms = 0;
         loop_defer(&t->loop, &d->release);
     }
-    for (unsigned i = 0; i < TURNS_MAX && t->worker.destinations.count > 0; i++)
+    for (struct table_entry *e = NULL; (e = table_next(&t->worker.sites, e)) != NULL;) {
+        struct site *s = container_of(e, struct site, entry);
+
+        s->free_us = 0;
+        if (timer_running(&s->free))
+            loop_start_timer(&t->loop, &s->free, 0);
+    }
+    for (unsigned i = 0; i < TURNS_MAX && t->worker.destinations.count + t->worker.sites.count > 0;
+         i++)
         assert_int_equal(loop_turn(&t->loop, TURN_MS), 0);
     assert_int_equal(t->worker.destinations.count, 0);
     assert_int_equal(t->worker.conn_count, 0);
