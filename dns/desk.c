@@ -24,7 +24,9 @@ struct question {
     struct table_entry entry;
     struct desk *desk;
     enum dns_question kind;
+    bool urgent;
     struct list waiters;
+    struct waiter *waits_as; /* for another question; NULL: it does not */
     struct resolver_query mx, aaaa, a, ptr;
     uint32_t ttl_s; /* of the MX or PTR records, or of there being none */
     unsigned halves_pending;
@@ -44,6 +46,7 @@ struct waiter {
     struct customer *customer;
     uint64_t id;
     struct question *parent;
+    struct question *question; /* that it waits for */
 };
 
 static void go_on(struct question *parent, const struct finding *addresses);
@@ -139,19 +142,32 @@ static struct finding make_finding(struct question *q, enum dns_result result, u
 
 /* ---- answering ---- */
 
+static void free_waiter(struct waiter *w)
+{
+    if (w->parent != NULL)
+        w->parent->waits_as = NULL;
+    list_remove(&w->of_question);
+    list_remove(&w->of_customer);
+    free(w);
+}
+
 static void answer_waiter(struct waiter *w, const struct finding *f)
 {
     struct customer *customer = w->customer;
     struct question *parent = w->parent;
     uint64_t id = w->id;
 
-    list_remove(&w->of_question);
-    list_remove(&w->of_customer);
-    free(w);
+    free_waiter(w);
     if (parent != NULL)
         go_on(parent, f);
     else
         customer->answer(customer, id, f);
+}
+
+static void remove_question(struct question *q)
+{
+    q->desk->others_count -= !q->urgent;
+    table_remove(&q->desk->questions, &q->entry);
 }
 
 /* Nothing may touch q after this. */
@@ -160,13 +176,60 @@ static void conclude(struct question *q, const struct finding *f)
     if (f->result != DNS_OK)
         log_debug("question_failed", LOG_VIEW("name", name_of(q)), LOG_VIEW("reason", f->words));
     cache_put(&q->desk->cache, q->kind, name_of(q), f, q->desk->loop->now_ms);
-    table_remove(&q->desk->questions, &q->entry);
+    remove_question(q);
     while (!list_empty(&q->waiters))
         answer_waiter(container_of(q->waiters.next, struct waiter, of_question), f);
     free(q);
 }
 
+/* ---- forgetting ---- */
+
+static bool is_under_way(struct question *q)
+{
+    return q->mx.flying || q->aaaa.flying || q->a.flying || q->ptr.flying;
+}
+
+/* What nobody waits for any more need not be asked. What has been asked is answered, and kept. */
+static void drop_unwanted(struct question *q)
+{
+    while (q != NULL && list_empty(&q->waiters) && !is_under_way(q)) {
+        struct waiter *w = q->waits_as;
+        struct question *needed = w == NULL ? NULL : w->question;
+        bool dropped = resolver_drop(&q->mx) && resolver_drop(&q->aaaa) && resolver_drop(&q->a) &&
+                       resolver_drop(&q->ptr);
+
+        assert(dropped);
+        if (w != NULL)
+            free_waiter(w);
+        remove_question(q);
+        free(q);
+        q = needed;
+    }
+}
+
+static void drop_waiter(struct waiter *w)
+{
+    struct question *q = w->question;
+
+    free_waiter(w);
+    drop_unwanted(q);
+}
+
 /* ---- asking ---- */
+
+/* Somebody who cannot wait as long as the others wants to know it too. */
+static void hasten(struct question *q)
+{
+    while (q != NULL && !q->urgent) {
+        q->urgent = true;
+        q->desk->others_count--;
+        resolver_hasten(&q->mx);
+        resolver_hasten(&q->aaaa);
+        resolver_hasten(&q->a);
+        resolver_hasten(&q->ptr);
+        q = q->waits_as == NULL ? NULL : q->waits_as->question;
+    }
+}
 
 static void on_mx_answered(struct resolver_query *r, struct view packet, const char *failure);
 static void on_aaaa_answered(struct resolver_query *r, struct view packet, const char *failure);
@@ -191,6 +254,7 @@ static void send_queries(struct question *q)
     q->aaaa.answered = on_aaaa_answered;
     q->a.answered = on_a_answered;
     q->ptr.answered = on_ptr_answered;
+    q->mx.urgent = q->aaaa.urgent = q->a.urgent = q->ptr.urgent = q->urgent;
     switch (q->kind) {
     case DNS_ROUTE:
         resolver_ask(r, &q->mx, name_of(q), ANSWER_MX);
@@ -213,12 +277,15 @@ static void send_queries(struct question *q)
     }
 }
 
-static struct question *start_question(struct desk *d, enum dns_question kind, struct view key)
+static struct question *start_question(struct desk *d, enum dns_question kind, struct view key,
+                                       bool urgent)
 {
     struct question *q = memory_new(sizeof(*q));
 
     q->desk = d;
     q->kind = kind;
+    q->urgent = urgent;
+    d->others_count += !urgent;
     list_init(&q->waiters);
     for (size_t i = 0; i < key.len; i++)
         q->key[i] = byte_lower(key.ptr[i]);
@@ -236,12 +303,18 @@ static void wait_for(struct desk *d, enum dns_question kind, struct view name, s
     struct table_entry *e;
     struct question *q;
     bool fits = cache_make_key(kind, name, &key);
+    bool urgent = w->parent != NULL ? w->parent->urgent : w->customer->urgent;
 
     assert(fits);
     e = table_find(&d->questions, buf_view(&key));
     q = e != NULL ? container_of(e, struct question, entry)
-                  : start_question(d, kind, buf_view(&key));
+                  : start_question(d, kind, buf_view(&key), urgent);
+    if (urgent)
+        hasten(q);
+    w->question = q;
     list_append(&q->waiters, &w->of_question);
+    if (w->parent != NULL)
+        w->parent->waits_as = w;
 }
 
 static struct waiter *new_waiter(struct customer *c, uint64_t id, struct question *parent)
@@ -467,8 +540,9 @@ void desk_init(struct desk *d, struct loop *l, struct resolver *r, const struct 
     table_init(&d->questions, true);
 }
 
-void customer_init(struct customer *c)
+void customer_init(struct customer *c, bool urgent)
 {
+    c->urgent = urgent;
     list_init(&c->waiting);
 }
 
@@ -487,6 +561,12 @@ static bool answer_literal(struct customer *c, uint64_t id, enum dns_question ki
     }
     c->answer(c, id, &f);
     return true;
+}
+
+static bool has_room(const struct desk *d, const struct customer *c)
+{
+    return d->questions.count < DESK_QUESTIONS_MAX &&
+           (c->urgent || d->others_count < DESK_OTHERS_MAX);
 }
 
 static void refuse(struct customer *c, uint64_t id, enum dns_result result, struct view words)
@@ -523,7 +603,7 @@ void desk_ask(struct desk *d, struct customer *c, uint64_t id, enum dns_question
         c->answer(c, id, known);
         return;
     }
-    if (d->questions.count >= DESK_QUESTIONS_MAX) {
+    if (!has_room(d, c)) {
         refuse(c, id, DNS_TEMPORARY, VIEW("too many questions for the DNS at once"));
         return;
     }
@@ -532,11 +612,18 @@ void desk_ask(struct desk *d, struct customer *c, uint64_t id, enum dns_question
 
 void desk_forget(struct customer *c)
 {
-    list_each_safe (it, &c->waiting) {
+    list_each_safe (it, &c->waiting)
+        drop_waiter(container_of(it, struct waiter, of_customer));
+}
+
+void desk_forget_one(struct customer *c, uint64_t id)
+{
+    list_each (it, &c->waiting) {
         struct waiter *w = container_of(it, struct waiter, of_customer);
 
-        list_remove(&w->of_question);
-        list_remove(&w->of_customer);
-        free(w);
+        if (w->id == id) {
+            drop_waiter(w);
+            return;
+        }
     }
 }

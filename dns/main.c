@@ -44,17 +44,37 @@ static void on_answer(struct customer *customer, uint64_t id, const struct findi
     peer_send_dns_answer(&c->peer, &m, -1);
 }
 
-static bool on_asked(struct peer *p, enum message type, struct view fields, int fd)
+static bool heard_ask(struct client *c, struct view fields)
 {
-    struct client *c = container_of(p, struct client, peer);
     struct message_dns_ask m;
 
-    if (fd >= 0)
-        close(fd);
-    if (type != MESSAGE_DNS_ASK || !message_dns_ask_decode(fields, &m))
+    if (!message_dns_ask_decode(fields, &m))
         return false;
     desk_ask(&dns.desk, &c->customer, m.question, m.kind, m.name);
     return true;
+}
+
+static bool heard_forget(struct client *c, struct view fields)
+{
+    struct message_dns_forget m;
+
+    if (!message_dns_forget_decode(fields, &m))
+        return false;
+    desk_forget_one(&c->customer, m.question);
+    return true;
+}
+
+static bool on_heard(struct peer *p, enum message type, struct view fields, int fd)
+{
+    struct client *c = container_of(p, struct client, peer);
+
+    if (fd >= 0) {
+        close(fd);
+        return false;
+    }
+    if (type == MESSAGE_DNS_FORGET)
+        return heard_forget(c, fields);
+    return type == MESSAGE_DNS_ASK && heard_ask(c, fields);
 }
 
 static void stop_when_unneeded(void)
@@ -88,10 +108,10 @@ static void on_granted(struct role *r, const struct message_grant *what, int fd)
         return;
     }
     c = memory_new(sizeof(*c));
-    customer_init(&c->customer);
+    customer_init(&c->customer, what->peer == DELIVERY);
     c->customer.answer = on_answer;
     c->free_later.run = on_free;
-    c->peer.heard = on_asked;
+    c->peer.heard = on_heard;
     c->peer.gone = on_client_gone;
     err = peer_open(&c->peer, &r->loop, DNS, what->peer, what->index, fd);
     if (err < 0) {

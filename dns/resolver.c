@@ -12,6 +12,7 @@ enum {
     CLASS_IN = 1,
     UDP_ANSWER_MAX = 1232, /* bytes, announced by EDNS: what passes every network unfragmented */
     IN_FLIGHT_MAX = 200,   /* questions: more at once overrun the buffers of name servers */
+    OTHERS_MAX = 100,      /* of them: that are not urgent */
 };
 
 struct resolver {
@@ -19,8 +20,8 @@ struct resolver {
     ares_channel channel;
     struct timer timer;
     struct list sockets;
-    struct list waiting; /* queries for which there is no room in flight */
-    unsigned in_flight;
+    struct list urgent, others; /* queries for which there is no room in flight */
+    unsigned in_flight, others_in_flight;
 };
 
 struct resolver_socket {
@@ -157,7 +158,8 @@ struct resolver *resolver_new(struct loop *l, const struct dns_settings *s, stru
     r->loop = l;
     r->timer.fire = on_timer;
     list_init(&r->sockets);
-    list_init(&r->waiting);
+    list_init(&r->urgent);
+    list_init(&r->others);
     if (result == ARES_SUCCESS)
         result =
             ares_init_options(&r->channel, &options,
@@ -206,9 +208,11 @@ static void on_deliver(struct deferred *d)
     struct view packet = view_make(q->packet, q->packet_len);
     char *room = q->packet;
 
+    q->flying = false;
+    r->in_flight--;
+    r->others_in_flight -= q->among_others;
     q->answered(q, packet, q->failure); /* q may be gone */
     free(room);
-    r->in_flight--;
     launch(r);
 }
 
@@ -230,15 +234,30 @@ static void on_answer(void *of, int status, int timeouts, unsigned char *packet,
     loop_defer(q->resolver->loop, &q->deliver);
 }
 
+static struct resolver_query *take_next(struct resolver *r)
+{
+    struct list *it = NULL;
+
+    if (r->in_flight < IN_FLIGHT_MAX)
+        it = list_take_first(&r->urgent);
+    if (it == NULL && r->in_flight < IN_FLIGHT_MAX && r->others_in_flight < OTHERS_MAX)
+        it = list_take_first(&r->others);
+    return it == NULL ? NULL : container_of(it, struct resolver_query, link);
+}
+
 /* Asks as many of those that wait as there is room for. */
 static void launch(struct resolver *r)
 {
-    while (r->in_flight < IN_FLIGHT_MAX && !list_empty(&r->waiting)) {
-        struct resolver_query *q =
-            container_of(list_take_first(&r->waiting), struct resolver_query, link);
+    struct resolver_query *q;
+
+    while ((q = take_next(r)) != NULL) {
         char *name = memory_copy(q->name);
 
+        q->waiting = false;
+        q->flying = true;
+        q->among_others = !q->urgent;
         r->in_flight++;
+        r->others_in_flight += q->among_others;
         ares_query(r->channel, name, CLASS_IN, (int)q->type, on_answer, q);
         free(name);
     }
@@ -252,6 +271,27 @@ void resolver_ask(struct resolver *r, struct resolver_query *q, struct view name
     q->name = name;
     q->type = type;
     q->deliver = (struct deferred){ .run = on_deliver };
-    list_append(&r->waiting, &q->link);
+    q->waiting = true;
+    list_append(q->urgent ? &r->urgent : &r->others, &q->link);
     launch(r);
+}
+
+void resolver_hasten(struct resolver_query *q)
+{
+    if (q->urgent)
+        return;
+    q->urgent = true;
+    if (!q->waiting)
+        return;
+    list_remove(&q->link);
+    list_append(&q->resolver->urgent, &q->link);
+    launch(q->resolver);
+}
+
+bool resolver_drop(struct resolver_query *q)
+{
+    if (q->waiting)
+        list_remove(&q->link);
+    q->waiting = false;
+    return !q->flying;
 }

@@ -15,9 +15,12 @@ struct resolver_query {
     /* Called once, from the loop, never from inside resolver_ask. The packet is as it came and
      * dies with the call; it is empty when there is none, and `failure` says why. */
     void (*answered)(struct resolver_query *q, struct view packet, const char *failure);
+    bool urgent; /* set before it is asked: goes before those that are not */
     /* The rest is private. */
     struct resolver *resolver;
-    struct list link; /* while it waits for its turn */
+    struct list link;     /* while it waits for its turn */
+    bool waiting, flying; /* neither: not asked, or answered */
+    bool among_others;    /* when it flew */
     struct view name;
     enum answer_type type;
     struct deferred deliver;
@@ -34,5 +37,9 @@ struct resolver *resolver_new(struct loop *l, const struct dns_settings *s,
 /* `name` as of answer_name_valid, must live until the answer; q->answered is set. */
 void resolver_ask(struct resolver *r, struct resolver_query *q, struct view name,
                   enum answer_type type);
+/* It is urgent now; safe when it was not asked, or is answered. */
+void resolver_hasten(struct resolver_query *q);
+/* Takes it back, so that it is not answered. False: it is under way. */
+bool resolver_drop(struct resolver_query *q) MUST_USE;
 
 #endif

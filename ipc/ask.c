@@ -4,6 +4,13 @@
 
 #include <unistd.h>
 
+static void strike(struct asker *a, struct question *q)
+{
+    if (q->asked)
+        table_remove(&a->questions, &q->entry);
+    q->asked = false;
+}
+
 static bool on_heard(struct peer *p, enum message type, struct view fields, int fd)
 {
     struct asker *a = container_of(p, struct asker, dns);
@@ -19,7 +26,7 @@ static bool on_heard(struct peer *p, enum message type, struct view fields, int 
     if (e == NULL)
         return m.question < a->next; /* forgotten meanwhile */
     q = container_of(e, struct question, entry);
-    asker_forget(a, q);
+    strike(a, q);
     q->answered(q, &m);
     return true;
 }
@@ -87,9 +94,13 @@ void asker_ask(struct asker *a, struct question *q, enum dns_question kind, stru
     send_question(a, q);
 }
 
+/* A dns process that does not listen need not know. */
 void asker_forget(struct asker *a, struct question *q)
 {
-    if (q->asked)
-        table_remove(&a->questions, &q->entry);
-    q->asked = false;
+    const struct message_dns_forget m = { q->entry.number };
+
+    if (q->asked && q->sent && peer_is_open(&a->dns) &&
+        a->dns.channel.unsent_bytes < ASKER_UNSENT_MOST)
+        peer_send_dns_forget(&a->dns, &m, -1);
+    strike(a, q);
 }

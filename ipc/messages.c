@@ -421,6 +421,8 @@ bool message_dns_ask_decode(struct view fields, struct message_dns_ask *m)
     return wire_done(&r);
 }
 
+CODEC_OF_ONE(DNS_FORGET, dns_forget, question, 64)
+
 bool message_dns_answer_encode(const struct message_dns_answer *m, struct buf *room)
 {
     struct wire_writer w = begin(MESSAGE_DNS_ANSWER, room);

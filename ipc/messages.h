@@ -43,6 +43,7 @@ enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, AUTH, KEYS, PROCESS_K
     M(RCPT_RESULT,      rcpt_result,     WORKER,         FROM(QUEUE))  /* what became of one, or of all */ \
     M(JOB_END,          job_end,         WORKER,         FROM(QUEUE))  /* every recipient has its result */ \
     M(DNS_ASK,          dns_ask,         DNS_CLIENT,     FROM(DNS))    /* a route, addresses, or a name */ \
+    M(DNS_FORGET,       dns_forget,      DNS_CLIENT,     FROM(DNS))    /* nobody waits for the answer */ \
     M(DNS_ANSWER,       dns_answer,      FROM(DNS),      DNS_CLIENT)                                \
     M(LOGIN_STATE,      login_state,     FROM(AUTH),     FROM(SMTPD))  /* which mechanisms can be had */ \
     M(LOGIN_BEGIN,      login_begin,     FROM(SMTPD),    FROM(AUTH))   /* a client wants to log in */ \
@@ -241,6 +242,10 @@ enum dns_result {
     DNS_TEMPORARY, /* SERVFAIL, time-out, no resolver answers: try again */
     DNS_MALFORMED, /* an answer that breaks the rules (CNAME loop, bad names): try again */
     DNS_RESULTS
+};
+
+struct message_dns_forget {
+    uint64_t question;
 };
 
 struct message_dns_ask {

@@ -5,6 +5,7 @@
 #include "tests/unit/unit.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,7 +18,8 @@ static const struct view v6 = VIEW_INIT("\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\
 /* A name server in the same loop. */
 static struct server {
     struct watch watch;
-    unsigned asked; /* questions that came */
+    unsigned asked;     /* questions that came */
+    unsigned urgent_at; /* the number of the first about urgent.test */
 } server;
 
 static struct loop loop;
@@ -39,6 +41,8 @@ static struct client {
 /* What the server has: the return value is the rcode. */
 static int answer_query(const char *name, unsigned type, struct packet *p)
 {
+    if (strcmp(name, "urgent.test") == 0 && server.urgent_at == 0)
+        server.urgent_at = server.asked;
     if (strncmp(name, "silent", 6) == 0)
         return NO_ANSWER;
     if (strncmp(name, "broken", 6) == 0)
@@ -169,7 +173,7 @@ static int open_all(void **state)
                                       .negative_ttl_ms = 86400000 };
     resolver = resolver_new(&loop, &settings, &err);
     assert_non_null(resolver);
-    customer_init(&client.customer);
+    customer_init(&client.customer, true);
     client.customer.answer = on_answer;
     return 0;
 }
@@ -178,7 +182,7 @@ static int open_desk(void **state)
 {
     (void)state;
     desk_init(&desk, &loop, resolver, &settings);
-    client.answered = server.asked = 0;
+    client.answered = server.asked = server.urgent_at = 0;
     return 0;
 }
 
@@ -296,7 +300,7 @@ static void test_who_is_gone_hears_nothing(void **state)
     struct customer other;
 
     (void)state;
-    customer_init(&other);
+    customer_init(&other, true);
     other.answer = NULL;
     desk_ask(&desk, &other, 1, DNS_ROUTE, VIEW("hosts.test"));
     desk_ask(&desk, &other, 2, DNS_ADDRESSES, VIEW("host.test"));
@@ -304,6 +308,95 @@ static void test_who_is_gone_hears_nothing(void **state)
     desk_ask(&desk, &client.customer, 4, DNS_ADDRESSES, VIEW("host.test"));
     desk_forget(&other);
     turn_until(2);
+}
+
+/* Somebody has many questions that no name server answers. */
+static void flood(struct customer *c, unsigned count, enum dns_question kind)
+{
+    char room[32];
+
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(room, sizeof(room), "silent%u.test", i);
+        desk_ask(&desk, c, i, kind, view_of(room));
+    }
+}
+
+static void ignore(struct customer *c, uint64_t id, const struct finding *f)
+{
+    (void)c;
+    (void)id;
+    (void)f;
+}
+
+static struct customer stranger;
+
+static void let_in_a_stranger(void)
+{
+    customer_init(&stranger, false);
+    stranger.answer = ignore;
+}
+
+static void finish_all(void)
+{
+    for (int i = 0; i < 1000 && desk.questions.count > 0; i++)
+        assert_int_equal(loop_turn(&loop, 1000), 0);
+}
+
+static void test_others_leave_room_for_what_is_urgent(void **state)
+{
+    (void)state;
+    let_in_a_stranger();
+    flood(&stranger, 300, DNS_LISTED);
+    desk_ask(&desk, &client.customer, 1, DNS_LISTED, VIEW("urgent.test"));
+    turn_until(1);
+    assert_int_equal(server.urgent_at, 101);
+    desk_forget(&stranger);
+    finish_all();
+}
+
+/* Two want to know it, one of whom is in a hurry. */
+static void test_what_becomes_urgent_goes_ahead(void **state)
+{
+    (void)state;
+    let_in_a_stranger();
+    flood(&stranger, 300, DNS_LISTED);
+    desk_ask(&desk, &stranger, 1000, DNS_LISTED, VIEW("urgent.test"));
+    desk_ask(&desk, &client.customer, 1, DNS_LISTED, VIEW("urgent.test"));
+    turn_until(1);
+    assert_int_equal(server.urgent_at, 101);
+    desk_forget(&stranger);
+    finish_all();
+}
+
+static void test_others_have_half_of_the_desk(void **state)
+{
+    (void)state;
+    let_in_a_stranger();
+    flood(&stranger, DESK_OTHERS_MAX + 10, DNS_LISTED);
+    assert_int_equal(desk.questions.count, DESK_OTHERS_MAX);
+    desk_ask(&desk, &client.customer, 1, DNS_LISTED, VIEW("host.test"));
+    turn_until(1);
+    assert_int_equal(client.result, DNS_OK);
+    desk_forget(&stranger);
+    finish_all();
+}
+
+/* 100 are under way; what waits is gone with those who wait for it. */
+static void test_what_nobody_awaits_is_not_asked(void **state)
+{
+    (void)state;
+    let_in_a_stranger();
+    flood(&stranger, 300, DNS_LISTED);
+    desk_ask(&desk, &client.customer, 1, DNS_LISTED, VIEW("silent200.test"));
+    desk_forget_one(&stranger, 299);
+    desk_forget_one(&stranger, 299);
+    assert_int_equal(desk.questions.count, 299);
+    desk_forget(&stranger);
+    assert_int_equal(desk.questions.count, 101);
+    turn_until(1);
+    finish_all();
+    assert_int_equal(server.asked, 101);
+    assert_int_equal(desk.others_count, 0);
 }
 
 int main(void)
@@ -314,6 +407,10 @@ int main(void)
         DESK_TEST(test_equal_questions_are_asked_once),
         DESK_TEST(test_a_route_waits_for_addresses),
         DESK_TEST(test_who_is_gone_hears_nothing),
+        DESK_TEST(test_others_leave_room_for_what_is_urgent),
+        DESK_TEST(test_what_becomes_urgent_goes_ahead),
+        DESK_TEST(test_others_have_half_of_the_desk),
+        DESK_TEST(test_what_nobody_awaits_is_not_asked),
     };
 
     return cmocka_run_group_tests_name("desk", tests, open_all, NULL);

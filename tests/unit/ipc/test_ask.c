@@ -8,15 +8,21 @@ enum { MANY = 100000, TURNS = 2000 };
 static struct loop loop;
 static struct asker asker;
 static struct peer dns;
-static unsigned heard, heard_last;
+static unsigned heard, heard_last, forgotten;
 static struct question last;
 
 static bool on_heard(struct peer *p, enum message type, struct view fields, int fd)
 {
+    struct message_dns_forget forget;
     struct message_dns_ask m;
 
     (void)p;
     assert_int_equal(fd, -1);
+    if (type == MESSAGE_DNS_FORGET) {
+        assert_true(message_dns_forget_decode(fields, &forget));
+        forgotten++;
+        return true;
+    }
     assert_int_equal(type, MESSAGE_DNS_ASK);
     assert_true(message_dns_ask_decode(fields, &m));
     heard++;
@@ -60,6 +66,7 @@ static void keeps_little_for_who_does_not_listen(void **state)
         assert_int_equal(loop_turn(&loop, 0), 0);
     assert_int_equal(heard_last, 1);
     assert_true(heard < MANY);
+    assert_true(forgotten > 0 && forgotten <= heard);
     asker_forget(&asker, &last);
     peer_close(&asker.dns);
     peer_close(&dns);

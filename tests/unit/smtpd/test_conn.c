@@ -159,6 +159,8 @@ static bool on_smtpd_asked(struct peer *p, enum message type, struct view fields
 
     (void)p;
     assert_int_equal(fd, -1);
+    if (type == MESSAGE_DNS_FORGET)
+        return true;
     if (type != MESSAGE_DNS_ASK || !message_dns_ask_decode(fields, &m))
         return false;
     assert_int_equal(m.kind, DNS_NAME);

@@ -61,6 +61,8 @@ static bool on_asked(struct peer *p, enum message type, struct view fields, int 
 
     (void)p;
     (void)fd;
+    if (type == MESSAGE_DNS_FORGET)
+        return true;
     if (type != MESSAGE_DNS_ASK || !message_dns_ask_decode(fields, &m))
         return false;
     assert_int_equal(m.kind, DNS_LISTED);
