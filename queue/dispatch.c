@@ -14,6 +14,7 @@
 enum {
     JOBS_PER_TURN = 512,
     UNSENT_MARK_BYTES = 4 << 20, /* a worker that does not read gets no more */
+    RESERVED_PART = 4,           /* of the credits of a worker: for proven sites */
     RUNNING_PER_CONNECTION = 2,  /* jobs of a site: one in its dialogue, one waiting */
 };
 
@@ -376,11 +377,26 @@ static void start_job(struct dispatch *d, struct worker *w, struct site *s)
     mx_refresh(&d->mx, job->destination);
 }
 
+/* What must stay free when the site gets one more: a quarter of the credits is for sites that are
+ * proven, so that they move however many others are slow. Half of that also serves to try the
+ * others for the first time. */
+static uint32_t reserve_from(const struct worker *w, const struct site *s, uint64_t now_ms)
+{
+    uint32_t reserve = w->credits / RESERVED_PART;
+    bool untried = s->running == 0 && s->pace.success_ms == 0 && s->pace.failure_ms == 0;
+
+    if (pace_is_proven(&s->pace, now_ms))
+        return 0;
+    return untried ? reserve / 2 : reserve;
+}
+
 /* A site may hold as many jobs as the worker could still take: however many sites are slow, there
  * is room for one more. */
-static bool has_share(const struct worker *w, const struct site *s)
+static bool has_share(const struct worker *w, const struct site *s, uint64_t now_ms)
 {
-    return s->running == 0 || s->running < w->credits - w->running;
+    uint32_t left = w->credits - w->running;
+
+    return left > reserve_from(w, s, now_ms) && (s->running == 0 || s->running < left);
 }
 
 /* One job of each site in turn. Returns how many may still be started in this turn. */
@@ -396,7 +412,7 @@ static unsigned run_slot(struct dispatch *d, struct slot *slot, unsigned budget)
 
         if (!may_start(d, s))
             continue;
-        if (!has_share(w, s)) {
+        if (!has_share(w, s, queue_now_ms(d->queue))) {
             list_append(&greedy, &s->turn);
             continue;
         }

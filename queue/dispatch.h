@@ -1,6 +1,7 @@
 /* Due mail becomes jobs of workers. A site's mail goes to one worker, chosen by its name. Sites
  * with due mail take turns. What runs is bounded by the worker's credits (READY_FOR), of which a
- * site may hold as many as are left, and by the site's window and rates. */
+ * site may hold as many as are left (the last quarter only if it works), and by the site's window
+ * and rates. */
 #ifndef QUEUE_DISPATCH_H
 #define QUEUE_DISPATCH_H
 

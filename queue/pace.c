@@ -44,6 +44,12 @@ void pace_slow_down(struct pace *p, const struct destination_limits *l, uint32_t
     p->deaf = running;
 }
 
+bool pace_is_proven(const struct pace *p, uint64_t now_ms)
+{
+    return p->success_ms > 0 && p->success_ms >= p->failure_ms &&
+           now_ms - p->success_ms < PACE_PROVEN_MS;
+}
+
 bool pace_has_hope(const struct pace *p, uint64_t now_ms)
 {
     return p->success_ms > 0 && now_ms - p->success_ms < PACE_HOPE_MS &&

@@ -8,9 +8,10 @@
 #include "ipc/settings.h"
 
 enum {
-    PACE_WINDOW_FIRST = 5,    /* connections to a site that nothing is known of */
-    PACE_HOPE_MS = 10 * 1000, /* a success so long ago still speaks for a site... */
-    PACE_QUARRELS_MAX = 3,    /* ...against fewer faults than this since then */
+    PACE_WINDOW_FIRST = 5,           /* connections to a site that nothing is known of */
+    PACE_HOPE_MS = 10 * 1000,        /* a success so long ago still speaks for a site... */
+    PACE_QUARRELS_MAX = 3,           /* ...against fewer faults than this since then */
+    PACE_PROVEN_MS = 60 * 60 * 1000, /* and so long ago, that it takes mail at all */
 };
 
 struct pace {
@@ -31,6 +32,8 @@ uint32_t pace_window(const struct pace *p, const struct destination_limits *l) M
 void pace_succeed(struct pace *p, const struct destination_limits *l, uint64_t now_ms);
 void pace_slow_down(struct pace *p, const struct destination_limits *l, uint32_t running,
                     uint64_t now_ms);
+/* It was served lately, and nothing has happened since: its jobs will come back. */
+bool pace_is_proven(const struct pace *p, uint64_t now_ms) MUST_USE;
 /* The trouble may be one connection's alone: others were served just now. */
 bool pace_has_hope(const struct pace *p, uint64_t now_ms) MUST_USE;
 /* All has failed: it begins with one connection again, and grows fast to half of what it was. */

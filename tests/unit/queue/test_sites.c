@@ -1,6 +1,8 @@
 /* Destinations that have their hosts in common: one site, learned from the name servers. */
 #include "queue/site.h"
 
+#include <stdio.h>
+
 #include "tests/unit/unit.h"
 
 #include "queue/backoff.h"
@@ -375,6 +377,31 @@ static void a_bulk_mailing_delays_nobody_else(void **state)
     check_view("next but one", world_job(5)->envelope.sender, VIEW("reset@here.test"));
 }
 
+/* However many others are slow. The worker takes 50 jobs. */
+static void what_works_always_moves(void **state)
+{
+    char rcpt[32];
+
+    (void)state;
+    world_accept("s@here.test", "x@works.test", body);
+    deliver(world_job(0));
+    world_accept("s@here.test", "x@fails.test", body);
+    fault(world_job(1), SCOPE_DESTINATION);
+    for (unsigned i = 0; i < 50; i++) {
+        snprintf(rcpt, sizeof(rcpt), "x@slow%u.test", i);
+        world_accept("s@here.test", rcpt, body);
+    }
+    assert_int_equal(world.job_count, 2 + 44); /* all but half of a quarter */
+    world_accept("s@here.test", "y@works.test", body);
+    assert_int_equal(world.job_count, 47);
+    check_view("works", last_job()->start.hop_name, VIEW("works.test"));
+    world_pass(20 * SECOND); /* the time of the probe */
+    assert_int_equal(world.job_count, 47);
+    for (unsigned i = 2; world_job(world.job_count - 1)->start.attempt == 1; i++)
+        deliver(world_job(i));
+    check_view("fails", last_job()->start.hop_name, VIEW("fails.test"));
+}
+
 static void refuses_an_answer_to_no_question(void **state)
 {
     static const struct message_mx_answer never = { 1000, VIEW_INIT("mx.test") };
@@ -404,6 +431,7 @@ int main(void)
         IN_WORLD(waits_for_the_answer_of_its_own_domain_alone),
         IN_WORLD(asks_again_when_it_has_become_old),
         IN_WORLD(a_bulk_mailing_delays_nobody_else),
+        IN_WORLD(what_works_always_moves),
         IN_WORLD(refuses_an_answer_to_no_question),
     };
 #undef IN_WORLD
