@@ -137,6 +137,13 @@ static enum outcome_scope scope_of(const struct conn *c, const struct outcome *o
     return c->alone || (shared && lacks_tls(c, o)) ? SCOPE_DOMAIN : SCOPE_DESTINATION;
 }
 
+static const struct route_target *target_of(const struct conn *c)
+{
+    const struct destination *d = c->destination;
+
+    return &d->targets[(c->target_first + c->target_at) % d->target_count];
+}
+
 /* What the engine and the route cannot know. */
 static struct outcome complete(const struct conn *c, const struct outcome *o)
 {
@@ -145,6 +152,7 @@ static struct outcome complete(const struct conn *c, const struct outcome *o)
     whole.host = host_of(c);
     whole.tls = view_make(c->tls, c->tls_len);
     whole.dsn = whole.class == OUTCOME_DELIVERED && c->client.ext.dsn;
+    whole.final = whole.class == OUTCOME_DELIVERED && target_of(c)->lmtp;
     whole.scope = scope_of(c, o);
     return whole;
 }
@@ -197,13 +205,6 @@ static void keep_failure(struct conn *c, const struct outcome *o)
     f->outcome.text = copy_text(f->text, sizeof(f->text), o->text);
     f->outcome.host = copy_text(f->host, sizeof(f->host), host_of(c));
     f->outcome.tls = copy_text(f->tls, sizeof(f->tls), view_make(c->tls, c->tls_len));
-}
-
-static const struct route_target *target_of(const struct conn *c)
-{
-    const struct destination *d = c->destination;
-
-    return &d->targets[(c->target_first + c->target_at) % d->target_count];
 }
 
 /* Only a source's own family is used, when there is but one. */

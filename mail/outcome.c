@@ -54,7 +54,8 @@ bool outcome_encode(const struct outcome *o, struct buf *out)
         (o->code == 0 || fields_put_u64(out, "code", o->code)) && put_enhanced(out, o->enhanced) &&
         put_text(out, "text", cut_text(o->text)) && put_text(out, "host", o->host) &&
         put_text(out, "doing", o->doing) && put_text(out, "tls", o->tls) &&
-        put_text(out, "dsn", o->dsn ? VIEW("yes") : VIEW_EMPTY))
+        put_text(out, "dsn", o->dsn ? VIEW("yes") : VIEW_EMPTY) &&
+        put_text(out, "final", o->final ? VIEW("yes") : VIEW_EMPTY))
         return true;
     buf_truncate(out, mark);
     return false;
@@ -107,6 +108,8 @@ static bool read_field(struct draft *d, struct view key, struct view value)
         d->out->tls = value;
     else if (view_equal(key, VIEW("dsn")))
         d->out->dsn = view_equal(value, VIEW("yes"));
+    else if (view_equal(key, VIEW("final")))
+        d->out->final = view_equal(value, VIEW("yes"));
     return true;
 }
 

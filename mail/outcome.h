@@ -24,7 +24,8 @@ struct outcome {
     struct view host;         /* "mx1.example.org[192.0.2.1]:25"; empty: none was reached */
     struct view doing;        /* "sending RCPT TO", completes "... while ..."; may be empty */
     bool dsn;                 /* delivered: to a host that tells the sender itself (RFC 3461) */
-    struct view tls;          /* "TLSv1.3 TLS_AES_256_GCM_SHA384 256"; empty: plain text */
+    bool final;      /* delivered: into a mailbox (RFC 2033, 2), so that nobody else will */
+    struct view tls; /* "TLSv1.3 TLS_AES_256_GCM_SHA384 256"; empty: plain text */
 };
 
 enum { OUTCOME_TEXT_MAX = 512 }; /* bytes of text kept in records */

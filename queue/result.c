@@ -301,9 +301,15 @@ static void put_back(struct queue *q, uint32_t unit)
 
 /* What comes of a job. */
 struct settling {
-    struct group delivered; /* of which nobody is told */
-    struct news arrivals, losses;
+    struct group delivered;  /* of which nobody is told */
+    struct news arrivals[2]; /* relayed, and into mailboxes */
+    struct news losses;
 };
+
+static bool is_final(const struct job *job, const struct outcome *o)
+{
+    return o->final || job->destination->hop.kind == HOP_LOCAL;
+}
 
 static void settle_group(struct queue *q, const struct job *job, const struct group *g,
                          struct settling *s)
@@ -321,7 +327,7 @@ static void settle_group(struct queue *q, const struct job *job, const struct gr
         remember(q, index_mail(&q->index, job->mail), PAST_DELIVERED, g->rcpts, g->count,
                  job->attempt, g->verdict->encoded);
         if (g->tells) {
-            collect(q, job, g, unit, &s->arrivals);
+            collect(q, job, g, unit, &s->arrivals[is_final(job, &g->verdict->outcome)]);
             break;
         }
         for (size_t i = 0; i < g->count; i++)
@@ -524,23 +530,17 @@ static void end_news(struct news *n)
     free(n->rcpts);
 }
 
-static bool is_final(const struct queue *q, const struct job *job)
-{
-    const struct hop *hop = &job->destination->hop;
-
-    return hop->kind == HOP_LOCAL ||
-           (hop->route > 0 && hop->route <= q->settings->route_count &&
-            q->settings->routes[hop->route - 1].targets[0].lmtp); /* RFC 2033, 2 */
-}
-
 /* The message may be gone afterwards. */
 static void tell(struct queue *q, const struct job *job, const struct settling *s)
 {
-    const struct news *a = &s->arrivals, *l = &s->losses;
+    const struct news *l = &s->losses;
 
-    if (a->unit_count > 0)
-        notify_success(q, job->mail, is_final(q, job), a->units, a->unit_count, a->rcpts,
-                       a->rcpt_count);
+    for (unsigned final = 0; final < 2; final++) {
+        const struct news *a = &s->arrivals[final];
+
+        if (a->unit_count > 0)
+            notify_success(q, job->mail, final, a->units, a->unit_count, a->rcpts, a->rcpt_count);
+    }
     if (l->unit_count > 0)
         notify_failure(q, job->mail, l->units, l->unit_count, l->rcpts, l->rcpt_count);
 }
@@ -551,17 +551,19 @@ static void settle_lines(struct queue *q, struct job *job)
     struct settling s = { .delivered.count = 0 };
 
     begin_group(&s.delivered, job, total);
-    begin_news(&s.arrivals, job);
+    begin_news(&s.arrivals[0], job);
+    begin_news(&s.arrivals[1], job);
     begin_news(&s.losses, job);
     settle_groups(q, job, total, &s);
     if (s.delivered.count > 0 && index_mail(&q->index, job->mail)->units != POOL_NONE)
         record(q, job, &s.delivered, STORE_DELIVERED, VIEW_EMPTY, 0, NULL);
-    if (s.arrivals.unit_count + s.losses.unit_count > 0)
+    if (s.arrivals[0].unit_count + s.arrivals[1].unit_count + s.losses.unit_count > 0)
         tell(q, job, &s);
     else if (!queue_finish_if_done(q, job->mail))
         forget_letter(q, job->mail);
     end_group(&s.delivered, total);
-    end_news(&s.arrivals);
+    end_news(&s.arrivals[0]);
+    end_news(&s.arrivals[1]);
     end_news(&s.losses);
 }
 

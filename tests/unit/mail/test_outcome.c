@@ -14,10 +14,12 @@ static const struct outcome refused = {
     .doing = VIEW_INIT("sending RCPT TO"),
     .tls = VIEW_INIT("TLSv1.3 A 256"),
     .dsn = true,
+    .final = true,
 };
 static const char refused_text[] =
     "class=failed\nscope=rcpt\ncode=550\nenhanced=5.1.1\ntext=No such user%0Ahere\n"
-    "host=mx1.test[192.0.2.1]:25\ndoing=sending RCPT TO\ntls=TLSv1.3 A 256\ndsn=yes\n";
+    "host=mx1.test[192.0.2.1]:25\ndoing=sending RCPT TO\ntls=TLSv1.3 A 256\ndsn=yes\n"
+    "final=yes\n";
 
 static void round_trips(void **state)
 {
@@ -38,6 +40,7 @@ static void round_trips(void **state)
     check_view("doing", o.doing, refused.doing);
     check_view("tls", o.tls, refused.tls);
     assert_true(o.dsn);
+    assert_true(o.final);
     arena_reset(&arena);
     for (size_t capacity = 0; capacity < sizeof(refused_text) - 1; capacity++) {
         out = buf_on(room, capacity);

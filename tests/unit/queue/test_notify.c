@@ -107,15 +107,16 @@ static void delays_are_told_as_notify_says(void **state)
 
 static const struct {
     const char *name, *rcpt;
-    bool dsn;
+    bool dsn, final;
     unsigned notify;
     const char *action; /* NULL: nobody is told */
 } arrivals[] = {
-    { "into a mailbox", "b@local.test", false, NOTIFY_SUCCESS, "Action: delivered" },
-    { "passed on", "b@x.test", false, NOTIFY_SUCCESS | NOTIFY_FAILURE, "Action: relayed" },
-    { "to a host that tells", "b@x.test", true, NOTIFY_SUCCESS, NULL },
-    { "not asked for", "b@local.test", false, NOTIFY_FAILURE, NULL },
-    { "nothing said", "b@local.test", false, NOTIFY_UNSAID, NULL },
+    { "into a mailbox", "b@local.test", false, false, NOTIFY_SUCCESS, "Action: delivered" },
+    { "into one by LMTP", "b@x.test", false, true, NOTIFY_SUCCESS, "Action: delivered" },
+    { "passed on", "b@x.test", false, false, NOTIFY_SUCCESS | NOTIFY_FAILURE, "Action: relayed" },
+    { "to a host that tells", "b@x.test", true, false, NOTIFY_SUCCESS, NULL },
+    { "not asked for", "b@local.test", false, false, NOTIFY_FAILURE, NULL },
+    { "nothing said", "b@local.test", false, false, NOTIFY_UNSAID, NULL },
 };
 
 static void success_is_told_once_where_it_is_asked_for(void **state)
@@ -126,6 +127,7 @@ static void success_is_told_once_where_it_is_asked_for(void **state)
 
         world.notify = &arrivals[i].notify;
         world.dsn = arrivals[i].dsn;
+        world.final = arrivals[i].final;
         world_accept("a@here.test", arrivals[i].rcpt, body);
         deliver(world_job(jobs));
         if (arrivals[i].action == NULL) {

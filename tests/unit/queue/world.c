@@ -250,6 +250,7 @@ void world_result(struct world_job *j, uint32_t n, enum outcome_class class,
         .host = VIEW_INIT("mx.there.test[192.0.2.1]:25"),
         .doing = VIEW_INIT("sending RCPT TO"),
         .dsn = world.dsn && class == OUTCOME_DELIVERED,
+        .final = world.final && class == OUTCOME_DELIVERED,
     };
     char room[2048];
     struct buf encoded = BUF_ON_ARRAY(room);

@@ -39,6 +39,7 @@ struct world {
     struct envelope said;     /* of what comes next: RET, ENVID ... */
     const unsigned *notify;   /* and NOTIFY of each recipient; NULL: nothing */
     bool dsn;                 /* hosts offer DSN */
+    bool final;               /* they are the mailboxes themselves */
     struct enhanced enhanced; /* what hosts say; class 0: something usual */
     const char *hold;         /* of what comes next: why it waits; NULL: it does not */
     struct peer smtpd;
