@@ -115,6 +115,7 @@ static bool heard_cancel(struct worker *w, struct view fields)
 
 struct inquiry {
     struct question question;
+    struct timer timer;
     struct list link; /* of the worker's */
     struct worker *worker;
     uint64_t number;
@@ -124,6 +125,7 @@ struct inquiry {
 static void drop_inquiry(struct inquiry *i)
 {
     asker_forget(&i->worker->asker, &i->question);
+    loop_stop_timer(i->worker->loop, &i->timer);
     list_remove(&i->link);
     free(i->domain);
     free(i);
@@ -139,6 +141,16 @@ static void on_mx_found(struct question *q, const struct message_dns_answer *a)
     hosts_name(a, &name);
     m.hosts = buf_view(&name);
     peer_send_mx_answer(&i->worker->queue, &m, -1);
+    drop_inquiry(i);
+}
+
+/* The queue must not wait: it tries the domain as one whose hosts are not known. */
+static void on_mx_late(struct timer *t)
+{
+    struct inquiry *i = container_of(t, struct inquiry, timer);
+    const struct message_mx_answer unknown = { .question = i->number };
+
+    peer_send_mx_answer(&i->worker->queue, &unknown, -1);
     drop_inquiry(i);
 }
 
@@ -162,6 +174,8 @@ static bool heard_mx_ask(struct worker *w, struct view fields)
     i->number = m.question;
     i->domain = memory_copy(buf_view(&domain));
     i->question.answered = on_mx_found;
+    i->timer.fire = on_mx_late;
+    loop_start_timer(w->loop, &i->timer, WORKER_INQUIRY_MS);
     list_append(&w->inquiries, &i->link);
     asker_ask(&w->asker, &i->question, DNS_ROUTE, view_make(i->domain, buf_len(&domain)));
     return true;

@@ -10,6 +10,8 @@
 #include "ipc/peer.h"
 #include "ipc/settings.h"
 
+enum { WORKER_INQUIRY_MS = 60 * 1000 }; /* for the dns process to name the hosts of a domain */
+
 struct worker {
     const struct settings *settings;
     struct loop *loop;

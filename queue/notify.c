@@ -396,10 +396,9 @@ static size_t list_rcpts(struct queue *q, uint32_t unit, const struct envelope *
     return count;
 }
 
-static bool waits(const struct queue *q, const struct unit *u)
+static bool waits(const struct unit *u)
 {
-    return u->state == UNIT_TIMED ||
-           (u->state == UNIT_DUE && index_destination(&q->index, u->destination)->site->backed_off);
+    return u->state == UNIT_TIMED || u->state == UNIT_DUE;
 }
 
 static void expire_units(struct queue *q, uint32_t mail, const struct envelope *e)
@@ -412,7 +411,7 @@ static void expire_units(struct queue *q, uint32_t mail, const struct envelope *
 
     arena_init(&arena, OUTCOMES_ARENA_MAX);
     index_each_unit (u, &q->index, mail) {
-        if (!waits(q, index_unit(&q->index, u)))
+        if (!waits(index_unit(&q->index, u)))
             continue;
         index_park(&q->index, u);
         units[unit_count++] = u;

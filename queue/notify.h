@@ -29,8 +29,8 @@ void notify_success(struct queue *q, uint32_t mail, bool final, const uint32_t *
                     size_t unit_count, const struct notify_rcpt *rcpts, size_t rcpt_count);
 /* A new message is for addresses that stood for several recipients (NOTIFY_EXPANDED). */
 void notify_expanded(struct queue *q, uint32_t mail);
-/* The message's lifetime is over: gives up all of its recipients that wait (a running job, and what
- * is about to be tried, comes first). The message may be gone afterwards. */
+/* The message's lifetime is over: gives up all of its recipients that wait (a running job comes
+ * first). The message may be gone afterwards. */
 void notify_expiry(struct queue *q, uint32_t mail);
 /* Tells the sender that the message waits. */
 void notify_delay(struct queue *q, uint32_t mail);

@@ -2,6 +2,7 @@
 
 #include "common/memory.h"
 #include "delivery/destination.h"
+#include "io/clock.h"
 #include "tests/unit/unit.h"
 
 #include <signal.h>
@@ -420,16 +421,21 @@ static void remembers_the_family_that_works(void **state)
 static void outlives_a_stale_connection(void **state)
 {
     static struct town t;
+    struct site *s;
 
     (void)state;
     town_open(&t, TWO_HOSTS, NULL, NULL);
     t.hosts[0].close_after = 1;
+    t.connection_us = 3600ULL * 1000 * 1000;
     for (unsigned job = 1; job <= 3; job++)
         town_send_job(&t, job, VIEW("b.test"), HELLO, false);
     t.settings.delivery.concurrency = 1;
     assert_true(town_await(&t, 3));
     assert_int_equal(t.hosts[0].messages, 3);
     assert_int_equal(t.hosts[1].messages, 0);
+    /* Every one of them counts for the rate. */
+    s = container_of(table_next(&t.worker.sites, NULL), struct site, entry);
+    assert_true(s->free_us > t.loop.now_ms * 1000 + t.connection_us * 5 / 2);
     town_close(&t);
 }
 
@@ -703,6 +709,27 @@ static void names_the_mail_hosts(void **state)
     town_close(&t);
 }
 
+/* Runs last: the clock stands still afterwards. */
+static void does_not_wait_for_the_names_of_hosts(void **state)
+{
+    static const struct message_mx_ask ask = { 7, VIEW_INIT("b.test") };
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_DOMAINS, NULL, NULL);
+    t.dns_silent = true;
+    peer_send_mx_ask(&t.queue, &ask, -1);
+    for (unsigned i = 0; i < 100 && t.questions == 0; i++)
+        town_turn(&t, 1);
+    check_view("nothing yet", buf_view(&t.results), VIEW(""));
+    clock_freeze(clock_wall_ms());
+    clock_advance(WORKER_INQUIRY_MS);
+    town_turn(&t, 5);
+    check_view("answer", buf_view(&t.results), VIEW("7 hosts \n"));
+    assert_true(list_empty(&t.worker.inquiries));
+    town_close(&t);
+}
+
 static void shares_connections_to_the_same_hosts(void **state)
 {
     static struct town t;
@@ -916,6 +943,7 @@ int main(void)
         cmocka_unit_test(remembers_the_rate_of_connections),
         cmocka_unit_test(keeps_sites_apart),
         cmocka_unit_test(gives_up_connections_that_are_too_many),
+        cmocka_unit_test(does_not_wait_for_the_names_of_hosts),
     };
 
     signal(SIGPIPE, SIG_IGN);
