@@ -95,7 +95,8 @@ static bool fill(struct walk *w)
 
     w->from = w->at;
     w->have = got < 0 ? 0 : (size_t)got;
-    w->error = got < 0 ? (int)got : 0;
+    if (got < 0 || broken)
+        w->error = got < 0 ? (int)got : -EIO;
     return w->have >= RECORD_HEADER;
 }
 

@@ -30,8 +30,8 @@ void digest_add(struct digest *d, const struct record *r, uint64_t offset);
 /* It tells of every byte. */
 bool digest_is_whole(const struct digest *d);
 
-/* From the segment itself, through a small window; in any thread. What cannot be read is passed
- * over. 0 or a negative errno. */
+/* From the segment itself, through a small window; in any thread. What makes no sense is
+ * passed over. 0 or a negative errno: -EIO when not all of it could be read. */
 int digest_make(struct digest *d, int log_folder) MUST_USE;
 /* From and to its file; `d` as after digest_begin, or when whole. 0, or a negative errno: -EBADMSG
  * when the file is not sound or not about this life of the segment. */

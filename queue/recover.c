@@ -2,6 +2,7 @@
 
 #include "io/clock.h"
 #include "io/log.h"
+#include "queue/sources.h"
 
 #include <errno.h>
 #include <string.h>
@@ -73,10 +74,20 @@ static void take_message(struct recovery *r, const struct record *record, struct
 
 /* ---- what happened to them ---- */
 
+/* The message may lie in a segment that cannot be read now: as long as that one stays, so does what
+ * is known of the message. */
+static void keep_for_unread(struct recovery *r, const struct record *record, uint64_t place)
+{
+    if (r->survey.unread > 0 && r->round == 0 && !idset_has(&r->live, record->id) &&
+        !idset_has(&r->survey.finished, record->id))
+        ledger_tie(r->survey.ledger, record_segment(place), record_segment(record->id), true);
+}
+
 static void take_outcome(struct recovery *r, const struct record *record, struct store_ref where)
 {
     struct store_outcome o;
 
+    keep_for_unread(r, record, where.place);
     if (!has_turn(r, record->id) || !record_get_outcome(record, r->survey.rcpts, &o))
         return;
     for (size_t i = 0; i < o.rcpt_count; i++)
@@ -88,6 +99,7 @@ static void take_change(struct recovery *r, const struct record *record, uint64_
 {
     struct store_change c;
 
+    keep_for_unread(r, record, place);
     if (!has_turn(r, record->id) || !record_get_change(record, &c))
         return;
     ledger_note(r->survey.ledger, record->id,
@@ -113,12 +125,18 @@ static void take_record(struct recovery *r, const struct record *record, uint64_
 
 /* ---- record by record ---- */
 
-/* False: it cannot be read any more. */
+/* False: it cannot be read any more. Then it stays, as if it could not be read at all. */
 static bool enter(struct recovery *r)
 {
+    int err = 0;
+
     r->by_digest = survey_load_digest(&r->survey, r->source);
-    r->entered = r->by_digest || survey_load(&r->survey, r->source, &r->scan) == 0;
+    if (!r->by_digest)
+        err = survey_load(&r->survey, r->source, &r->scan);
+    if (err < 0)
+        source_break(&r->survey, &r->survey.sources[r->source], err);
     r->scan.trusting = true; /* bodies were looked at before */
+    r->entered = err == 0;
     return r->entered;
 }
 

@@ -48,21 +48,12 @@ static int compare_sources(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static bool is_ours(struct spool *s, struct view uuid)
-{
-    if (uuid.len != SPOOL_UUID_LEN)
-        return false;
-    if (!s->uuid_known)
-        memcpy(s->uuid, uuid.ptr, SPOOL_UUID_LEN); /* the format file is lost */
-    s->uuid_known = true;
-    return memcmp(s->uuid, uuid.ptr, SPOOL_UUID_LEN) == 0;
-}
-
 static void set_source(struct source *s, const struct record_start *start, uint64_t bytes)
 {
     s->bytes = s->end = bytes / RECORD_UNIT * RECORD_UNIT;
     s->seed = record_seed(start->nonce);
     s->first_batch = start->first_batch;
+    memcpy(s->spool, start->spool.ptr, SPOOL_UUID_LEN);
     memcpy(s->cuts, start->cuts, sizeof(s->cuts));
     s->cut_count = start->cut_count;
 }
@@ -79,6 +70,7 @@ void source_leave(struct survey *v, uint64_t number, int err)
     struct segment *s = ledger_find(v->ledger, number);
 
     v->damaged++;
+    v->unread++;
     v->highest = MAX(v->highest, number);
     log_error("segment_unreadable", LOG_STRING("file", source_name(number)),
               LOG_ERRNO("error", -err));
@@ -86,6 +78,14 @@ void source_leave(struct survey *v, uint64_t number, int err)
         s = ledger_add(v->ledger, number);
     s->begun = s->stubborn = s->indexed = true;
     ledger_come(s, 0);
+}
+
+void source_break(struct survey *v, struct source *s, int err)
+{
+    if (s->broken)
+        return;
+    s->broken = true;
+    source_leave(v, s->number, err);
 }
 
 bool source_lacks_means(int err)
@@ -100,10 +100,9 @@ static void return_segment(const struct spool *s, const char *name)
         log_warn("segment_not_recycled", LOG_STRING("file", name), LOG_ERRNO("error", errno));
 }
 
-static int read_head(int fd, char head[static RECORD_HEAD], uint64_t *bytes)
+static int read_head(int fd, char head[static RECORD_HEAD], uint64_t *bytes, bool *broken)
 {
     struct stat facts;
-    bool broken;
     ssize_t got;
 
     if (fstat(fd, &facts) < 0)
@@ -112,8 +111,15 @@ static int read_head(int fd, char head[static RECORD_HEAD], uint64_t *bytes)
         return -EINVAL;
     *bytes = MIN((uint64_t)facts.st_size, (uint64_t)SPOOL_SEGMENT_MAX);
     memset(head, 0, RECORD_HEAD);
-    got = file_read_all(fd, head, RECORD_HEAD, 0, &broken);
+    got = file_read_all(fd, head, RECORD_HEAD, 0, broken);
     return got < 0 ? (int)got : 0;
+}
+
+/* One without records was renamed just before a crash: only the last one can be. Another whose head
+ * is blank has lost it. */
+static bool may_be_stale(const struct survey *v, const struct source *s)
+{
+    return s->number > v->highest;
 }
 
 /* Whether there are records in it. */
@@ -122,16 +128,16 @@ static bool judge_head(struct survey *v, struct source *s, struct view head, uin
     struct record_start start;
     enum record_head state = record_get_head(head, s->number, &start);
 
-    if (state == RECORD_HEAD_STALE) {
+    if (state == RECORD_HEAD_STALE && may_be_stale(v, s)) {
         return_segment(v->spool, source_name(s->number));
         return false;
     }
     v->highest = MAX(v->highest, s->number);
-    if (state == RECORD_HEAD_LOST) {
+    if (state == RECORD_HEAD_LOST || state == RECORD_HEAD_STALE) {
         lose_segment(v, s->number, "its head cannot be read");
         return false;
     }
-    if (!is_ours(v->spool, start.spool)) {
+    if (start.spool.len != SPOOL_UUID_LEN) {
         lose_segment(v, s->number, "it belongs to another spool");
         return false;
     }
@@ -145,11 +151,16 @@ static int open_source(struct survey *v, struct source *s, bool *there)
 {
     char head[RECORD_HEAD];
     uint64_t bytes = 0;
+    bool broken = false;
+    struct record_start start;
     int fd = openat(v->spool->log, source_name(s->number), SPOOL_READING);
-    int err = fd < 0 ? -errno : read_head(fd, head, &bytes);
+    int err = fd < 0 ? -errno : read_head(fd, head, &bytes, &broken);
 
     if (fd >= 0)
         close(fd);
+    if (broken &&
+        record_get_head(view_make(head, sizeof(head)), s->number, &start) >= RECORD_HEAD_STALE)
+        err = -EIO; /* what was not read looks blank */
     *there = err == 0 && judge_head(v, s, view_make(head, sizeof(head)), bytes);
     if (err < 0 && !source_lacks_means(err)) {
         source_leave(v, s->number, err);
@@ -158,20 +169,82 @@ static int open_source(struct survey *v, struct source *s, bool *there)
     return err;
 }
 
-static int open_sources(struct survey *v)
+/* ---- whose they are ---- */
+
+static bool is_of(const struct source *s, const char *uuid)
 {
-    size_t kept = 0;
-    bool there;
+    return memcmp(s->spool, uuid, SPOOL_UUID_LEN) == 0;
+}
+
+static size_t count_of(const struct survey *v, const char *uuid)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < v->source_count; i++)
+        count += is_of(&v->sources[i], uuid);
+    return count;
+}
+
+/* The uuid that more than half of them have, if there is one; else that of one of them. */
+static const char *common_uuid(const struct survey *v)
+{
+    const char *uuid = NULL;
+    size_t votes = 0;
 
     for (size_t i = 0; i < v->source_count; i++) {
-        int err = open_source(v, &v->sources[i], &there);
+        if (votes == 0)
+            uuid = v->sources[i].spool;
+        if (is_of(&v->sources[i], uuid))
+            votes++;
+        else
+            votes--;
+    }
+    return uuid;
+}
+
+/* One wrong digit in a small file must not make the log another spool's. */
+static void settle_uuid(struct survey *v)
+{
+    struct spool *s = v->spool;
+    const char *uuid = common_uuid(v);
+
+    if (uuid == NULL || (s->uuid_known && count_of(v, s->uuid) >= count_of(v, uuid)))
+        return;
+    if (s->uuid_known)
+        log_warn("spool_uuid_differs", LOG_STRING("file", "format"));
+    memcpy(s->uuid, uuid, SPOOL_UUID_LEN);
+    s->uuid_known = true;
+}
+
+static void lose_foreign(struct survey *v)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < v->source_count; i++) {
+        if (is_of(&v->sources[i], v->spool->uuid))
+            v->sources[kept++] = v->sources[i];
+        else
+            lose_segment(v, v->sources[i].number, "it belongs to another spool");
+    }
+    v->source_count = kept;
+}
+
+/* From the newest on. */
+static int open_sources(struct survey *v)
+{
+    size_t count = v->source_count, first = count;
+    bool there;
+
+    for (size_t i = count; i > 0; i--) {
+        int err = open_source(v, &v->sources[i - 1], &there);
 
         if (err < 0)
             return err;
         if (there)
-            v->sources[kept++] = v->sources[i];
+            v->sources[--first] = v->sources[i - 1];
     }
-    v->source_count = kept;
+    v->source_count = count - first;
+    memmove(v->sources, v->sources + first, v->source_count * sizeof(*v->sources));
     return 0;
 }
 
@@ -248,6 +321,8 @@ int sources_find(struct survey *v)
         err = open_sources(v);
     if (err < 0)
         return err;
+    settle_uuid(v);
+    lose_foreign(v);
     if (v->highest == 0)
         v->highest = first_number() - 1;
     add_to_ledger(v);

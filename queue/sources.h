@@ -11,6 +11,8 @@ struct source *source_of(struct survey *v, uint64_t number); /* NULL: not there 
 /* It cannot be read now, perhaps at the next start. Until then it stays, and all that was kept for
  * its sake. */
 void source_leave(struct survey *v, uint64_t number, int err);
+/* The same of one of which a part cannot be read: what was read of it counts. */
+void source_break(struct survey *v, struct source *s, int err);
 /* That errno is not the disk's fault. */
 bool source_lacks_means(int err);
 /* "0000019f3a42.seg", until the next call. */

@@ -672,7 +672,10 @@ static int open_writing(struct store *s, struct error *err)
     int result = spool_settle_format(&s->spool, err);
 
     if (result == 0) {
-        bodies_sweep(&s->spool, &r->survey.bodies, r->survey.damaged > 0);
+        /* What could not be read may name any of them, and a file may be there under a wrong name.
+         */
+        if (r->survey.unread == 0 && r->survey.bodiless == 0)
+            bodies_sweep(&s->spool, &r->survey.bodies, r->survey.damaged > 0);
         result = open_parts(s);
         if (result < 0)
             error_set(err, result, "cannot open the spool: %s", strerror(-result));

@@ -13,11 +13,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* The newest segment has no more, so that the next ones have higher numbers even when it cannot be
+ * read. */
+enum { UNREAD_BATCHES = 1 << 20 };
+
 /* ---- reading ---- */
 
 int survey_load(struct survey *v, size_t i, struct record_scan *scan)
 {
-    const struct source *s = &v->sources[i];
+    struct source *s = &v->sources[i];
     bool broken;
     ssize_t got;
     int fd;
@@ -38,7 +42,7 @@ int survey_load(struct survey *v, size_t i, struct record_scan *scan)
         return (int)got;
     memset(v->room + got, 0, s->end - (size_t)got);
     if (broken)
-        log_error("segment_unreadable", LOG_STRING("file", source_name(s->number)));
+        source_break(v, s, -EIO);
     v->loaded = i + 1;
     return 0;
 }
@@ -113,7 +117,8 @@ bool survey_load_digest(struct survey *v, size_t i)
 /* So that the bodies are not read again. */
 static void save_digest(struct survey *v, size_t i)
 {
-    if (i + 1 < v->source_count && !v->spool->read_only && digest_is_whole(&v->digest))
+    if (i + 1 < v->source_count && !v->sources[i].broken && !v->spool->read_only &&
+        digest_is_whole(&v->digest))
         ledger_find(v->ledger, v->sources[i].number)->indexed =
             digest_save(&v->digest, v->spool->log) == 0;
 }
@@ -266,7 +271,10 @@ int survey_resume(struct survey *v, struct segment **current, int *fd, uint64_t 
 
     *current = NULL;
     *fd = -1;
-    if (s == NULL || v->spool->read_only)
+    if (v->unread > 0)
+        v->last_batch += UNREAD_BATCHES;
+    /* Where a broken one ends is not known: there, nothing is written over what may be mail. */
+    if (s == NULL || s->broken || v->spool->read_only)
         return 0;
     *fd = openat(v->spool->log, source_name(s->number), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     err = *fd < 0 ? -errno : mend_newest(v, s, *fd, closed);
@@ -281,7 +289,8 @@ int survey_resume(struct survey *v, struct segment **current, int *fd, uint64_t 
     return err;
 }
 
-/* A large body that is gone or cut is damage. Files that cannot be opened just now are not. */
+/* A large body that is gone or cut is damage, and delivery sets the message aside: the file may
+ * come back. Files that cannot be opened just now are not. */
 static void look_at_larges(struct survey *v)
 {
     for (size_t i = 0; i < v->large_count; i++) {
@@ -290,13 +299,12 @@ static void look_at_larges(struct survey *v)
 
         if (!survey_counts(v, l->id, l->place))
             continue;
+        idset_add(&v->bodies, l->file);
         fd = bodies_read(v->spool, l->file, l->bytes);
         if (fd == -EBADMSG) {
+            v->bodiless++;
             survey_report(v, l->id, (struct store_ref){ l->place, l->size });
-            idset_add(&v->lost, l->place);
-            continue;
         }
-        idset_add(&v->bodies, l->file);
         if (fd >= 0)
             close(fd);
     }

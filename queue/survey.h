@@ -17,7 +17,9 @@ struct source {
     uint64_t first_batch;
     struct record_cut cuts[RECORD_CUTS];
     size_t cut_count;
+    char spool[SPOOL_UUID_LEN];
     uint32_t seed;
+    bool broken; /* not all of it could be read */
 };
 
 /* A stretch without a whole record. */
@@ -49,6 +51,8 @@ struct survey {
     struct idset stale;           /* places from where a message was moved */
     struct idset bodies;          /* files that live messages name */
     uint64_t damaged, torn_bytes; /* so far */
+    size_t unread;                /* segments that could not be read, or not wholly */
+    size_t bodiless;              /* live messages whose large body is gone or cut */
     uint64_t highest;             /* segment number that was ever used */
     struct digest digest;         /* of one segment */
     char *room;                   /* for the bytes of one segment */

@@ -257,6 +257,53 @@ static void large_bodies_are_files(void **state)
     box_remove(&b);
 }
 
+/* Its file may come back: the message is not forgotten, and nothing is swept meanwhile. */
+static void a_message_stays_without_its_large_body(void **state)
+{
+    static char bytes[300000];
+    char path[160], away[160];
+    struct store_message m;
+    struct box_commit *c;
+    uint64_t file, orphan;
+    struct box b;
+
+    (void)state;
+    box_new(&b);
+    box_open(&b, true);
+    c = box_commit(&b, 1, 0);
+    c->commit.big_fd = store_create_body(b.store, &file);
+    check("written", write(c->commit.big_fd, bytes, sizeof(bytes)) == sizeof(bytes));
+    c->commit.big_file = file;
+    c->commit.body_bytes = sizeof(bytes);
+    c->commit.body_crc = crc32c(0, view_make(bytes, sizeof(bytes)));
+    store_accept(b.store, &c->commit);
+    box_settle(&b);
+    close(c->commit.big_fd);
+    check("accepted", c->trouble == SPOOL_FINE);
+    close(store_create_body(b.store, &orphan));
+    box_close(&b);
+
+    snprintf(path, sizeof(path), "%.60s/big/%02x/%016llx.eml", b.path, (unsigned)(file >> 56),
+             (unsigned long long)file);
+    snprintf(away, sizeof(away), "%.60s/big/%02x/0%016llx.eml", b.path, (unsigned)(file >> 56),
+             (unsigned long long)file);
+    check("under another name", rename(path, away) == 0);
+    box_open(&b, true);
+    check("told", b.told_count == 1);
+    check("damaged", store_read(b.store, b.told[0].id, b.told[0].where, true, &m) == -EBADMSG);
+    box_close(&b);
+    check("not swept", rename(away, path) == 0);
+    box_open(&b, true);
+    check("whole",
+          b.told_count == 1 && store_read(b.store, b.told[0].id, b.told[0].where, true, &m) == 0);
+    store_message_release(&m);
+    snprintf(path, sizeof(path), "%.60s/big/%02x/%016llx.eml", b.path, (unsigned)(orphan >> 56),
+             (unsigned long long)orphan);
+    check("swept now", access(path, F_OK) < 0);
+    box_commit_free(c);
+    box_remove(&b);
+}
+
 static void a_large_body_of_the_wrong_size_is_refused(void **state)
 {
     struct box b;
@@ -428,10 +475,25 @@ static void write_format(struct box *b, const char *text)
     fclose(f);
 }
 
+static void read_format(struct box *b, char *text, size_t size)
+{
+    char path[160];
+    size_t got;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/format", b->path);
+    f = fopen(path, "r");
+    assert_non_null(f);
+    got = fread(text, 1, size - 1, f);
+    text[got] = '\0';
+    fclose(f);
+}
+
 static void knows_formats(void **state)
 {
     struct box b;
     struct error err;
+    char text[256];
     struct box_commit *c;
 
     (void)state;
@@ -448,10 +510,54 @@ static void knows_formats(void **state)
     box_close(&b);
     write_format(&b, "Tern spool\nversion 1\nuuid 00000000000000000000000000000000\n");
     box_open(&b, true);
-    check("segments of another spool are set aside",
-          b.told_count == 0 && box_count_files(&b, "bad") == 1);
+    check("the log is believed, not the format",
+          b.told_count == 1 && box_count_files(&b, "bad") == 0);
+    box_close(&b);
+    read_format(&b, text, sizeof(text));
+    check("which is mended", strstr(text, "uuid 0000000000000000") == NULL);
     box_commit_free(c);
     box_remove(&b);
+}
+
+/* Moves the newest segment of `from` into `to` as the one before the newest there. */
+static void plant_segment(struct box *from, struct box *to, char *path, size_t size)
+{
+    char source[192], newest[192];
+    unsigned long long number;
+
+    box_newest_segment(from, source, sizeof(source));
+    box_newest_segment(to, newest, sizeof(newest));
+    number = strtoull(strrchr(source, '/') + 1, NULL, 16);
+    check("older", number < strtoull(strrchr(newest, '/') + 1, NULL, 16));
+    snprintf(path, size, "%.80s/log/%012llx.seg", to->path, number);
+    check("moved", rename(source, path) == 0);
+}
+
+static void a_foreign_segment_is_set_aside(void **state)
+{
+    enum { MANY = 40, LARGE = 60000 }; /* several segments */
+    struct box other, b;
+    char format[160], foreign[160];
+
+    (void)state;
+    box_new(&other);
+    box_open(&other, true);
+    box_commit_free(box_accept(&other, 1, 10));
+    box_close(&other);
+    usleep(2000); /* the first number of a spool is made of the time */
+    box_new(&b);
+    box_open(&b, true);
+    for (uint64_t i = 0; i < MANY; i++)
+        box_commit_free(box_accept(&b, i, LARGE));
+    box_close(&b);
+    plant_segment(&other, &b, foreign, sizeof(foreign));
+    snprintf(format, sizeof(format), "%s/format", b.path);
+    check("format is lost", unlink(format) == 0);
+    box_open(&b, true);
+    check("most segments decide, not the oldest",
+          b.told_count == MANY && box_count_files(&b, "bad") == 1 && access(foreign, F_OK) < 0);
+    box_remove(&b);
+    box_remove(&other);
 }
 
 static void reads_without_writing(void **state)
@@ -704,12 +810,14 @@ int main(void)
         cmocka_unit_test(outcomes_can_be_read_while_nothing_can_be_written),
         cmocka_unit_test(a_notice_settles_in_the_same_record),
         cmocka_unit_test(large_bodies_are_files),
+        cmocka_unit_test(a_message_stays_without_its_large_body),
         cmocka_unit_test(a_large_body_of_the_wrong_size_is_refused),
         cmocka_unit_test(segments_are_used_again),
         cmocka_unit_test(or_made_anew_if_so_wished),
         cmocka_unit_test(what_is_finished_stays_finished),
         cmocka_unit_test(only_one_may_have_it),
         cmocka_unit_test(knows_formats),
+        cmocka_unit_test(a_foreign_segment_is_set_aside),
         cmocka_unit_test(reads_without_writing),
         cmocka_unit_test(many_at_once_share_batches),
         cmocka_unit_test(says_when_the_disk_is_low),

@@ -1,0 +1,296 @@
+/* What was accepted is not let go because it could not be read. */
+/* Each function has two names in the C library; both are ours here. */
+#undef _FILE_OFFSET_BITS
+
+#include "queue/digest.h"
+#include "queue/record.h"
+#include "queue/shelf.h"
+#include "tests/unit/queue/spoolbox.h"
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { MESSAGES = 60, SIZE = 60000, SECTOR = 512 };
+
+/* ---- a disk and a process with trouble ---- */
+
+static struct {
+    char file[32];       /* in whose bytes */
+    uint64_t from, to;   /* from here to there reading fails */
+    unsigned reads;      /* so many reads at `from` succeed first */
+    unsigned opens;      /* the so many-th opening fails; 0: none */
+    unsigned opens_done; /* for reading, of segments */
+} trouble;
+
+static bool is_troubled(int fd)
+{
+    char link[64], path[256];
+    ssize_t got;
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    got = readlink(link, path, sizeof(path) - 1);
+    if (got < 0 || trouble.file[0] == '\0')
+        return false;
+    path[got] = '\0';
+    return strstr(path, trouble.file) != NULL;
+}
+
+ssize_t pread64(int fd, void *bytes, size_t count, off_t at);
+ssize_t pread64(int fd, void *bytes, size_t count, off_t at)
+{
+    uint64_t from = (uint64_t)at;
+
+    if (is_troubled(fd) && from < trouble.to && from + count > trouble.from) {
+        if (trouble.reads > 0) {
+            trouble.reads--;
+        } else if (from >= trouble.from) {
+            errno = EIO;
+            return -1;
+        } else {
+            count = trouble.from - from;
+        }
+    }
+    return syscall(SYS_pread64, fd, bytes, count, at);
+}
+
+int openat64(int folder, const char *path, int flags, ...);
+int openat64(int folder, const char *path, int flags, ...)
+{
+    unsigned mode;
+    va_list args;
+
+    va_start(args, flags);
+    mode = va_arg(args, unsigned);
+    va_end(args);
+    if ((flags & O_ACCMODE) == O_RDONLY && strstr(path, ".seg") != NULL &&
+        ++trouble.opens_done == trouble.opens) {
+        errno = EMFILE;
+        return -1;
+    }
+    return (int)syscall(SYS_openat, folder, path, flags, mode);
+}
+
+static void no_trouble(void)
+{
+    memset(&trouble, 0, sizeof(trouble));
+}
+
+static void trouble_in(uint64_t segment, uint64_t from, uint64_t to)
+{
+    no_trouble();
+    segment_name(segment, trouble.file);
+    trouble.from = from;
+    trouble.to = to;
+}
+
+/* ---- a spool of several segments, closed ---- */
+
+struct filled {
+    struct box box;
+    struct box_commit *c[MESSAGES];
+    uint64_t first, newest;
+};
+
+static void fill(struct filled *f)
+{
+    no_trouble();
+    box_new(&f->box);
+    box_open(&f->box, true);
+    for (uint64_t i = 0; i < MESSAGES; i++)
+        f->c[i] = box_accept(&f->box, i, SIZE);
+    box_close(&f->box);
+    f->first = record_segment(f->c[0]->commit.id);
+    f->newest = record_segment(f->c[MESSAGES - 1]->commit.id);
+    assert_true(f->newest > f->first + 1);
+}
+
+static void empty(struct filled *f)
+{
+    for (size_t i = 0; i < MESSAGES; i++)
+        box_commit_free(f->c[i]);
+    no_trouble();
+    box_remove(&f->box);
+}
+
+/* Without index files every start reads all. */
+static void drop_indexes(struct filled *f)
+{
+    char path[160], name[SHELF_NAME];
+
+    for (uint64_t n = f->first; n <= f->newest; n++) {
+        segment_index_name(n, name);
+        snprintf(path, sizeof(path), "%.80s/log/%s", f->box.path, name);
+        unlink(path);
+    }
+}
+
+/* Opens it with that trouble, lets much mail come and go, and opens it without. */
+static void live_through(struct filled *f)
+{
+    struct store_numbers n;
+
+    drop_indexes(f);
+    box_open(&f->box, true);
+    store_count(f->box.store, &n);
+    check("said", n.damaged > 0);
+    for (uint64_t i = 0; i < MESSAGES; i++) {
+        struct box_commit *c = box_accept(&f->box, i, SIZE);
+
+        store_finish(f->box.store, c->commit.id, c->commit.where);
+        box_settle(&f->box);
+        box_commit_free(c);
+    }
+    box_close(&f->box);
+    no_trouble();
+    drop_indexes(f);
+    box_open(&f->box, true);
+}
+
+static void check_all(struct filled *f)
+{
+    check("all are back, and nothing else", f->box.told_count == MESSAGES);
+    for (uint64_t i = 0; i < MESSAGES; i++) {
+        const struct box_message *m = box_find(&f->box, f->c[i]->commit.id);
+
+        check("whole", m != NULL && box_is_whole(&f->box, m->id, m->where, i, SIZE));
+    }
+    check("nothing is set aside as a whole", box_count_files(&f->box, "log") > 0);
+}
+
+/* ---- heads ---- */
+
+static void a_head_that_cannot_be_read_frees_nothing(void **state)
+{
+    (void)state;
+    for (int newest = 0; newest < 2; newest++) {
+        struct filled f;
+
+        fill(&f);
+        trouble_in(newest ? f.newest : f.first, 0, RECORD_HEAD);
+        live_through(&f);
+        check_all(&f);
+        empty(&f);
+    }
+}
+
+static void a_blank_head_of_an_old_segment_frees_nothing(void **state)
+{
+    static const char zeros[SECTOR];
+    char path[160], name[SHELF_NAME];
+    struct filled f;
+    int fd;
+
+    (void)state;
+    fill(&f);
+    segment_name(f.first, name);
+    snprintf(path, sizeof(path), "%.80s/log/%s", f.box.path, name);
+    fd = open(path, O_WRONLY);
+    check("blank", pwrite(fd, zeros, sizeof(zeros), 0) == SECTOR &&
+                       pwrite(fd, zeros, sizeof(zeros), RECORD_HEAD_COPY) == SECTOR);
+    close(fd);
+    live_through(&f);
+    snprintf(path, sizeof(path), "%.80s/bad/%s", f.box.path, name);
+    check("kept in bad/", access(path, F_OK) == 0);
+    empty(&f);
+}
+
+/* ---- records ---- */
+
+static void a_tail_that_cannot_be_read_is_not_written_over(void **state)
+{
+    struct filled f;
+
+    (void)state;
+    fill(&f);
+    trouble_in(f.newest, RECORD_HEAD, BOX_SEGMENT);
+    live_through(&f);
+    check_all(&f);
+    empty(&f);
+}
+
+static void a_middle_that_cannot_be_read_is_kept(void **state)
+{
+    struct filled f;
+
+    (void)state;
+    fill(&f);
+    trouble_in(f.first, 100000, 300000);
+    live_through(&f);
+    check_all(&f);
+    empty(&f);
+}
+
+static void what_fails_at_the_second_reading_is_kept(void **state)
+{
+    (void)state;
+    for (int opening = 0; opening < 2; opening++) {
+        struct filled f;
+        struct store_numbers n;
+
+        fill(&f);
+        drop_indexes(&f);
+        trouble_in(f.first + 1, RECORD_HEAD, BOX_SEGMENT);
+        trouble.reads = 1;
+        if (opening)
+            *trouble.file = '\0';
+        /* Each is opened for its head and for its records, and then once more. */
+        trouble.opens = opening ? (unsigned)(f.newest - f.first + 1) * 2 + 1 : 0;
+        /* The index files that the first reading made would spare the second one. */
+        f.box.lazy = true;
+        box_open(&f.box, true);
+        drop_indexes(&f);
+        while (store_replay(f.box.store, 7))
+            continue;
+        f.box.lazy = false;
+        check("not all were told", f.box.told_count < MESSAGES);
+        store_count(f.box.store, &n);
+        check("said", n.damaged > 0);
+        box_commit_free(box_accept(&f.box, 1000, 10));
+        box_close(&f.box);
+        no_trouble();
+        drop_indexes(&f);
+        box_open(&f.box, true);
+        check("all, and the new one", f.box.told_count == MESSAGES + 1);
+        empty(&f);
+    }
+}
+
+static void a_digest_with_holes_says_so(void **state)
+{
+    struct digest d = { 0 };
+    struct filled f;
+    char path[160];
+    int folder;
+
+    (void)state;
+    fill(&f);
+    snprintf(path, sizeof(path), "%.80s/log", f.box.path);
+    folder = open(path, O_RDONLY | O_DIRECTORY);
+    trouble_in(f.first, 100000, 300000);
+    digest_begin(&d, f.first, 0, BOX_SEGMENT);
+    check("said", digest_make(&d, folder) == -EIO);
+    digest_release(&d);
+    close(folder);
+    empty(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_head_that_cannot_be_read_frees_nothing),
+        cmocka_unit_test(a_blank_head_of_an_old_segment_frees_nothing),
+        cmocka_unit_test(a_tail_that_cannot_be_read_is_not_written_over),
+        cmocka_unit_test(a_middle_that_cannot_be_read_is_kept),
+        cmocka_unit_test(what_fails_at_the_second_reading_is_kept),
+        cmocka_unit_test(a_digest_with_holes_says_so),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
