@@ -266,14 +266,15 @@ void journal_remove_later(struct journal *j, uint64_t big_file)
     b->removals[b->removal_count++] = big_file;
 }
 
-static bool has_records(const struct batch *b)
+/* A head, too, is written at once when somebody waits for the cut in it. */
+static bool has_records(const struct journal *j, const struct batch *b)
 {
-    return b != NULL && b->records > 0;
+    return b != NULL && (b->records > 0 || (b->opens && !list_empty(&j->refused)));
 }
 
 void journal_flush(struct journal *j)
 {
-    if (has_records(j->filling) && !j->filling->given && !timer_running(&j->retry))
+    if (has_records(j, j->filling) && !j->filling->given && !timer_running(&j->retry))
         give(j, j->filling);
 }
 
@@ -314,11 +315,22 @@ struct view journal_peek(const struct journal *j, uint64_t place, uint32_t *seed
 
 bool journal_idle(const struct journal *j)
 {
-    return !has_records(j->filling) && !workers_busy(&j->sync) && list_empty(&j->held) &&
+    return !has_records(j, j->filling) && !workers_busy(&j->sync) && list_empty(&j->held) &&
            list_empty(&j->failed);
 }
 
 /* ---- written ---- */
+
+static void answer_refused(struct journal *j)
+{
+    struct list *l;
+
+    while ((l = list_take_first(&j->refused)) != NULL) {
+        struct store_commit *c = container_of(l, struct store_commit, link);
+
+        c->done(c, j->refused_trouble);
+    }
+}
 
 static void on_batch_done(struct job *job)
 {
@@ -343,6 +355,8 @@ static void on_batch_done(struct job *job)
         j->cut_count = 0;          /* told */
     }
     j->owner->written(j->owner, b);
+    if (b->opens)
+        answer_refused(j); /* what is cut off cannot come to life any more */
     put_away(j, b);
 }
 
@@ -406,15 +420,12 @@ static void append_again(struct journal *j, const struct batch *b)
         journal_remove_later(j, b->removals[i]);
 }
 
-static void refuse_commits(struct batch *b, enum spool_trouble trouble)
+static void refuse_commits(struct journal *j, struct batch *b)
 {
     struct list *l;
 
-    while ((l = list_take_first(&b->commits)) != NULL) {
-        struct store_commit *c = container_of(l, struct store_commit, link);
-
-        c->done(c, trouble);
-    }
+    while ((l = list_take_first(&b->commits)) != NULL)
+        list_append(&j->refused, l);
 }
 
 /* What could make a segment needless is written later than it seemed. */
@@ -427,10 +438,11 @@ static void postpone_recycling(struct journal *j)
 static void mend(struct journal *j)
 {
     enum spool_trouble trouble;
-    bool wait = false;
+    bool wait = false, gone;
     struct list *l;
 
     gather_failed(j);
+    gone = batch_of(j->failed.next)->opens;
     loop_stop_timer(j->loop, &j->mend); /* for those that were gathered just now */
     trouble = j->owner->failed(j->owner, batch_of(j->failed.next), &wait);
     close_segment(j);
@@ -441,11 +453,15 @@ static void mend(struct journal *j)
     list_each (it, &j->failed)
         append_again(j, batch_of(it));
     postpone_recycling(j);
-    journal_flush(j);
+    answer_refused(j); /* of the failure before: the head with that cut has failed, too */
+    j->refused_trouble = trouble;
     while ((l = list_take_first(&j->failed)) != NULL) {
-        refuse_commits(batch_of(l), trouble);
+        refuse_commits(j, batch_of(l));
         put_away(j, batch_of(l));
     }
+    if (gone)
+        answer_refused(j); /* their file is removed, and nothing of it can come to life */
+    journal_flush(j);
 }
 
 static void on_mend(struct timer *t)
@@ -485,6 +501,7 @@ int journal_open(struct journal *j, struct journal_owner *owner, struct loop *l,
     list_init(&j->held);
     list_init(&j->writing);
     list_init(&j->failed);
+    list_init(&j->refused);
     list_init(&j->spare);
     return workers_init(&j->sync, l);
 }
@@ -511,7 +528,7 @@ void journal_finish(struct journal *j)
     while (!journal_idle(j)) {
         if (timer_running(&j->retry)) {
             if (waited)
-                return;
+                break;
             waited = true; /* there is no better time to come: once more, now */
         }
         go_on(j);
@@ -519,6 +536,7 @@ void journal_finish(struct journal *j)
         if (!list_empty(&j->failed))
             mend(j);
     }
+    answer_refused(j);
 }
 
 void journal_close(struct journal *j)

@@ -68,6 +68,8 @@ struct journal {
     size_t cut_count;
     struct batch *filling; /* NULL, or the newest, which may be given but not begun */
     struct list held, writing, failed, spare;
+    struct list refused; /* struct store_commit: answered when the cut is durable, or has failed */
+    enum spool_trouble refused_trouble;
     struct timer mend, retry;
     unsigned generation; /* of batches: one failure fails all of its generation */
     uint64_t batches, records;

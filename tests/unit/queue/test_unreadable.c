@@ -3,6 +3,7 @@
 #undef _FILE_OFFSET_BITS
 
 #include "queue/digest.h"
+#include "queue/journal.h"
 #include "queue/record.h"
 #include "queue/shelf.h"
 #include "tests/unit/queue/spoolbox.h"
@@ -221,7 +222,7 @@ static void a_middle_that_cannot_be_read_is_kept(void **state)
 
     (void)state;
     fill(&f);
-    trouble_in(f.first, 100000, 300000);
+    trouble_in(f.first, RECORD_HEAD, BOX_SEGMENT - BATCH_BLOCK);
     live_through(&f);
     check_all(&f);
     empty(&f);
