@@ -2,9 +2,9 @@
 
 Usage: crash.py KEEPER STOP_LIBRARY HOW [STEP [MESSAGES]]
 
-HOW is kill, tear, EIO, ENOSPC or EROFS (stop.c). For k = 1, 1 + STEP ... a store is filled and stopped at its
-k-th call, then opened again: every message that was promised must be there and whole, and none that was
-not offered. It ends when a run is not stopped any more.
+HOW is kill, tear, power, EIO, ENOSPC or EROFS (stop.c). For k = 1, 1 + STEP ... a store is filled and stopped
+at its k-th call, then opened again: every message that was promised must be there and whole, and none that
+was not offered. It ends when a run is not stopped any more.
 """
 
 import os
@@ -18,7 +18,8 @@ FEW = 60  # messages: enough to fill several segments and have some used again
 MANY = 300  # and to have compaction empty some
 ENDLESS = 5000
 # So many calls fail one after another; a disk that takes no writes takes none for a while.
-COUNTS = {"kill": (1,), "tear": (1,), "EROFS": (6,)}
+COUNTS = {"kill": (1,), "tear": (1,), "power": (1,), "EROFS": (6,)}
+ENDS = ("kill", "tear", "power")  # the run does not outlive the call
 
 
 def keeper(program, library, how, k, verb, spool, *words, promises=None, count=1):
@@ -50,7 +51,7 @@ def trial(program, library, how, k, folder, count, messages):
                      count=count)
         promises += run.stdout
         killed = run.returncode == -signal.SIGKILL
-        refused_to_start = run.returncode == 2 and how not in ("kill", "tear")
+        refused_to_start = run.returncode == 2 and how not in ENDS
         if run.returncode != 0 and not killed and not refused_to_start:
             complain(k, f"exit status {run.returncode}", run)
         stopped = stopped or killed or refused_to_start or b"spool_write_failed" in run.stderr
@@ -85,7 +86,7 @@ def main(program, library, how, step="1", messages=FEW):
             complain(0, f"only {calls} calls were counted")
         k = 1
         # The number of calls differs a little from run to run, with the threads.
-        while k <= calls or (how in ("kill", "tear") and trial(program, library, how, k, folder, 1, messages)):
+        while k <= calls or (how in ENDS and trial(program, library, how, k, folder, 1, messages)):
             for count in COUNTS.get(how, (1, 2)):
                 trial(program, library, how, k, folder, count, messages)
             k += int(step)

@@ -3,6 +3,8 @@
  *   STOP_AT=k      at the k-th such call of the process (1, 2, 3 ...)
  *   STOP_HOW=      kill    SIGKILL instead of the call
  *                  tear    SIGKILL after some sectors of a write
+ *                  power   SIGKILL instead of the call, and nothing that was written since the last
+ *                          sync of its file has reached the disk
  *                  EIO, ENOSPC, EROFS   the call fails so, and is not done
  *   STOP_COUNT=n   so many calls fail (1)
  *   STOP_REPORT=1  prints the number of calls to descriptor 2 at the end
@@ -16,6 +18,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -80,8 +83,84 @@ static bool how(const char *what)
     return strcmp(stop_how, what) == 0;
 }
 
+/* ---- what the power takes away ---- */
+
+/* What was there before a write that is not synced yet. */
+struct undo {
+    struct undo *before;
+    int fd; /* ours */
+    dev_t device;
+    ino_t file;
+    off_t at, size;
+    size_t count;
+    char bytes[];
+};
+
+static struct undo *undos; /* the newest first */
+static pthread_mutex_t undos_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void remember(int fd, size_t count, off_t at)
+{
+    char path[64];
+    struct stat facts;
+    struct undo *u;
+    ssize_t got;
+
+    if (!how("power") || fstat(fd, &facts) < 0 || !S_ISREG(facts.st_mode))
+        return;
+    u = malloc(sizeof(*u) + count);
+    if (u == NULL)
+        abort();
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    u->fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC, 0);
+    if (u->fd < 0)
+        abort();
+    got = syscall(SYS_pread64, u->fd, u->bytes, count, at);
+    u->count = got < 0 ? 0 : (size_t)got;
+    u->at = at;
+    u->size = facts.st_size;
+    u->device = facts.st_dev;
+    u->file = facts.st_ino;
+    pthread_mutex_lock(&undos_lock);
+    u->before = undos;
+    undos = u;
+    pthread_mutex_unlock(&undos_lock);
+}
+
+/* It is on the disk now. Nobody returns from here while the power goes. */
+static void forget(int fd)
+{
+    struct undo **at = &undos, *u;
+    struct stat facts;
+
+    if (fstat(fd, &facts) < 0)
+        return;
+    pthread_mutex_lock(&undos_lock);
+    while ((u = *at) != NULL) {
+        if (u->device != facts.st_dev || u->file != facts.st_ino) {
+            at = &u->before;
+            continue;
+        }
+        *at = u->before;
+        syscall(SYS_close, u->fd);
+        free(u);
+    }
+    pthread_mutex_unlock(&undos_lock);
+}
+
+static void take_away(void)
+{
+    pthread_mutex_lock(&undos_lock);
+    for (const struct undo *u = undos; u != NULL; u = u->before) {
+        syscall(SYS_pwrite64, u->fd, u->bytes, u->count, u->at);
+        syscall(SYS_ftruncate, u->fd, u->size);
+    }
+}
+
 static void die(void)
 {
+    if (how("power"))
+        take_away();
     syscall(SYS_kill, getpid(), SIGKILL);
     for (;;)
         pause();
@@ -94,7 +173,7 @@ static bool stopped(void)
 
     if (stop_at == 0 || call < stop_at || call >= stop_at + stop_count)
         return false;
-    if (how("kill") || how("tear"))
+    if (how("kill") || how("tear") || how("power"))
         die();
     errno = how("ENOSPC") ? ENOSPC : how("EROFS") ? EROFS : EIO;
     return true;
@@ -136,6 +215,7 @@ ssize_t write(int fd, const void *bytes, size_t count)
 {
     if (is_file(fd) && stopped_at(fd))
         return -1;
+    remember(fd, count, lseek(fd, 0, SEEK_CUR));
     return syscall(SYS_write, fd, bytes, count);
 }
 
@@ -143,7 +223,10 @@ ssize_t pwrite64(int fd, const void *bytes, size_t count, off_t at)
 {
     if (stop_at != 0 && how("tear") && calls + 1 == stop_at)
         tear(fd, bytes, count, at);
-    return stopped_at(fd) ? -1 : syscall(SYS_pwrite64, fd, bytes, count, at);
+    if (stopped_at(fd))
+        return -1;
+    remember(fd, count, at);
+    return syscall(SYS_pwrite64, fd, bytes, count, at);
 }
 
 static int open_at(int folder, const char *path, int flags, unsigned mode)
@@ -175,14 +258,23 @@ int openat(int folder, const char *path, int flags, ...)
     return open_at(folder, path, flags, mode);
 }
 
+static int sync_by(long call, int fd)
+{
+    int result = stopped() ? -1 : (int)syscall(call, fd);
+
+    if (result == 0)
+        forget(fd);
+    return result;
+}
+
 int fsync(int fd)
 {
-    return stopped() ? -1 : (int)syscall(SYS_fsync, fd);
+    return sync_by(SYS_fsync, fd);
 }
 
 int fdatasync(int fd)
 {
-    return stopped() ? -1 : (int)syscall(SYS_fdatasync, fd);
+    return sync_by(SYS_fdatasync, fd);
 }
 
 int renameat(int from_folder, const char *from, int to_folder, const char *to)
