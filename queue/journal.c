@@ -424,8 +424,10 @@ static void refuse_commits(struct journal *j, struct batch *b)
 {
     struct list *l;
 
-    while ((l = list_take_first(&b->commits)) != NULL)
+    while ((l = list_take_first(&b->commits)) != NULL) {
+        j->owner->refused(j->owner, container_of(l, struct store_commit, link));
         list_append(&j->refused, l);
+    }
 }
 
 /* What could make a segment needless is written later than it seemed. */

@@ -51,6 +51,8 @@ struct journal_owner {
     enum spool_trouble (*failed)(struct journal_owner *o, const struct batch *b, bool *wait);
     /* Append a D, A, X or C anew that was to lie at `place`. */
     void (*again)(struct journal_owner *o, const struct record *r, uint64_t place);
+    /* A message of the failed batch was not written; it is answered later. */
+    void (*refused)(struct journal_owner *o, struct store_commit *c);
 };
 
 struct journal {

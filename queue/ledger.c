@@ -292,6 +292,11 @@ void ledger_note(struct ledger *l, uint64_t message, unsigned topic, uint64_t nu
         put(l, message, TOPIC_COUNT, highest);
 }
 
+void ledger_forget(struct ledger *l, uint64_t message, unsigned topic, uint64_t batch)
+{
+    unneed(l, take(l, message, topic), batch);
+}
+
 void ledger_finish_again(struct ledger *l, uint64_t message, uint64_t home, uint64_t number,
                          uint64_t batch)
 {

@@ -75,6 +75,8 @@ void ledger_leave(struct ledger *l, uint64_t number, uint64_t bytes, uint64_t ba
 /* The newest state of `topic` of a live message is now in segment `number`, by `batch`. */
 void ledger_note(struct ledger *l, uint64_t message, unsigned topic, uint64_t number,
                  uint64_t batch);
+/* There is no such state any more, by `batch`. */
+void ledger_forget(struct ledger *l, uint64_t message, unsigned topic, uint64_t batch);
 /* That segment; 0: there is no such state. */
 uint64_t ledger_holder(const struct ledger *l, uint64_t message, unsigned topic);
 /* A live message that lies in segment `home` is finished by a record in segment `number`. */

@@ -191,6 +191,12 @@ static void note_success(struct store *s)
     s->stuck = false;
 }
 
+static void forget_superseded(struct store_commit *c)
+{
+    free(c->superseded);
+    c->superseded = NULL;
+}
+
 static void on_batch_written(struct journal_owner *o, struct batch *b)
 {
     struct store *s = container_of(o, struct store, owner);
@@ -210,6 +216,7 @@ static void on_batch_written(struct journal_owner *o, struct batch *b)
         ledger_come(b->segment, c->where.bytes);
         s->live_messages++;
         s->live_bytes += c->where.bytes;
+        forget_superseded(c);
         c->done(c, SPOOL_FINE);
     }
     rewriter_written(&s->compactor.rewriter, b);
@@ -278,17 +285,48 @@ static bool refuses(struct store *s, struct store_commit *c)
     return true;
 }
 
-static void note_settled(struct store *s, const struct store_commit *c)
+/* What a notice settles, by number. */
+static unsigned topic_of(const struct store_commit *c, size_t i)
 {
-    uint64_t segment = s->journal.current->number;
-    uint64_t batch = s->journal.filling->number;
+    return c->settle_count == 0 ? (unsigned)LEDGER_NOTICE : c->settles[i];
+}
 
-    if (c->about == 0)
-        return;
-    for (size_t i = 0; i < c->settle_count; i++)
-        ledger_note(&s->ledger, c->about, c->settles[i], segment, batch);
-    if (c->settle_count == 0)
-        ledger_note(&s->ledger, c->about, LEDGER_NOTICE, segment, batch);
+static size_t topics_of(const struct store_commit *c)
+{
+    return c->about == 0 ? 0 : MAX(c->settle_count, 1);
+}
+
+/* At once, so that nobody copies an older state behind it; it is taken back if the batch fails. */
+static void note_settled(struct store *s, struct store_commit *c)
+{
+    size_t count = topics_of(c);
+
+    c->superseded = count == 0 ? NULL : memory_new_array(count, sizeof(*c->superseded));
+    for (size_t i = 0; i < count; i++) {
+        c->superseded[i] = ledger_holder(&s->ledger, c->about, topic_of(c, i));
+        ledger_note(&s->ledger, c->about, topic_of(c, i), s->journal.current->number,
+                    s->journal.filling->number);
+    }
+}
+
+/* Nothing was settled: the states before are the newest again, and their segments must stay. */
+static void on_refused(struct journal_owner *o, struct store_commit *c)
+{
+    struct store *s = container_of(o, struct store, owner);
+    uint64_t batch = s->journal.next_batch - 1;
+
+    for (size_t i = 0; i < topics_of(c); i++) {
+        uint64_t before = c->superseded[i];
+
+        if (ledger_holder(&s->ledger, c->about, topic_of(c, i)) !=
+            record_segment(c->where.place & ~PLACE_BIG))
+            continue; /* of a message that has ended */
+        if (before != 0 && ledger_find(&s->ledger, before) != NULL)
+            ledger_note(&s->ledger, c->about, topic_of(c, i), before, batch);
+        else
+            ledger_forget(&s->ledger, c->about, topic_of(c, i), batch);
+    }
+    forget_superseded(c);
 }
 
 static void place_message(struct store *s, struct store_commit *c)
@@ -795,7 +833,7 @@ int store_open(struct store **out, const struct store_options *o, struct loop *l
     s->watcher = watcher;
     s->poll.fire = on_poll;
     s->refusing.fire = on_refusing;
-    s->owner = (struct journal_owner){ on_batch_written, on_batch_failed, on_again };
+    s->owner = (struct journal_owner){ on_batch_written, on_batch_failed, on_again, on_refused };
     for (size_t i = 0; i < SPOOL_TROUBLES; i++)
         list_init(&s->refused[i]);
     table_init(&s->moved, false);

@@ -96,6 +96,7 @@ void store_close(struct store **s);
 /* A message that is to become durable. The caller owns it and its bytes until `done`. */
 struct store_commit {
     struct list link;     /* private until done */
+    uint64_t *superseded; /* private: the segments of the states that it settles anew */
     struct view envelope; /* mail/envelope.h fields */
     struct view body;     /* in memory; empty when big */
     int big_fd;           /* -1, or the file that store_create_body gave; stays the caller's */
