@@ -26,7 +26,7 @@ enum unit_state {
     UNIT_TIMED,   /* in the wheel */
     UNIT_DUE,     /* in a flow of its destination's site */
     UNIT_RUNNING, /* a worker has it */
-    UNIT_FAILING, /* given up; the notice to the sender is not durable yet */
+    UNIT_FAILING, /* given up; the notice to the sender waits, or is not durable yet */
     UNIT_STATES
 };
 

@@ -7,6 +7,7 @@
 #include "queue/dispatch.h"
 #include "queue/flood.h"
 #include "queue/history.h"
+#include "queue/losses.h"
 #include "queue/remember.h"
 #include "queue/report.h"
 
@@ -14,7 +15,7 @@
 #include <string.h>
 
 enum {
-    GIVE_BACK_MS = 60 * 1000,     /* until what no notice could be made for is tried again */
+    GIVE_BACK_MS = 60 * 1000,     /* until what cannot be read is tried again */
     NOTICE_PAUSE_MS = 60 * 1000,  /* between delay notices when the spool takes none */
     OUTCOMES_ARENA_MAX = 8 << 20, /* the last outcomes of 1,000 recipients */
 };
@@ -29,7 +30,8 @@ struct notice {
     uint32_t *units; /* that are done with it */
     size_t unit_count;
     uint32_t *settles;
-    struct buf past; /* what the history gets when it is durable; heap */
+    struct loss *loss; /* BOUNCE_FAILED: of what it tells */
+    struct buf past;   /* what the history gets when it is durable; heap */
 };
 
 /* ---- what comes of it ---- */
@@ -56,6 +58,7 @@ static void give_back(struct queue *q, const uint32_t *units, size_t count)
 static void free_notice(struct notice *n)
 {
     letter_free(&n->letter);
+    loss_free(&n->loss);
     free(n->units);
     free(n->settles);
     if (n->past.capacity > 0)
@@ -85,6 +88,15 @@ static void remove_units(struct queue *q, uint32_t mail, const uint32_t *units, 
         queue_finish_if_done(q, mail);
 }
 
+/* The recipients were refused for good: they are not asked for again. */
+static void hold_loss(struct queue *q, struct loss **l)
+{
+    for (size_t i = 0; i < (*l)->rcpt_count; i++)
+        (*l)->rcpts[i].logged = true;
+    losses_hold(q, *l);
+    *l = NULL;
+}
+
 static void on_failed(struct notice *n, enum spool_trouble trouble)
 {
     struct queue *q = n->queue;
@@ -103,9 +115,8 @@ static void on_failed(struct notice *n, enum spool_trouble trouble)
         index_set_deadline_first(&q->index, mail, DEADLINE_NOTICE);
         queue_arm_deadlines(q);
     }
-    give_back(q, n->units, n->unit_count);
-    if (mail != POOL_NONE)
-        queue_finish_if_done(q, mail);
+    if (n->loss != NULL)
+        hold_loss(q, &n->loss);
 }
 
 static const char *kind_name(enum bounce_action a)
@@ -173,8 +184,11 @@ static void send_settling(struct queue *q, uint32_t mail, enum bounce_action a,
     for (size_t i = 0; i < rcpt_count; i++)
         n->settles[i] = rcpts[i].rcpt;
     n->commit.settle_count = rcpt_count;
-    if (a == BOUNCE_FAILED)
+    if (a == BOUNCE_FAILED) {
         remember_lost(q, mail, PAST_BOUNCED, rcpts, rcpt_count, &n->past);
+        n->loss =
+            loss_copy(q, index_mail(&q->index, mail)->id, units, unit_count, rcpts, rcpt_count);
+    }
     for (size_t i = 0; i < unit_count; i++)
         index_fail(&q->index, units[i]);
     send_notice(q, index_mail(&q->index, mail), l, n);
@@ -262,8 +276,11 @@ void notify_failure(struct queue *q, uint32_t mail, const uint32_t *units, size_
         wanted = err < 0 || is_wanted(q, m, &c.envelope, BOUNCE_FAILED, rcpts, rcpt_count);
         if (err == 0 && wanted)
             l = report_write(q, m, &c, BOUNCE_FAILED, rcpts, rcpt_count);
-        for (size_t i = 0; l != NULL && i < rcpt_count; i++)
-            log_given_up(q, m, &rcpts[i], report_wanted(&c.envelope, BOUNCE_FAILED, rcpts[i].rcpt));
+        for (size_t i = 0; l != NULL && i < rcpt_count; i++) {
+            if (!rcpts[i].logged)
+                log_given_up(q, m, &rcpts[i],
+                             report_wanted(&c.envelope, BOUNCE_FAILED, rcpts[i].rcpt));
+        }
         if (err == 0)
             content_close(&c);
     }
@@ -271,10 +288,11 @@ void notify_failure(struct queue *q, uint32_t mail, const uint32_t *units, size_
         record_failure(q, mail, units, unit_count, rcpts, rcpt_count);
     } else if (l != NULL) {
         send_settling(q, mail, BOUNCE_FAILED, units, unit_count, rcpts, rcpt_count, l);
-    } else {
+    } else if (err < 0) {
         give_back(q, units, unit_count);
-        if (err < 0)
-            queue_set_aside(q, mail, err);
+        queue_set_aside(q, mail, err);
+    } else {
+        losses_hold(q, loss_copy(q, m->id, units, unit_count, rcpts, rcpt_count));
     }
 }
 
@@ -392,7 +410,7 @@ static size_t list_rcpts(struct queue *q, uint32_t unit, const struct envelope *
 
     rcpts_each (i, &u->rcpts, total)
         list[count++] =
-            (struct notify_rcpt){ i, unit, e->rcpts[i].address, o, attempted_ms, expired };
+            (struct notify_rcpt){ i, unit, e->rcpts[i].address, o, attempted_ms, expired, false };
     return count;
 }
 
@@ -420,7 +438,7 @@ static void expire_units(struct queue *q, uint32_t mail, const struct envelope *
     q->totals.expired += rcpt_count;
     if (unit_count > 0) {
         log_info("expired", LOG_ID("message", m->id), LOG_U64("recipients", rcpt_count));
-        notify_failure(q, mail, units, unit_count, rcpts, rcpt_count);
+        losses_take(q, mail, units, unit_count, rcpts, rcpt_count);
     }
     arena_reset(&arena);
     free(units);

@@ -14,12 +14,13 @@ struct notify_rcpt {
     const struct outcome *outcome;
     uint64_t attempted_ms; /* wall clock; 0: never */
     bool expired;
+    bool logged; /* its end, with a notice that failed */
 };
 
 /* Gives these recipients up: `units` are theirs, wholly, and go when the notice is durable. When
- * it cannot be made durable they are due again. Where nobody is to be told (the reverse-path is
- * null, NOTIFY says so, or it would be backscatter) it is only recorded. The message may be gone
- * afterwards. */
+ * it cannot be made durable, another is made later (queue/losses.h). Where nobody is to be told
+ * (the reverse-path is null, NOTIFY says so, or it would be backscatter) it is only recorded. The
+ * message may be gone afterwards. */
 void notify_failure(struct queue *q, uint32_t mail, const uint32_t *units, size_t unit_count,
                     const struct notify_rcpt *rcpts, size_t rcpt_count);
 /* These recipients have it: `units` are theirs, wholly. `final`: in a mailbox, else at a host that

@@ -9,6 +9,7 @@
 #include "queue/dispatch.h"
 #include "queue/history.h"
 #include "queue/intake.h"
+#include "queue/losses.h"
 #include "queue/mx.h"
 #include "queue/notify.h"
 #include "queue/remember.h"
@@ -706,6 +707,7 @@ int queue_open(struct queue *q, struct loop *l, const struct settings *settings,
     *q = (struct queue){ .loop = l, .settings = settings };
     list_init(&q->hook.link);
     list_init(&q->appointments);
+    table_init(&q->losses, false);
     start_clock(q);
     index_init(&q->index);
     cache_init(&q->cache, settings != NULL ? settings->spool.cache_bytes : 0);
@@ -849,6 +851,7 @@ void queue_close(struct queue *q)
     stop_timers(q);
     list_remove(&q->hook.link);
     appointment_forget_all(q);
+    losses_forget_all(q);
     control_free(&q->control);
     intake_free(&q->intake);
     dispatch_free(&q->dispatch);

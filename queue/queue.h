@@ -70,6 +70,7 @@ struct queue {
     uint64_t notices_pending;          /* notices that are not durable yet */
     uint64_t notices_made;
     struct list appointments; /* queue/appointment.h */
+    struct table losses;      /* queue/losses.h */
     struct flood flood;       /* of notices about mail of strangers */
 
     uint64_t wall_base_ms, monotonic_base_ms;

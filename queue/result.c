@@ -6,6 +6,7 @@
 #include "queue/attempts.h"
 #include "queue/backoff.h"
 #include "queue/dispatch.h"
+#include "queue/losses.h"
 #include "queue/mx.h"
 #include "queue/notify.h"
 #include "queue/remember.h"
@@ -283,7 +284,8 @@ static void collect(struct queue *q, const struct job *job, const struct group *
 
         if (belongs(q, job, line, g))
             n->rcpts[n->rcpt_count++] = (struct notify_rcpt){
-                line->rcpt, unit, line->address, &g->verdict->outcome, clock_wall_ms(), expired,
+                line->rcpt,      unit,    line->address, &g->verdict->outcome,
+                clock_wall_ms(), expired, false,
             };
     }
 }
@@ -542,7 +544,7 @@ static void tell(struct queue *q, const struct job *job, const struct settling *
             notify_success(q, job->mail, final, a->units, a->unit_count, a->rcpts, a->rcpt_count);
     }
     if (l->unit_count > 0)
-        notify_failure(q, job->mail, l->units, l->unit_count, l->rcpts, l->rcpt_count);
+        losses_take(q, job->mail, l->units, l->unit_count, l->rcpts, l->rcpt_count);
 }
 
 static void settle_lines(struct queue *q, struct job *job)
@@ -576,4 +578,5 @@ void result_settle(struct queue *q, struct job *job)
         drop_unit(q, job);
     else if (!settle_single(q, job))
         settle_lines(q, job);
+    losses_look(q, job->message);
 }

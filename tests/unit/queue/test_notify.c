@@ -105,6 +105,108 @@ static void delays_are_told_as_notify_says(void **state)
     assert_int_equal(notices, 1);
 }
 
+/* ---- one notice for all ---- */
+
+static bool tells_of(const struct world_job *notice, const struct world_job *j)
+{
+    struct view text = view_make(notice->body, notice->body_len);
+
+    return view_find_view(text, j->envelope.rcpts[0].address) < text.len;
+}
+
+static void one_notice_tells_of_all_destinations(void **state)
+{
+    (void)state;
+    world_accept("a@here.test", "x@a.test x@b.test x@c.test x@d.test", body);
+    assert_int_equal(world.job_count, 4);
+    for (unsigned i = 0; i < 4; i++)
+        refuse(world_job(i));
+    assert_int_equal(memory_store.settled_by_notice, 4);
+    assert_true(has(world_job(4), "x@a.test") && has(world_job(4), "x@d.test"));
+    assert_true(has(world_job(4), "No such user"));
+    (void)last_notice(4);
+}
+
+/* The others may be deferred, or delivered; what is timed is not waited for. */
+static void a_notice_waits_for_what_is_under_way(void **state)
+{
+    (void)state;
+    world_accept("a@here.test", "x@a.test x@b.test x@c.test", body);
+    refuse(world_job(0));
+    world_answer(world_job(1), OUTCOME_DEFERRED, SCOPE_RCPT, 450, "later");
+    assert_int_equal(world.job_count, 3);
+    deliver(world_job(2));
+    assert_int_equal(world.job_count, 4);
+    assert_true(tells_of(world_job(3), world_job(0)));
+    assert_false(tells_of(world_job(3), world_job(1)));
+    deliver(world_job(3));
+    world_pass(MINUTE);
+    deliver(world_job(4));
+    nothing_after(5);
+}
+
+static void a_notice_does_not_wait_long(void **state)
+{
+    (void)state;
+    world_accept("a@here.test", "x@a.test x@b.test", body);
+    refuse(world_job(0));
+    world_pass(29 * 1000);
+    assert_int_equal(world.job_count, 2);
+    world_pass(1 * 1000);
+    assert_int_equal(world.job_count, 3);
+    assert_true(tells_of(world_job(2), world_job(0)));
+    deliver(world_job(2));
+    refuse(world_job(1));
+    assert_true(tells_of(world_job(3), world_job(1)));
+    (void)last_notice(3);
+}
+
+/* Who was refused for good is not asked for again, however long the spool takes no notice. */
+static void a_notice_that_fails_is_made_again(void **state)
+{
+    (void)state;
+    world_accept("a@here.test", "x@a.test", body);
+    memory_store.trouble = SPOOL_FULL;
+    refuse(world_job(0));
+    world_pass(10 * MINUTE);
+    assert_int_equal(world.job_count, 1);
+    assert_int_equal(world.queue.totals.bounced, 1);
+    memory_store.trouble = SPOOL_FINE;
+    world_pass(1 * MINUTE);
+    assert_true(has(world_job(1), "x@a.test") && has(world_job(1), "No such user"));
+    (void)last_notice(1);
+    assert_int_equal(world.queue.totals.bounced, 1);
+}
+
+/* A stop while the notice waits: they are tried again, and told of once. */
+static void a_stop_loses_no_notice(void **state)
+{
+    (void)state;
+    world_accept("a@here.test", "x@a.test x@b.test", body);
+    refuse(world_job(0));
+    world_restart();
+    world_run();
+    assert_int_equal(memory_store.settled_by_notice, 0);
+    assert_int_equal(world.job_count, 2);
+    refuse(world_job(0));
+    refuse(world_job(1));
+    assert_int_equal(memory_store.settled_by_notice, 2);
+    (void)last_notice(2);
+}
+
+static void nobody_is_told_of_what_was_deleted_meanwhile(void **state)
+{
+    uint64_t id = world_accept("a@here.test", "x@a.test x@b.test", body);
+
+    (void)state;
+    refuse(world_job(0));
+    queue_delete(&world.queue, index_find(&world.queue.index, id), VIEW("uid 0"));
+    world_pass(MINUTE);
+    refuse(world_job(1));
+    assert_int_equal(world.job_count, 2);
+    assert_int_equal(world.queue.totals.bounced, 0);
+}
+
 static const struct {
     const char *name, *rcpt;
     bool dsn, final;
@@ -285,6 +387,12 @@ int main(void)
         IN_WORLD(the_whole_message_comes_back_when_asked),
         IN_WORLD(notices_in_utf8_go_with_smtputf8),
         IN_WORLD(strangers_cause_so_many_notices),
+        IN_WORLD(one_notice_tells_of_all_destinations),
+        IN_WORLD(a_notice_waits_for_what_is_under_way),
+        IN_WORLD(a_notice_does_not_wait_long),
+        IN_WORLD(a_notice_that_fails_is_made_again),
+        IN_WORLD(a_stop_loses_no_notice),
+        IN_WORLD(nobody_is_told_of_what_was_deleted_meanwhile),
     };
 
     return cmocka_run_group_tests_name("queue/notify", tests, NULL, NULL);
