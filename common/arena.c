@@ -68,6 +68,26 @@ void *arena_alloc(struct arena *a, size_t size)
     return ptr;
 }
 
+struct arena_mark arena_mark(const struct arena *a)
+{
+    return (struct arena_mark){ a->blocks, a->blocks == NULL ? 0 : a->blocks->used };
+}
+
+void arena_return(struct arena *a, struct arena_mark m)
+{
+    while (a->blocks != m.block) {
+        struct arena_block *last = a->blocks;
+
+        a->blocks = last->next;
+        a->used -= last->room;
+        free(last);
+    }
+    if (m.block == NULL)
+        return;
+    memset(m.block->bytes + m.used, 0, m.block->used - m.used);
+    m.block->used = m.used;
+}
+
 bool arena_copy(struct arena *a, struct view bytes, struct view *copy)
 {
     char *ptr;

@@ -9,6 +9,7 @@ static const struct policy_reply replies[POLICY_VERDICTS] = {
     [POLICY_UNKNOWN_MAILBOX] = { 550, "5.1.1", "No such mailbox here" },
     [POLICY_LOOP] = { 554, "5.4.6", "This address is an alias that leads back to itself" },
     [POLICY_TOO_MANY] = { 554, "5.5.3", "This address is an alias for too many recipients" },
+    [POLICY_NO_ROOM] = { 452, "4.3.1", "Out of room for addresses" },
     [POLICY_LITERAL] = { 550, "5.1.2", "Address literals are not accepted here" },
     [POLICY_DENIED] = { 554, "5.7.1", "Relay access denied" },
 };

@@ -14,6 +14,7 @@ enum policy_verdict {
     POLICY_UNKNOWN_MAILBOX, /* our domain, but nobody of that name */
     POLICY_LOOP,            /* our alias, which leads back to itself */
     POLICY_TOO_MANY,        /* our alias, for more than a message can be for */
+    POLICY_NO_ROOM,         /* for it now */
     POLICY_LITERAL,         /* "user@[192.0.2.1]" from a stranger */
     POLICY_DENIED,          /* a stranger, and not our domain */
     POLICY_VERDICTS

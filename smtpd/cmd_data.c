@@ -55,7 +55,7 @@ static void give_up_content(struct transaction *t)
 static bool is_wanted(const struct transaction *t)
 {
     return !t->too_large && t->trouble == SPOOL_FINE && t->screen.refused == NULL &&
-           t->rcpt_count > 0;
+           t->to.count > 0;
 }
 
 /* ---- the header, where it is looked at as a whole first ---- */
@@ -231,7 +231,7 @@ static struct step finish_screened(struct session *s)
         step.next = SESSION_READY;
         return step;
     }
-    if (t->rcpt_count == 0)
+    if (t->to.count == 0)
         return discard(s);
     refusal = charges_refusal(s);
     if (refusal != NULL) {
@@ -240,6 +240,8 @@ static struct step finish_screened(struct session *s)
         return step;
     }
     charges_take(s);
+    if (screen_sets_apart(s))
+        recipients_unite(t);
     if (!screen_describe(s))
         return step_accept(SESSION_READY, 451, "4.3.5", "Too many rules ask for this message");
     return (struct step){ .next = SESSION_CONTENT, .wish = WISH_COMMIT };

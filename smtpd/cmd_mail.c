@@ -132,8 +132,7 @@ struct step run_mail(struct session *s, struct view args)
     if (!view_take_nocase(&args, VIEW("FROM:")))
         return step_refuse(s, 501, "5.5.4", "Syntax: MAIL FROM:<address>");
     args = view_trim(args);
-    if (!submission_qualify(s, &args))
-        return step_refuse(s, 452, "4.3.1", "Out of room for addresses");
+    submission_qualify(s, &args);
     if (!address_take_path(&args, extension_on(s, EXTENSION_SMTPUTF8), &from) ||
         (args.len > 0 && args.ptr[0] != ' ') || (from.domain.len == 0 && !address_is_null(&from)))
         return step_refuse(s, 501, "5.1.7", "Bad sender address");

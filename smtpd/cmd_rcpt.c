@@ -8,8 +8,6 @@
 
 #include <stdio.h>
 
-enum { FIRST_RCPTS = 4 };
-
 struct view address_said(const struct address *a)
 {
     size_t domain_len = a->domain.len > 0 ? a->domain.len + 1 : 0;
@@ -22,52 +20,13 @@ bool transaction_begin(struct session *s, const struct address *from)
     return arena_copy(&s->transaction.arena, address_said(from), &s->transaction.sender);
 }
 
-/* What "key=value" takes in an envelope; what is escaped there takes three bytes. */
-static size_t encoded_bytes(const char *frame, struct view value)
+static enum policy_verdict verdict_of(enum recipients_answer answer, enum policy_verdict fine)
 {
-    size_t bytes = view_of(frame).len;
+    static const enum policy_verdict bad[] = {
+        [RECIPIENTS_TOO_MANY] = POLICY_TOO_MANY, [RECIPIENTS_NO_ROOM] = POLICY_NO_ROOM
+    };
 
-    for (size_t i = 0; i < value.len; i++) {
-        unsigned char c = (unsigned char)value.ptr[i];
-
-        bytes += c <= ' ' || c >= 127 || c == '%' ? 3 : 1;
-    }
-    return bytes;
-}
-
-static bool has_room(struct transaction *t)
-{
-    size_t room = t->rcpt_room == 0 ? FIRST_RCPTS : t->rcpt_room * 2;
-    struct envelope_rcpt *rcpts;
-
-    if (t->rcpt_count < t->rcpt_room)
-        return true;
-    rcpts = arena_alloc(&t->arena, room * sizeof(*rcpts));
-    if (rcpts == NULL)
-        return false;
-    for (size_t i = 0; i < t->rcpt_count; i++)
-        rcpts[i] = t->rcpts[i];
-    t->rcpts = rcpts;
-    t->rcpt_room = room;
-    return true;
-}
-
-static bool add_rcpt(struct session *s, const struct envelope_rcpt *r)
-{
-    struct transaction *t = &s->transaction;
-    struct envelope_rcpt copy = *r;
-    size_t bytes = encoded_bytes("rcpt=\n", r->address);
-
-    if (r->original.len > 0)
-        bytes += encoded_bytes("orcpt=\n", r->original);
-    if (r->notify != NOTIFY_UNSAID)
-        bytes += view_of("notify=success,failure,delay,expanded\n").len;
-    if (t->rcpt_count >= s->rules->recipients || t->rcpt_bytes + bytes > SESSION_RCPTS_BYTES_MAX ||
-        !has_room(t) || !arena_copy(&t->arena, r->address, &copy.address))
-        return false;
-    t->rcpts[t->rcpt_count++] = copy;
-    t->rcpt_bytes += bytes;
-    return true;
+    return answer == RECIPIENTS_TAKEN ? fine : bad[answer];
 }
 
 /* A recipient of ours on the way to its mailboxes and to addresses elsewhere. */
@@ -75,17 +34,8 @@ struct arrival {
     struct expansion expansion;
     struct session *session;
     struct envelope_rcpt rcpt; /* as it was asked for */
-    size_t first;              /* of its own in the transaction */
+    enum recipients_answer answer;
 };
-
-static bool is_there(const struct transaction *t, struct view address)
-{
-    for (size_t i = 0; i < t->rcpt_count; i++) {
-        if (view_equal_nocase(t->rcpts[i].address, address))
-            return true;
-    }
-    return false;
-}
 
 /* The address that the sender knows, where he did not say it himself. */
 static bool name_original(struct arrival *arrival, struct envelope_rcpt *r)
@@ -106,31 +56,31 @@ static bool name_original(struct arrival *arrival, struct envelope_rcpt *r)
 static bool on_expanded(struct expansion *x, const struct address *a)
 {
     struct arrival *arrival = container_of(x, struct arrival, expansion);
-    struct transaction *t = &arrival->session->transaction;
     struct envelope_rcpt r = arrival->rcpt;
 
     r.address = address_said(a);
-    if (x->aliased && is_there(t, r.address))
-        return true;
     if (x->aliased && !name_original(arrival, &r))
-        return false;
-    return add_rcpt(arrival->session, &r);
+        arrival->answer = RECIPIENTS_NO_ROOM;
+    else
+        arrival->answer =
+            recipients_add(&arrival->session->transaction, &r, arrival->session->rules->recipients);
+    return arrival->answer == RECIPIENTS_TAKEN;
 }
 
 /* RFC 3461, 5.2.7: an alias' one address gets what was asked for the alias; of several none tells
  * of success, and the queue tells that there are several. */
-static void tell_of_several(struct transaction *t, size_t first)
+static void tell_of_several(struct recipients *to, size_t first)
 {
-    if (t->rcpt_count - first < 2 || (t->rcpts[first].notify & NOTIFY_SUCCESS) == 0)
+    if (to->count - first < 2 || (to->all[first].notify & NOTIFY_SUCCESS) == 0)
         return;
-    for (size_t i = first; i < t->rcpt_count; i++) {
-        unsigned *notify = &t->rcpts[i].notify;
+    for (size_t i = first; i < to->count; i++) {
+        unsigned *notify = &to->all[i].notify;
 
         *notify &= ~(unsigned)NOTIFY_SUCCESS;
         if (*notify == NOTIFY_UNSAID)
             *notify = NOTIFY_NEVER;
     }
-    t->rcpts[first].notify |= NOTIFY_EXPANDED;
+    to->all[first].notify |= NOTIFY_EXPANDED;
 }
 
 static enum policy_verdict add_own(struct session *s, const struct address *to,
@@ -143,19 +93,16 @@ static enum policy_verdict add_own(struct session *s, const struct address *to,
                        .add = on_expanded },
         .session = s,
         .rcpt = *rcpt,
-        .first = t->rcpt_count,
     };
-    size_t bytes = t->rcpt_bytes;
+    size_t first = t->to.count;
     enum expand_result result = expand_rcpt(&arrival.expansion, to);
 
     if (result == EXPAND_DONE) {
-        tell_of_several(t, arrival.first);
+        tell_of_several(&t->to, first);
         return POLICY_LOCAL;
     }
-    t->rcpt_count = arrival.first;
-    t->rcpt_bytes = bytes;
     if (result == EXPAND_TOO_MANY)
-        return POLICY_TOO_MANY;
+        return verdict_of(arrival.answer, POLICY_TOO_MANY);
     return result == EXPAND_LOOP ? POLICY_LOOP : POLICY_UNKNOWN_MAILBOX;
 }
 
@@ -250,25 +197,22 @@ static enum policy_verdict add(struct session *s, const struct address *to,
                                const struct screen_found *found)
 {
     struct transaction *t = &s->transaction;
-    size_t first = t->rcpt_count, bytes = t->rcpt_bytes;
+    size_t first = t->to.count;
 
     if (verdict == POLICY_LOCAL)
         verdict = add_own(s, to, rcpt);
-    else if (!add_rcpt(s, rcpt))
-        verdict = POLICY_TOO_MANY;
+    else
+        verdict = verdict_of(recipients_add(t, rcpt, s->rules->recipients), verdict);
     if (policy_reply(verdict)->code >= 400)
         return verdict;
-    if (screen_keep_rcpt(s, rcpt->address, first, found)) {
-        charges_take(s);
-        return verdict;
-    }
-    t->rcpt_count = first;
-    t->rcpt_bytes = bytes;
-    return POLICY_TOO_MANY;
+    if (!screen_keep_rcpt(s, rcpt->address, first, found))
+        return POLICY_NO_ROOM;
+    charges_take(s);
+    return verdict;
 }
 
 /* rcpt = "RCPT TO:" Forward-path [ SP Rcpt-parameters ] CRLF; RFC 5321, 4.1.1.3 */
-struct step run_rcpt(struct session *s, struct view args)
+static struct step hear_rcpt(struct session *s, struct view args)
 {
     const struct policy_reply *reply;
     enum policy_verdict verdict;
@@ -276,12 +220,12 @@ struct step run_rcpt(struct session *s, struct view args)
     struct envelope_rcpt rcpt;
     struct address to;
     struct step step;
+    bool others;
 
     if (!view_take_nocase(&args, VIEW("TO:")))
         return step_refuse(s, 501, "5.5.4", "Syntax: RCPT TO:<address>");
     args = view_trim(args);
-    if (!submission_qualify(s, &args))
-        return step_refuse(s, 452, "4.5.3", "Too many recipients");
+    submission_qualify(s, &args);
     if (!address_take_path(&args, extension_on(s, EXTENSION_SMTPUTF8), &to) ||
         (args.len > 0 && args.ptr[0] != ' ') || address_is_null(&to))
         return step_refuse(s, 501, "5.1.3", "Bad recipient address");
@@ -296,6 +240,7 @@ struct step run_rcpt(struct session *s, struct view args)
         return step;
     if (addresses_short(s))
         return step_refuse(s, 452, "4.3.1", "Out of room for addresses");
+    others = s->transaction.to.count > 0;
     verdict = policy_rcpt(s->rules->settings, s->trusted, &to);
     if (policy_reply(verdict)->code < 400) {
         step = screen(s, &found);
@@ -308,10 +253,25 @@ struct step run_rcpt(struct session *s, struct view args)
         verdict = add(s, &to, verdict, &rcpt, &found);
     }
     /* With a message of its own there may be room. */
-    if (verdict == POLICY_TOO_MANY && s->transaction.rcpt_count > 0)
+    if (verdict == POLICY_TOO_MANY && others)
         return step_refuse(s, 452, "4.5.3", "Too many recipients");
     reply = policy_reply(verdict);
     if (reply->code >= 400)
         return step_refuse(s, reply->code, reply->enhanced, reply->text);
     return step_accept(SESSION_RCPT, reply->code, reply->enhanced, reply->text);
+}
+
+/* What is refused leaves nothing behind, and so no number of them takes the room of the others. */
+struct step run_rcpt(struct session *s, struct view args)
+{
+    struct recipients_mark mark;
+    struct step step;
+
+    if (screen_sets_apart(s))
+        recipients_set_apart(&s->transaction);
+    recipients_mark(&s->transaction, &mark);
+    step = hear_rcpt(s, args);
+    if (step.code >= 400)
+        recipients_return(&s->transaction, &mark);
+    return step;
 }

@@ -80,8 +80,8 @@ struct step take_auth_parameter(struct session *s, struct view value);
 
 /* Whether messages are put right here. */
 bool submission_is_here(const struct session *s);
-/* "<bob>" at the front of *args becomes "<bob@domain>". False: no room. */
-bool submission_qualify(struct session *s, struct view *args) MUST_USE;
+/* "<bob>" at the front of *args becomes "<bob@domain>", which lasts until the next call. */
+void submission_qualify(const struct session *s, struct view *args);
 /* Content goes by, with what is missing put in; then its end, when nothing is wrong. There must be
  * SUBMISSION_FIELDS_MAX bytes of room besides. */
 enum { SUBMISSION_FIELDS_MAX = 512 };

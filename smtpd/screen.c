@@ -139,6 +139,13 @@ const struct charge *screen_charge_rcpt(struct session *s, struct view recipient
     return *room ? charges_refusal(s) : NULL;
 }
 
+bool screen_sets_apart(const struct session *s)
+{
+    const struct rules *r = rules_of(s);
+
+    return r != NULL && r->by_recipient && has_late(r);
+}
+
 /* Only now, when it is sure that it stays, the rules for it do something to the message. */
 bool screen_keep_rcpt(struct session *s, struct view recipient, size_t first,
                       const struct screen_found *found)
@@ -154,7 +161,7 @@ bool screen_keep_rcpt(struct session *s, struct view recipient, size_t first,
     t->screen.too_many = t->screen.too_many || found->too_many;
     if (found->decides != NULL && found->decides->decision->act == RULE_HOLD)
         t->screen.held = found->decides;
-    if (!r->by_recipient || !has_late(r))
+    if (!screen_sets_apart(s))
         return true;
     if (t->screen.rcpt_count == t->screen.rcpt_room) {
         size_t room = MAX(t->screen.rcpt_room * 2, 4);
@@ -168,7 +175,7 @@ bool screen_keep_rcpt(struct session *s, struct view recipient, size_t first,
         t->screen.rcpt_room = room;
     }
     rcpts = &t->screen.rcpts[t->screen.rcpt_count];
-    *rcpts = (struct screened_rcpt){ .first = first, .count = t->rcpt_count - first };
+    *rcpts = (struct screened_rcpt){ .first = first, .count = t->to.count - first };
     if (!arena_copy(&t->arena, recipient, &rcpts->address))
         return false;
     t->screen.rcpt_count++;
@@ -228,27 +235,21 @@ static bool take_decision(struct screen *screen, const struct rule *rule)
     return false;
 }
 
-/* Takes the discarded ones out. An address may have come from two that were asked for, and then
- * stands there for the first alone: when there is one that has none of its own, all of them stay.
- */
+/* Takes the discarded ones out. */
 static void drop_discarded(struct transaction *t)
 {
     size_t kept = 0;
 
     for (size_t i = 0; i < t->screen.rcpt_count; i++) {
-        if (!t->screen.rcpts[i].discarded && t->screen.rcpts[i].count == 0)
-            return;
-    }
-    for (size_t i = 0; i < t->screen.rcpt_count; i++) {
         struct screened_rcpt *r = &t->screen.rcpts[i];
         size_t first = kept;
 
         for (size_t j = 0; j < r->count && !r->discarded; j++)
-            t->rcpts[kept++] = t->rcpts[r->first + j];
+            t->to.all[kept++] = t->to.all[r->first + j];
         r->first = first;
         r->count = kept - first;
     }
-    t->rcpt_count = kept;
+    t->to.count = kept;
 }
 
 static void screen_each(struct session *s, enum rule_stage stage, struct rule_facts *f)
@@ -277,14 +278,14 @@ void screen_message(struct session *s, enum rule_stage stage, struct view header
     struct walk w = { s, stage, NULL };
     struct rule_facts f;
 
-    if (r == NULL || !r->at[stage] || t->rcpt_count == 0)
+    if (r == NULL || !r->at[stage] || t->to.count == 0)
         return;
     f = gather(s);
     f.header = header;
     if (r->by_recipient)
         screen_each(s, stage, &f);
     else if (take_decision(&t->screen, rules_walk(r, &f, stage, on_matched, &w)))
-        t->rcpt_count = 0;
+        t->to.count = 0;
 }
 
 static bool has_tag(struct view tags, struct view tag)

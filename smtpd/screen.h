@@ -49,6 +49,9 @@ void screen_rcpt(const struct session *s, struct view recipient, struct screen_f
  * is no room to find out. */
 const struct charge *screen_charge_rcpt(struct session *s, struct view recipient,
                                         const struct screen_found *found, bool *room);
+/* Whether later rules decide for each recipient: then one that was asked for twice, or is reached
+ * by two ways, counts once only after the last of them. */
+bool screen_sets_apart(const struct session *s);
 /* It was added, as the transaction's recipients from `first` on: now what was found is done to the
  * message. False: no room. */
 bool screen_keep_rcpt(struct session *s, struct view recipient, size_t first,

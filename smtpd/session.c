@@ -45,6 +45,7 @@ static void reset_transaction(struct session *s)
 {
     struct transaction *t = &s->transaction;
 
+    recipients_forget(t);
     arena_reset(&t->arena);
     head_clear(&t->head, s->rules->budget);
     content_clear(&t->content);
@@ -478,8 +479,8 @@ void session_envelope(const struct session *s, struct envelope *e)
 
     *e = t->said;
     e->sender = t->sender;
-    e->rcpts = t->rcpts;
-    e->rcpt_count = t->rcpt_count;
+    e->rcpts = t->to.all;
+    e->rcpt_count = t->to.count;
     e->arrival_ms = t->arrival_ms;
     e->body_8bit = t->said.body_8bit || t->receiver.eight_bit;
     e->message_id = header_scan_message_id(&t->header);

@@ -17,6 +17,7 @@
 #include "smtpd/content.h"
 #include "smtpd/head.h"
 #include "smtpd/rates.h"
+#include "smtpd/recipients.h"
 #include "smtpd/screen.h"
 
 enum {
@@ -108,9 +109,7 @@ struct session_auth {
 struct transaction {
     struct arena arena;
     struct view sender;
-    struct envelope_rcpt *rcpts;
-    size_t rcpt_count, rcpt_room;
-    size_t rcpt_bytes;    /* that the recipients take in the encoded envelope, at most */
+    struct recipients to;
     struct envelope said; /* by the parameters of MAIL */
     uint64_t arrival_ms;
     struct body_receiver receiver;

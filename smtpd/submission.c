@@ -17,26 +17,20 @@ static struct view domain_of(const struct session *s)
     return l->domain.len > 0 ? l->domain : view_of(s->rules->hostname);
 }
 
-bool submission_qualify(struct session *s, struct view *args)
+void submission_qualify(const struct session *s, struct view *args)
 {
-    struct arena *arena = &s->transaction.arena;
+    static char room[SESSION_LINE_MAX + ADDRESS_DOMAIN_MAX + 2];
     size_t end = view_find(*args, '>');
     struct view local = view_sub(*args, 1, end - 1), domain = domain_of(s);
-    struct buf text;
-    char *room;
+    struct buf text = BUF_ON_ARRAY(room);
 
     if (!submission_is_here(s) || end >= args->len || args->ptr[0] != '<' || end < 2 ||
         view_has(local, '@') || view_has(local, '"') ||
         view_equal_nocase(local, VIEW("postmaster")))
-        return true;
-    room = arena_alloc(arena, args->len + domain.len + 2);
-    if (room == NULL)
-        return false;
-    text = buf_on(room, args->len + domain.len + 2);
-    buf_printf(&text, "<%.*s@%.*s%.*s", VIEW_ARG(local), VIEW_ARG(domain),
-               VIEW_ARG(view_from(*args, end)));
-    *args = buf_view(&text);
-    return true;
+        return;
+    if (buf_printf(&text, "<%.*s@%.*s%.*s", VIEW_ARG(local), VIEW_ARG(domain),
+                   VIEW_ARG(view_from(*args, end))))
+        *args = buf_view(&text);
 }
 
 /* In the header, or behind it if there is no body. */

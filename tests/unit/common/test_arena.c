@@ -71,6 +71,35 @@ static void has_a_limit(void **state)
     arena_reset(&a);
 }
 
+static void returns_to_a_mark(void **state)
+{
+    struct arena a;
+    struct arena_mark empty, mark;
+    struct view kept, copy;
+
+    (void)state;
+    arena_init(&a, 2048);
+    empty = arena_mark(&a);
+    assert_true(arena_copy(&a, VIEW("kept"), &kept));
+    mark = arena_mark(&a);
+    for (int i = 0; i < 10; i++) {
+        const char *bytes;
+
+        assert_true(arena_copy(&a, VIEW("gone"), &copy));
+        assert_non_null(arena_alloc(&a, 1200)); /* twice there is no room for it */
+        arena_return(&a, mark);
+        assert_int_equal(a.used, 512);
+        bytes = arena_alloc(&a, 8);
+        assert_int_equal(bytes[0], 0);
+        arena_return(&a, mark);
+    }
+    check_view("what was there before", kept, VIEW("kept"));
+    arena_return(&a, empty);
+    assert_int_equal(a.used, 0);
+    assert_null(a.blocks);
+    arena_reset(&a);
+}
+
 static void copies(void **state)
 {
     struct arena a;
@@ -99,6 +128,7 @@ int main(void)
         cmocka_unit_test(is_zeroed_and_aligned),
         cmocka_unit_test(allocations_do_not_touch),
         cmocka_unit_test(has_a_limit),
+        cmocka_unit_test(returns_to_a_mark),
         cmocka_unit_test(copies),
     };
 
