@@ -191,12 +191,19 @@ const struct rule_word *rule_lookup_next(struct rule_lookup *l)
     struct view key;
 
     while (l->set->words.count > 0 && next_key(l, &key)) {
-        struct table_entry *e = table_find(&l->set->words, key);
+        const struct rule_word *w = rule_set_find(l->set, key);
 
-        if (e != NULL)
-            return container_of(e, struct rule_word, entry);
+        if (w != NULL)
+            return w;
     }
     return NULL;
+}
+
+const struct rule_word *rule_set_find(const struct rule_set *s, struct view word)
+{
+    struct table_entry *e = s->words.count > 0 ? table_find(&s->words, word) : NULL;
+
+    return e == NULL ? NULL : container_of(e, struct rule_word, entry);
 }
 
 bool rule_set_has(const struct rule_set *s, const struct rule_fact *f)

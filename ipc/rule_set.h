@@ -53,6 +53,8 @@ void rule_lookup_begin(struct rule_lookup *l, const struct rule_set *s, const st
 /* NULL: no more. */
 const struct rule_word *rule_lookup_next(struct rule_lookup *l);
 bool rule_set_has(const struct rule_set *s, const struct rule_fact *f);
+/* That word alone; NULL: it is not there. */
+const struct rule_word *rule_set_find(const struct rule_set *s, struct view word);
 
 /* Of a network's word: the length of its prefix. */
 unsigned rule_word_prefix(const struct rule_word *w);

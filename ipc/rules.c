@@ -41,25 +41,49 @@ static bool is_there(const struct rule_facts *f, enum rule_field field, struct v
     return field == RULE_TLS ? f->tls.len > 0 : text.len > 0;
 }
 
-static bool list_has(const struct rule_list *l, const struct rule_fact *fact)
+static bool list_has(const struct rule_list *l, const struct rule_fact *fact, struct view base)
 {
-    return l->loaded && rule_set_has(fact->kind == RULE_NETWORK ? &l->networks : &l->words, fact);
+    const struct rule_set *set = fact->kind == RULE_NETWORK ? &l->networks : &l->words;
+
+    return l->loaded &&
+           (rule_set_has(set, fact) || (base.len > 0 && rule_set_find(&l->words, base) != NULL));
 }
 
-static bool values_have(const struct rules *r, const struct rule_values *v,
-                        const struct rule_fact *fact, struct view text)
+static enum rule_match pattern_holds(const struct pattern *p, struct view text)
 {
-    if (rule_set_has(&v->set, fact))
-        return true;
+    static const enum rule_match matches[] = {
+        [PATTERN_NO] = RULE_NO, [PATTERN_YES] = RULE_YES, [PATTERN_FAILED] = RULE_FAILED
+    };
+
+    return matches[pattern_match(p, text)];
+}
+
+/* Of two of which one suffices. */
+static enum rule_match either(enum rule_match a, enum rule_match b)
+{
+    if (a == RULE_YES || b == RULE_YES)
+        return RULE_YES;
+    return a == RULE_FAILED || b == RULE_FAILED ? RULE_FAILED : RULE_NO;
+}
+
+/* `base`: another text of the same fact; empty: there is none. */
+static enum rule_match values_have(const struct rules *r, const struct rule_values *v,
+                                   const struct rule_fact *fact, struct view base)
+{
+    enum rule_match match = RULE_NO;
+
+    if (rule_set_has(&v->set, fact) || (base.len > 0 && rule_set_find(&v->set, base) != NULL))
+        return RULE_YES;
     for (size_t i = 0; i < v->list_count; i++) {
-        if (list_has(&r->lists[v->lists[i]], fact))
-            return true;
+        if (list_has(&r->lists[v->lists[i]], fact, base))
+            return RULE_YES;
     }
-    for (size_t i = 0; i < v->pattern_count; i++) {
-        if (pattern_matches(v->patterns[i], text))
-            return true;
+    for (size_t i = 0; i < v->pattern_count && match != RULE_YES; i++) {
+        match = either(match, pattern_holds(v->patterns[i], fact->text));
+        if (base.len > 0)
+            match = either(match, pattern_holds(v->patterns[i], base));
     }
-    return false;
+    return match;
 }
 
 static struct rule_fact fact_of(const struct rule_facts *f, enum rule_field field)
@@ -67,43 +91,58 @@ static struct rule_fact fact_of(const struct rule_facts *f, enum rule_field fiel
     return (struct rule_fact){ rule_field_kind(field), fact_text(f, field), f->client };
 }
 
-static bool field_holds(const struct rules *r, const struct rule_facts *f, enum rule_field field,
-                        const struct rule_values *v)
+static enum rule_match field_holds(const struct rules *r, const struct rule_facts *f,
+                                   enum rule_field field, const struct rule_values *v)
 {
     struct rule_fact fact = fact_of(f, field);
+    struct view base = field == RULE_RECIPIENT ? f->recipient_base : VIEW_EMPTY;
 
-    return (v->any && is_there(f, field, fact.text)) || values_have(r, v, &fact, fact.text);
+    if (v->any && is_there(f, field, fact.text))
+        return RULE_YES;
+    return values_have(r, v, &fact, base);
 }
 
-/* RFC 5322, 2.2.3 */
-static struct view unfold(struct view value, struct buf *room)
+/* RFC 5322, 2.2.3. False: there is more than fits. */
+static bool unfold(struct view value, struct buf *room, struct view *out)
 {
+    bool fits = true;
+
     buf_clear(room);
-    for (size_t i = 0; i < value.len && buf_space(room) > 0; i++) {
+    for (size_t i = 0; i < value.len && fits; i++) {
         if (value.ptr[i] != '\r' && value.ptr[i] != '\n')
-            buf_put_byte(room, value.ptr[i]);
+            fits = buf_put_byte(room, value.ptr[i]);
     }
-    return view_trim(buf_view(room));
+    *out = view_trim(buf_view(room));
+    return fits;
 }
 
-static bool header_holds(const struct rules *r, const struct rule_facts *f,
-                         const struct rule_header *h)
+/* One that is longer than what is looked at can have anything in it. */
+static enum rule_match one_header_holds(const struct rules *r, const struct rule_header *h,
+                                        struct view value)
 {
     char bytes[HEADER_VALUE_MAX];
     struct buf room = BUF_ON_ARRAY(bytes);
+    struct rule_fact fact = { .kind = RULE_WORD };
+
+    if (h->values.any)
+        return RULE_YES;
+    if (!unfold(value, &room, &fact.text))
+        return h->values.pattern_count > 0 ? RULE_FAILED : RULE_NO;
+    return values_have(r, &h->values, &fact, VIEW_EMPTY);
+}
+
+static enum rule_match header_holds(const struct rules *r, const struct rule_facts *f,
+                                    const struct rule_header *h)
+{
     struct view rest = f->header;
+    enum rule_match match = RULE_NO;
     struct header_field field;
 
-    while (header_next(&rest, &field)) {
-        struct rule_fact fact = { .kind = RULE_WORD };
-
-        if (!view_equal_nocase(field.name, h->name))
-            continue;
-        fact.text = unfold(field.value, &room);
-        if (h->values.any || values_have(r, &h->values, &fact, fact.text))
-            return true;
+    while (match != RULE_YES && header_next(&rest, &field)) {
+        if (view_equal_nocase(field.name, h->name))
+            match = either(match, one_header_holds(r, h, field.value));
     }
-    return false;
+    return match;
 }
 
 /* What begins on Friday evening may last until Saturday morning. */
@@ -127,19 +166,26 @@ static bool time_holds(const struct rule_conditions *c, const struct rule_facts 
     return c->window_count == 0;
 }
 
-/* All of the conditions whose facts are known; RULE_PERHAPS when others are left. */
+/* All of the conditions whose facts are known; RULE_PERHAPS when others are left. One that fails
+ * matters only when no other says no. */
 static enum rule_match conditions_hold(const struct rules *r, const struct rule_conditions *c,
                                        const struct rule_facts *f, unsigned known)
 {
-    bool all = true;
+    bool all = true, failed = false;
 
     for (unsigned i = 0; i < RULE_FIELDS; i++) {
+        enum rule_match match;
+
         if (c->fields[i] == NULL)
             continue;
-        if ((known >> i & 1) == 0)
+        if ((known >> i & 1) == 0) {
             all = false;
-        else if (!field_holds(r, f, (enum rule_field)i, c->fields[i]))
+            continue;
+        }
+        match = field_holds(r, f, (enum rule_field)i, c->fields[i]);
+        if (match == RULE_NO)
             return RULE_NO;
+        failed = failed || match == RULE_FAILED;
     }
     if (!time_holds(c, f))
         return RULE_NO;
@@ -153,10 +199,15 @@ static enum rule_match conditions_hold(const struct rules *r, const struct rule_
     if (c->header_count > 0 && (known & RULE_KNOWS_HEADER) == 0)
         return RULE_PERHAPS;
     for (size_t i = 0; i < c->header_count; i++) {
-        if (!header_holds(r, f, &c->headers[i]))
+        enum rule_match match = header_holds(r, f, &c->headers[i]);
+
+        if (match == RULE_NO)
             return RULE_NO;
+        failed = failed || match == RULE_FAILED;
     }
-    return all ? RULE_YES : RULE_PERHAPS;
+    if (!all)
+        return RULE_PERHAPS;
+    return failed ? RULE_FAILED : RULE_YES;
 }
 
 enum rule_match rules_match(const struct rules *r, const struct rule *rule,
@@ -169,7 +220,9 @@ enum rule_match rules_match(const struct rules *r, const struct rule *rule,
         except = conditions_hold(r, &rule->except, f, known);
     if (match == RULE_NO || except == RULE_YES)
         return RULE_NO;
-    return except == RULE_PERHAPS ? RULE_PERHAPS : match;
+    if (match == RULE_PERHAPS || except == RULE_PERHAPS)
+        return RULE_PERHAPS;
+    return except == RULE_FAILED ? RULE_FAILED : match;
 }
 
 /* ---- walking ---- */
@@ -179,6 +232,16 @@ static int compare_numbers(const void *a, const void *b)
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
 
     return (x > y) - (x < y);
+}
+
+static size_t add_found(const struct rules *r, const struct rule_word *w, enum rule_stage stage,
+                        size_t count)
+{
+    for (size_t j = 0; w != NULL && j < w->rule_count; j++) {
+        if (r->all[w->rules[j]].stage <= stage)
+            r->found[count++] = w->rules[j];
+    }
+    return count;
 }
 
 /* Those that a fact of this stage leads to, in order. Each rule is in one index, for one of its
@@ -195,13 +258,12 @@ static size_t find_indexed(const struct rules *r, const struct rule_facts *f, en
         if (rule_field_stage((enum rule_field)i) > stage || r->index[i].words.count == 0)
             continue;
         rule_lookup_begin(&l, &r->index[i], &fact);
-        while ((w = rule_lookup_next(&l)) != NULL) {
-            for (size_t j = 0; j < w->rule_count; j++) {
-                if (r->all[w->rules[j]].stage <= stage)
-                    r->found[count++] = w->rules[j];
-            }
-        }
+        while ((w = rule_lookup_next(&l)) != NULL)
+            count = add_found(r, w, stage, count);
     }
+    if (f->recipient_base.len > 0 && stage >= RULE_AT_RCPT)
+        count =
+            add_found(r, rule_set_find(&r->index[RULE_RECIPIENT], f->recipient_base), stage, count);
     if (count > 1)
         qsort(r->found, count, sizeof(*r->found), compare_numbers);
     return count;
@@ -224,6 +286,25 @@ static bool next_number(const struct rules *r, size_t found, size_t *i, size_t *
     return true;
 }
 
+/* Nobody can tell whether it matches: the message has to wait until somebody has mended the rule.
+ */
+static const struct rule *defer_for(struct rule *rule)
+{
+    static const struct rule_action defer = {
+        .act = RULE_DEFER,
+        .code = 451,
+        .enhanced = "4.3.5",
+        .reply = "A rule could not be checked, try again later",
+    };
+
+    if (rule->unsure == NULL) {
+        rule->unsure = memory_new(sizeof(*rule));
+        *rule->unsure = *rule;
+        rule->unsure->decision = &defer;
+    }
+    return rule->unsure;
+}
+
 const struct rule *rules_walk(const struct rules *r, const struct rule_facts *f,
                               enum rule_stage stage,
                               void (*matched)(void *context, const struct rule *rule),
@@ -234,9 +315,13 @@ const struct rule *rules_walk(const struct rules *r, const struct rule_facts *f,
     uint32_t number;
 
     while (next_number(r, found, &i, &j, &number)) {
-        const struct rule *rule = &r->all[number];
+        struct rule *rule = &r->all[number];
 
-        if (rule->stage > stage || rules_match(r, rule, f, known) != RULE_YES)
+        enum rule_match match = rule->stage > stage ? RULE_NO : rules_match(r, rule, f, known);
+
+        if (match == RULE_FAILED)
+            return defer_for(rule);
+        if (match != RULE_YES)
             continue;
         if (matched != NULL)
             matched(context, rule);

@@ -9,6 +9,8 @@
 #include "ipc/rule_set.h"
 #include "mail/pattern.h"
 
+struct settings;
+
 enum {
     RULES_MAX = 100000,
     RULE_LISTS_MAX = 64, /* files; each is a descriptor of every smtpd process */
@@ -44,10 +46,11 @@ struct rule_facts {
     struct view listener;
     const struct net_address *client;
     struct view client_name, login, helo, sender, recipient; /* empty: none, or not known */
-    struct view tls;      /* "TLSv1.3 CIPHER ..."; empty: plain text */
-    struct view header;   /* the header section, lines ended by CRLF */
-    uint64_t size;        /* bytes of the message, without what is added here */
-    unsigned week_minute; /* local time, from Monday 0:00 */
+    struct view recipient_base; /* without its "+detail"; empty: it has none */
+    struct view tls;            /* "TLSv1.3 CIPHER ..."; empty: plain text */
+    struct view header;         /* the header section, lines ended by CRLF */
+    uint64_t size;              /* bytes of the message, without what is added here */
+    unsigned week_minute;       /* local time, from Monday 0:00 */
 };
 
 /* Any of them. As written: "*", "/pattern/", "file:/path", else what rule_set.h says. */
@@ -140,6 +143,7 @@ struct rule {
      * sure to be the first. */
     enum rule_stage stage;
     uint32_t number;
+    struct rule *unsure; /* defers in its stead, once a pattern could not be matched; else NULL */
     struct config_node *node;
     struct table_entry entry; /* by name, while the settings are read */
 };
@@ -187,16 +191,27 @@ struct view rule_list_read(int fd, struct error *err) MUST_USE;
 void rule_list_load(struct rule_list *l, struct view bytes);
 
 /* The first rule that decides, of those up to `stage`; NULL: none. `matched` is called for each one
- * before it that does something, in order. */
+ * before it that does something, in order. When a pattern cannot be matched (RULE_FAILED) the
+ * answer is a rule that defers, with the label of that one. */
 const struct rule *rules_walk(const struct rules *r, const struct rule_facts *f,
                               enum rule_stage stage,
                               void (*matched)(void *context, const struct rule *rule),
                               void *context);
 
+/* An address as rules look at it: quoted only if it has to be (address_key). Borrows from the text
+ * or from `room`. */
+struct view rules_address(struct view text, struct buf *room);
+/* Sets the recipient of the facts, and what it is without the detail. */
+struct rules_recipient_room {
+    char key[ADDRESS_MAX + 2], base[ADDRESS_MAX + 2];
+};
+void rules_set_recipient(struct rule_facts *f, const struct settings *s, struct view text,
+                         struct rules_recipient_room *room);
+
 /* One rule alone, for who explains. `known` has a bit for each field whose fact is there, and the
  * two below. */
 enum { RULE_KNOWS_HEADER = 1 << RULE_FIELDS, RULE_KNOWS_SIZE = 2 << RULE_FIELDS };
-enum rule_match { RULE_NO, RULE_PERHAPS, RULE_YES };
+enum rule_match { RULE_NO, RULE_PERHAPS, RULE_YES, RULE_FAILED };
 enum rule_match rules_match(const struct rules *r, const struct rule *rule,
                             const struct rule_facts *f, unsigned known);
 /* What is known at a stage. */

@@ -156,6 +156,8 @@ void rules_release(struct rules *r)
     for (size_t i = 0; i < r->count; i++) {
         release_conditions(&r->all[i].match);
         release_conditions(&r->all[i].except);
+        free(r->all[i].unsure);
+        r->all[i].unsure = NULL;
     }
     for (unsigned i = 0; i < RULE_FIELDS; i++)
         rule_set_release(&r->index[i]);

@@ -15,7 +15,7 @@ static bool matches(struct mailbox_settings *m, struct view key)
         m->pattern = pattern_new(text, &err);
         m->release = pattern_free;
     }
-    return m->pattern != NULL && pattern_matches(m->pattern, key);
+    return m->pattern != NULL && pattern_match(m->pattern, key) == PATTERN_YES;
 }
 static const struct mailbox_settings *find_in(const struct table *t, struct view key)
 {

@@ -1,6 +1,7 @@
 #include "mail/pattern.h"
 
 #include "common/memory.h"
+#include "common/text.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -16,19 +17,22 @@ enum {
 
 struct pattern {
     pcre2_code *code;
+    pcre2_code *bytes; /* for what is no UTF-8; NULL: it speaks of characters that are no bytes */
     pcre2_match_data *match;
     pcre2_match_context *limits;
 };
 
 static int compile(struct pattern *p, struct view text, struct error *err)
 {
-    uint32_t options = PCRE2_CASELESS | PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_UTF |
-                       PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C;
+    uint32_t options =
+        PCRE2_CASELESS | PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_NEVER_BACKSLASH_C;
     PCRE2_UCHAR words[256];
     PCRE2_SIZE offset;
     int code;
 
-    p->code = pcre2_compile((PCRE2_SPTR)text.ptr, text.len, options, &code, &offset, NULL);
+    p->bytes = pcre2_compile((PCRE2_SPTR)text.ptr, text.len, options, &code, &offset, NULL);
+    p->code =
+        pcre2_compile((PCRE2_SPTR)text.ptr, text.len, options | PCRE2_UTF, &code, &offset, NULL);
     if (p->code != NULL)
         return 0;
     (void)pcre2_get_error_message(code, words, sizeof(words));
@@ -63,14 +67,23 @@ void pattern_free(struct pattern **p)
     pcre2_match_context_free((*p)->limits);
     pcre2_match_data_free((*p)->match);
     pcre2_code_free((*p)->code);
+    pcre2_code_free((*p)->bytes);
     free(*p);
     *p = NULL;
 }
 
-bool pattern_matches(const struct pattern *p, struct view subject)
+enum pattern_result pattern_match(const struct pattern *p, struct view subject)
 {
+    const pcre2_code *code = utf8_valid(subject) ? p->code : p->bytes;
+    int result;
+
     if (subject.len == 0)
         subject = VIEW("");
-    return pcre2_match(p->code, (PCRE2_SPTR)subject.ptr, subject.len, 0, 0, p->match, p->limits) >=
-           0;
+    if (code == NULL)
+        return PATTERN_FAILED;
+    result = pcre2_match(code, (PCRE2_SPTR)subject.ptr, subject.len, 0, PCRE2_NO_UTF_CHECK,
+                         p->match, p->limits);
+    if (result == PCRE2_ERROR_NOMATCH)
+        return PATTERN_NO;
+    return result >= 0 ? PATTERN_YES : PATTERN_FAILED;
 }

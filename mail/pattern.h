@@ -11,7 +11,9 @@ struct pattern; /* heap; pattern_free */
 /* Matches without case, anchored at both ends. NULL and *err when it does not compile. */
 struct pattern *pattern_new(struct view text, struct error *err) MUST_USE;
 void pattern_free(struct pattern **p);
-/* A match limit that is reached counts as no match. */
-bool pattern_matches(const struct pattern *p, struct view subject) MUST_USE;
+/* PATTERN_FAILED: a limit was reached first, and nobody knows. What is no UTF-8 is matched byte by
+ * byte. */
+enum pattern_result { PATTERN_NO, PATTERN_YES, PATTERN_FAILED };
+enum pattern_result pattern_match(const struct pattern *p, struct view subject) MUST_USE;
 
 #endif

@@ -36,15 +36,19 @@ bool screen_needs_header(const struct rules *r)
     return false;
 }
 
-static struct rule_facts gather(const struct session *s)
+/* The sender's key lies in a room that lasts until the next call. */
+static struct rule_facts gather(const struct session *s, struct view sender)
 {
+    static char room[ADDRESS_MAX + 2];
+    struct buf key = BUF_ON_ARRAY(room);
+
     return (struct rule_facts){
         .listener = s->rules->listener->name,
         .client = &s->client,
         .client_name = view_of(s->client_name),
         .login = view_of(s->login),
         .helo = view_make(s->helo, s->helo_len),
-        .sender = s->transaction.sender,
+        .sender = rules_address(sender, &key),
         .tls = view_of(s->tls),
         .size = s->transaction.receiver.bytes,
         .week_minute = rules_of(s)->by_time ? clock_week_minute(s->now_ms) : 0,
@@ -60,8 +64,7 @@ const struct rule *screen_session(const struct session *s, enum rule_stage stage
 
     if (r == NULL || !r->at[stage])
         return NULL;
-    f = gather(s);
-    f.sender = sender;
+    f = gather(s, sender);
     rule = rules_walk(r, &f, stage, NULL, NULL);
     if (rule == NULL || (rule->decision->act != RULE_REFUSE && rule->decision->act != RULE_DEFER))
         return NULL;
@@ -112,6 +115,7 @@ static void on_found(void *context, const struct rule *rule)
 void screen_rcpt(const struct session *s, struct view recipient, struct screen_found *found)
 {
     const struct rules *r = rules_of(s);
+    struct rules_recipient_room room;
     struct rule_facts f;
 
     found->decides = NULL;
@@ -119,8 +123,8 @@ void screen_rcpt(const struct session *s, struct view recipient, struct screen_f
     found->too_many = false;
     if (r == NULL || r->count == 0)
         return;
-    f = gather(s);
-    f.recipient = recipient;
+    f = gather(s, s->transaction.sender);
+    rules_set_recipient(&f, s->rules->settings, recipient, &room);
     found->decides = rules_walk(r, &f, RULE_AT_RCPT, on_found, found);
 }
 
@@ -255,6 +259,7 @@ static void drop_discarded(struct transaction *t)
 static void screen_each(struct session *s, enum rule_stage stage, struct rule_facts *f)
 {
     struct transaction *t = &s->transaction;
+    struct rules_recipient_room room;
     bool any = false;
 
     for (size_t i = 0; i < t->screen.rcpt_count; i++) {
@@ -263,7 +268,7 @@ static void screen_each(struct session *s, enum rule_stage stage, struct rule_fa
 
         if (r->discarded)
             continue;
-        f->recipient = r->address;
+        rules_set_recipient(f, s->rules->settings, r->address, &room);
         r->discarded = take_decision(&t->screen, rules_walk(rules_of(s), f, stage, on_matched, &w));
         any = any || r->discarded;
     }
@@ -280,7 +285,7 @@ void screen_message(struct session *s, enum rule_stage stage, struct view header
 
     if (r == NULL || !r->at[stage] || t->to.count == 0)
         return;
-    f = gather(s);
+    f = gather(s, s->transaction.sender);
     f.header = header;
     if (r->by_recipient)
         screen_each(s, stage, &f);

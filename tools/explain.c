@@ -148,6 +148,11 @@ static enum rule_act tell_rules(struct question *q)
 
         if (match == RULE_NO)
             continue;
+        if (match == RULE_FAILED) {
+            steps_add(&q->steps, "rule", rule->origin,
+                      "its pattern could not be matched within the limits: 451, try again later");
+            return RULE_DEFER;
+        }
         tell_rule(q, rule, match);
         if (match == RULE_PERHAPS) {
             q->uncertain = true;
@@ -359,6 +364,9 @@ struct words { /* of the call; NULL: not said */
 
 static int read_words(struct question *q, const struct words *w)
 {
+    static char key_room[ADDRESS_MAX + 2];
+    static struct rules_recipient_room room;
+    struct buf key = BUF_ON_ARRAY(key_room);
     struct view from = view_of(w->from);
 
     q->listener = find_listener(q->settings, view_of(w->listener));
@@ -378,11 +386,11 @@ static int read_words(struct question *q, const struct words *w)
         .client_name = view_of(w->name),
         .login = view_of(w->login),
         .helo = view_of(w->helo),
-        .sender = from,
-        .recipient = view_of(w->to),
+        .sender = rules_address(from, &key),
         .tls = view_of(w->tls),
         .week_minute = clock_week_minute(clock_wall_ms()),
     };
+    rules_set_recipient(&q->facts, q->settings, view_of(w->to), &room);
     if (w->tls == NULL && q->listener->tls >= LISTENER_TLS_IMPLICIT)
         q->facts.tls = VIEW("TLSv1.3");
     else if (view_equal_nocase(q->facts.tls, VIEW("none")))

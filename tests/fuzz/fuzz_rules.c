@@ -32,10 +32,16 @@ static const struct rule *walk_slowly(const struct rules *r, const struct rule_f
         const struct rule *rule = &r->all[i];
 
         if (rule->stage <= stage && rule->decision != NULL &&
-            rules_match(r, rule, f, rule_known_at(stage)) == RULE_YES)
+            rules_match(r, rule, f, rule_known_at(stage)) >= RULE_YES)
             return rule;
     }
     return NULL;
+}
+
+/* One whose pattern fails is answered by its stand-in. */
+static void check(const struct rule *found, const struct rule *wanted)
+{
+    assert(found == wanted || (found != NULL && wanted != NULL && found == wanted->unsure));
 }
 
 static void ask(const struct rules *r)
@@ -58,8 +64,8 @@ static void ask(const struct rules *r)
 
     for (size_t i = 0; i < COUNT_OF(facts); i++) {
         for (unsigned stage = 0; stage < RULE_STAGES; stage++)
-            assert(rules_walk(r, &facts[i], (enum rule_stage)stage, NULL, NULL) ==
-                   walk_slowly(r, &facts[i], (enum rule_stage)stage));
+            check(rules_walk(r, &facts[i], (enum rule_stage)stage, NULL, NULL),
+                  walk_slowly(r, &facts[i], (enum rule_stage)stage));
     }
 }
 
