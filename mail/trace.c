@@ -222,9 +222,18 @@ static bool put_by(const struct envelope *e, struct view hostname, struct buf *o
             (buf_put(out, VIEW(" id ")) && put_clean(e->session, FACT_SHOWN_MAX, out)));
 }
 
+/* The sender knows another address: whom an alias stands for is nothing to tell (RFC 5321, 7.2). */
+static bool is_of_another(const struct envelope_rcpt *r)
+{
+    struct view address = view_from(r->original, view_find(r->original, ';') + 1);
+
+    return r->original.len > 0 && !view_equal_nocase(address, r->address);
+}
+
 static bool put_for(const struct envelope *e, struct buf *out)
 {
-    if (e->rcpt_count != 1 || clean_run(e->rcpts[0].address) < e->rcpts[0].address.len)
+    if (e->rcpt_count != 1 || is_of_another(&e->rcpts[0]) ||
+        clean_run(e->rcpts[0].address) < e->rcpts[0].address.len)
         return true;
     return buf_put(out, VIEW("\r\n\tfor <")) && buf_put(out, e->rcpts[0].address) &&
            buf_put_byte(out, '>');

@@ -31,6 +31,17 @@ static bool has_certificate(const struct session *s)
     return s->external && s->rules->listener->auth != LISTENER_AUTH_NONE;
 }
 
+bool auth_configured(const struct session *s)
+{
+    return s->rules->listener->auth != LISTENER_AUTH_NONE &&
+           (settings_has_logins(s->rules->settings) || s->external);
+}
+
+bool auth_away(const struct session *s)
+{
+    return mechanisms(s).len == 0 && !has_certificate(s);
+}
+
 bool auth_offered(const struct session *s)
 {
     return (mechanisms(s).len > 0 || has_certificate(s)) && is_private(s) && s->login == NULL;
@@ -128,8 +139,7 @@ struct step run_auth(struct session *s, struct view args)
     struct view mechanism = view_take_word(&args);
     struct session_auth *a;
 
-    if ((!settings_has_logins(s->rules->settings) && !s->external) ||
-        s->rules->listener->auth == LISTENER_AUTH_NONE || !s->extended)
+    if (!auth_configured(s) || !s->extended)
         return step_refuse(s, 502, "5.5.1", "Nobody can log in here");
     if (s->login != NULL)
         return step_refuse(s, 503, "5.5.1", "You are logged in already");
@@ -137,7 +147,7 @@ struct step run_auth(struct session *s, struct view args)
         return step_refuse(s, 538, "5.7.11", "Encryption required: say STARTTLS first");
     if (mechanism.len == 0)
         return step_refuse(s, 501, "5.5.4", "Syntax: AUTH mechanism");
-    if (mechanisms(s).len == 0 && !has_certificate(s))
+    if (auth_away(s))
         return step_refuse(s, 454, "4.7.0", "Logins cannot be checked now, try again later");
     if (!has_mechanism(s, mechanism) || mechanism.len >= sizeof(a->mechanism))
         return step_refuse(s, 504, "5.5.4", "Unrecognized authentication mechanism");
@@ -201,7 +211,7 @@ struct step take_auth_parameter(struct session *s, struct view value)
     char room[SESSION_LINE_MAX];
     struct buf unread = BUF_ON_ARRAY(room);
 
-    if (mechanisms(s).len == 0)
+    if (!auth_configured(s))
         return step_refuse(s, 555, "5.5.4", "Parameter not recognized");
     if (value.len == 0 || !xtext_decode(value, &unread))
         return step_refuse(s, 501, "5.5.4", "Bad AUTH value");

@@ -254,6 +254,8 @@ static struct step check_content(const struct session *s)
 
     if (t->receiver.bare_cr || t->receiver.bare_lf)
         return step_accept(SESSION_READY, 550, "5.5.2", "Bare CR or LF in the message");
+    if (t->receiver.nul) /* RFC 5322, 2.2 and RFC 6152, 2 have none */
+        return step_accept(SESSION_READY, 550, "5.6.0", "NUL in the message");
     if (t->too_large)
         return step_accept(SESSION_READY, 552, "5.3.4", "Message too large");
     if (t->header.received > s->rules->settings->limits.hops)

@@ -106,6 +106,8 @@ static struct step check_client(const struct session *s)
 
     if (l->tls == LISTENER_TLS_REQUIRED && s->tls[0] == '\0')
         return step_refuse(s, 530, "5.7.0", "Say STARTTLS first"); /* RFC 3207, 4 */
+    if (!l->strangers && !s->trusted && auth_configured(s) && auth_away(s))
+        return step_refuse(s, 454, "4.7.0", "Logins cannot be checked now, try again later");
     if (!l->strangers && !s->trusted && auth_offered(s))
         return step_refuse(s, 530, "5.7.0", "Authentication required"); /* RFC 4954, 6 */
     if (!l->strangers && !s->trusted)

@@ -120,7 +120,8 @@ static struct step refuse_listed(const struct session *s)
 
     (void)snprintf(words, sizeof(words), "Your address, %s, is listed at %.*s", s->client_text,
                    VIEW_ARG(s->listed_at));
-    return step_refuse(s, 550, "5.7.1", words);
+    return s->listed_surely ? step_refuse(s, 550, "5.7.1", words)
+                            : step_refuse(s, 450, "4.7.1", words);
 }
 
 static const struct {

@@ -64,6 +64,9 @@ struct step run_xclient(struct session *s, struct view args);
 struct step run_auth(struct session *s, struct view args);
 
 bool auth_offered(const struct session *s);
+/* By the settings somebody can log in here; and only just now nobody can be checked. */
+bool auth_configured(const struct session *s);
+bool auth_away(const struct session *s);
 /* The text of EHLO, with the mechanisms that this session can have. Until the next call. */
 const char *auth_offer(const struct session *s, const char *ehlo);
 /* A line that answers a challenge; one that is no line; what the auth process said. */

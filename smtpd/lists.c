@@ -34,6 +34,7 @@ struct lists_asked {
     struct deferred free;
     size_t pending, pending_allow;
     const struct list_settings *blocking;
+    bool unsure; /* one that allows could not say */
     struct net_address answer;
     struct asked each[];
 };
@@ -184,9 +185,10 @@ void lists_forget(struct lists_check *c)
 static void decide(struct lists_check *c, const struct list_settings *by)
 {
     struct net_address answer = c->asked->answer;
+    bool sure = !c->asked->unsure && c->asked->pending_allow == 0;
 
     lists_forget(c);
-    c->decided(c, by, &answer);
+    c->decided(c, by, &answer, sure);
 }
 
 static void on_answered(struct question *q, const struct message_dns_answer *m)
@@ -200,6 +202,8 @@ static void on_answered(struct question *q, const struct message_dns_answer *m)
     all->pending--;
     if (one->list->allow)
         all->pending_allow--;
+    if (one->list->allow && m->result == DNS_TEMPORARY)
+        all->unsure = true;
     if (listed && one->list->allow) {
         decide(one->check, NULL);
         return;

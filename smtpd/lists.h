@@ -24,9 +24,9 @@ struct lists_check {
     struct timer timer;
     struct lists_asked *asked; /* heap; NULL: there is nothing to wait for */
     /* Comes once, from the loop, unless lists_forget was first. NULL: it may go on; else the list
-     * that blocks it, and what that said. */
+     * that blocks it, and what that said; not `sure`: one that allows could not say. */
     void (*decided)(struct lists_check *c, const struct list_settings *by,
-                    const struct net_address *answer);
+                    const struct net_address *answer, bool sure);
 };
 
 void lists_init(struct lists *l, struct loop *loop, struct asker *asker,

@@ -20,7 +20,7 @@ static void on_named(struct question *q, const struct message_dns_answer *a)
 }
 
 static void on_list_decided(struct lists_check *l, const struct list_settings *by,
-                            const struct net_address *answer)
+                            const struct net_address *answer, bool sure)
 {
     struct conn *c = container_of(l, struct conn, listed);
     char room[NET_ADDRESS_TEXT_MAX];
@@ -31,7 +31,7 @@ static void on_list_decided(struct lists_check *l, const struct list_settings *b
         log_info("client_listed", LOG_ID("session", c->session.id),
                  LOG_STRING("client", c->session.client_text), LOG_VIEW("list", by->zone),
                  LOG_VIEW("answer", buf_view(&text)));
-        session_list_client(&c->session, by->zone);
+        session_list_client(&c->session, by->zone, sure);
     }
     if (c->stage == CONN_SESSION)
         conn_advance(c, VIEW_EMPTY);

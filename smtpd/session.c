@@ -76,7 +76,7 @@ void session_set_client(struct session *s, const struct net_address *client)
         buf_put(&text, VIEW("unknown"));
     s->trusted = policy_trusts(s->rules->settings, s->rules->listener, client);
     session_name_client(s, VIEW_EMPTY);
-    session_list_client(s, VIEW_EMPTY);
+    session_list_client(s, VIEW_EMPTY, false);
     session_log_in(s, VIEW_EMPTY);
 }
 
@@ -97,9 +97,10 @@ void session_release(struct session *s)
     s->login = NULL;
 }
 
-void session_list_client(struct session *s, struct view list)
+void session_list_client(struct session *s, struct view list, bool sure)
 {
     s->listed_at = list;
+    s->listed_surely = sure;
 }
 
 void session_name_client(struct session *s, struct view name)

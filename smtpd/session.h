@@ -154,8 +154,9 @@ struct session {
     struct transaction transaction;
     size_t charged;        /* bytes of the budget for addresses */
     struct view listed_at; /* the list that blocks the client; empty: none. Borrowed */
-    char *client_name;     /* heap; NULL: not known, or not yet */
-    char *login;           /* who logged in; heap; NULL: nobody */
+    bool listed_surely;
+    char *client_name; /* heap; NULL: not known, or not yet */
+    char *login;       /* who logged in; heap; NULL: nobody */
     char client_text[NET_ADDRESS_TEXT_MAX], id_text[SESSION_ID_TEXT_MAX];
     char tls[96];   /* tls_facts.text; empty: plain text */
     char words[48]; /* of a reply that is made for the occasion */
@@ -175,8 +176,9 @@ void session_log_in(struct session *s, struct view login);
  * Empty: it has none. */
 void session_name_client(struct session *s, struct view name);
 
-/* The client stands on a list, whose name outlives the session. */
-void session_list_client(struct session *s, struct view list);
+/* The client stands on a list, whose name outlives the session. Not `sure`: another one may allow
+ * it nevertheless, and did not say. */
+void session_list_client(struct session *s, struct view list, bool sure);
 
 /* With implicit TLS it wishes that first, and greets afterwards. */
 void session_greet(struct session *s);

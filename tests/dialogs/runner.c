@@ -12,6 +12,7 @@
  *   mechanisms PLAIN LOGIN   those that the auth process offers
  *   plain                    the listener's network is trusted: logins without TLS
  *   listed bl.test           the client stands on a list
+ *   perhaps-listed bl.test   and one that may allow it did not answer
  *   rate messages 3          so many (messages, recipients, failures) are within the rates, ...
  *   rate-of login            ...which are those of: client (the default), network, login
  *   surplus hold             what is beyond a login's: refuse (the default), hold
@@ -33,6 +34,7 @@
  *   M* 3000 x                a line made of that
  *   M.                       its end
  *   trace with ESMTP         words in its Received field
+ *   no-trace for             words that are not there
  *   envelope from=a@b.test   a line of its envelope
  *   no-envelope hold=        no line of it begins so
  *   after 300s               silence
@@ -476,6 +478,13 @@ static bool run_trace(struct dialog *d, struct view args)
     return true;
 }
 
+static bool run_no_trace(struct dialog *d, struct view args)
+{
+    if (view_find_view(d->trace, args) != d->trace.len)
+        fail(d, "Received should not have", args, d->trace);
+    return true;
+}
+
 static bool check_envelope(struct dialog *d, struct view args, bool wanted)
 {
     static char room[65536];
@@ -625,7 +634,14 @@ static bool run_set(struct dialog *d, struct view args)
 static bool run_listed(struct dialog *d, struct view args)
 {
     begin(d);
-    session_list_client(&d->session, args);
+    session_list_client(&d->session, args, true);
+    return args.len > 0;
+}
+
+static bool run_perhaps_listed(struct dialog *d, struct view args)
+{
+    begin(d);
+    session_list_client(&d->session, args, false);
     return args.len > 0;
 }
 
@@ -725,6 +741,7 @@ static const struct {
     { VIEW_INIT("M*"), run_message_repeated },
     { VIEW_INIT("M."), run_message_end },
     { VIEW_INIT("trace"), run_trace },
+    { VIEW_INIT("no-trace"), run_no_trace },
     { VIEW_INIT("envelope"), run_envelope },
     { VIEW_INIT("no-envelope"), run_no_envelope },
     { VIEW_INIT("after"), run_after },
@@ -738,6 +755,7 @@ static const struct {
     { VIEW_INIT("check-from"), run_check_from },
     { VIEW_INIT("set"), run_set },
     { VIEW_INIT("listed"), run_listed },
+    { VIEW_INIT("perhaps-listed"), run_perhaps_listed },
     { VIEW_INIT("rate"), run_rate },
     { VIEW_INIT("rate-of"), run_rate_of },
     { VIEW_INIT("surplus"), run_surplus },

@@ -28,24 +28,27 @@ static struct {
 } asked[16];
 static unsigned asked_count, decided;
 static const struct list_settings *decided_by;
+static bool decided_surely;
 
 /* clang-format off */
 static const struct {
     const char *name;
     const char *answers[LISTS]; /* NULL: none in time; "": not there; "-": SERVFAIL */
     const char *by;             /* "": goes on */
+    bool sure;                  /* of the list that blocks it */
 } cases[] = {
-    { "on none",              { "", "", "" },                        "" },
-    { "on one",               { "127.0.0.9", "", "" },               "one.test" },
-    { "allowed",              { "127.0.0.2", "127.0.0.4", "127.0.0.1" }, "" },
-    { "an answer that counts", { "", "127.0.0.5", "" },              "some.test" },
-    { "one that does not",    { "", "127.0.0.8", "" },               "" },
-    { "an address elsewhere", { "192.0.2.1", "", "" },               "" },
-    { "a complaint",          { "127.255.255.254", "", "" },         "" },
-    { "trouble",              { "-", "-", "-" },                     "" },
-    { "silence",              { NULL, NULL, NULL },                  "" },
-    { "silence of another",   { "127.0.0.2", NULL, "" },             "one.test" },
-    { "silence of who allows", { "127.0.0.2", "", NULL },            "one.test" },
+    { "on none",              { "", "", "" },                        "", true },
+    { "on one",               { "127.0.0.9", "", "" },               "one.test", true },
+    { "allowed",              { "127.0.0.2", "127.0.0.4", "127.0.0.1" }, "", true },
+    { "an answer that counts", { "", "127.0.0.5", "" },              "some.test", true },
+    { "one that does not",    { "", "127.0.0.8", "" },               "", true },
+    { "an address elsewhere", { "192.0.2.1", "", "" },               "", true },
+    { "a complaint",          { "127.255.255.254", "", "" },         "", true },
+    { "trouble",              { "-", "-", "-" },                     "", true },
+    { "silence",              { NULL, NULL, NULL },                  "", true },
+    { "silence of another",   { "127.0.0.2", NULL, "" },             "one.test", true },
+    { "silence of who allows", { "127.0.0.2", "", NULL },            "one.test", false },
+    { "trouble of who allows", { "127.0.0.2", "", "-" },             "one.test", false },
 };
 /* clang-format on */
 
@@ -109,12 +112,13 @@ static void answer(const char *name, const char *text)
 }
 
 static void on_decided(struct lists_check *c, const struct list_settings *by,
-                       const struct net_address *said)
+                       const struct net_address *said, bool sure)
 {
     assert_false(lists_pending(c));
     assert_true(by == NULL || said->family == AF_INET);
     decided++;
     decided_by = by;
+    decided_surely = sure;
 }
 
 static int open_all(void **state)
@@ -178,6 +182,7 @@ static void decides(void **state)
             turn();
         }
         check(name, decided == 1 && !lists_pending(&c));
+        check(name, decided_by == NULL || decided_surely == cases[i].sure);
         check_view(name, decided_by == NULL ? VIEW_EMPTY : decided_by->zone, view_of(cases[i].by));
     }
 }
