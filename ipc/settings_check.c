@@ -100,6 +100,19 @@ static void check_logins(struct config *c, const struct settings *s)
     }
 }
 
+/* Where logins alone may relay, no network is looked at. */
+static void check_trust(struct config *c, const struct settings *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        const struct listener_settings *l = &s->listeners[i];
+
+        if (l->relay == LISTENER_RELAY_LOGINS && l->trust.count > 0)
+            config_warn(c, find_element(c, "listen", i, "trust"),
+                        "trust does nothing where logins alone may relay: leave it out, or give "
+                        "relay: networks");
+    }
+}
+
 static void check_domains(struct config *c, const struct settings *s)
 {
     for (size_t i = 0; i < s->domain_count; i++) {
@@ -131,6 +144,7 @@ void settings_check(struct config *c, const struct settings *s)
     for (size_t i = 0; i < s->listener_count; i++)
         check_listener(c, s, i);
     check_logins(c, s);
+    check_trust(c, s);
     check_domains(c, s);
     check_numbers(c, s);
     settings_check_routes(c, s);

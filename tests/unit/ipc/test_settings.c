@@ -267,6 +267,25 @@ static void warns_where_nobody_can_log_in(void **state)
     release(&s, c);
 }
 
+static void warns_of_trust_that_does_nothing(void **state)
+{
+    struct settings s;
+    struct config *c =
+        read_text("hostname: mx.test\n"
+                  "tls: { certificate: /c, key: /k }\nauth: { users: /u }\n"
+                  "listen: [{ address: \"*:25\", relay: logins, trust: [10.0.0.0/8] }]\n",
+                  &s);
+    struct view errors = config_errors(c), line = VIEW_EMPTY;
+
+    (void)state;
+    assert_int_equal(config_error_count(c), 0);
+    (void)view_take_line(&errors, &line);
+    check_view("warning", line,
+               VIEW("t.yaml:4:51: warning: trust does nothing where logins alone may relay: leave "
+                    "it out, or give relay: networks"));
+    release(&s, c);
+}
+
 /* Whose is a sender? */
 static void knows_whose_senders_are(void **state)
 {
@@ -490,6 +509,7 @@ int main(void)
         cmocka_unit_test(reports_mistakes),
         cmocka_unit_test(reports_several_mistakes),
         cmocka_unit_test(warns_where_nobody_can_log_in),
+        cmocka_unit_test(warns_of_trust_that_does_nothing),
         cmocka_unit_test(knows_whose_senders_are),
         cmocka_unit_test(finds_mailboxes),
         cmocka_unit_test(finds_the_common_postmaster),
