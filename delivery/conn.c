@@ -36,6 +36,44 @@ static struct view host_of(const struct conn *c)
     return view_make(c->host, c->host_len);
 }
 
+static const struct route_target *target_of(const struct conn *c)
+{
+    const struct destination *d = c->destination;
+
+    return &d->targets[(c->target_first + c->target_at) % d->target_count];
+}
+
+/* Where the policy was set; NULL: nowhere. */
+static const char *tls_origin(const struct conn *c)
+{
+    const struct route_settings *r = c->destination->route;
+
+    return r != NULL ? r->origin : NULL;
+}
+
+static void note_tls(struct conn *c)
+{
+    struct buf text = BUF_ON_ARRAY(c->tls);
+    struct tls_facts facts;
+
+    tls_describe(c->stream.tls, &facts);
+    if (!facts.resumed)
+        c->session_until_ms = loop_of(c)->now_ms + SESSIONS_AGE_MS;
+    tlspolicy_describe(c->policy, tls_origin(c), &facts, &text);
+    c->tls_len = buf_len(&text);
+}
+
+/* What is said within the machine has no policy. */
+static void note_plain(struct conn *c)
+{
+    struct buf text = BUF_ON_ARRAY(c->tls);
+
+    if (c->stream.tls != NULL || c->tls_len > 0 || target_of(c)->kind == TARGET_PATH)
+        return;
+    tlspolicy_describe_plain(c->policy, tls_origin(c), c->client.ext.starttls, &text);
+    c->tls_len = buf_len(&text);
+}
+
 /* ---- ends ---- */
 
 /* From now on the connection takes no jobs, and another may take its place. */
@@ -135,13 +173,6 @@ static enum outcome_scope scope_of(const struct conn *c, const struct outcome *o
     if (lacks_tls(c, o) && c->policy.onward)
         return SCOPE_MESSAGE;
     return c->alone || (shared && lacks_tls(c, o)) ? SCOPE_DOMAIN : SCOPE_DESTINATION;
-}
-
-static const struct route_target *target_of(const struct conn *c)
-{
-    const struct destination *d = c->destination;
-
-    return &d->targets[(c->target_first + c->target_at) % d->target_count];
 }
 
 /* What the engine and the route cannot know. */
@@ -266,9 +297,12 @@ static bool fall_back(struct conn *c, const struct outcome *o)
  * no fault of the message's; otherwise the next host may be better. */
 static void fail(struct conn *c, const struct outcome *why)
 {
-    struct outcome o = complete(c, why);
+    struct outcome o;
     bool again = c->job != NULL && job_is_untouched(c->job) && !client_is_past_dot(&c->client);
 
+    if (lacks_tls(c, why))
+        note_plain(c);
+    o = complete(c, why);
     if (fall_back(c, &o))
         return;
     if (again) {
@@ -663,6 +697,7 @@ static void next_message(struct conn *c)
     struct job *j;
 
     keep_session(c);
+    note_plain(c);
     while ((j = pick_job(c)) != NULL) {
         start_job(c, j);
         if (c->job != NULL) /* else it was decided at once */
@@ -675,19 +710,6 @@ static void next_message(struct conn *c)
 }
 
 /* ---- TLS ---- */
-
-static void note_tls(struct conn *c)
-{
-    const struct route_settings *r = c->destination->route;
-    struct buf text = BUF_ON_ARRAY(c->tls);
-    struct tls_facts facts;
-
-    tls_describe(c->stream.tls, &facts);
-    if (!facts.resumed)
-        c->session_until_ms = loop_of(c)->now_ms + SESSIONS_AGE_MS;
-    tlspolicy_describe(c->policy, r != NULL ? r->origin : NULL, &facts, &text);
-    c->tls_len = buf_len(&text);
-}
 
 static void handshake(struct conn *c)
 {

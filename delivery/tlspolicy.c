@@ -3,30 +3,61 @@
 struct tls_policy tlspolicy_choose(struct tls_wish wish, const struct tls_memory *memory,
                                    uint64_t now_ms)
 {
-    struct tls_policy policy = { wish.level, wish.implicit, wish.onward, false };
+    struct tls_policy policy = { .level = wish.level,
+                                 .implicit = wish.implicit,
+                                 .onward = wish.onward };
 
+    policy.broken = wish.level == ROUTE_TLS_OFFERED && !wish.implicit && !wish.onward &&
+                    now_ms < memory->broken_until_ms;
     if (wish.onward)
         policy.level = ROUTE_TLS_VERIFY;
-    else if (wish.level == ROUTE_TLS_OFFERED && !wish.implicit && now_ms < memory->broken_until_ms)
+    else if (policy.broken)
         policy.level = ROUTE_TLS_NONE;
     policy.verify = policy.level == ROUTE_TLS_VERIFY;
     return policy;
 }
 
-void tlspolicy_describe(struct tls_policy policy, const char *origin, const struct tls_facts *facts,
-                        struct buf *out)
+/* The facts, and with them what was wished and where. */
+static void describe(struct view facts, struct tls_policy policy, const char *origin,
+                     struct buf *out)
 {
+    enum route_tls wished = policy.broken ? ROUTE_TLS_OFFERED : policy.level;
     size_t mark = buf_len(out);
 
-    if (facts->text[0] == '\0' ||
-        buf_printf(out, "%s%s, certificate %sverified, by %s%s%s%s", facts->text,
-                   facts->resumed ? ", resumed" : "", facts->verified ? "" : "not ",
+    if (buf_printf(out, "%.*s, by %s%s%s%s", VIEW_ARG(facts),
                    origin == NULL && !policy.onward ? "default " : "",
-                   policy.onward ? "REQUIRETLS" : settings_tls_name(policy.level),
+                   policy.onward ? "REQUIRETLS" : settings_tls_name(wished),
                    origin != NULL ? " at " : "", origin != NULL ? origin : ""))
         return;
     buf_truncate(out, mark);
-    buf_put(out, view_of(facts->text)); /* a place with a very long name */
+    buf_put(out, facts); /* a place with a very long name */
+}
+
+void tlspolicy_describe(struct tls_policy policy, const char *origin, const struct tls_facts *facts,
+                        struct buf *out)
+{
+    char room[TLSPOLICY_TEXT_MAX];
+    struct buf text = BUF_ON_ARRAY(room);
+
+    buf_printf(&text, "%s%s, certificate %sverified", facts->text,
+               facts->resumed ? ", resumed" : "", facts->verified ? "" : "not ");
+    describe(buf_view(&text), policy, origin, out);
+}
+
+static struct view plain_facts(struct tls_policy policy, bool offered)
+{
+    if (policy.broken)
+        return VIEW("plain text (STARTTLS failed before)");
+    if (policy.level == ROUTE_TLS_NONE)
+        return VIEW("plain text");
+    return offered ? VIEW("plain text (STARTTLS is refused)")
+                   : VIEW("plain text (STARTTLS is not offered)");
+}
+
+void tlspolicy_describe_plain(struct tls_policy policy, const char *origin, bool offered,
+                              struct buf *out)
+{
+    describe(plain_facts(policy, offered), policy, origin, out);
 }
 
 bool tlspolicy_needs_tls(struct tls_policy policy)

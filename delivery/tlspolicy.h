@@ -26,6 +26,7 @@ struct tls_policy {
     enum route_tls level;
     bool implicit, onward; /* as they were wished */
     bool verify;           /* the certificate must be the host's, by a trust anchor */
+    bool broken;           /* plain text, since a handshake failed a while ago */
 };
 
 struct tls_policy tlspolicy_choose(struct tls_wish wish, const struct tls_memory *memory,
@@ -33,9 +34,13 @@ struct tls_policy tlspolicy_choose(struct tls_wish wish, const struct tls_memory
 
 /* What came of it, for log and queue: "TLSv1.3 TLS_AES_256_GCM_SHA384 256, certificate verified, by
  * verify at tern.yaml:12"; ", resumed" before the certificate. `origin` is the setting's place;
- * NULL: there is none. Nothing for plain text. */
+ * NULL: there is none. */
 void tlspolicy_describe(struct tls_policy policy, const char *origin, const struct tls_facts *facts,
                         struct buf *out);
+/* The same where a session goes on without TLS: "plain text (STARTTLS is not offered), by default
+ * opportunistic". */
+void tlspolicy_describe_plain(struct tls_policy policy, const char *origin, bool offered,
+                              struct buf *out);
 /* Without TLS there is no delivery. */
 bool tlspolicy_needs_tls(struct tls_policy policy);
 /* A handshake after STARTTLS failed. True: the host may be tried again at once, in plain text, and

@@ -25,7 +25,7 @@ struct outcome {
     struct view doing;        /* "sending RCPT TO", completes "... while ..."; may be empty */
     bool dsn;                 /* delivered: to a host that tells the sender itself (RFC 3461) */
     bool final;      /* delivered: into a mailbox (RFC 2033, 2), so that nobody else will */
-    struct view tls; /* "TLSv1.3 TLS_AES_256_GCM_SHA384 256"; empty: plain text */
+    struct view tls; /* what came of the TLS policy, for people; may be empty */
 };
 
 enum { OUTCOME_TEXT_MAX = 512 }; /* bytes of text kept in records */

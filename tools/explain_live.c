@@ -30,7 +30,7 @@ static void tell_state(struct steps *s, const struct json_node *rcpt, struct vie
     if (last != NULL)
         steps_add(s, "last", NULL, "%.*s: %.*s at %.*s, %.*s%s%.*s", VIEW_ARG(text_of(last, "at")),
                   VIEW_ARG(text_of(last, "class")), VIEW_ARG(text_of(last, "host")),
-                  VIEW_ARG(text_of(last, "text")), text_of(last, "tls").len > 0 ? ", TLS " : "",
+                  VIEW_ARG(text_of(last, "text")), text_of(last, "tls").len > 0 ? ", TLS: " : "",
                   VIEW_ARG(text_of(last, "tls")));
 }
 

@@ -25,12 +25,14 @@ def test_older_tls_is_good_enough(world):
     assert there.wait_message().tls == "TLSv1.2"
 
 
-@pytest.mark.parametrize("starttls", ["break", "454 4.7.0 not now"])
-def test_falls_back_to_plain_text_when_the_handshake_fails(world, starttls):
+@pytest.mark.parametrize("starttls, words", [
+    ("break", "failed before"), ("454 4.7.0 not now", "is refused")])
+def test_falls_back_to_plain_text_when_the_handshake_fails(world, starttls, words):
     there = world.domain("there.test", starttls=starttls)
     world.start_relay()
     world.send("a@here.test", "b@there.test")
     assert there.wait_message().tls == ""
+    assert world.log.wait("delivered")["tls"] == f"plain text (STARTTLS {words}), by default opportunistic"
     assert not world.log.has("deferred")
 
 
@@ -57,6 +59,8 @@ def test_a_route_can_do_without_tls(world):
     world.start_relay(routes=[{"domain": "there.test", "via": "smtp://there.test", "tls": "none"}])
     world.send("a@here.test", "b@there.test")
     assert there.wait_message().tls == ""
+    assert re.fullmatch(r"plain text, by none at \S*tern.yaml:\d+",
+                        world.log.wait("delivered")["tls"])
 
 
 def test_a_route_can_require_tls(world):
@@ -64,7 +68,11 @@ def test_a_route_can_require_tls(world):
     world.start_relay(
         routes=[{"domain": "there.test", "via": "smtp://there.test", "tls": "verify"}])
     world.send("a@here.test", "b@there.test")
-    assert "TLS" in world.wait_deferred()["reason"]
+    row = world.wait_deferred()
+    assert "TLS" in row["reason"]
+    assert re.fullmatch(r"plain text \(STARTTLS is not offered\), by verify at \S*tern.yaml:\d+",
+                        row["rcpts"][0]["last"]["tls"])
+    assert "STARTTLS is not offered" in world.tern("queue", "show", row["id"]).stdout
     assert there.messages == []
 
 

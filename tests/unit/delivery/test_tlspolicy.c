@@ -63,8 +63,7 @@ static void remembers_for_a_while(void **state)
 
 static void describes(void **state)
 {
-    static const struct tls_facts none = { "", false, false },
-                                  known = { "TLSv1.3 X 256", true, false };
+    static const struct tls_facts known = { "TLSv1.3 X 256", true, false };
     static const struct tls_facts again = { "TLSv1.3 X 256", true, true };
     static const struct tls_facts unknown = { "TLSv1.2 Y 128", false, false };
     struct tls_policy verify = { .level = ROUTE_TLS_VERIFY, .verify = true };
@@ -74,8 +73,6 @@ static void describes(void **state)
     struct buf out = BUF_ON_ARRAY(room);
 
     (void)state;
-    tlspolicy_describe(offered, NULL, &none, &out);
-    check_view("plain text", buf_view(&out), VIEW(""));
     tlspolicy_describe(verify, "t.yaml:3", &known, &out);
     check_view("verify", buf_view(&out),
                VIEW("TLSv1.3 X 256, certificate verified, by verify at t.yaml:3"));
@@ -93,12 +90,59 @@ static void describes(void **state)
                VIEW("TLSv1.3 X 256, certificate verified, by REQUIRETLS"));
 }
 
+static void describes_plain_text(void **state)
+{
+    static const struct {
+        const char *name;
+        struct tls_policy policy;
+        const char *origin;
+        bool offered;
+        const char *wanted;
+    } plain[] = {
+        { "not offered",
+          { .level = ROUTE_TLS_OFFERED },
+          NULL,
+          false,
+          "plain text (STARTTLS is not offered), by default opportunistic" },
+        { "refused",
+          { .level = ROUTE_TLS_OFFERED },
+          "t.yaml:3",
+          true,
+          "plain text (STARTTLS is refused), by opportunistic at t.yaml:3" },
+        { "broken",
+          { .level = ROUTE_TLS_NONE, .broken = true },
+          NULL,
+          true,
+          "plain text (STARTTLS failed before), by default opportunistic" },
+        { "not wanted",
+          { .level = ROUTE_TLS_NONE },
+          "t.yaml:3",
+          true,
+          "plain text, by none at t.yaml:3" },
+        { "missing",
+          { .level = ROUTE_TLS_VERIFY },
+          "t.yaml:3",
+          false,
+          "plain text (STARTTLS is not offered), by verify at t.yaml:3" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(plain); i++) {
+        char room[TLSPOLICY_TEXT_MAX];
+        struct buf out = BUF_ON_ARRAY(room);
+
+        tlspolicy_describe_plain(plain[i].policy, plain[i].origin, plain[i].offered, &out);
+        check_view(plain[i].name, buf_view(&out), view_of(plain[i].wanted));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chooses),
         cmocka_unit_test(remembers_for_a_while),
         cmocka_unit_test(describes),
+        cmocka_unit_test(describes_plain_text),
     };
 
     return cmocka_run_group_tests_name("tlspolicy", tests, NULL, NULL);
