@@ -196,18 +196,6 @@ static void end_job(struct conn *c)
     worker_end_job(worker_of(c), j);
 }
 
-static void decide(struct conn *c, const struct client_verdict *v)
-{
-    struct outcome o = complete(c, &v->outcome);
-
-    if (v->rest)
-        job_decide_message(c->job, &o, loop_of(c)->now_ms);
-    else
-        job_decide(c->job, v->rcpt, &o, loop_of(c)->now_ms);
-    if (c->job->undecided == 0)
-        end_job(c);
-}
-
 static void decide_rest(struct conn *c, const struct outcome *o)
 {
     job_decide_rest(c->job, o, loop_of(c)->now_ms);
@@ -273,6 +261,39 @@ static void start_over(struct conn *c)
     seek(c);
 }
 
+/* A host that takes no mail from our IPv6 address is asked over IPv4 at once, where it has an
+ * address of that, and for a while others of the destination are too. */
+static bool avoid_ipv6(struct conn *c, const struct outcome *o)
+{
+    if (c->route.address.family != AF_INET6 || !route_blames_ipv6(o) ||
+        !route_turn_from(&c->route, AF_INET6))
+        return false;
+    c->unreached = AF_INET6;
+    log_warn("ipv6_refused", LOG_VIEW("destination", c->destination->name),
+             LOG_VIEW("host", host_of(c)), LOG_U64("code", o->code), LOG_VIEW("reason", o->text));
+    return true;
+}
+
+/* False: the connection is not what it was. */
+static bool decide(struct conn *c, const struct client_verdict *v)
+{
+    struct outcome o = complete(c, &v->outcome);
+
+    if (v->rest && job_is_untouched(c->job) && avoid_ipv6(c, &o)) {
+        keep_failure(c, &o);
+        close_stream(c);
+        seek(c);
+        return false;
+    }
+    if (v->rest)
+        job_decide_message(c->job, &o, loop_of(c)->now_ms);
+    else
+        job_decide(c->job, v->rcpt, &o, loop_of(c)->now_ms);
+    if (c->job->undecided == 0)
+        end_job(c);
+    return true;
+}
+
 /* True: the same host is tried again: with a full handshake when one that was to resume failed,
  * else in plain text. */
 static bool fall_back(struct conn *c, const struct outcome *o)
@@ -306,6 +327,7 @@ static void fail(struct conn *c, const struct outcome *why)
     if (fall_back(c, &o))
         return;
     if (again) {
+        (void)avoid_ipv6(c, &o);
         keep_failure(c, &o);
         close_stream(c);
         if (c->messages > 1)
@@ -556,8 +578,10 @@ static bool listen_to(struct conn *c)
             return false;
         }
         input = view_make(room, (size_t)n);
-        while (client_hear(&c->client, &input, &v))
-            decide(c, &v);
+        while (client_hear(&c->client, &input, &v)) {
+            if (!decide(c, &v))
+                return false;
+        }
         if (client_wish(&c->client) == CLIENT_WISH_CLOSE)
             return true; /* nobody listens to what else it says, however much that is */
     } while ((size_t)n == sizeof(room) || stream_has_pending(&c->stream));
@@ -658,7 +682,7 @@ static void start_job(struct conn *c, struct job *j)
     if (!job_prepare(j, &c->client.ext, &place, loop_of(c)->now_ms))
         end_job(c);
     else if (client_start(&c->client, &j->message, &v))
-        decide(c, &v);
+        (void)decide(c, &v); /* no reply, so nothing that IPv4 would mend */
 }
 
 static void become_idle(struct conn *c)

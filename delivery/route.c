@@ -180,12 +180,41 @@ static void put_second(struct route *r)
     size_t count = 0;
 
     for (int turn = 0; turn < 2; turn++) {
-        for (size_t i = 0; i < r->address_count; i++) {
+        for (size_t i = r->address_at; i < r->address_count; i++) {
             if ((r->addresses[i].family == r->second) == (turn == 1))
                 sorted[count++] = r->addresses[i];
         }
     }
-    memcpy(r->addresses, sorted, count * sizeof(*sorted));
+    memcpy(r->addresses + r->address_at, sorted, count * sizeof(*sorted));
+}
+
+bool route_turn_from(struct route *r, uint8_t family)
+{
+    if (r->address_at >= r->address_count)
+        return false;
+    r->second = family;
+    put_second(r);
+    return r->addresses[r->address_at].family != family;
+}
+
+static bool has_word(struct view text, struct view word)
+{
+    for (; text.len >= word.len; text = view_from(text, 1)) {
+        if (view_starts_nocase(text, word))
+            return true;
+    }
+    return false;
+}
+
+bool route_blames_ipv6(const struct outcome *o)
+{
+    bool policy = o->enhanced.subject == 7 || o->enhanced.subject == 0;
+
+    if (o->class == OUTCOME_DELIVERED || o->code < 400)
+        return false;
+    return (o->enhanced.subject == 7 && o->enhanced.detail == 25) ||
+           (policy && (has_word(o->text, VIEW("PTR")) || has_word(o->text, VIEW("IPv6")) ||
+                       has_word(o->text, VIEW("reverse DNS"))));
 }
 
 static void miss_addresses(struct route *r, const struct message_dns_answer *a)

@@ -64,6 +64,12 @@ void route_init(struct route *r, const struct settings *s, bool mx, struct view 
 void route_release(struct route *r);
 
 enum route_need route_next(struct route *r) MUST_USE;
+/* The host at `address` is not to be met over its family: that comes second from now on. True: the
+ * host has an address of the other that was not tried yet, which is next. */
+bool route_turn_from(struct route *r, uint8_t family) MUST_USE;
+/* The refusal is about the client's IPv6 address, which has no name, or not one that leads back
+ * (RFC 7372, 3.3): many hosts ask that of IPv6 alone. */
+bool route_blames_ipv6(const struct outcome *o) MUST_USE;
 /* To the question that route_next left. Borrows nothing. */
 void route_answer(struct route *r, const struct message_dns_answer *a);
 

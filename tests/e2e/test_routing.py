@@ -112,6 +112,32 @@ def test_a_dead_ipv6_address_leaves_ipv4(world):
     there.wait_message()
 
 
+@pytest.mark.parametrize("refusal", [
+    {"greet": "554 5.7.25 your address has no name"}, {"mail": "550 5.7.1 no PTR record"},
+    {"final": "550 5.7.1 this does not meet our IPv6 guidelines"}])
+def test_a_host_that_refuses_our_ipv6_address_is_asked_over_ipv4(world, refusal):
+    world.dns.mx("there.test", (10, "mx.there.test"))
+    six, other = (world.sink("mx.there.test", address=namespace.REMOTE6 + n, **refusal) for n in "79")
+    four = world.sink("mx.there.test")
+    world.start_relay(timeouts={"idle-connection": "1s"})
+    world.send("a@here.test", "b@there.test")
+    four.wait_message()
+    four.wait_until(lambda: four.open == 0)
+    world.send("a@here.test", "c@there.test")
+    four.wait(2)
+    assert six.attempts + other.attempts == 1
+    assert len(world.log.find("ipv6_refused")) == 1
+    assert not world.log.has("bounced") and not world.log.has("deferred")
+
+
+def test_a_host_without_ipv4_has_its_way(world):
+    world.dns.mx("there.test", (10, "mx.there.test"))
+    world.sink("mx.there.test", address=namespace.REMOTE6 + "7", mail="550 5.7.25 no name")
+    world.start_relay()
+    world.send("a@here.test", "b@there.test")
+    assert world.log.wait("bounced", recipient="b@there.test")["code"] == "550"
+
+
 def test_a_domain_without_mx_is_its_own_mail_host(world):
     there = world.sink("there.test")
     world.start_relay()

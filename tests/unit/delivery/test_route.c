@@ -375,12 +375,64 @@ static void keeps_its_limits(void **state)
     route_release(&r);
 }
 
+static void turns_from_a_family(void **state)
+{
+    struct net_address addresses[] = {
+        { .family = AF_INET6, .bytes = { 1 } },
+        { .family = AF_INET6, .bytes = { 2 } },
+        { .family = AF_INET, .bytes = { 3 } },
+    };
+    struct route r = { .addresses = addresses, .address_count = 3, .address_at = 1 };
+
+    (void)state;
+    assert_true(route_turn_from(&r, AF_INET6));
+    assert_int_equal(r.second, AF_INET6);
+    assert_int_equal(addresses[0].bytes[0], 1); /* behind us */
+    assert_int_equal(addresses[1].bytes[0], 3);
+    assert_int_equal(addresses[2].bytes[0], 2);
+    r.address_at = 2;
+    assert_false(route_turn_from(&r, AF_INET6));
+    r.address_at = 3;
+    assert_false(route_turn_from(&r, AF_INET6));
+}
+
+static void tells_who_is_blamed(void **state)
+{
+    static const struct {
+        unsigned code;
+        struct enhanced enhanced;
+        const char *text;
+        bool ipv6;
+    } replies[] = {
+        { 550, { 5, 7, 25 }, "no", true },
+        { 450, { 4, 7, 25 }, "no", true },
+        { 550, { 5, 7, 1 }, "does not meet IPv6 sending guidelines", true },
+        { 550, { 5, 7, 1 }, "there is no ptr record", true },
+        { 554, { 5, 0, 0 }, "Reverse DNS is missing", true },
+        { 550, { 5, 7, 1 }, "relaying denied", false },
+        { 550, { 5, 7, 26 }, "unauthenticated", false },
+        { 550, { 5, 1, 1 }, "no such user: ptr", false },
+        { 250, { 2, 7, 25 }, "PTR", false },
+        { 0, { 5, 7, 25 }, "PTR", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(replies); i++) {
+        struct outcome o = { .class = replies[i].code == 250 ? OUTCOME_DELIVERED : OUTCOME_FAILED,
+                             .code = replies[i].code,
+                             .enhanced = replies[i].enhanced,
+                             .text = view_of(replies[i].text) };
+
+        check(replies[i].text, route_blames_ipv6(&o) == replies[i].ipv6);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(goes_its_way),
-        cmocka_unit_test(knows_its_own_address),
-        cmocka_unit_test(keeps_its_limits),
+        cmocka_unit_test(goes_its_way),        cmocka_unit_test(knows_its_own_address),
+        cmocka_unit_test(keeps_its_limits),    cmocka_unit_test(turns_from_a_family),
+        cmocka_unit_test(tells_who_is_blamed),
     };
 
     return cmocka_run_group_tests_name("route", tests, NULL, NULL);
