@@ -1,6 +1,9 @@
 """Smarthosts that want a login, over TLS with a certificate that is verified."""
 import base64
+import hashlib
+import hmac
 import os
+import re
 import ssl
 
 import pytest
@@ -42,12 +45,52 @@ class Smarthost:
         return "250 2.0.0 taken"
 
 
+class ModernSmarthost(Smarthost):
+    """The same with SCRAM-SHA-256 (RFC 7677), which proves the host too, and OAUTHBEARER (RFC 7628)."""
+
+    honest = True  # knows the password that it checks
+
+    async def auth_SCRAM__SHA__256(self, server, args):
+        header, bare = re.fullmatch(rb"([ny],,)(.*)", base64.b64decode(args[1])).groups()
+        user, nonce = re.fullmatch(rb"n=([^,]*),r=([^,]*)", bare).groups()
+        first = b"r=" + nonce + b"more,s=" + base64.b64encode(b"salt") + b",i=4096"
+        last, _, proof = (await server.challenge_auth(first)).rpartition(b",p=")
+        assert last == b"c=" + base64.b64encode(header) + b",r=" + nonce + b"more"
+        exchange = b",".join((bare, first, last))
+        salted = hashlib.pbkdf2_hmac("sha256", self.password, b"salt", 4096)
+        client_key = hmac.digest(salted, b"Client Key", "sha256")
+        mask = hmac.digest(hashlib.sha256(client_key).digest(), exchange, "sha256")
+        right = base64.b64decode(proof) == bytes(a ^ b for a, b in zip(client_key, mask))
+        self.logins.append(("SCRAM-SHA-256", user, right))
+        if right:
+            server_key = hmac.digest(salted if self.honest else b"?", b"Server Key", "sha256")
+            await server.challenge_auth(b"v=" + base64.b64encode(
+                hmac.digest(server_key, exchange, "sha256")))
+        return AuthResult(success=right, handled=False)
+
+    async def auth_OAUTHBEARER(self, server, args):
+        data = base64.b64decode(args[1])
+        self.logins.append(("OAUTHBEARER", data))
+        if data == b"n,a=me,\1host=" + NAME.encode() + b"\1port=465\1auth=Bearer " + self.token + b"\1\1":
+            return AuthResult(success=True, handled=False)
+        assert await server.challenge_auth(b'{"status":"invalid_token"}') == b"\1"
+        return AuthResult(success=False, handled=False)
+
+
+def run(smarthost):
+    smarthost.controller.start()
+    yield smarthost
+    smarthost.controller.stop()
+
+
 @pytest.fixture
 def smarthost(world):
-    s = Smarthost(world)
-    s.controller.start()
-    yield s
-    s.controller.stop()
+    yield from run(Smarthost(world))
+
+
+@pytest.fixture
+def modern(world):
+    yield from run(ModernSmarthost(world))
 
 
 def write_secret(path, text):
@@ -71,6 +114,50 @@ def test_mail_goes_out_after_a_login(world, smarthost):
     world.wait_empty_queue()
     assert smarthost.logins == [("PLAIN", b"me", b"sesame")]
     assert smarthost.messages[0].rcpt_tos == ["b@there.test"]
+
+
+def test_scram_is_preferred_and_keeps_the_password_here(world, modern):
+    secret = world.folder / "password"
+    write_secret(secret, "sesame\n")
+    start(world, modern, **{"auth-password": str(secret)})
+    world.send("a@here.test", "b@there.test")
+    world.wait_empty_queue()
+    assert modern.logins == [("SCRAM-SHA-256", b"me", True)]
+    assert modern.messages[0].rcpt_tos == ["b@there.test"]
+
+
+def test_a_wrong_password_fails_with_scram_too(world, modern):
+    secret = world.folder / "password"
+    write_secret(secret, "wrong\n")
+    start(world, modern, **{"auth-password": str(secret)})
+    world.send("a@here.test", "b@there.test")
+    last = world.wait_deferred()["rcpts"][0]["last"]
+    assert last["code"] == 535 and last["stage"] == "logging in"
+    assert modern.logins == [("SCRAM-SHA-256", b"me", False)] and not modern.messages
+
+
+def test_a_host_that_does_not_prove_itself_gets_no_mail(world, modern):
+    modern.honest = False
+    secret = world.folder / "password"
+    write_secret(secret, "sesame\n")
+    start(world, modern, **{"auth-password": str(secret)})
+    world.send("a@here.test", "b@there.test")
+    assert world.wait_deferred()["rcpts"][0]["last"]["stage"] == "logging in"
+    assert modern.logins == [("SCRAM-SHA-256", b"me", True)] and not modern.messages
+
+
+def test_a_token_goes_by_oauthbearer(world, modern):
+    secret = world.folder / "token"
+    write_secret(secret, "token-0\n")
+    start(world, modern, **{"auth-token": str(secret)})
+    world.send("a@here.test", "b@there.test")
+    assert world.wait_deferred()["rcpts"][0]["last"]["code"] == 535
+    write_secret(secret, "token-1\n")
+    world.log.wait("secret_renewed")
+    world.tern("queue", "retry", "--all")
+    world.wait_empty_queue()
+    assert [mechanism for mechanism, _ in modern.logins] == ["OAUTHBEARER"] * 2
+    assert len(modern.messages) == 1
 
 
 def test_a_wrong_password_puts_mail_off(world, smarthost):

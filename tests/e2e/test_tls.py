@@ -184,3 +184,35 @@ def test_authorities_that_are_none_stop_the_start(world, text, words):
     status, said = world.start_in_vain()
     assert status != 0
     assert re.search(rf"the route at \S*tern.yaml:\d+: {path}:? {re.escape(words)}", said), said
+
+
+def send_requiring_tls(world, recipient):
+    with world.connect(465, tls=True) as c:
+        c.hello()
+        assert c.command("MAIL FROM:<bob@here.test> REQUIRETLS").startswith("250")
+        assert c.command(f"RCPT TO:<{recipient}>").startswith("250")
+        assert c.command("DATA").startswith("354")
+        c.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
+        assert c.reply().startswith("250")
+
+
+def test_a_message_that_requires_tls_goes_where_that_is_promised(world):
+    """RFC 8689: over verified TLS, to a host that offers REQUIRETLS under it, and asking the same of it."""
+    trusted = make_certificate(world.folder, "mx.good.test", "mx.silent.test")
+    good = world.domain("good.test", starttls=True, certificate=trusted,
+                        extensions=["PIPELINING", "REQUIRETLS"])
+    silent = world.domain("silent.test", starttls=True, certificate=trusted)
+    plain = world.domain("plain.test", extensions=["REQUIRETLS"])
+    world.start_relay(tls={"trust-anchors": str(trusted[0])})
+    send_requiring_tls(world, "b@good.test")
+    message = good.wait_message()
+    assert message.tls == "TLSv1.3" and message.sender_params.split() == ["REQUIRETLS"]
+    assert world.log.wait("delivered", recipient="b@good.test")["tls"].endswith(
+        "certificate verified, by REQUIRETLS")
+    send_requiring_tls(world, "b@silent.test")
+    assert b"5.7.30" in world.mailbox("bob").wait_message()
+    send_requiring_tls(world, "b@plain.test")
+    assert "TLS is required" in world.log.wait("deferred", recipient="b@plain.test")["reason"]
+    world.send("bob@here.test", ["b@silent.test", "b@plain.test"])  # without it both are good enough
+    for there in (silent, plain):
+        assert "REQUIRETLS" not in there.wait_message().sender_params
