@@ -222,6 +222,33 @@ static void get_data(struct cursor *c, enum answer_type type, struct answer_reco
     }
 }
 
+/* By name where the preference is the same, as they are sorted later (dns/mx.c). */
+static bool is_better(const struct answer_record *a, const struct answer_record *b)
+{
+    if (a->preference != b->preference)
+        return a->preference < b->preference;
+    return view_compare(view_make(a->host, a->host_len), view_make(b->host, b->host_len)) < 0;
+}
+
+/* Of too many mail hosts the best are kept, in whatever order the server gives them. */
+static void keep(struct answer *out, enum answer_type type, const struct answer_record *r)
+{
+    struct answer_record *worst = out->records;
+
+    if (out->count < COUNT_OF(out->records)) {
+        out->records[out->count++] = *r;
+        return;
+    }
+    if (type != ANSWER_MX)
+        return;
+    for (size_t i = 1; i < out->count; i++) {
+        if (is_better(worst, &out->records[i]))
+            worst = &out->records[i];
+    }
+    if (is_better(r, worst))
+        *worst = *r;
+}
+
 /* Whatever stands in the data must fill it. */
 static void end_data(struct cursor *c, const struct record *r)
 {
@@ -244,9 +271,12 @@ static bool collect(struct cursor *c, unsigned count, struct name *owner, enum a
         get_record(c, &r);
         if (c->failed || r.class != CLASS_IN || !name_equal(&r.owner, owner)) {
             c->at = c->failed ? c->at : r.end;
-        } else if (r.type == (unsigned)type && out->count < COUNT_OF(out->records)) {
-            get_data(c, type, &out->records[out->count++]);
+        } else if (r.type == (unsigned)type) {
+            struct answer_record record = { 0 };
+
+            get_data(c, type, &record);
             end_data(c, &r);
+            keep(out, type, &record);
             out->ttl_s = MIN(out->ttl_s, r.ttl_s);
         } else if (r.type == TYPE_CNAME) {
             get_name(c, &alias);

@@ -7,7 +7,7 @@
 
 enum {
     ANSWER_NAME_MAX = 253,    /* bytes of a name as text, without the final dot */
-    ANSWER_RECORDS_MAX = 100, /* records that are kept; the rest is passed over */
+    ANSWER_RECORDS_MAX = 100, /* records that are kept, of MX the best */
     ANSWER_CNAMES_MAX = 8,    /* aliases on the way to the records */
 };
 

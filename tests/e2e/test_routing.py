@@ -1,4 +1,6 @@
 """Where mail goes: MX records in good and bad shape, routes, loops."""
+import random
+
 import pytest
 
 import namespace
@@ -136,6 +138,21 @@ def test_a_host_without_ipv4_has_its_way(world):
     world.start_relay()
     world.send("a@here.test", "b@there.test")
     assert world.log.wait("bounced", recipient="b@there.test")["code"] == "550"
+
+
+def test_of_1000_mail_hosts_the_most_preferred_are_tried(world):
+    hosts = [(i, f"mx{i}.there.test") for i in range(1000)]
+    random.Random(1).shuffle(hosts)
+    world.dns.mx("there.test", *hosts)
+    for i in range(2):
+        world.host(f"mx{i}.there.test")
+    there = world.sink("mx2.there.test")
+    other = world.sink("mx999.there.test")
+    world.start_relay()
+    world.send("a@here.test", "b@there.test")
+    there.wait_message()
+    assert ("there.test", "MX", "tcp") in world.dns.questions  # it fits no datagram
+    assert other.attempts == 0
 
 
 def test_a_domain_without_mx_is_its_own_mail_host(world):

@@ -350,6 +350,22 @@ static void test_a_thousand_records(void **state)
     assert_int_equal(answer.count, ANSWER_RECORDS_MAX);
 }
 
+/* The most preferred come last. */
+static void test_the_best_of_many_hosts(void **state)
+{
+    enum { HOSTS = 600 };
+
+    (void)state;
+    begin_packet(&packet, PACKET_ANSWER, "there.test", ANSWER_MX);
+    for (unsigned i = 0; i < HOSTS; i++)
+        add_mx(&packet, "@", 60, HOSTS - i, "mx.test");
+    answer_read(buf_view(&packet.buf), VIEW("there.test"), ANSWER_MX, &answer);
+    assert_int_equal(answer.status, ANSWER_OK);
+    assert_int_equal(answer.count, ANSWER_RECORDS_MAX);
+    for (size_t i = 0; i < answer.count; i++)
+        assert_in_range(answer.records[i].preference, 1, ANSWER_RECORDS_MAX);
+}
+
 static void test_names(void **state)
 {
     static const struct {
@@ -389,6 +405,7 @@ int main(void)
         cmocka_unit_test(test_hosts_are_lower_case),
         cmocka_unit_test(test_another_question),
         cmocka_unit_test(test_a_thousand_records),
+        cmocka_unit_test(test_the_best_of_many_hosts),
         cmocka_unit_test(test_names),
     };
 
