@@ -45,6 +45,7 @@ static const char *const priority_words[] = { "",   "1",  "2",  "3",  "4",  "5",
 /* Everything that is a number or a choice of words. */
 enum number {
     NUMBER_ARRIVAL,
+    NUMBER_ACCEPTED,
     NUMBER_BODY,
     NUMBER_NOTICE,
     NUMBER_RETURN,
@@ -63,6 +64,7 @@ static const struct {
     const char *const *words; /* NULL: a number */
 } number_fields[NUMBERS] = {
     [NUMBER_ARRIVAL] = { "arrival", NULL },
+    [NUMBER_ACCEPTED] = { "accepted", NULL },
     [NUMBER_BODY] = { "body", body_words },
     [NUMBER_NOTICE] = { "notice", yes_words },
     [NUMBER_RETURN] = { "ret", return_words },
@@ -80,6 +82,7 @@ static void numbers_of(const struct envelope *e, uint64_t numbers[NUMBERS])
     int priority = e->priority >= 0 ? e->priority : PRIORITY_MOST - e->priority;
 
     numbers[NUMBER_ARRIVAL] = e->arrival_ms;
+    numbers[NUMBER_ACCEPTED] = e->accepted_ms;
     numbers[NUMBER_BODY] = e->body_8bit;
     numbers[NUMBER_NOTICE] = e->notice;
     numbers[NUMBER_RETURN] = e->returns;
@@ -97,6 +100,7 @@ static void take_numbers(struct envelope *e, const uint64_t numbers[NUMBERS])
     int priority = (int)numbers[NUMBER_PRIORITY];
 
     e->arrival_ms = numbers[NUMBER_ARRIVAL];
+    e->accepted_ms = numbers[NUMBER_ACCEPTED];
     e->body_8bit = numbers[NUMBER_BODY] != 0;
     e->notice = numbers[NUMBER_NOTICE] != 0;
     e->returns = (enum envelope_return)numbers[NUMBER_RETURN];

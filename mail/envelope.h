@@ -38,6 +38,7 @@ struct envelope {
     const struct envelope_rcpt *rcpts;
     size_t rcpt_count;            /* at least 1 */
     uint64_t arrival_ms;          /* wall clock, since 1970 */
+    uint64_t accepted_ms;         /* the queue's clock, where that differs; 0: it agreed */
     bool body_8bit;               /* BODY=8BITMIME was said, or the content has octets above 127 */
     bool notice;                  /* made by Tern itself: a bounce or a delay notice */
     struct view client;           /* "192.0.2.1" or "2001:db8::1"; empty for notices */

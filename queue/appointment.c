@@ -87,10 +87,12 @@ static void make(struct queue *q, uint64_t message, enum kind kind, uint64_t at_
 /* What was late when it came has been reported by whoever had it before (RFC 2852, 4.1.4). */
 void appointment_make(struct queue *q, uint64_t message, const struct envelope *e)
 {
-    if (e->not_before_ms > queue_now_ms(q))
-        make(q, message, BEGINNING, e->not_before_ms);
+    uint64_t begins_ms = queue_time_ms(q, e->not_before_ms);
+
+    if (begins_ms > queue_now_ms(q))
+        make(q, message, BEGINNING, begins_ms);
     if (e->by != BY_UNSAID && e->deliver_by_ms > e->arrival_ms)
-        make(q, message, e->by == BY_RETURN ? RETURN : REPORT, e->deliver_by_ms);
+        make(q, message, e->by == BY_RETURN ? RETURN : REPORT, queue_time_ms(q, e->deliver_by_ms));
 }
 
 void appointment_forget_all(struct queue *q)

@@ -95,6 +95,7 @@ static bool read_envelope(struct import *i)
     if (!envelope_decode(bytes, &i->arena, &i->facts))
         return false;
     i->facts.arrival_ms = clock_wall_ms();
+    i->facts.accepted_ms = queue_accepted_ms(i->queue);
     i->facts.hold = VIEW_EMPTY; /* it may have been released: the plan knows */
     buf_new(&i->encoded, LETTER_ARENA_MAX);
     return envelope_encode(&i->facts, &i->encoded);

@@ -271,11 +271,14 @@ static bool keep_small(struct transaction *t, const struct message_spool_commit 
 
 static bool heard_commit(struct sender *s, struct view fields)
 {
+    static char stamped[CHANNEL_PACKET_MAX + QUEUE_STAMP_MAX];
+    struct buf room = BUF_ON_ARRAY(stamped);
     struct message_spool_commit m;
     struct transaction *t;
 
     if (!message_spool_commit_decode(fields, &m))
         return false;
+    m.envelope = queue_stamp(s->intake->queue, m.envelope, &room);
     t = find(s, m.transaction);
     if (t == NULL)
         t = begin(s, m.transaction);

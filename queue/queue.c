@@ -16,13 +16,18 @@
 #include "queue/schedule.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     DEADLINES_PER_TURN = 100,   /* notices and expiries: each reads and writes */
     READ_RETRY_MS = 60 * 1000,  /* after the spool could not be read */
+    DEADLINE_REST_MS = 100,     /* after a turn with so many */
     DEADLINE_MOST_MS = 1 << 30, /* one timer's reach; then it looks again */
+    CLOCK_NOTE_MS = 60 * 1000,  /* the clock is written down so often while there is mail, */
+    CLOCK_FIRST_MS = 1000,      /* and so soon when there was none */
+    CLOCK_AGREES_MS = 60 * 1000,
 };
 
 #define PRIORITY_MASK 31u /* the room of a message's priority */
@@ -31,34 +36,80 @@ enum {
 
 uint64_t queue_now_ms(const struct queue *q)
 {
-    return q->wall_base_ms + (q->loop->now_ms - q->monotonic_base_ms);
+    return q->base_ms + (q->loop->now_ms - q->monotonic_base_ms);
+}
+
+/* `at` of one clock by the other one. */
+static uint64_t convert(uint64_t at_ms, uint64_t now_ms, uint64_t other_ms)
+{
+    if (at_ms >= now_ms)
+        return at_ms - now_ms > UINT64_MAX - other_ms ? UINT64_MAX : other_ms + (at_ms - now_ms);
+    return other_ms - MIN(other_ms, now_ms - at_ms);
 }
 
 uint64_t queue_wall_ms(const struct queue *q, uint64_t at_ms)
 {
-    uint64_t now_ms = queue_now_ms(q), wall_ms = clock_wall_ms();
+    return convert(at_ms, queue_now_ms(q), clock_wall_ms());
+}
 
-    if (at_ms >= now_ms)
-        return wall_ms + (at_ms - now_ms);
-    return wall_ms - MIN(wall_ms, now_ms - at_ms);
+uint64_t queue_time_ms(const struct queue *q, uint64_t wall_ms)
+{
+    return convert(wall_ms, clock_wall_ms(), queue_now_ms(q));
+}
+
+uint64_t queue_accepted_ms(const struct queue *q)
+{
+    uint64_t now_ms = queue_now_ms(q), wall_ms = clock_wall_ms();
+    uint64_t apart_ms = now_ms > wall_ms ? now_ms - wall_ms : wall_ms - now_ms;
+
+    return apart_ms > CLOCK_AGREES_MS ? now_ms : 0;
+}
+
+struct view queue_stamp(const struct queue *q, struct view encoded, struct buf *room)
+{
+    uint64_t accepted_ms = queue_accepted_ms(q);
+
+    if (accepted_ms == 0 || !buf_put(room, encoded) ||
+        !buf_printf(room, "accepted=%" PRIu64 "\n", accepted_ms))
+        return encoded;
+    return buf_view(room);
 }
 
 uint32_t queue_tick(const struct queue *q, uint64_t at_ms)
 {
-    uint64_t after_ms = at_ms > q->wall_base_ms ? at_ms - q->wall_base_ms : 0;
+    uint64_t after_ms = at_ms > q->base_ms ? at_ms - q->base_ms : 0;
 
     return (uint32_t)MIN((after_ms + QUEUE_TICK_MS - 1) / QUEUE_TICK_MS, (uint64_t)UINT32_MAX);
 }
 
 uint64_t queue_tick_ms(const struct queue *q, uint32_t tick)
 {
-    return q->wall_base_ms + (uint64_t)tick * QUEUE_TICK_MS;
+    return q->base_ms + (uint64_t)tick * QUEUE_TICK_MS;
 }
 
 static void start_clock(struct queue *q)
 {
-    q->wall_base_ms = clock_wall_ms();
+    struct store_clock last;
+    bool known = store_last_clock(q->store, &last);
+
+    q->base_ms = schedule_clock_ms(known ? &last : NULL, clock_wall_ms());
     q->monotonic_base_ms = q->loop->now_ms = clock_monotonic_ms();
+}
+
+static void note_clock(struct queue *q, bool ended)
+{
+    const struct store_clock now = { queue_now_ms(q), clock_wall_ms(), ended };
+
+    store_note_clock(q->store, &now);
+}
+
+static void on_clock(struct timer *t)
+{
+    struct queue *q = container_of(t, struct queue, clock_timer);
+
+    note_clock(q, false);
+    if (q->index.mails.count > 0)
+        loop_start_timer(q->loop, t, CLOCK_NOTE_MS);
 }
 
 /* ---- due units ---- */
@@ -81,7 +132,7 @@ void queue_arm_wheel(struct queue *q)
 static void on_wheel(struct timer *t)
 {
     struct queue *q = container_of(t, struct queue, wheel_timer);
-    uint32_t now = (uint32_t)((queue_now_ms(q) - q->wall_base_ms) / QUEUE_TICK_MS);
+    uint32_t now = (uint32_t)((queue_now_ms(q) - q->base_ms) / QUEUE_TICK_MS);
     unsigned steps = QUEUE_STEPS_PER_TURN;
     uint32_t unit;
 
@@ -100,7 +151,7 @@ static uint64_t arrival_ms(const struct mail *m)
 uint64_t queue_expiry_ms(const struct queue *q, const struct mail *m)
 {
     return schedule_expiry_ms(&q->settings->retry, arrival_ms(m), (m->flags & MAIL_RESTORED) != 0,
-                              q->wall_base_ms);
+                              q->base_ms);
 }
 
 bool queue_in_trash(const struct mail *m)
@@ -111,7 +162,7 @@ bool queue_in_trash(const struct mail *m)
 static uint64_t notice_ms(const struct queue *q, const struct mail *m)
 {
     uint64_t at_ms = schedule_notice_ms(&q->settings->retry, arrival_ms(m),
-                                        (m->flags & MAIL_RESTORED) != 0, q->wall_base_ms);
+                                        (m->flags & MAIL_RESTORED) != 0, q->base_ms);
 
     return MAX(at_ms, q->notice_pause_ms);
 }
@@ -170,14 +221,21 @@ static void on_deadline(struct timer *t)
 {
     struct queue *q = container_of(t, struct queue, deadline_timer);
 
+    bool rest = false;
+
     for (unsigned list = DEADLINE_NOTICE; list < DEADLINES; list++) {
-        for (unsigned left = DEADLINES_PER_TURN; left > 0; left--) {
-            if (deadline_ms(q, (enum deadline)list) > queue_now_ms(q))
-                break;
+        unsigned left = DEADLINES_PER_TURN;
+
+        while (left > 0 && deadline_ms(q, (enum deadline)list) <= queue_now_ms(q)) {
             meet_deadline(q, index_first_deadline(&q->index, (enum deadline)list));
+            left--;
         }
+        rest = rest || left == 0;
     }
-    queue_arm_deadlines(q);
+    if (rest)
+        loop_start_timer(q->loop, t, DEADLINE_REST_MS);
+    else
+        queue_arm_deadlines(q);
 }
 
 /* The lists are in order of arrival: what is to wait first (FUTURERELEASE) comes later. */
@@ -249,13 +307,14 @@ struct destination *queue_destination(struct queue *q, const struct envelope *e,
 static uint32_t add_mail(struct queue *q, uint64_t id, struct store_ref where,
                          const struct envelope *e, uint64_t body_bytes, uint64_t arrived_ms)
 {
+    uint64_t begins_ms = e->not_before_ms > 0 ? queue_time_ms(q, e->not_before_ms) : 0;
     uint32_t mail = index_add_mail(&q->index, id, (unsigned)e->rcpt_count);
     struct mail *m = index_mail(&q->index, mail);
     uint16_t sender = site_sender(e->login, e->sender, e->client);
 
     index_set_place(m, where);
     m->body_bytes = (uint32_t)MIN(body_bytes, (uint64_t)UINT32_MAX);
-    m->arrival_s = (uint32_t)((MAX(arrived_ms, e->not_before_ms) + 999) / 1000);
+    m->arrival_s = (uint32_t)((MAX(arrived_ms, begins_ms) + 999) / 1000);
     m->flags = e->sender.len == 0 ? MAIL_NULL_SENDER : 0;
     m->priority = (unsigned)(e->priority - PRIORITY_LEAST) & PRIORITY_MASK;
     for (size_t i = 0; i < e->rcpt_count; i++)
@@ -263,7 +322,7 @@ static uint32_t add_mail(struct queue *q, uint64_t id, struct store_ref where,
                        sender);
     /* For when they get their time. */
     index_each_unit (u, &q->index, mail)
-        index_unit(&q->index, u)->link.due = queue_tick(q, e->not_before_ms);
+        index_unit(&q->index, u)->link.due = queue_tick(q, begins_ms);
     if (q->settings != NULL)
         appointment_make(q, id, e);
     /* Until a release, which has a record; the hold itself needs none. */
@@ -286,7 +345,7 @@ void queue_take_in(struct queue *q, const struct store_commit *c, const struct e
 {
     uint32_t mail = add_mail(q, c->id, c->where, e, c->body_bytes, queue_now_ms(q));
     bool expanded = is_expanded(e), held = e->hold.len > 0;
-    bool later = e->not_before_ms > queue_now_ms(q);
+    bool later = e->not_before_ms > clock_wall_ms();
 
     if (held)
         log_warn("held", LOG_ID("message", c->id), LOG_VIEW("by", e->hold),
@@ -297,6 +356,8 @@ void queue_take_in(struct queue *q, const struct store_commit *c, const struct e
         cache_keep(&q->cache, c->id, letter);
     if (expanded)
         notify_expanded(q, mail);
+    if (!timer_running(&q->clock_timer))
+        loop_start_timer(q->loop, &q->clock_timer, CLOCK_FIRST_MS);
     if (!q->restored)
         return; /* it gets its time with the others */
     list_deadline(q, mail);
@@ -384,7 +445,7 @@ void queue_set_aside(struct queue *q, uint32_t mail, int err)
 static void record_change(struct queue *q, uint64_t id, enum store_change_kind kind,
                           struct view who)
 {
-    const struct store_change c = { id, kind, clock_wall_ms(), who };
+    const struct store_change c = { id, kind, queue_now_ms(q), who };
 
     store_change(q->store, &c);
 }
@@ -505,11 +566,13 @@ static void on_message(struct store_replay *r, uint64_t id, struct store_ref whe
     struct queue *q = container_of(r, struct queue, replay);
     struct arena arena;
     struct envelope e;
+    uint64_t accepted_ms;
     uint32_t mail;
 
     arena_init(&arena, LETTER_ARENA_MAX);
     if (envelope_decode(encoded, &arena, &e)) {
-        mail = add_mail(q, id, where, &e, body_bytes, MIN(e.arrival_ms, q->wall_base_ms));
+        accepted_ms = e.accepted_ms > 0 ? e.accepted_ms : e.arrival_ms;
+        mail = add_mail(q, id, where, &e, body_bytes, MIN(accepted_ms, q->base_ms));
         index_mail(&q->index, mail)->flags |= MAIL_RESTORED;
     } else {
         log_error("envelope_unreadable", LOG_ID("message", id));
@@ -522,12 +585,12 @@ static void restore_deferred(struct queue *q, uint32_t unit, const struct store_
                              struct store_ref where)
 {
     struct unit *u = index_unit(&q->index, unit);
-    uint64_t wait_ms = o->next_ms > q->wall_base_ms ? o->next_ms - q->wall_base_ms : 0;
+    uint64_t wait_ms = o->next_ms > q->base_ms ? o->next_ms - q->base_ms : 0;
 
     if (q->settings != NULL)
-        wait_ms = schedule_restored_ms(&q->settings->retry, o->next_ms, q->wall_base_ms);
+        wait_ms = schedule_restored_ms(&q->settings->retry, o->next_ms, q->base_ms, o->message);
     u->attempts = (uint16_t)MIN(o->attempts, (uint32_t)UINT16_MAX);
-    u->link.due = queue_tick(q, q->wall_base_ms + wait_ms);
+    u->link.due = queue_tick(q, q->base_ms + wait_ms);
     index_set_last(u, where);
 }
 
@@ -575,14 +638,14 @@ static void on_change(struct store_replay *r, const struct store_change *c)
     case STORE_RELEASE: /* the log keeps the newest change, and maybe not the one before */
         m->flags &= (uint8_t)~MAIL_DELETED;
         index_set_held(&q->index, mail, false);
-        m->arrival_s = (uint32_t)(MIN(c->at_ms, q->wall_base_ms) / 1000);
+        m->arrival_s = (uint32_t)(MIN(c->at_ms, q->base_ms) / 1000);
         break;
     case STORE_NOTICED:
         m->flags |= MAIL_NOTICED;
         break;
     case STORE_DELETED:
         m->flags |= MAIL_DELETED;
-        m->arrival_s = (uint32_t)(MIN(c->at_ms, q->wall_base_ms) / 1000);
+        m->arrival_s = (uint32_t)(MIN(c->at_ms, q->base_ms) / 1000);
         index_set_held(&q->index, mail, true);
         break;
     case STORE_CHANGES:
@@ -603,10 +666,18 @@ static int compare_arrival(const void *a, const void *b)
 
 static void time_units(struct queue *q, uint32_t mail)
 {
-    if (index_mail(&q->index, mail)->flags & MAIL_HELD)
+    const struct mail *m = index_mail(&q->index, mail);
+    uint64_t chance_ms = UINT64_MAX;
+    uint32_t latest = UINT32_MAX;
+
+    if (m->flags & MAIL_HELD)
         return;
+    if (q->settings != NULL && !begins_later(q, m))
+        chance_ms = schedule_last_chance_ms(&q->settings->retry, arrival_ms(m), q->base_ms, m->id);
+    if (chance_ms != UINT64_MAX)
+        latest = queue_tick(q, q->base_ms + chance_ms);
     index_each_unit (u, &q->index, mail)
-        index_time(&q->index, u, index_unit(&q->index, u)->link.due);
+        index_time(&q->index, u, MIN(index_unit(&q->index, u)->link.due, latest));
 }
 
 void queue_show(struct queue *q)
@@ -703,18 +774,19 @@ int queue_open(struct queue *q, struct loop *l, const struct settings *settings,
     struct store_options o = { .path = path,
                                .read_only = settings == NULL,
                                .rest_ms = QUEUE_REST_MS };
+    int result;
 
     *q = (struct queue){ .loop = l, .settings = settings };
     list_init(&q->hook.link);
     list_init(&q->appointments);
     table_init(&q->losses, false);
-    start_clock(q);
     index_init(&q->index);
     cache_init(&q->cache, settings != NULL ? settings->spool.cache_bytes : 0);
     q->replay = (struct store_replay){ on_message, on_outcome, on_change };
     q->watcher = (struct store_watcher){ on_state, on_find, on_moved, on_outcome_moved };
     q->wheel_timer.fire = on_wheel;
     q->deadline_timer.fire = on_deadline;
+    q->clock_timer.fire = on_clock;
     if (settings != NULL) {
         o.segment_bytes = settings->spool.segment_bytes;
         o.big_body_bytes = settings->spool.big_body_bytes;
@@ -725,7 +797,10 @@ int queue_open(struct queue *q, struct loop *l, const struct settings *settings,
             return error_set(err, -EMFILE, "no descriptors for the history of mail");
         history_limit(q->history, settings->spool.history_bytes, settings->spool.history_ms);
     }
-    return store_open(&q->store, &o, l, &q->replay, &q->watcher, err);
+    result = store_open(&q->store, &o, l, &q->replay, &q->watcher, err);
+    if (result == 0)
+        start_clock(q);
+    return result;
 }
 
 static bool drained(const struct queue *q)
@@ -761,6 +836,7 @@ static void on_restore(struct timer *t)
     schedule_all(q);
     queue_arm_wheel(q);
     queue_arm_deadlines(q);
+    loop_start_timer(q->loop, &q->clock_timer, CLOCK_FIRST_MS);
     log_info("queue_restored", LOG_U64("messages", q->index.mails.count),
              LOG_U64("held", q->index.held_count));
 }
@@ -774,6 +850,7 @@ int queue_start(struct queue *q, struct error *err)
     result = history_start(q->history);
     if (result < 0)
         return error_set(err, result, "no thread for the history of mail: %s", strerror(-result));
+    note_clock(q, false);
     q->intake = intake_new(q);
     q->dispatch = dispatch_new(q);
     q->hook.run = on_turn;
@@ -837,6 +914,7 @@ static void stop_timers(struct queue *q)
     loop_stop_timer(q->loop, &q->restore_timer);
     loop_stop_timer(q->loop, &q->wheel_timer);
     loop_stop_timer(q->loop, &q->deadline_timer);
+    loop_stop_timer(q->loop, &q->clock_timer);
     loop_stop_timer(q->loop, &q->drain_timer);
     for (uint32_t i = 1; i < q->index.sites.end; i++) {
         struct site *s = pool_at(&q->index.sites, i);
@@ -849,6 +927,8 @@ static void stop_timers(struct queue *q)
 void queue_close(struct queue *q)
 {
     stop_timers(q);
+    if (q->dispatch != NULL && q->restored && dispatch_running(q->dispatch) == 0)
+        note_clock(q, true);
     list_remove(&q->hook.link);
     appointment_forget_all(q);
     losses_forget_all(q);

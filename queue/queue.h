@@ -20,6 +20,7 @@ enum {
     QUEUE_STEPS_PER_TURN = 20000,  /* of the wheel */
     QUEUE_RECORDS_PER_TURN = 1000, /* of the replay */
     QUEUE_REST_MS = 5000,          /* of segments: most mail is gone by then */
+    QUEUE_STAMP_MAX = 64,          /* bytes of a line of an envelope */
 };
 
 struct dispatch;
@@ -73,7 +74,8 @@ struct queue {
     struct table losses;      /* queue/losses.h */
     struct flood flood;       /* of notices about mail of strangers */
 
-    uint64_t wall_base_ms, monotonic_base_ms;
+    uint64_t base_ms, monotonic_base_ms; /* the queue's clock at the start, and the other then */
+    struct timer clock_timer;            /* writes it down */
     struct timer wheel_timer;    /* the next unit that becomes due */
     struct timer deadline_timer; /* the next delay notice or expiry */
     uint64_t notice_pause_ms;    /* no delay notices before this time of the queue's clock */
@@ -97,11 +99,16 @@ void queue_close(struct queue *q);
 void queue_reload(struct queue *q, struct queue_settings *next);
 void queue_drain(struct queue *q);
 
-/* The queue's clock: the wall clock's time at the start, then monotonic. Deadlines and attempts
- * follow it, so that no jump of the wall clock makes mail expire or wait. */
+/* The queue's clock (queue/schedule.h). Deadlines and attempts follow it, so that no jump of the wall
+ * clock makes mail expire or wait. */
 uint64_t queue_now_ms(const struct queue *q);
-/* A time of the queue's clock as the wall clock has it now. */
+/* A time of the queue's clock as the wall clock has it now, and back. */
 uint64_t queue_wall_ms(const struct queue *q, uint64_t at_ms);
+uint64_t queue_time_ms(const struct queue *q, uint64_t wall_ms);
+/* What an envelope made now says as its accepted_ms. */
+uint64_t queue_accepted_ms(const struct queue *q);
+/* The encoded envelope with it: as it is, or in `room`, which has QUEUE_STAMP_MAX bytes more. */
+struct view queue_stamp(const struct queue *q, struct view encoded, struct buf *room);
 /* The tick that is over when `at_ms` has come. */
 uint32_t queue_tick(const struct queue *q, uint64_t at_ms);
 uint64_t queue_tick_ms(const struct queue *q, uint32_t tick);

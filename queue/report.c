@@ -89,6 +89,7 @@ static struct letter *wrap(const struct queue *q, const struct envelope *about, 
     struct addressees to;
     struct envelope e = {
         .arrival_ms = clock_wall_ms(),
+        .accepted_ms = queue_accepted_ms(q),
         .notice = true,
         .utf8 = about->utf8,
         .body_8bit = !text_is_ascii(body),

@@ -266,7 +266,7 @@ static void defer(struct queue *q, const struct job *job, const struct group *g,
     count_attempt(q, job, unit);
     wait_ms = wait_for_next(q, job, &g->verdict->outcome, unit);
     put_text(q, g, u, &text);
-    record(q, job, g, STORE_DEFERRED, buf_view(&text), clock_wall_ms() + wait_ms, &where);
+    record(q, job, g, STORE_DEFERRED, buf_view(&text), queue_now_ms(q) + wait_ms, &where);
     index_set_last(u, where);
     q->totals.deferred += g->count;
     log_deferred(job, g, wait_ms);

@@ -520,7 +520,7 @@ void row_write_status(struct queue *q, struct buf *out)
     buf_put(out, VIEW("{\"v\":1"));
     put_bool(out, "running", running);
     if (running) {
-        put_number(out, "uptime_s", (queue_now_ms(q) - q->wall_base_ms) / 1000);
+        put_number(out, "uptime_s", (queue_now_ms(q) - q->base_ms) / 1000);
         put_bool(out, "draining", q->draining);
     }
     put_counts(q, out);

@@ -77,10 +77,32 @@ uint64_t schedule_notice_ms(const struct retry_settings *r, uint64_t arrival_ms,
     return deadline_ms(arrival_ms, r->notice_ms, restored, started_ms);
 }
 
-uint64_t schedule_restored_ms(const struct retry_settings *r, uint64_t next_wall_ms,
-                              uint64_t wall_ms)
+uint64_t schedule_clock_ms(const struct store_clock *last, uint64_t wall_ms)
+{
+    uint64_t gap_ms;
+
+    if (last == NULL)
+        return wall_ms;
+    gap_ms = wall_ms > last->wall_ms ? wall_ms - last->wall_ms : 0;
+    return last->queue_ms + (gap_ms <= SCHEDULE_GAP_MS ? gap_ms : 0);
+}
+
+uint64_t schedule_restored_ms(const struct retry_settings *r, uint64_t next_ms, uint64_t now_ms,
+                              uint64_t seed)
 {
     uint64_t longest_ms = r->longest_ms + r->longest_ms / 2; /* with jitter */
 
-    return next_wall_ms <= wall_ms ? 0 : MIN(next_wall_ms - wall_ms, longest_ms);
+    if (next_ms >= now_ms)
+        return MIN(next_ms - now_ms, longest_ms);
+    return mix(seed) % MIN(now_ms - next_ms, (uint64_t)SCHEDULE_GRACE_MS);
+}
+
+uint64_t schedule_last_chance_ms(const struct retry_settings *r, uint64_t arrival_ms,
+                                 uint64_t started_ms, uint64_t seed)
+{
+    uint64_t grace_ms = MIN(r->lifetime_ms, (uint64_t)SCHEDULE_GRACE_MS);
+
+    if (arrival_ms + r->lifetime_ms > started_ms + grace_ms)
+        return UINT64_MAX;
+    return mix(seed) % (grace_ms - grace_ms / 4 + 1); /* and a quarter for the attempt */
 }

@@ -6,6 +6,7 @@
 #include "io/clock.h"
 #include "io/log.h"
 #include "queue/bodies.h"
+#include "queue/clockfile.h"
 #include "queue/compactor.h"
 #include "queue/journal.h"
 #include "queue/reader.h"
@@ -40,6 +41,7 @@ struct store {
     struct spool spool;
     struct shelf shelf;
     struct bodies bodies;
+    struct clockfile clock;
     struct ledger ledger;
     struct journal journal;
     struct journal_owner owner;
@@ -685,6 +687,7 @@ static int open_parts(struct store *s)
     if (err < 0)
         return err;
     s->stage = STAGE_SHELF;
+    clockfile_init(&s->clock, s->spool.root, &s->shelf.keeper);
     err = bodies_open(&s->bodies, &s->spool, s->loop);
     if (err < 0)
         return err;
@@ -804,8 +807,10 @@ static void close_all(struct store *s)
         compactor_close(&s->compactor);
     if (s->stage >= STAGE_BODIES)
         bodies_close(&s->bodies);
-    if (s->stage >= STAGE_SHELF)
+    if (s->stage >= STAGE_SHELF) {
         shelf_close(&s->shelf);
+        clockfile_close(&s->clock);
+    }
     loop_stop_timer(s->loop, &s->poll);
     loop_stop_timer(s->loop, &s->refusing);
     for (size_t i = 0; i < s->ledger.count; i++)
@@ -870,6 +875,17 @@ bool store_idle(const struct store *s)
             return false;
     }
     return s->options.read_only || (journal_idle(&s->journal) && !workers_busy(&s->bodies.pool));
+}
+
+bool store_last_clock(const struct store *s, struct store_clock *out)
+{
+    return clockfile_read(s->spool.root, out);
+}
+
+void store_note_clock(struct store *s, const struct store_clock *c)
+{
+    assert(!s->options.read_only);
+    clockfile_note(&s->clock, c);
 }
 
 void store_close(struct store **store)

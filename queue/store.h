@@ -32,8 +32,8 @@ struct store_outcome {
     size_t rcpt_count;
     enum store_state state;
     uint32_t attempts; /* so far, of these recipients */
-    uint64_t next_ms;  /* wall clock; STORE_DEFERRED */
-    uint64_t at_ms;    /* wall clock */
+    uint64_t next_ms;  /* the queue's clock; STORE_DEFERRED */
+    uint64_t at_ms;    /* wall clock, for people */
     struct view text;  /* mail/outcome.h fields; empty: none */
 };
 
@@ -42,8 +42,8 @@ enum store_change_kind { STORE_HOLD, STORE_RELEASE, STORE_NOTICED, STORE_DELETED
 struct store_change {
     uint64_t message;
     enum store_change_kind kind; /* STORE_NOTICED: the delay notice is out */
-    uint64_t at_ms;
-    struct view who; /* "uid 0"; may be empty */
+    uint64_t at_ms;              /* the queue's clock */
+    struct view who;             /* "uid 0"; may be empty */
 };
 
 /* Replay at start: every message whose record is there and that is not finished, and after a
@@ -70,6 +70,12 @@ struct store_watcher {
                           struct store_ref where);
 };
 
+/* The queue's clock (queue/schedule.h), as it was written down at that time of the wall clock. */
+struct store_clock {
+    uint64_t queue_ms, wall_ms;
+    bool ended; /* in good order: nothing was under way */
+};
+
 struct store_options {
     const char *path;
     uint64_t segment_bytes, big_body_bytes, reserve_bytes;
@@ -91,6 +97,12 @@ bool store_replay(struct store *s, unsigned records) MUST_USE;
 int store_start(struct store *s, struct error *err) MUST_USE;
 /* Everything collected has been made durable, or was answered with a trouble. */
 bool store_idle(const struct store *s);
+/* What a former run wrote down last; false: nothing, or it is lost. */
+bool store_last_clock(const struct store *s, struct store_clock *out) MUST_USE;
+/* After store_start. The first one of a run is durable on return, the others soon; `ended` is
+ * written when everything else is durable, by store_close. A failure is logged and does no harm
+ * now. */
+void store_note_clock(struct store *s, const struct store_clock *c);
 void store_close(struct store **s);
 
 /* A message that is to become durable. The caller owns it and its bytes until `done`. */

@@ -96,7 +96,7 @@ static struct {
 static void fail(const char *promise, const struct post *l, unsigned host, uint64_t number)
 {
     fprintf(stderr, "at %.1f h: %s: letter %zu, host %u (manner %u), %llu\n",
-            (double)(queue_now_ms(&sim.queue) - sim.queue.wall_base_ms) / HOUR, promise,
+            (double)(queue_now_ms(&sim.queue) - sim.queue.base_ms) / HOUR, promise,
             l == NULL ? SIZE_MAX : (size_t)(l - sim.letters), host, sim.hosts[host].manner,
             (unsigned long long)number);
     exit(EXIT_FAILURE);
@@ -559,7 +559,7 @@ int main(int argc, char **argv)
     printf(
         "%u jobs in %.1f h: %u delivered, %u given up; a single message was overtaken %u times at "
         "most, nobody was held up longer than %llu ms\n",
-        sim.jobs, (double)(queue_now_ms(&sim.queue) - sim.queue.wall_base_ms) / HOUR, sim.delivered,
+        sim.jobs, (double)(queue_now_ms(&sim.queue) - sim.queue.base_ms) / HOUR, sim.delivered,
         sim.given_up, sim.most_overtaken, (unsigned long long)sim.longest_delay_ms);
     if (sim.delivered + sim.given_up != LETTERS)
         fail("no neglect: some are neither delivered nor given up", NULL, 0,

@@ -10,16 +10,17 @@ static const struct envelope_rcpt two[] = {
 };
 static const struct envelope_rcpt one[] = { { .address = VIEW_INIT("bob@b.test") } };
 
-static const char full_text[] = "from=alice@a.test\n"
-                                "rcpt=bob@b.test\norcpt=rfc822;b b@b.test\nnotify=success,delay\n"
-                                "rcpt=\"c d\"@e.test\nnotify=never\n"
-                                "arrival=1795421700123\nbody=8bit\nnotice=yes\nret=headers\n"
-                                "smtputf8=yes\nrequiretls=yes\npriority=-9\n"
-                                "not-before=1795421800000\ndeliver-by=1795421900000\nby=return\n"
-                                "by-trace=yes\nclient=192.0.2.1\nclient-name=mail.a.test\n"
-                                "helo=x%0Arcpt=evil\nprotocol=ESMTPS\ntls=TLSv1.3 A 256\n"
-                                "session=5f2a\nlistener=submission\nlogin=alice\ntags=bulk,slow\n"
-                                "route=slow\nhold=rule 3\nmessage-id=<1@a.test>\nenvid=QQ 314159\n";
+static const char full_text[] =
+    "from=alice@a.test\n"
+    "rcpt=bob@b.test\norcpt=rfc822;b b@b.test\nnotify=success,delay\n"
+    "rcpt=\"c d\"@e.test\nnotify=never\n"
+    "arrival=1795421700123\naccepted=1764150000123\nbody=8bit\nnotice=yes\nret=headers\n"
+    "smtputf8=yes\nrequiretls=yes\npriority=-9\n"
+    "not-before=1795421800000\ndeliver-by=1795421900000\nby=return\n"
+    "by-trace=yes\nclient=192.0.2.1\nclient-name=mail.a.test\n"
+    "helo=x%0Arcpt=evil\nprotocol=ESMTPS\ntls=TLSv1.3 A 256\n"
+    "session=5f2a\nlistener=submission\nlogin=alice\ntags=bulk,slow\n"
+    "route=slow\nhold=rule 3\nmessage-id=<1@a.test>\nenvid=QQ 314159\n";
 
 static struct envelope full(void)
 {
@@ -47,6 +48,7 @@ static struct envelope full(void)
         .utf8 = true,
         .require_tls = true,
         .priority = PRIORITY_LEAST,
+        .accepted_ms = 1764150000123,
         .not_before_ms = 1795421800000,
         .deliver_by_ms = 1795421900000,
         .by = BY_RETURN,
@@ -108,6 +110,7 @@ static void decodes(void **state)
     assert_int_equal(e.returns, wanted.returns);
     assert_true(e.utf8 && e.require_tls && e.by_trace);
     assert_int_equal(e.priority, wanted.priority);
+    assert_int_equal(e.accepted_ms, wanted.accepted_ms);
     assert_int_equal(e.not_before_ms, wanted.not_before_ms);
     assert_int_equal(e.deliver_by_ms, wanted.deliver_by_ms);
     assert_int_equal(e.by, wanted.by);

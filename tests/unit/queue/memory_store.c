@@ -173,6 +173,20 @@ bool store_idle(const struct store *s)
     return list_empty(&s->waiting);
 }
 
+bool store_last_clock(const struct store *s, struct store_clock *out)
+{
+    (void)s;
+    *out = memory_store.clock;
+    return memory_store.clock.queue_ms > 0;
+}
+
+void store_note_clock(struct store *s, const struct store_clock *c)
+{
+    (void)s;
+    if (!memory_store.dies)
+        memory_store.clock = *c;
+}
+
 void store_close(struct store **s)
 {
     free(*s);

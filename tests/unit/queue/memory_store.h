@@ -14,6 +14,8 @@ struct memory_store_facts {
     unsigned accepted, finished, changes[STORE_CHANGES];
     unsigned live;                /* messages that are not finished */
     uint64_t next_ms;             /* of the last deferral */
+    struct store_clock clock;     /* written down last */
+    bool dies;                    /* nothing more is written: the queue ends without good order */
     struct store_numbers numbers; /* for store_count, but live_messages */
 };
 

@@ -116,9 +116,73 @@ static void tells_of_the_delay_once_and_before_the_end(void **state)
 static void trusts_no_planned_time_too_far(void **state)
 {
     (void)state;
-    assert_true(schedule_restored_ms(&defaults, 500, 1000) == 0);
-    assert_true(schedule_restored_ms(&defaults, 1500, 1000) == 500);
-    assert_true(schedule_restored_ms(&defaults, UINT64_MAX, 1000) == 6 * HOUR);
+    assert_true(schedule_restored_ms(&defaults, 1500, 1000, 1) == 500);
+    assert_true(schedule_restored_ms(&defaults, UINT64_MAX, 1000, 1) == 6 * HOUR);
+}
+
+static void spreads_what_was_missed(void **state)
+{
+    static const struct {
+        const char *name;
+        uint64_t missed_ms, least_ms, most_ms;
+    } cases[] = {
+        { "nothing", 0, 0, 0 },
+        { "a second", 1000, 900, 999 },
+        { "three days", 3ull * DAY, 290 * 1000, 5 * MINUTE - 1 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        uint64_t now_ms = 10ull * DAY, least = UINT64_MAX, most = 0;
+
+        for (uint64_t seed = 0; seed < 1000; seed++) {
+            uint64_t wait_ms =
+                schedule_restored_ms(&defaults, now_ms - cases[i].missed_ms, now_ms, seed);
+
+            least = MIN(least, wait_ms);
+            most = MAX(most, wait_ms);
+        }
+        check(cases[i].name, least <= cases[i].missed_ms / 100);
+        check(cases[i].name, most >= cases[i].least_ms && most <= cases[i].most_ms);
+    }
+}
+
+static void goes_on_where_the_clock_was(void **state)
+{
+    static const struct {
+        const char *name;
+        struct store_clock last;
+        uint64_t wall_ms, now_ms;
+    } cases[] = {
+        { "at once", { 500, 700, true }, 700, 500 },
+        { "three days", { 500, 700, true }, 700 + 3ull * DAY, 500 + 3ull * DAY },
+        { "a week", { 500, 700, false }, 700 + 7ull * DAY, 500 + 7ull * DAY },
+        { "more than a week", { 500, 700, false }, 701 + 7ull * DAY, 500 },
+        { "a year on", { 500, 700, false }, 700 + 365ull * DAY, 500 },
+        { "a little back", { 500, 700, false }, 699, 500 },
+        { "a year back", { 366ull * DAY, 366ull * DAY, false }, DAY, 366ull * DAY },
+        { "the year again", { 366ull * DAY, DAY, false }, DAY + HOUR, 366ull * DAY + HOUR },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        check(cases[i].name,
+              schedule_clock_ms(&cases[i].last, cases[i].wall_ms) == cases[i].now_ms);
+    check("nothing known", schedule_clock_ms(NULL, 12345) == 12345);
+}
+
+static void gives_a_last_chance_before_the_end(void **state)
+{
+    uint64_t most = 0;
+
+    (void)state;
+    assert_true(schedule_last_chance_ms(&defaults, DAY, DAY, 1) == UINT64_MAX);
+    assert_true(schedule_last_chance_ms(&defaults, DAY, 6ull * DAY - 5 * MINUTE - 1, 1) ==
+                UINT64_MAX);
+    for (uint64_t seed = 0; seed < 1000; seed++)
+        most = MAX(most, schedule_last_chance_ms(&defaults, DAY, 6ull * DAY - 5 * MINUTE, seed));
+    assert_true(most > 3 * MINUTE && most < 4 * MINUTE);
+    assert_true(schedule_expiry_ms(&defaults, DAY, true, 9ull * DAY) == 9ull * DAY + 5 * MINUTE);
 }
 
 int main(void)
@@ -132,6 +196,9 @@ int main(void)
         cmocka_unit_test(gives_up_after_the_lifetime),
         cmocka_unit_test(tells_of_the_delay_once_and_before_the_end),
         cmocka_unit_test(trusts_no_planned_time_too_far),
+        cmocka_unit_test(spreads_what_was_missed),
+        cmocka_unit_test(goes_on_where_the_clock_was),
+        cmocka_unit_test(gives_a_last_chance_before_the_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -353,7 +353,13 @@ static void close_queue(void)
 
 void world_restart(void)
 {
+    world_restart_after(0);
+}
+
+void world_restart_after(uint64_t ms)
+{
     close_queue();
+    clock_advance(ms);
     open_queue();
 }
 

@@ -66,6 +66,7 @@ int world_open(void **state);  /* set-up: one smtpd, worker 0 of delivery, worke
 int world_close(void **state); /* tear-down; forgets the store */
 void world_forget_jobs(void);  /* which have ended */
 void world_restart(void);      /* the queue alone ends and begins again; new peers */
+void world_restart_after(uint64_t ms); /* the same; time passes between */
 void world_reload(const char *more); /* settings with these lines besides */
 void world_run(void);                /* until nothing happens any more at this time */
 void world_pass(uint64_t ms);        /* time */
