@@ -6,11 +6,12 @@
 #include "common/memory.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* ---- a disk where one sync fails ---- */
+/* ---- a disk where one sync of the log fails ---- */
 
 static struct {
     bool fails;       /* the next sync */
@@ -20,11 +21,22 @@ static struct {
     enum spool_trouble trouble;
 } disk;
 
+/* A thread makes segments beforehand in another folder. */
+static bool is_of_log(int fd)
+{
+    char link[64], path[256];
+    ssize_t len;
+
+    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    len = readlink(link, path, sizeof(path));
+    return len > 0 && view_find_view(view_make(path, (size_t)len), VIEW("/log/")) < (size_t)len;
+}
+
 int fdatasync(int fd)
 {
     int result;
 
-    if (disk.fails) {
+    if (disk.fails && is_of_log(fd)) {
         disk.fails = false;
         disk.synced = 0;
         errno = EIO;
