@@ -569,6 +569,7 @@ uint32_t index_split(struct index *x, uint32_t unit, const struct rcpts *rcpts)
     }
     index_set_last(index_unit(x, part), index_last(u));
     index_unit(x, part)->attempts = u->attempts;
+    index_unit(x, part)->in_doubt = u->in_doubt;
     index_unit(x, part)->routing = u->routing;
     index_unit(x, part)->sender = u->sender;
     return part;
@@ -580,7 +581,9 @@ void index_merge(struct index *x, uint32_t unit, uint32_t other)
 
     assert(u->mail == o->mail && unit != other);
     rcpts_add_all(&u->rcpts, index_mail(x, u->mail)->rcpt_count, &o->rcpts);
-    u->attempts = MAX(u->attempts, o->attempts);
+    if (u->attempts < o->attempts)
+        u->attempts = o->attempts;
+    u->in_doubt |= o->in_doubt;
     index_remove_unit(x, other);
 }
 

@@ -30,6 +30,8 @@ enum unit_state {
     UNIT_STATES
 };
 
+enum { UNIT_ATTEMPTS_MAX = 0x7fff };
+
 struct unit {
     struct wheel_link link; /* UNIT_TIMED: the wheel's; UNIT_DUE: the flow's, with it as `due` */
     uint32_t mail;
@@ -38,10 +40,11 @@ struct unit {
     struct rcpts rcpts;  /* never empty */
     uint64_t last_place; /* of the newest outcome's record */
     uint16_t last_bytes;
-    uint16_t attempts;
-    uint16_t routing;     /* the settings that chose the destination */
-    uint16_t state : 3;   /* enum unit_state; set by the index alone */
-    uint16_t sender : 13; /* who sends it, of SITE_SENDERS */
+    uint16_t attempts : 15;
+    uint16_t in_doubt : 1; /* may have arrived: a queue died when it may have been in a job */
+    uint16_t routing;      /* the settings that chose the destination */
+    uint16_t state : 3;    /* enum unit_state; set by the index alone */
+    uint16_t sender : 13;  /* who sends it, of SITE_SENDERS */
 };
 
 /* The flags of struct mail. */

@@ -1,6 +1,7 @@
 #include "queue/job.h"
 
 #include "common/memory.h"
+#include "io/log.h"
 #include "queue/content.h"
 #include "queue/dispatch.h"
 #include "queue/worker.h"
@@ -223,6 +224,17 @@ static bool still_routed(struct job_maker *k, uint32_t unit, const struct envelo
     return !emptied;
 }
 
+static void log_doubt(struct queue *q, const struct job *job)
+{
+    struct unit *u = index_unit(&q->index, job->unit);
+
+    if (u->in_doubt)
+        log_warn("possible_duplicate", LOG_ID("message", job->message),
+                 LOG_VIEW("destination", job->destination->hop.name),
+                 LOG_U64("recipients", job->line_count));
+    u->in_doubt = 0;
+}
+
 struct job *job_start(struct job_maker *k, struct worker *w, uint64_t number, uint32_t unit)
 {
     struct queue *q = k->queue;
@@ -243,6 +255,7 @@ struct job *job_start(struct job_maker *k, struct worker *w, uint64_t number, ui
         job = make_job(k, w, unit, count, &content.envelope);
         site_charge(&q->index, unit, count);
         index_run(&q->index, unit);
+        log_doubt(q, job);
         send_job(k, job, number, &content);
     }
     content_close(&content);

@@ -87,6 +87,7 @@ uint64_t queue_tick_ms(const struct queue *q, uint32_t tick)
     return q->base_ms + (uint64_t)tick * QUEUE_TICK_MS;
 }
 
+/* It died at most so long after it wrote the clock down: a disk may be slow. */
 static void start_clock(struct queue *q)
 {
     struct store_clock last;
@@ -94,6 +95,10 @@ static void start_clock(struct queue *q)
 
     q->base_ms = schedule_clock_ms(known ? &last : NULL, clock_wall_ms());
     q->monotonic_base_ms = q->loop->now_ms = clock_monotonic_ms();
+    if (!known)
+        q->doubt_ms = q->base_ms;
+    else if (!last.ended)
+        q->doubt_ms = MIN(q->base_ms, last.queue_ms + 2 * (uint64_t)CLOCK_NOTE_MS);
 }
 
 static void note_clock(struct queue *q, bool ended)
@@ -560,6 +565,13 @@ void queue_purge(struct queue *q, uint32_t mail)
 
 /* ---- replay ---- */
 
+/* What was never tried was due at once, unless it was to wait. What is held was not tried. */
+static void doubt(struct queue *q, uint32_t mail, bool tried)
+{
+    index_each_unit (u, &q->index, mail)
+        index_unit(&q->index, u)->in_doubt = tried && q->doubt_ms > 0;
+}
+
 static void on_message(struct store_replay *r, uint64_t id, struct store_ref where,
                        struct view encoded, uint64_t body_bytes)
 {
@@ -574,6 +586,7 @@ static void on_message(struct store_replay *r, uint64_t id, struct store_ref whe
         accepted_ms = e.accepted_ms > 0 ? e.accepted_ms : e.arrival_ms;
         mail = add_mail(q, id, where, &e, body_bytes, MIN(accepted_ms, q->base_ms));
         index_mail(&q->index, mail)->flags |= MAIL_RESTORED;
+        doubt(q, mail, e.hold.len == 0 && e.not_before_ms < clock_wall_ms());
     } else {
         log_error("envelope_unreadable", LOG_ID("message", id));
     }
@@ -589,8 +602,9 @@ static void restore_deferred(struct queue *q, uint32_t unit, const struct store_
 
     if (q->settings != NULL)
         wait_ms = schedule_restored_ms(&q->settings->retry, o->next_ms, q->base_ms, o->message);
-    u->attempts = (uint16_t)MIN(o->attempts, (uint32_t)UINT16_MAX);
+    u->attempts = MIN(o->attempts, (uint32_t)UNIT_ATTEMPTS_MAX) & UNIT_ATTEMPTS_MAX;
     u->link.due = queue_tick(q, q->base_ms + wait_ms);
+    u->in_doubt = o->next_ms < q->doubt_ms;
     index_set_last(u, where);
 }
 

@@ -76,6 +76,9 @@ struct queue {
 
     uint64_t base_ms, monotonic_base_ms; /* the queue's clock at the start, and the other then */
     struct timer clock_timer;            /* writes it down */
+    /* What was to be tried before this time may have been in a job when a former queue died, and
+     * may have arrived; 0: that one ended in good order. */
+    uint64_t doubt_ms;
     struct timer wheel_timer;    /* the next unit that becomes due */
     struct timer deadline_timer; /* the next delay notice or expiry */
     uint64_t notice_pause_ms;    /* no delay notices before this time of the queue's clock */

@@ -252,7 +252,8 @@ static uint64_t wait_for_next(struct queue *q, const struct job *job, const stru
 
 static void count_attempt(struct queue *q, const struct job *job, uint32_t unit)
 {
-    index_unit(&q->index, unit)->attempts = (uint16_t)MIN(job->attempt, (uint32_t)UINT16_MAX);
+    index_unit(&q->index, unit)->attempts =
+        MIN(job->attempt, (uint32_t)UNIT_ATTEMPTS_MAX) & UNIT_ATTEMPTS_MAX;
 }
 
 static void defer(struct queue *q, const struct job *job, const struct group *g, uint32_t unit)

@@ -252,6 +252,33 @@ def test_a_process_that_could_not_be_started_is_tried_again(world):
     wait_for(lambda: world.tern("status").returncode == 0, "the queue to answer")
 
 
+def test_what_arrived_without_a_record_is_called_a_possible_duplicate(world):
+    world.deaths_are_expected = True
+    there = world.domain("there.test")
+    world.domain("later.test", rcpt="451 4.2.0 later")
+    world.start_relay(retry=SLOW)
+    waits = world.send("alice@here.test", "b@later.test")
+    world.log.wait("deferred", message=waits)
+    queue = world.pids_of("queue")[0]
+
+    def taken(_):
+        os.kill(queue, signal.SIGSTOP)
+        return "250 2.0.0 taken"
+    there.says["final"] = taken
+    message = world.send("alice@here.test", "b@there.test")
+    there.wait(1)
+    del there.says["final"]
+    os.kill(queue, signal.SIGKILL)
+    there.wait(2)
+    world.log.wait("possible_duplicate", message=message, destination="there.test")
+    world.log.wait("delivered", message=message)
+    world.stop_relay()
+    world.start_relay()
+    world.tern("queue", "retry", "--all")
+    world.log.wait("deferred", count=2, message=waits)
+    assert len(world.log.find("possible_duplicate")) == 1
+
+
 def test_no_mail_is_lost_or_doubled_while_reloading(world):
     there = world.domain("there.test")
     world.start_relay()
