@@ -191,15 +191,30 @@ int shelf_take(struct shelf *s, uint64_t number, bool for_mail)
     return err;
 }
 
-void shelf_abandon(struct shelf *s, uint64_t number)
+/* What stays would be taken for a damaged segment at the next start: so it is tried again. */
+static void remove_abandoned(struct shelf *s)
 {
     char name[SHELF_NAME];
 
-    segment_name(number, name);
-    if (unlinkat(s->spool->log, name, 0) < 0 && errno != ENOENT)
-        log_error("segment_not_removed", LOG_STRING("file", name), LOG_ERRNO("error", errno));
-    else
-        (void)!fsync(s->spool->log);
+    if (s->abandoned == 0)
+        return;
+    segment_name(s->abandoned, name);
+    if (unlinkat(s->spool->log, name, 0) < 0 && errno != ENOENT) {
+        if (!s->complained)
+            log_error("segment_not_removed", LOG_STRING("file", name), LOG_ERRNO("error", errno));
+        s->complained = true;
+        return;
+    }
+    (void)!fsync(s->spool->log);
+    s->abandoned = 0;
+    s->complained = false;
+}
+
+void shelf_abandon(struct shelf *s, uint64_t number)
+{
+    remove_abandoned(s);
+    s->abandoned = number;
+    remove_abandoned(s);
 }
 
 /* ---- making ---- */
@@ -275,6 +290,7 @@ void shelf_tend(struct shelf *s)
 {
     struct making *m;
 
+    remove_abandoned(s);
     if (s->making || shelf_count(s) >= SHELF_KEPT || s->keeper.thread_count == 0)
         return;
     m = memory_new(sizeof(*m));
@@ -382,6 +398,7 @@ int shelf_start(struct shelf *s)
 
 void shelf_close(struct shelf *s)
 {
+    remove_abandoned(s);
     workers_release(&s->keeper);
     pthread_mutex_destroy(&s->lock);
 }

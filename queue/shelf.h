@@ -31,6 +31,8 @@ struct shelf {
     atomic_bool low;    /* what shelf_is_low says; read without the lock */
     unsigned next_name; /* the keeper's */
     bool making;        /* the loop's */
+    uint64_t abandoned; /* the loop's: a segment whose file could not be removed yet; 0: none */
+    bool complained;    /* of that */
     int making_error;   /* the loop's: of the last spare that was made */
 };
 
