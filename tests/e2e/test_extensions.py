@@ -209,8 +209,9 @@ def test_nothing_is_smuggled_in_or_on_to_postfix(world, postfix):  # noqa: F811
                 else:
                     say(client, "MAIL FROM:<a@here.test>", "RCPT TO:<b@there.test>")
                     words = chunk(client, content, last=True)
-                assert words.startswith("550 5.5.2" if is_bare(end) else "250 2.0.0"), (end, words)
-                accepted += not is_bare(end)
+                wanted = "550 5.5.2" if is_bare(end) else "550 5.6.0" if b"\0" in end else "250 2.0.0"
+                assert words.startswith(wanted), (end, words)
+                accepted += wanted.startswith("250")
                 # One command, one answer.
                 assert client.command("NOOP") == "250 2.0.0 Ok"
                 assert client.command("QUIT").startswith("221")
