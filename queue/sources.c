@@ -244,7 +244,8 @@ static int open_sources(struct survey *v)
             v->sources[--first] = v->sources[i - 1];
     }
     v->source_count = count - first;
-    memmove(v->sources, v->sources + first, v->source_count * sizeof(*v->sources));
+    if (v->source_count > 0)
+        memmove(v->sources, v->sources + first, v->source_count * sizeof(*v->sources));
     return 0;
 }
 
