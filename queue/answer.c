@@ -1,6 +1,8 @@
 #include "queue/answer.h"
 
+#include "queue/admin.h"
 #include "queue/backoff.h"
+#include "queue/deadline.h"
 #include "queue/history.h"
 #include "queue/siterow.h"
 
@@ -70,7 +72,7 @@ static bool is_meant(const struct answer *a, const struct mail *m)
 
     if ((m->flags & MAIL_DELETED) == 0)
         return a->request.verb != VERB_UNDELETE;
-    return looked_for && (!running || queue_in_trash(m));
+    return looked_for && (!running || deadline_in_trash(m));
 }
 
 /* The next message that may be meant; false: there is none. */
@@ -108,22 +110,22 @@ static void act(struct answer *a, uint32_t mail, const struct envelope *e)
         parcel_pack(&a->parcel, q, mail);
         break;
     case VERB_RETRY:
-        queue_retry(q, mail);
+        admin_retry(q, mail);
         break;
     case VERB_HOLD:
-        queue_hold(q, mail, who);
+        admin_hold(q, mail, who);
         break;
     case VERB_RELEASE:
-        queue_release(q, mail, who);
+        admin_release(q, mail, who);
         break;
     case VERB_DELETE:
-        if (queue_in_trash(index_mail(&q->index, mail)))
-            queue_purge(q, mail);
+        if (deadline_in_trash(index_mail(&q->index, mail)))
+            admin_purge(q, mail);
         else
-            queue_delete(q, mail, who);
+            admin_delete(q, mail, who);
         break;
     case VERB_UNDELETE:
-        queue_undelete(q, mail, who);
+        admin_undelete(q, mail, who);
         break;
     case VERB_STATUS:
     case VERB_PUT:

@@ -2,6 +2,7 @@
 
 #include "common/memory.h"
 #include "io/log.h"
+#include "queue/deadline.h"
 #include "queue/notify.h"
 
 #include <stdlib.h>
@@ -39,7 +40,7 @@ static void keep(const struct appointment *a, uint32_t mail)
     bool told = (m->flags & (MAIL_NOTICED | MAIL_NULL_SENDER)) != 0;
 
     if (a->kind == BEGINNING) {
-        queue_begin_lifetime(q, mail);
+        deadline_begin(q, mail);
         return;
     }
     log_info("late", LOG_ID("message", a->message),

@@ -3,6 +3,7 @@
 #include "common/memory.h"
 #include "io/log.h"
 #include "mail/outcome.h"
+#include "queue/deadline.h"
 #include "queue/dispatch.h"
 #include "queue/schedule.h"
 
@@ -57,7 +58,7 @@ static void expire_overdue(struct queue *q, const struct site *s)
                 index_set_deadline_first(&q->index, mail, DEADLINE_EXPIRY);
         }
     }
-    queue_arm_deadlines(q);
+    deadline_arm(q);
 }
 
 void backoff_failed(struct queue *q, struct site *s, bool probe, struct view cause)

@@ -4,6 +4,7 @@
 #include "common/memory.h"
 #include "io/clock.h"
 #include "io/log.h"
+#include "queue/admin.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -81,7 +82,7 @@ static void on_durable(struct store_commit *c, enum spool_trouble trouble)
     queue_take_in(q, c, &i->facts, i->letter);
     i->letter = NULL;
     if (i->plan.hold)
-        queue_hold(q, index_find(&q->index, c->id), view_of(i->who));
+        admin_hold(q, index_find(&q->index, c->id), view_of(i->who));
     finish(i, IMPORT_DONE);
 }
 

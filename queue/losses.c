@@ -1,6 +1,7 @@
 #include "queue/losses.h"
 
 #include "common/memory.h"
+#include "queue/deadline.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -92,7 +93,7 @@ static void take_out(struct loss *l)
 static void drop_deleted(struct queue *q, uint32_t mail, const struct loss *l)
 {
     for (size_t i = 0; i < l->unit_count; i++) {
-        if (queue_in_trash(index_mail(&q->index, mail)))
+        if (deadline_in_trash(index_mail(&q->index, mail)))
             index_park(&q->index, l->units[i]);
         else
             queue_remove_unit(q, l->units[i]);

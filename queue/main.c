@@ -7,6 +7,7 @@
 #include "queue/control.h"
 #include "queue/dispatch.h"
 #include "queue/intake.h"
+#include "queue/restore.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -168,7 +169,7 @@ static int run_offline(const char *path)
     if (loop_init(&loop) < 0 || enter_spool(path, &why) < 0 ||
         queue_open(q, &loop, NULL, ".", &why) < 0)
         return fail(&why);
-    queue_show(q);
+    restore_show(q);
     q->control = control_new(q);
     err = control_serve(q->control, STDIN_FILENO);
     if (err == 0)

@@ -4,6 +4,7 @@
 #include "io/clock.h"
 #include "io/log.h"
 #include "queue/content.h"
+#include "queue/deadline.h"
 #include "queue/dispatch.h"
 #include "queue/flood.h"
 #include "queue/history.h"
@@ -45,7 +46,7 @@ static void give_back(struct queue *q, const uint32_t *units, size_t count)
 
         const struct mail *m = index_mail(&q->index, u->mail);
 
-        if ((m->flags & MAIL_DELETED) && !queue_in_trash(m))
+        if ((m->flags & MAIL_DELETED) && !deadline_in_trash(m))
             queue_remove_unit(q, units[i]);
         else if (m->flags & MAIL_HELD)
             index_park(&q->index, units[i]);
@@ -113,7 +114,7 @@ static void on_failed(struct notice *n, enum spool_trouble trouble)
         index_mail(&q->index, mail)->flags &= (uint8_t)~MAIL_NOTICED;
         q->notice_pause_ms = queue_now_ms(q) + NOTICE_PAUSE_MS;
         index_set_deadline_first(&q->index, mail, DEADLINE_NOTICE);
-        queue_arm_deadlines(q);
+        deadline_arm(q);
     }
     if (n->loss != NULL)
         hold_loss(q, &n->loss);

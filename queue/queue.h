@@ -14,13 +14,11 @@
 #include "queue/flood.h"
 #include "queue/index.h"
 #include "queue/store.h"
+#include "queue/time.h"
 
 enum {
-    QUEUE_TICK_MS = 100,           /* of the wheel */
-    QUEUE_STEPS_PER_TURN = 20000,  /* of the wheel */
-    QUEUE_RECORDS_PER_TURN = 1000, /* of the replay */
-    QUEUE_REST_MS = 5000,          /* of segments: most mail is gone by then */
-    QUEUE_STAMP_MAX = 64,          /* bytes of a line of an envelope */
+    QUEUE_STEPS_PER_TURN = 20000, /* of the wheel */
+    QUEUE_REST_MS = 5000,         /* of segments: most mail is gone by then */
 };
 
 struct dispatch;
@@ -95,31 +93,19 @@ int queue_open(struct queue *q, struct loop *l, const struct settings *settings,
 /* After the sandbox: from now on things happen by themselves. New mail is taken at once, and what
  * is in the spool comes into the index meanwhile. */
 int queue_start(struct queue *q, struct error *err) MUST_USE;
-/* Offline, instead of queue_start: everything where it waited. */
-void queue_show(struct queue *q);
 void queue_close(struct queue *q);
 /* Takes `next`, and frees what it replaces. */
 void queue_reload(struct queue *q, struct queue_settings *next);
 void queue_drain(struct queue *q);
 
-/* The queue's clock (queue/schedule.h). Deadlines and attempts follow it, so that no jump of the wall
- * clock makes mail expire or wait. */
-uint64_t queue_now_ms(const struct queue *q);
-/* A time of the queue's clock as the wall clock has it now, and back. */
-uint64_t queue_wall_ms(const struct queue *q, uint64_t at_ms);
-uint64_t queue_time_ms(const struct queue *q, uint64_t wall_ms);
-/* What an envelope made now says as its accepted_ms. */
-uint64_t queue_accepted_ms(const struct queue *q);
-/* The encoded envelope with it: as it is, or in `room`, which has QUEUE_STAMP_MAX bytes more. */
-struct view queue_stamp(const struct queue *q, struct view encoded, struct buf *room);
-/* The tick that is over when `at_ms` has come. */
-uint32_t queue_tick(const struct queue *q, uint64_t at_ms);
-uint64_t queue_tick_ms(const struct queue *q, uint32_t tick);
-
 /* A message that has become durable: into the index, and due at once. `letter` (NULL: none) is
  * taken. */
 void queue_take_in(struct queue *q, const struct store_commit *c, const struct envelope *e,
                    struct letter *letter);
+/* Into the index alone, its units parked. */
+uint32_t queue_add_mail(struct queue *q, uint64_t id, struct store_ref where,
+                        const struct envelope *e, uint64_t body_bytes,
+                        uint64_t arrived_ms) MUST_USE;
 /* Where the settings send a recipient now. */
 struct destination *queue_destination(struct queue *q, const struct envelope *e, size_t rcpt);
 /* The message cannot be read back: `err` from content_open. Held when it is damaged, else tried
@@ -131,23 +117,7 @@ bool queue_finish_if_done(struct queue *q, uint32_t mail);
 void queue_remove_unit(struct queue *q, uint32_t unit);
 /* The destination may have nothing to do any more. */
 void queue_rest(struct queue *q, struct destination *d);
-/* Its lifetime begins now. */
-void queue_begin_lifetime(struct queue *q, uint32_t mail);
-/* When the message is given up; the queue's clock. */
-uint64_t queue_expiry_ms(const struct queue *q, const struct mail *m);
-/* Starts the timers for what is next. */
+/* Starts the timer for what is due next. */
 void queue_arm_wheel(struct queue *q);
-void queue_arm_deadlines(struct queue *q);
-
-/* What an administrator does. `who` is for the record. */
-void queue_hold(struct queue *q, uint32_t mail, struct view who);
-void queue_release(struct queue *q, uint32_t mail, struct view who);
-/* Into the trash, from where it can come back for a while: held. */
-void queue_delete(struct queue *q, uint32_t mail, struct view who);
-void queue_undelete(struct queue *q, uint32_t mail, struct view who);
-bool queue_in_trash(const struct mail *m);
-/* For good. */
-void queue_purge(struct queue *q, uint32_t mail);
-void queue_retry(struct queue *q, uint32_t mail);
 
 #endif

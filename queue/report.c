@@ -6,6 +6,7 @@
 #include "io/clock.h"
 #include "ipc/expand.h"
 #include "mail/body.h"
+#include "queue/deadline.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -133,7 +134,7 @@ static struct letter *write_letter(struct queue *q, const struct mail *m, const 
 struct letter *report_write(struct queue *q, const struct mail *m, const struct content *c,
                             enum bounce_action a, const struct notify_rcpt *rcpts, size_t count)
 {
-    uint64_t expires_ms = queue_wall_ms(q, queue_expiry_ms(q, m));
+    uint64_t expires_ms = queue_wall_ms(q, deadline_expiry_ms(q, m));
     struct bounce_rcpt *list = memory_new_array(count, sizeof(*list));
     struct bounce b = { .action = a, .rcpts = list };
     struct letter *l;

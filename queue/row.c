@@ -6,6 +6,7 @@
 #include "mail/trace.h"
 #include "queue/alarm.h"
 #include "queue/attempts.h"
+#include "queue/deadline.h"
 #include "queue/dispatch.h"
 #include "queue/pieces.h"
 #include "queue/siterow.h"
@@ -304,7 +305,7 @@ static void put_summary(struct queue *q, const struct mail *m, const struct enve
     put_number(out, "attempts", attempts);
     put_time(out, "next_at", first_ms);
     if (q->settings != NULL && (m->flags & MAIL_HELD) == 0)
-        put_time(out, "expires_at", queue_wall_ms(q, queue_expiry_ms(q, m)));
+        put_time(out, "expires_at", queue_wall_ms(q, deadline_expiry_ms(q, m)));
     put_view(out, "reason", buf_view(&words));
 }
 

@@ -1,4 +1,5 @@
 /* Messages that want to be sent later, or by a time (RFC 4865, RFC 2852). */
+#include "queue/admin.h"
 #include "queue/appointment.h"
 
 #include "tests/unit/unit.h"
@@ -117,7 +118,7 @@ static void an_administrator_is_in_a_hurry(void **state)
     (void)state;
     world.said.not_before_ms = clock_wall_ms() + 3 * HOUR;
     id = world_accept("a@here.test", "b@x.test", body);
-    queue_retry(&world.queue, index_find(&world.queue.index, id));
+    admin_retry(&world.queue, index_find(&world.queue.index, id));
     world_run();
     assert_int_equal(world.job_count, 1);
     deliver(world_job(0));

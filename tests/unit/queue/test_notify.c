@@ -1,4 +1,5 @@
 /* Whom the queue tells what, as the sender asked for it (RFC 3461). */
+#include "queue/admin.h"
 #include "queue/notify.h"
 
 #include "tests/unit/unit.h"
@@ -200,7 +201,7 @@ static void nobody_is_told_of_what_was_deleted_meanwhile(void **state)
 
     (void)state;
     refuse(world_job(0));
-    queue_delete(&world.queue, index_find(&world.queue.index, id), VIEW("uid 0"));
+    admin_delete(&world.queue, index_find(&world.queue.index, id), VIEW("uid 0"));
     world_pass(MINUTE);
     refuse(world_job(1));
     assert_int_equal(world.job_count, 2);

@@ -1,3 +1,5 @@
+#include "queue/admin.h"
+#include "queue/deadline.h"
 #include "queue/queue.h"
 
 #include "tests/unit/unit.h"
@@ -390,7 +392,7 @@ static void holds_what_is_damaged(void **state)
     assert_int_equal(index_mail(&world.queue.index, mail)->flags & (MAIL_HELD | MAIL_DAMAGED),
                      MAIL_HELD | MAIL_DAMAGED);
     memory_store.damaged = false;
-    queue_release(&world.queue, mail, VIEW("uid 0"));
+    admin_release(&world.queue, mail, VIEW("uid 0"));
     world_run();
     deliver(world_job(1));
     assert_int_equal(count_mails(), 0);
@@ -436,13 +438,13 @@ static void forgets_a_destination_in_trouble(void **state)
     defer(world_job(0));
     other = world_accept("a@here.test", "c@there.test", body);
     fault(world_job(1));
-    queue_delete(&world.queue, index_find(&world.queue.index, other), VIEW("uid 0"));
-    queue_purge(&world.queue, index_find(&world.queue.index, other));
+    admin_delete(&world.queue, index_find(&world.queue.index, other), VIEW("uid 0"));
+    admin_purge(&world.queue, index_find(&world.queue.index, other));
     world_pass(20 * SECOND);
     assert_int_equal(world.job_count, 2);
     assert_int_equal(count_busy(), 1);
-    queue_delete(&world.queue, index_find(&world.queue.index, waiting), VIEW("uid 0"));
-    queue_purge(&world.queue, index_find(&world.queue.index, waiting));
+    admin_delete(&world.queue, index_find(&world.queue.index, waiting), VIEW("uid 0"));
+    admin_purge(&world.queue, index_find(&world.queue.index, waiting));
     assert_int_equal(count_busy(), 0);
     assert_true(list_empty(&world.queue.index.troubled));
 }
@@ -481,11 +483,11 @@ static void retries_at_once_when_asked(void **state)
 
     (void)state;
     fault(world_job(0));
-    queue_retry(&world.queue, index_find(&world.queue.index, id));
+    admin_retry(&world.queue, index_find(&world.queue.index, id));
     world_run();
     assert_int_equal(world.job_count, 2);
     defer(world_job(1));
-    queue_retry(&world.queue, index_find(&world.queue.index, id));
+    admin_retry(&world.queue, index_find(&world.queue.index, id));
     world_run();
     assert_int_equal(world.job_count, 3);
     assert_int_equal(world_job(2)->start.attempt, 3);
@@ -762,14 +764,14 @@ static void neither_tries_nor_expires_what_is_held(void **state)
     uint32_t mail = index_find(&world.queue.index, id);
 
     (void)state;
-    queue_hold(&world.queue, mail, VIEW("uid 0"));
+    admin_hold(&world.queue, mail, VIEW("uid 0"));
     world_run();
     assert_true(world_job(0)->cancelled);
     defer(world_job(0));
     world_pass(3 * (uint64_t)DAY);
     assert_int_equal(world.job_count, 1);
     assert_int_equal(memory_store.accepted, 1);
-    queue_release(&world.queue, mail, VIEW("uid 0"));
+    admin_release(&world.queue, mail, VIEW("uid 0"));
     world_run();
     assert_int_equal(world.job_count, 2);
     defer(world_job(1)); /* its time begins again: that was not its end */
@@ -792,7 +794,7 @@ static void holds_what_came_to_be_held(void **state)
     world_pass(3 * (uint64_t)DAY);
     assert_int_equal(world.job_count, 0);
     assert_int_equal(world.queue.index.held_count, 1);
-    queue_release(&world.queue, index_find(&world.queue.index, id), VIEW("uid 0"));
+    admin_release(&world.queue, index_find(&world.queue.index, id), VIEW("uid 0"));
     world_run();
     assert_int_equal(world.job_count, 2);
     world_restart();
@@ -808,8 +810,8 @@ static void forgets_what_is_deleted(void **state)
     (void)state;
     defer(world_job(0));
     running = world_accept("a@here.test", "c@there.test", body);
-    queue_delete(&world.queue, index_find(&world.queue.index, waiting), VIEW("uid 0"));
-    queue_delete(&world.queue, index_find(&world.queue.index, running), VIEW("uid 0"));
+    admin_delete(&world.queue, index_find(&world.queue.index, waiting), VIEW("uid 0"));
+    admin_delete(&world.queue, index_find(&world.queue.index, running), VIEW("uid 0"));
     assert_int_equal(world.queue.trash_count, 2);
     world_run();
     assert_true(world_job(1)->cancelled);
@@ -834,18 +836,18 @@ static void brings_back_what_was_deleted(void **state)
 
     (void)state;
     defer(world_job(0));
-    queue_delete(&world.queue, mail, VIEW("uid 0"));
-    queue_release(&world.queue, mail, VIEW("uid 0"));
-    queue_retry(&world.queue, mail);
+    admin_delete(&world.queue, mail, VIEW("uid 0"));
+    admin_release(&world.queue, mail, VIEW("uid 0"));
+    admin_retry(&world.queue, mail);
     world_pass(20 * HOUR);
     assert_int_equal(world.job_count, 1);
-    queue_undelete(&world.queue, mail, VIEW("uid 0"));
+    admin_undelete(&world.queue, mail, VIEW("uid 0"));
     assert_int_equal(world.queue.trash_bytes, 0);
     world_restart();
     world_pass(20 * HOUR); /* held: neither tried nor expired */
     assert_int_equal(count_mails(), 1);
     assert_int_equal(world.job_count, 0);
-    queue_release(&world.queue, index_find(&world.queue.index, id), VIEW("uid 0"));
+    admin_release(&world.queue, index_find(&world.queue.index, id), VIEW("uid 0"));
     world_run();
     assert_int_equal(world.job_count, 1);
     assert_int_equal(world.queue.index.held_count, 0);
@@ -859,14 +861,14 @@ static void an_undeleted_message_stays_after_its_release(void **state)
 
     (void)state;
     defer(world_job(0));
-    queue_delete(&world.queue, mail, VIEW("uid 0"));
-    queue_undelete(&world.queue, mail, VIEW("uid 0"));
-    queue_release(&world.queue, mail, VIEW("uid 0"));
+    admin_delete(&world.queue, mail, VIEW("uid 0"));
+    admin_undelete(&world.queue, mail, VIEW("uid 0"));
+    admin_release(&world.queue, mail, VIEW("uid 0"));
     world_run();
     memory_store_lose(STORE_HOLD);
     world_restart();
     assert_false(
-        queue_in_trash(index_mail(&world.queue.index, index_find(&world.queue.index, id))));
+        deadline_in_trash(index_mail(&world.queue.index, index_find(&world.queue.index, id))));
     assert_int_equal(world.queue.trash_count, 0);
     assert_int_equal(world.queue.index.held_count, 0);
 }
@@ -878,15 +880,15 @@ static void a_deleted_message_tells_nobody(void **state)
     struct world_job *j = world_job(0);
 
     (void)state;
-    queue_delete(&world.queue, mail, VIEW("uid 0"));
+    admin_delete(&world.queue, mail, VIEW("uid 0"));
     world_result(j, 0, OUTCOME_FAILED, SCOPE_RCPT, 550, "No such user");
     world_result(j, 1, OUTCOME_DELIVERED, SCOPE_RCPT, 250, "Ok");
     world_end(j);
     assert_int_equal(memory_store.settled[STORE_DELIVERED], 1);
     assert_int_equal(memory_store.settled_by_notice, 0);
     assert_int_equal(count_mails(), 1);
-    queue_undelete(&world.queue, mail, VIEW("uid 0"));
-    queue_release(&world.queue, mail, VIEW("uid 0"));
+    admin_undelete(&world.queue, mail, VIEW("uid 0"));
+    admin_release(&world.queue, mail, VIEW("uid 0"));
     world_run();
     assert_int_equal(world_job(1)->envelope.rcpt_count, 1);
 }
@@ -899,19 +901,19 @@ static void the_oldest_leave_a_full_trash(void **state)
     world_reload("spool: { path: /tmp, trash: 40 }\n");
     first = world_accept("a@here.test", "b@there.test", body);
     second = world_accept("a@here.test", "c@there.test", body);
-    queue_delete(&world.queue, index_find(&world.queue.index, first), VIEW("uid 0"));
+    admin_delete(&world.queue, index_find(&world.queue.index, first), VIEW("uid 0"));
     world_run();
     assert_int_equal(world.queue.trash_count, 1);
-    queue_delete(&world.queue, index_find(&world.queue.index, second), VIEW("uid 0"));
+    admin_delete(&world.queue, index_find(&world.queue.index, second), VIEW("uid 0"));
     world_pass(1);
     assert_int_equal(world.queue.trash_count, 1);
     assert_true(
-        queue_in_trash(index_mail(&world.queue.index, index_find(&world.queue.index, second))));
+        deadline_in_trash(index_mail(&world.queue.index, index_find(&world.queue.index, second))));
     for (unsigned i = 0; i < world.job_count; i++)
         world_end(world_job(i));
     assert_int_equal(index_find(&world.queue.index, first), POOL_NONE);
     world.queue.trouble = SPOOL_FULL;
-    queue_arm_deadlines(&world.queue);
+    deadline_arm(&world.queue);
     world_pass(1);
     assert_int_equal(count_mails(), 0);
 }
@@ -936,7 +938,7 @@ static void goes_on_where_it_was_after_a_restart(void **state)
         deliver(world_job(1));
     }
     held = world_accept("a@here.test", "e@z.test", body);
-    queue_hold(&world.queue, index_find(&world.queue.index, held), VIEW("uid 0"));
+    admin_hold(&world.queue, index_find(&world.queue.index, held), VIEW("uid 0"));
     world_restart();
     assert_int_equal(count_mails(), 2);
     assert_int_equal(world.queue.index.held_count, 1);
@@ -946,7 +948,7 @@ static void goes_on_where_it_was_after_a_restart(void **state)
     assert_int_equal(world_job(0)->start.attempt, 2);
     check_view("the deferred one", world_job(0)->envelope.rcpts[0].address, VIEW("c@x.test"));
     deliver(world_job(0));
-    queue_release(&world.queue, index_find(&world.queue.index, held), VIEW("uid 0"));
+    admin_release(&world.queue, index_find(&world.queue.index, held), VIEW("uid 0"));
     world_run();
     check_view("the held one", world_job(1)->envelope.rcpts[0].address, VIEW("e@z.test"));
     deliver(world_job(1));

@@ -1,4 +1,5 @@
 /* What mail makes of a wall clock that is set, while the queue runs and between two runs. */
+#include "queue/deadline.h"
 #include "queue/queue.h"
 
 #include "tests/unit/unit.h"
@@ -105,13 +106,13 @@ static void counts_the_age_of_mail_by_its_own_clock(void **state)
         world_pass(HOUR);
         world_restart_after(HOUR);
         check(jumps[i].name,
-              queue_expiry_ms(&world.queue,
-                              index_mail(&world.queue.index, index_find(&world.queue.index, id))) -
+              deadline_expiry_ms(&world.queue, index_mail(&world.queue.index,
+                                                          index_find(&world.queue.index, id))) -
                       queue_now_ms(&world.queue) <=
                   22ull * HOUR + SECOND);
         check(jumps[i].name,
-              queue_expiry_ms(&world.queue,
-                              index_mail(&world.queue.index, index_find(&world.queue.index, id))) -
+              deadline_expiry_ms(&world.queue, index_mail(&world.queue.index,
+                                                          index_find(&world.queue.index, id))) -
                       queue_now_ms(&world.queue) >=
                   22ull * HOUR - SECOND);
     }

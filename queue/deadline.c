@@ -1,0 +1,160 @@
+#include "queue/deadline.h"
+
+#include "queue/admin.h"
+#include "queue/notify.h"
+#include "queue/schedule.h"
+
+enum {
+    DEADLINES_PER_TURN = 100,   /* notices and expiries: each reads and writes */
+    DEADLINE_REST_MS = 100,     /* after a turn with so many */
+    DEADLINE_MOST_MS = 1 << 30, /* one timer's reach; then it looks again */
+};
+
+uint64_t deadline_arrival_ms(const struct mail *m)
+{
+    return (uint64_t)m->arrival_s * 1000;
+}
+
+uint64_t deadline_expiry_ms(const struct queue *q, const struct mail *m)
+{
+    return schedule_expiry_ms(&q->settings->retry, deadline_arrival_ms(m),
+                              (m->flags & MAIL_RESTORED) != 0, q->base_ms);
+}
+
+bool deadline_in_trash(const struct mail *m)
+{
+    return m->deadline == DEADLINE_TRASH;
+}
+
+static uint64_t notice_ms(const struct queue *q, const struct mail *m)
+{
+    uint64_t at_ms = schedule_notice_ms(&q->settings->retry, deadline_arrival_ms(m),
+                                        (m->flags & MAIL_RESTORED) != 0, q->base_ms);
+
+    return MAX(at_ms, q->notice_pause_ms);
+}
+
+/* New mail needs the room more than what was thrown away. */
+static bool trash_must_shrink(const struct queue *q)
+{
+    return q->trash_bytes > q->settings->spool.trash_bytes || q->trouble == SPOOL_FULL;
+}
+
+/* What is to be done with the first of a list, at this time of the queue's clock. */
+static uint64_t next_ms(const struct queue *q, enum deadline list)
+{
+    uint32_t mail = index_first_deadline(&q->index, list);
+    const struct mail *m;
+
+    if (mail == POOL_NONE)
+        return UINT64_MAX;
+    m = index_mail(&q->index, mail);
+    if (list == DEADLINE_TRASH)
+        return trash_must_shrink(q) ? 0 : deadline_arrival_ms(m) + q->settings->spool.trash_ms;
+    return list == DEADLINE_NOTICE ? MIN(notice_ms(q, m), deadline_expiry_ms(q, m))
+                                   : deadline_expiry_ms(q, m);
+}
+
+void deadline_arm(struct queue *q)
+{
+    uint64_t first_ms = UINT64_MAX;
+
+    for (unsigned list = DEADLINE_NOTICE; list < DEADLINES; list++)
+        first_ms = MIN(first_ms, next_ms(q, (enum deadline)list));
+    if (first_ms != UINT64_MAX)
+        loop_start_timer(q->loop, &q->deadline_timer,
+                         MIN(queue_until_ms(q, first_ms), (uint64_t)DEADLINE_MOST_MS));
+}
+
+/* Held mail neither expires nor is its sender told that it waits: an administrator knows. */
+static void meet_deadline(struct queue *q, uint32_t mail)
+{
+    struct mail *m = index_mail(&q->index, mail);
+    bool over = deadline_expiry_ms(q, m) <= queue_now_ms(q);
+
+    if (deadline_in_trash(m)) {
+        admin_purge(q, mail);
+    } else if (m->flags & MAIL_HELD) {
+        index_set_overdue(&q->index, mail, over);
+        index_set_deadline(&q->index, mail, over ? DEADLINE_NONE : DEADLINE_NOTICED);
+    } else if (over) {
+        notify_expiry(q, mail);
+    } else {
+        notify_delay(q, mail);
+    }
+}
+
+static void on_deadline(struct timer *t)
+{
+    struct queue *q = container_of(t, struct queue, deadline_timer);
+
+    bool rest = false;
+
+    for (unsigned list = DEADLINE_NOTICE; list < DEADLINES; list++) {
+        unsigned left = DEADLINES_PER_TURN;
+
+        while (left > 0 && next_ms(q, (enum deadline)list) <= queue_now_ms(q)) {
+            meet_deadline(q, index_first_deadline(&q->index, (enum deadline)list));
+            left--;
+        }
+        rest = rest || left == 0;
+    }
+    if (rest)
+        loop_start_timer(q->loop, t, DEADLINE_REST_MS);
+    else
+        deadline_arm(q);
+}
+
+/* The lists are in order of arrival: what is to wait first (FUTURERELEASE) comes later. */
+bool deadline_begins_later(const struct queue *q, const struct mail *m)
+{
+    return deadline_arrival_ms(m) > queue_now_ms(q) + 1000; /* it is rounded up */
+}
+
+void deadline_list(struct queue *q, uint32_t mail)
+{
+    const struct mail *m = index_mail(&q->index, mail);
+    bool never = (m->flags & (MAIL_NULL_SENDER | MAIL_NOTICED)) != 0;
+
+    if (deadline_begins_later(q, m))
+        return;
+    index_set_deadline(&q->index, mail, never ? DEADLINE_EXPIRY : DEADLINE_NOTICE);
+    if (!timer_running(&q->deadline_timer))
+        deadline_arm(q);
+}
+
+void deadline_begin(struct queue *q, uint32_t mail)
+{
+    struct mail *m = index_mail(&q->index, mail);
+
+    if (m->deadline != DEADLINE_NONE)
+        return;
+    m->flags &= (uint8_t)~MAIL_RESTORED;
+    m->arrival_s = (uint32_t)((queue_now_ms(q) + 999) / 1000);
+    deadline_list(q, mail);
+}
+
+/* ---- the trash ---- */
+
+void deadline_enter_trash(struct queue *q, uint32_t mail)
+{
+    q->trash_count++;
+    q->trash_bytes += index_mail(&q->index, mail)->body_bytes;
+    index_set_deadline(&q->index, mail, DEADLINE_TRASH);
+}
+
+void deadline_leave_trash(struct queue *q, uint32_t mail)
+{
+    const struct mail *m = index_mail(&q->index, mail);
+
+    if (!deadline_in_trash(m))
+        return;
+    q->trash_count--;
+    q->trash_bytes -= m->body_bytes;
+    index_set_deadline(&q->index, mail, DEADLINE_NONE);
+}
+
+void deadline_init(struct queue *q)
+{
+    q->deadline_timer.fire = on_deadline;
+}

@@ -1,0 +1,209 @@
+#include "queue/restore.h"
+
+#include "common/memory.h"
+#include "io/clock.h"
+#include "io/log.h"
+#include "queue/deadline.h"
+#include "queue/schedule.h"
+
+#include <stdlib.h>
+
+enum { RECORDS_PER_TURN = 1000 };
+
+/* What was never tried was due at once, unless it was to wait. What is held was not tried. */
+static void doubt(struct queue *q, uint32_t mail, bool tried)
+{
+    index_each_unit (u, &q->index, mail)
+        index_unit(&q->index, u)->in_doubt = tried && q->doubt_ms > 0;
+}
+
+static void on_message(struct store_replay *r, uint64_t id, struct store_ref where,
+                       struct view encoded, uint64_t body_bytes)
+{
+    struct queue *q = container_of(r, struct queue, replay);
+    struct arena arena;
+    struct envelope e;
+    uint64_t accepted_ms;
+    uint32_t mail;
+
+    arena_init(&arena, LETTER_ARENA_MAX);
+    if (envelope_decode(encoded, &arena, &e)) {
+        accepted_ms = e.accepted_ms > 0 ? e.accepted_ms : e.arrival_ms;
+        mail = queue_add_mail(q, id, where, &e, body_bytes, MIN(accepted_ms, q->base_ms));
+        index_mail(&q->index, mail)->flags |= MAIL_RESTORED;
+        doubt(q, mail, e.hold.len == 0 && e.not_before_ms < clock_wall_ms());
+    } else {
+        log_error("envelope_unreadable", LOG_ID("message", id));
+    }
+    arena_reset(&arena);
+}
+
+/* Parked until the replay is over; the tick waits in the link. */
+static void restore_deferred(struct queue *q, uint32_t unit, const struct store_outcome *o,
+                             struct store_ref where)
+{
+    struct unit *u = index_unit(&q->index, unit);
+    uint64_t wait_ms = o->next_ms > q->base_ms ? o->next_ms - q->base_ms : 0;
+
+    if (q->settings != NULL)
+        wait_ms = schedule_restored_ms(&q->settings->retry, o->next_ms, q->base_ms, o->message);
+    u->attempts = MIN(o->attempts, (uint32_t)UNIT_ATTEMPTS_MAX) & UNIT_ATTEMPTS_MAX;
+    u->link.due = queue_tick(q, q->base_ms + wait_ms);
+    u->in_doubt = o->next_ms < q->doubt_ms;
+    index_set_last(u, where);
+}
+
+static void on_outcome(struct store_replay *r, const struct store_outcome *o,
+                       struct store_ref where)
+{
+    struct queue *q = container_of(r, struct queue, replay);
+    uint32_t mail = index_find(&q->index, o->message);
+    struct rcpts set;
+    unsigned total;
+
+    if (mail == POOL_NONE)
+        return;
+    total = index_mail(&q->index, mail)->rcpt_count;
+    rcpts_init(&set, total);
+    for (size_t i = 0; i < o->rcpt_count; i++) {
+        if (o->rcpts[i] < total)
+            rcpts_add(&set, total, o->rcpts[i]);
+    }
+    index_each_unit (u, &q->index, mail) {
+        uint32_t part = index_split(&q->index, u, &set);
+
+        if (part != POOL_NONE && o->state == STORE_DEFERRED)
+            restore_deferred(q, part, o, where);
+        else if (part != POOL_NONE)
+            queue_remove_unit(q, part);
+    }
+    rcpts_release(&set, total);
+}
+
+static void on_change(struct store_replay *r, const struct store_change *c)
+{
+    struct queue *q = container_of(r, struct queue, replay);
+    uint32_t mail = index_find(&q->index, c->message);
+    struct mail *m;
+
+    if (mail == POOL_NONE)
+        return;
+    m = index_mail(&q->index, mail);
+    switch (c->kind) {
+    case STORE_HOLD:
+        m->flags &= (uint8_t)~MAIL_DELETED;
+        index_set_held(&q->index, mail, true);
+        break;
+    case STORE_RELEASE: /* the log keeps the newest change, and maybe not the one before */
+        m->flags &= (uint8_t)~MAIL_DELETED;
+        index_set_held(&q->index, mail, false);
+        m->arrival_s = (uint32_t)(MIN(c->at_ms, q->base_ms) / 1000);
+        break;
+    case STORE_NOTICED:
+        m->flags |= MAIL_NOTICED;
+        break;
+    case STORE_DELETED:
+        m->flags |= MAIL_DELETED;
+        m->arrival_s = (uint32_t)(MIN(c->at_ms, q->base_ms) / 1000);
+        index_set_held(&q->index, mail, true);
+        break;
+    case STORE_CHANGES:
+        break;
+    }
+}
+
+struct restored {
+    uint32_t mail, arrival_s;
+};
+
+static int compare_arrival(const void *a, const void *b)
+{
+    const struct restored *x = a, *y = b;
+
+    return (x->arrival_s > y->arrival_s) - (x->arrival_s < y->arrival_s);
+}
+
+static void time_units(struct queue *q, uint32_t mail)
+{
+    const struct mail *m = index_mail(&q->index, mail);
+    uint64_t chance_ms = UINT64_MAX;
+    uint32_t latest = UINT32_MAX;
+
+    if (m->flags & MAIL_HELD)
+        return;
+    if (q->settings != NULL && !deadline_begins_later(q, m))
+        chance_ms =
+            schedule_last_chance_ms(&q->settings->retry, deadline_arrival_ms(m), q->base_ms, m->id);
+    if (chance_ms != UINT64_MAX)
+        latest = queue_tick(q, q->base_ms + chance_ms);
+    index_each_unit (u, &q->index, mail)
+        index_time(&q->index, u, MIN(index_unit(&q->index, u)->link.due, latest));
+}
+
+void restore_show(struct queue *q)
+{
+    while (store_replay(q->store, RECORDS_PER_TURN))
+        continue;
+    q->restored = true;
+    for (uint32_t i = 1; i < q->index.mails.end; i++) {
+        if (index_mail(&q->index, i)->id != 0)
+            time_units(q, i);
+    }
+}
+
+/* Everything that was replayed gets its time, the deadlines in order of arrival. */
+static void schedule_all(struct queue *q)
+{
+    struct index *x = &q->index;
+    struct restored *all = memory_new_array(x->mails.count, sizeof(*all));
+    uint32_t count = 0;
+
+    for (uint32_t i = 1; i < x->mails.end; i++) {
+        const struct mail *m = index_mail(x, i);
+
+        if (m->id == 0)
+            continue;
+        if (m->units == POOL_NONE)
+            queue_finish_if_done(q, i);
+        else
+            all[count++] = (struct restored){ i, m->arrival_s };
+    }
+    qsort(all, count, sizeof(*all), compare_arrival);
+    for (uint32_t i = 0; i < count; i++) {
+        if (index_mail(x, all[i].mail)->flags & MAIL_DELETED)
+            deadline_enter_trash(q, all[i].mail);
+        else
+            deadline_list(q, all[i].mail);
+        time_units(q, all[i].mail);
+    }
+    free(all);
+}
+
+/* A slice at a time, while new mail comes in. */
+static void on_restore(struct timer *t)
+{
+    struct queue *q = container_of(t, struct queue, restore_timer);
+
+    if (store_replay(q->store, RECORDS_PER_TURN)) {
+        loop_start_timer(q->loop, t, 0);
+        return;
+    }
+    q->restored = true;
+    schedule_all(q);
+    queue_arm_wheel(q);
+    deadline_arm(q);
+    time_keep(q);
+    log_info("queue_restored", LOG_U64("messages", q->index.mails.count),
+             LOG_U64("held", q->index.held_count));
+}
+
+void restore_start(struct queue *q)
+{
+    q->restore_timer.fire = on_restore;
+    on_restore(&q->restore_timer);
+}
+
+void restore_init(struct queue *q)
+{
+    q->replay = (struct store_replay){ on_message, on_outcome, on_change };
+}

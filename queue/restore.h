@@ -1,0 +1,13 @@
+/* What was in the spool at the start comes into the index. */
+#ifndef QUEUE_RESTORE_H
+#define QUEUE_RESTORE_H
+
+#include "queue/queue.h"
+
+void restore_init(struct queue *q);
+/* A slice at a time, while new mail comes in. */
+void restore_start(struct queue *q);
+/* Offline: everything at once. */
+void restore_show(struct queue *q);
+
+#endif
