@@ -214,6 +214,7 @@ bool message_spool_commit_encode(const struct message_spool_commit *m, struct bu
     wire_put_u64(&w, m->body_bytes);
     wire_put_u32(&w, m->body_crc);
     wire_put_bool(&w, m->big);
+    wire_put_u32(&w, m->envelope_ahead);
     wire_put_view(&w, m->envelope);
     wire_put_rest(&w, m->body);
     return finish(&w, room);
@@ -227,6 +228,7 @@ bool message_spool_commit_decode(struct view fields, struct message_spool_commit
     m->body_bytes = wire_get_u64(&r);
     m->body_crc = wire_get_u32(&r);
     m->big = wire_get_bool(&r);
+    m->envelope_ahead = wire_get_u32(&r);
     m->envelope = wire_get_view(&r);
     m->body = wire_get_rest(&r);
     return wire_done(&r);

@@ -27,7 +27,7 @@ enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, AUTH, KEYS, PROCESS_K
     M(DRAIN,            drain,           FROM(MASTER),   CHILD)        /* finish what runs, then end */ \
     M(RELOADED,         reloaded,        FROM(MASTER),   FROM(QUEUE))  /* how a reload went, for status */ \
     M(SPOOL_STATE,      spool_state,     FROM(QUEUE),    FROM(SMTPD))  /* whether new mail is welcome */ \
-    M(SPOOL_PART,       spool_part,      FROM(SMTPD),    FROM(QUEUE))  /* some of a body that exceeds a packet */ \
+    M(SPOOL_PART,       spool_part,      FROM(SMTPD),    FROM(QUEUE))  /* some of what exceeds a packet */ \
     M(SPOOL_OPEN,       spool_open,      FROM(SMTPD),    FROM(QUEUE))  /* a large body is coming */ \
     M(SPOOL_OPENED,     spool_opened,    FROM(QUEUE),    FROM(SMTPD))  /* + fd to write it to */ \
     M(SPOOL_COMMIT,     spool_commit,    FROM(SMTPD),    FROM(QUEUE))  /* envelope, rest of the body */ \
@@ -145,11 +145,12 @@ struct message_spool_opened {
 };
 struct message_spool_commit {
     uint64_t transaction;
-    uint64_t body_bytes;  /* of the whole body */
-    uint32_t body_crc;    /* CRC32C of the whole body */
-    bool big;             /* the body is in the file of SPOOL_OPENED */
-    struct view envelope; /* mail/envelope.h */
-    struct view body;     /* rest of the packet: the body, or what SPOOL_PARTs left over */
+    uint64_t body_bytes;     /* of the whole body */
+    uint32_t body_crc;       /* CRC32C of the whole body */
+    bool big;                /* the body is in the file of SPOOL_OPENED */
+    uint32_t envelope_ahead; /* bytes: the SPOOL_PARTs began with the whole envelope */
+    struct view envelope;    /* mail/envelope.h; empty if it went ahead */
+    struct view body;        /* rest of the packet: the body, or what SPOOL_PARTs left over */
 };
 struct message_spool_committed {
     uint64_t transaction;

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 enum {
-    /* The bodies and transactions of an smtpd process may be so many times its own limits here: it
-     * may still have older settings. */
+    /* What an smtpd process has here may be so many times its own limits: it may still have older
+     * settings. */
     SLACK = 2,
 };
 
@@ -193,9 +193,15 @@ static void collect(struct transaction *t, struct view bytes)
     t->sender->part_bytes += bytes.len;
 }
 
-static bool heard_part(struct sender *s, struct view fields)
+static uint64_t part_bytes_most(const struct sender *s)
 {
     const struct settings *now = s->intake->queue->settings;
+
+    return SLACK * (now->limits.body_memory_bytes + now->limits.address_memory_bytes);
+}
+
+static bool heard_part(struct sender *s, struct view fields)
+{
     struct message_spool_part m;
     struct transaction *t;
 
@@ -204,9 +210,9 @@ static bool heard_part(struct sender *s, struct view fields)
     t = find(s, m.transaction);
     if (t == NULL)
         t = begin(s, m.transaction);
-    if (t == NULL || t->big_fd >= 0 || t->commit.done != NULL)
+    if (t == NULL || t->commit.done != NULL)
         return false;
-    if (s->part_bytes + m.bytes.len > SLACK * now->limits.body_memory_bytes)
+    if (s->part_bytes + m.bytes.len > part_bytes_most(s))
         return false;
     collect(t, m.bytes);
     return true;
@@ -241,26 +247,22 @@ static bool heard_open(struct sender *s, struct view fields)
     return true;
 }
 
-/* False: the envelope is malformed, or the body is not as long as it is said to be. */
-static bool keep_big(struct transaction *t, const struct message_spool_commit *m)
+/* False: malformed. */
+static bool keep_big(struct transaction *t, struct view envelope)
 {
     struct view encoded;
 
-    if (m->body.len > 0)
-        return false;
-    t->encoded = memory_copy(m->envelope);
-    encoded = view_make(t->encoded, m->envelope.len);
+    t->encoded = memory_copy(envelope);
+    encoded = view_make(t->encoded, envelope.len);
     t->commit.envelope = encoded;
     t->commit.body = VIEW_EMPTY;
     return envelope_decode(encoded, &t->arena, &t->envelope);
 }
 
-static bool keep_small(struct transaction *t, const struct message_spool_commit *m)
+static bool keep_small(struct transaction *t, struct view envelope, struct view front,
+                       const struct message_spool_commit *m)
 {
-    if (m->body_bytes != t->parts_len + m->body.len)
-        return false;
-    t->letter = letter_new(m->envelope, view_make(t->parts, t->parts_len), m->body);
-    drop_parts(t);
+    t->letter = letter_new(envelope, front, m->body);
     if (t->letter == NULL)
         return false;
     t->letter->body_crc = m->body_crc;
@@ -269,22 +271,42 @@ static bool keep_small(struct transaction *t, const struct message_spool_commit 
     return true;
 }
 
+/* False: the envelope is malformed, or the body is not as long as it is said to be. */
+static bool keep(struct transaction *t, const struct message_spool_commit *m)
+{
+    static char stamped[LETTER_ARENA_MAX + QUEUE_STAMP_MAX];
+    struct buf room = BUF_ON_ARRAY(stamped);
+    struct view front = view_make(t->parts, t->parts_len);
+    struct view envelope = m->envelope;
+    bool kept;
+
+    if (m->envelope_ahead > 0) {
+        if (m->envelope_ahead > front.len || envelope.len > 0)
+            return false;
+        envelope = view_sub(front, 0, m->envelope_ahead);
+        front = view_from(front, m->envelope_ahead);
+    }
+    if (m->body_bytes > UINT32_MAX || front.len + m->body.len != (m->big ? 0 : m->body_bytes))
+        return false;
+    envelope = queue_stamp(t->queue, envelope, &room);
+    kept = m->big ? keep_big(t, envelope) : keep_small(t, envelope, front, m);
+    drop_parts(t);
+    return kept;
+}
+
 static bool heard_commit(struct sender *s, struct view fields)
 {
-    static char stamped[CHANNEL_PACKET_MAX + QUEUE_STAMP_MAX];
-    struct buf room = BUF_ON_ARRAY(stamped);
     struct message_spool_commit m;
     struct transaction *t;
 
     if (!message_spool_commit_decode(fields, &m))
         return false;
-    m.envelope = queue_stamp(s->intake->queue, m.envelope, &room);
     t = find(s, m.transaction);
     if (t == NULL)
         t = begin(s, m.transaction);
     if (t == NULL || t->commit.done != NULL || m.big != (t->big_fd >= 0))
         return false;
-    if (m.body_bytes > UINT32_MAX || !(m.big ? keep_big(t, &m) : keep_small(t, &m))) {
+    if (!keep(t, &m)) {
         log_error("commit_invalid", LOG_U64("smtpd", s->peer.index),
                   LOG_U64("size_bytes", m.body_bytes));
         answer_failed(s, m.transaction, SPOOL_INVALID);

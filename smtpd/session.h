@@ -21,15 +21,15 @@
 #include "smtpd/screen.h"
 
 enum {
-    SESSION_LINE_MAX = 2048,         /* bytes, CRLF included; RFC 5321, 4.5.3.1.4 asks for 512 */
-    SESSION_AUTH_LINE_MAX = 12290,   /* the same of AUTH and what answers it; RFC 4954, 4 */
-    SESSION_LOGIN_MAX = 255,         /* bytes */
-    SESSION_HELO_MAX = 255,          /* bytes; a domain's limit */
-    SESSION_REPLY_MAX = 1024,        /* bytes; feeding stops when `out` has less room than that */
-    SESSION_ARENA_MAX = 131072,      /* bytes for the addresses of one message */
-    SESSION_RCPTS_BYTES_MAX = 49152, /* bytes of recipients in an encoded envelope, so that
-                                      * every envelope fits a packet */
-    SESSION_ID_TEXT_MAX = 32,        /* bytes */
+    SESSION_LINE_MAX = 2048,       /* bytes, CRLF included; RFC 5321, 4.5.3.1.4 asks for 512 */
+    SESSION_AUTH_LINE_MAX = 12290, /* the same of AUTH and what answers it; RFC 4954, 4 */
+    SESSION_LOGIN_MAX = 255,       /* bytes */
+    SESSION_HELO_MAX = 255,        /* bytes; a domain's limit */
+    SESSION_REPLY_MAX = 1024,      /* bytes; feeding stops when `out` has less room than that */
+    SESSION_ARENA_MAX = 2 << 20,   /* bytes for the addresses of one message */
+    SESSION_RCPTS_BYTES_MAX = 900 << 10, /* bytes of recipients in an encoded envelope, so that it
+                                          * fits a record; 1,000 of the usual kind have 100 KiB */
+    SESSION_ID_TEXT_MAX = 32,            /* bytes */
 };
 
 enum session_state {

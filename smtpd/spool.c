@@ -2,6 +2,7 @@
 
 #include "common/memory.h"
 #include "io/log.h"
+#include "smtpd/session.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -9,8 +10,10 @@
 
 enum {
     UNSENT_MOST = 1 << 20, /* bytes in the channel; then commits wait with their sessions */
-    ENVELOPE_MOST = 61440, /* bytes; SESSION_RCPTS_BYTES_MAX and the other fields */
     COMMIT_FIXED = 64,     /* bytes, at least what a SPOOL_COMMIT has beside envelope and body */
+    PART_MOST = CHANNEL_PACKET_MAX - COMMIT_FIXED,
+    ENVELOPE_MOST =
+        SESSION_RCPTS_BYTES_MAX + 12288, /* bytes: the recipients and the other fields */
 };
 
 struct spool_peer {
@@ -224,20 +227,26 @@ static void settle_on_peer(struct spool *s, struct spool_request *r)
     table_add_number(&s->requests, &r->entry, r->id);
 }
 
-/* What does not fit beside the envelope goes ahead. */
-static void send_parts(struct spool_request *r, struct message_spool_commit *m)
+/* All but the last `rest` bytes, which it returns. */
+static struct view send_parts(struct spool_request *r, struct view bytes, size_t rest)
 {
-    size_t room = CHANNEL_PACKET_MAX - COMMIT_FIXED - m->envelope.len;
-
-    while (m->body.len > room) {
-        struct message_spool_part part = {
-            .transaction = r->id,
-            .bytes = view_sub(m->body, 0, CHANNEL_PACKET_MAX - COMMIT_FIXED),
-        };
+    while (bytes.len > rest) {
+        struct message_spool_part part = { r->id, view_sub(bytes, 0, PART_MOST) };
 
         peer_send_spool_part(&r->peer->peer, &part, -1);
-        m->body = view_from(m->body, part.bytes.len);
+        bytes = view_from(bytes, part.bytes.len);
     }
+    return bytes;
+}
+
+/* What does not fit into the last packet. */
+static void send_ahead(struct spool_request *r, struct message_spool_commit *m)
+{
+    if (m->envelope.len > PART_MOST) {
+        m->envelope_ahead = (uint32_t)m->envelope.len;
+        m->envelope = send_parts(r, m->envelope, 0);
+    }
+    m->body = send_parts(r, m->body, PART_MOST - m->envelope.len);
 }
 
 static void send_commit(struct spool_request *r)
@@ -252,7 +261,7 @@ static void send_commit(struct spool_request *r)
     fits = envelope_encode(&e, &text);
     assert(fits); /* the session refuses recipients before */
     m.envelope = buf_view(&text);
-    send_parts(r, &m);
+    send_ahead(r, &m);
     peer_send_spool_commit(&r->peer->peer, &m, -1);
 }
 

@@ -2,6 +2,7 @@
 import smtplib
 
 from test_submission import HELLO, received_of
+from world import wait_for
 
 
 def refused(world, recipient):
@@ -96,3 +97,13 @@ def test_ten_thousand_aliases(world):
         assert code == 250
         assert client.rcpt("user10000@here.test")[0] == 550
     world.mailbox("alice").wait(3)
+
+
+def test_an_alias_with_a_thousand_members(world):
+    """RFC 5321, 3.9.1: what an alias stands for fits a message as well."""
+    there = world.domain("there.test")
+    world.start_relay(aliases={"all@here.test": [f"member-{n:04}-{'x' * 40}@there.test" for n in range(1000)]})
+    world.send("a@here.test", "all@here.test", HELLO)
+    wait_for(lambda: sum(len(m.recipients) for m in there.messages) >= 1000, "all of them")
+    assert len({r for m in there.messages for r in m.recipients}) == 1000
+    world.wait_empty_queue()

@@ -6,6 +6,7 @@ import pytest
 
 from test_bounces import read_report
 from test_postfix import postfix, wait_mail  # noqa: F401 (a fixture)
+from world import wait_for
 
 QUICK = {"first": "1s", "factor": "1", "longest": "1s", "jitter": 0}
 LETTER = b"Subject: hello\r\n\r\nhello\r\n"
@@ -221,3 +222,25 @@ def test_nothing_is_smuggled_in_or_on_to_postfix(world, postfix):  # noqa: F811
     for message in stored:
         assert message.startswith(b"Return-Path: <a@here.test>") and message.endswith(b"after\n")
         assert b"\n\nbefore" in message and message.count(b"Subject: smuggled") == 1
+
+
+@pytest.mark.parametrize("body_bytes", [100, 3 << 20], ids=["small", "big"])
+def test_as_many_recipients_as_are_announced(world, body_bytes):
+    """RFC 9422, 3: RCPTMAX holds for recipients with all parameters; small, and with a body in a file."""
+    there = world.domain("there.test")
+    world.start_relay()
+    body = b"Subject: many\r\n\r\n" + b"x" * 68 + b"\r\n" * (body_bytes // 2)
+    with world.connect() as client:
+        most = int(re.search(r"RCPTMAX=(\d+)", client.hello())[1])
+        say(client, "MAIL FROM:<a@here.test> RET=HDRS ENVID=many")
+        for n in range(most):
+            address = f"recipient-{n:04}-{'x' * 40}@there.test"
+            say(client, f"RCPT TO:<{address}> NOTIFY=FAILURE,DELAY ORCPT=rfc822;{address}")
+        assert client.command("RCPT TO:<more@there.test>").startswith("452 4.5.3")
+        assert client.command("DATA").startswith("354")
+        client.send(body + b".\r\n")
+        assert client.reply().startswith("250 2.0.0")
+    wait_for(lambda: sum(len(m.recipients) for m in there.messages) >= most, "all of them")
+    assert len({r for m in there.messages for r in m.recipients}) == most
+    assert all(m.content.endswith(body[-1000:]) for m in there.messages)
+    world.wait_empty_queue()

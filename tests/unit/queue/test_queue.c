@@ -274,6 +274,50 @@ static void refuses_a_body_of_another_length(void **state)
     assert_false(world.smtpd_gone);
 }
 
+static void refuses_an_envelope_that_did_not_go_ahead(void **state)
+{
+    const struct message_spool_part part = { 9, VIEW_INIT("from=a@here.test\n") };
+    struct message_spool_commit commit = { .transaction = 9, .envelope_ahead = 18 };
+
+    (void)state;
+    peer_send_spool_part(&world.smtpd, &part, -1);
+    peer_send_spool_commit(&world.smtpd, &commit, -1);
+    world_run();
+    assert_int_equal(world.failed_with, SPOOL_INVALID);
+    commit.envelope_ahead = 17;
+    commit.envelope = VIEW("rcpt=b@there.test\narrival=1\n"); /* not all of it */
+    world.failed_with = SPOOL_FINE;
+    peer_send_spool_part(&world.smtpd, &part, -1);
+    peer_send_spool_commit(&world.smtpd, &commit, -1);
+    world_run();
+    assert_int_equal(world.failed_with, SPOOL_INVALID);
+    assert_false(world.smtpd_gone);
+}
+
+static void takes_a_long_envelope_with_a_file(void **state)
+{
+    const struct message_spool_open open = { 9 };
+    const struct message_spool_part part = {
+        9, VIEW_INIT("from=a@here.test\nrcpt=b@there.test\narrival=1\n")
+    };
+    const struct message_spool_commit commit = { .transaction = 9,
+                                                 .big = true,
+                                                 .body_bytes = 3,
+                                                 .body_crc = crc32c(0, VIEW("big")),
+                                                 .envelope_ahead = (uint32_t)part.bytes.len };
+
+    (void)state;
+    peer_send_spool_open(&world.smtpd, &open, -1);
+    world_run();
+    assert_int_equal(write(world.opened_fd, "big", 3), 3);
+    close(world.opened_fd);
+    peer_send_spool_part(&world.smtpd, &part, -1);
+    peer_send_spool_commit(&world.smtpd, &commit, -1);
+    world_run();
+    assert_true(world.committed != 0);
+    check_view("recipient", world_job(0)->envelope.rcpts[0].address, VIEW("b@there.test"));
+}
+
 static void splits_recipients_that_exceed_a_packet(void **state)
 {
     static char recipients[400000];
@@ -281,18 +325,17 @@ static void splits_recipients_that_exceed_a_packet(void **state)
     size_t seen = 0;
 
     (void)state;
-    for (int i = 0; i < 800; i++)
+    for (int i = 0; i < 1000; i++)
         buf_printf(&text, "%s%060d@there.test", i > 0 ? " " : "", i);
     buf_put_byte(&text, '\0');
-    /* The envelope has to fit into a packet with its body: only what smtpd can say. */
-    assert_true(buf_len(&text) < 65000);
-    world_accept("a@here.test", recipients, VIEW_EMPTY);
+    world_accept("a@here.test", recipients, body);
     for (unsigned i = 0; i < world.job_count; i++) {
         seen += world_job(i)->envelope.rcpt_count;
+        check_view("body", job_body(world_job(i)), body);
         deliver(world_job(i));
     }
     assert_true(world.job_count > 1);
-    assert_int_equal(seen, 800);
+    assert_int_equal(seen, 1000);
     assert_int_equal(count_mails(), 0);
 }
 
@@ -1026,6 +1069,8 @@ int main(void)
         IN_WORLD(forgets_a_transaction_that_is_aborted),
         IN_WORLD(delivers_what_smtpd_left_behind),
         IN_WORLD(refuses_a_body_of_another_length),
+        IN_WORLD(refuses_an_envelope_that_did_not_go_ahead),
+        IN_WORLD(takes_a_long_envelope_with_a_file),
         IN_WORLD(splits_recipients_that_exceed_a_packet),
         IN_WORLD(tries_again_what_was_deferred),
         IN_WORLD(settles_each_recipient_by_itself),

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { PART_BYTES = 30000 };
+
 struct world world;
 
 static const char base_settings[] = "hostname: mx.test\n"
@@ -86,6 +88,18 @@ static void connect_smtpd(void)
     intake_add_peer(world.queue.intake, 0, fds[0]);
 }
 
+/* What remains. */
+static struct view send_parts(uint64_t transaction, struct view bytes, size_t most)
+{
+    while (bytes.len > most) {
+        const struct message_spool_part part = { transaction, view_sub(bytes, 0, PART_BYTES) };
+
+        peer_send_spool_part(&world.smtpd, &part, -1);
+        bytes = view_from(bytes, part.bytes.len);
+    }
+    return bytes;
+}
+
 uint64_t world_accept(const char *sender, const char *recipients, struct view body)
 {
     static char room[400000];
@@ -108,13 +122,11 @@ uint64_t world_accept(const char *sender, const char *recipients, struct view bo
     m.body_bytes = body.len;
     m.body_crc = crc32c(0, body);
     m.envelope = buf_view(&text);
-    while (body.len > 30000) {
-        const struct message_spool_part part = { transaction, view_sub(body, 0, 30000) };
-
-        peer_send_spool_part(&world.smtpd, &part, -1);
-        body = view_from(body, 30000);
+    if (m.envelope.len > PART_BYTES) {
+        m.envelope_ahead = (uint32_t)m.envelope.len;
+        m.envelope = send_parts(transaction, m.envelope, 0);
     }
-    m.body = body;
+    m.body = send_parts(transaction, body, PART_BYTES);
     world.committed = 0;
     peer_send_spool_commit(&world.smtpd, &m, -1);
     world_run();
