@@ -193,4 +193,8 @@ void index_set_place(struct mail *m, struct store_ref where);
 struct store_ref index_last(const struct unit *u);
 void index_set_last(struct unit *u, struct store_ref where);
 
+/* Among the parts of the index alone. `change`: 1 or -1 unit of the destination. */
+void index_count_unit(struct index *x, struct destination *d, int change);
+void index_release_destinations(struct index *x);
+
 #endif

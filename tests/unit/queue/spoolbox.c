@@ -258,3 +258,30 @@ void box_newest_segment(struct box *b, char *path, size_t size)
     closedir(dir);
     snprintf(path, size, "%s/%s", folder, newest);
 }
+
+struct store_outcome box_outcome(uint64_t id, const uint32_t *rcpts, size_t count,
+                                 enum store_state s)
+{
+    return (struct store_outcome){ .message = id,
+                                   .rcpts = rcpts,
+                                   .rcpt_count = count,
+                                   .state = s,
+                                   .attempts = 3,
+                                   .next_ms = 1700000000000,
+                                   .at_ms = 1600000000000,
+                                   .text = VIEW("code=450\ntext=try later\n") };
+}
+
+bool box_reads_outcome(struct box *b, struct store_ref where, uint64_t id)
+{
+    struct store_outcome back;
+    struct arena arena;
+    bool same;
+
+    arena_init(&arena, 65536);
+    same = store_read_outcome(b->store, where, &arena, &back) == 0 && back.message == id &&
+           back.state == STORE_DEFERRED &&
+           view_equal(back.text, VIEW("code=450\ntext=try later\n"));
+    arena_reset(&arena);
+    return same;
+}

@@ -60,6 +60,11 @@ struct box_commit *box_accept(struct box *b, uint64_t seed, size_t body_bytes);
 bool box_is_whole(struct box *b, uint64_t id, struct store_ref where, uint64_t seed,
                   size_t body_bytes);
 
+/* After three attempts: "450 try later". */
+struct store_outcome box_outcome(uint64_t id, const uint32_t *rcpts, size_t count,
+                                 enum store_state s);
+bool box_reads_outcome(struct box *b, struct store_ref where, uint64_t id); /* that, deferred */
+
 size_t box_count_files(struct box *b, const char *folder);
 void box_newest_segment(struct box *b, char *path, size_t size);
 

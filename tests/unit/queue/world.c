@@ -396,3 +396,38 @@ int world_close(void **state)
     memory_store_forget();
     return 0;
 }
+
+void world_deliver(struct world_job *j)
+{
+    world_answer(j, OUTCOME_DELIVERED, SCOPE_RCPT, 250, "Ok");
+}
+
+void world_defer(struct world_job *j)
+{
+    world_answer(j, OUTCOME_DEFERRED, SCOPE_RCPT, 451, "greylisted");
+}
+
+void world_fault(struct world_job *j)
+{
+    world_answer(j, OUTCOME_DEFERRED, SCOPE_DESTINATION, 0, "connection refused");
+}
+
+struct view world_job_body(const struct world_job *j)
+{
+    return view_make(j->body, j->body_len);
+}
+
+bool world_body_has(const struct world_job *j, const char *text)
+{
+    return view_find_view(world_job_body(j), view_of(text)) < j->body_len;
+}
+
+uint32_t world_count_mails(void)
+{
+    return world.queue.index.mails.count;
+}
+
+uint32_t world_count_busy(void)
+{
+    return world.queue.index.destinations.count - world.queue.index.resting_count;
+}

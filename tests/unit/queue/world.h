@@ -67,9 +67,9 @@ int world_close(void **state); /* tear-down; forgets the store */
 void world_forget_jobs(void);  /* which have ended */
 void world_restart(void);      /* the queue alone ends and begins again; new peers */
 void world_restart_after(uint64_t ms); /* the same; time passes between */
-void world_reload(const char *more); /* settings with these lines besides */
-void world_run(void);                /* until nothing happens any more at this time */
-void world_pass(uint64_t ms);        /* time */
+void world_reload(const char *more);   /* settings with these lines besides */
+void world_run(void);                  /* until nothing happens any more at this time */
+void world_pass(uint64_t ms);          /* time */
 
 /* Lines of recipients, blank-separated; the body is stored as it is. The id. */
 uint64_t world_accept(const char *sender, const char *recipients, struct view body);
@@ -85,5 +85,15 @@ void world_end(struct world_job *j);
 /* All recipients, and the end. */
 void world_answer(struct world_job *j, enum outcome_class class, enum outcome_scope scope,
                   unsigned code, const char *text);
+
+/* What hosts say most: yes; not to this recipient now; nothing, since there is no connection. */
+void world_deliver(struct world_job *j);
+void world_defer(struct world_job *j);
+void world_fault(struct world_job *j);
+struct view world_job_body(const struct world_job *j);
+bool world_body_has(const struct world_job *j, const char *text);
+
+uint32_t world_count_mails(void);
+uint32_t world_count_busy(void); /* destinations that have mail */
 
 #endif
