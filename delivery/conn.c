@@ -1,20 +1,14 @@
 #include "delivery/conn.h"
 
 #include "common/memory.h"
-#include "delivery/hosts.h"
 #include "io/log.h"
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum {
-    INPUT_BYTES = 65536,        /* read at once; replies are used up at once */
-    RESOLVE_MS = 2 * 60 * 1000, /* for an answer of the dns process, which has its own time-outs */
+    INPUT_BYTES = 65536, /* read at once; replies are used up at once */
 };
-
-static bool try_address(struct conn *c);
-static void seek(struct conn *c);
 
 static struct worker *worker_of(const struct conn *c)
 {
@@ -29,18 +23,6 @@ static const struct settings *settings_of(const struct conn *c)
 static struct loop *loop_of(const struct conn *c)
 {
     return worker_of(c)->loop;
-}
-
-static struct view host_of(const struct conn *c)
-{
-    return view_make(c->host, c->host_len);
-}
-
-static const struct route_target *target_of(const struct conn *c)
-{
-    const struct destination *d = c->destination;
-
-    return &d->targets[(c->target_first + c->target_at) % d->target_count];
 }
 
 /* Where the policy was set; NULL: nowhere. */
@@ -68,7 +50,7 @@ static void note_plain(struct conn *c)
 {
     struct buf text = BUF_ON_ARRAY(c->tls);
 
-    if (c->stream.tls != NULL || c->tls_len > 0 || target_of(c)->kind == TARGET_PATH)
+    if (c->stream.tls != NULL || c->tls_len > 0 || dial_target(&c->dial)->kind == TARGET_PATH)
         return;
     tlspolicy_describe_plain(c->policy, tls_origin(c), c->client.ext.starttls, &text);
     c->tls_len = buf_len(&text);
@@ -101,7 +83,7 @@ static size_t anchors_of(const struct conn *c)
 /* What sessions of TLS are remembered by. */
 static struct view session_name(const struct conn *c, struct buf *name)
 {
-    sessions_name(c->route.host, c->route.address.port, c->policy, anchors_of(c), name);
+    sessions_name(c->dial.route.host, c->dial.route.address.port, c->policy, anchors_of(c), name);
     return buf_view(name);
 }
 
@@ -140,15 +122,14 @@ static void close_stream(struct conn *c)
     stream_close(&c->stream);
     client_release(&c->client);
     log_debug("connection_closed", LOG_VIEW("destination", c->destination->name),
-              LOG_VIEW("host", host_of(c)), LOG_U64("messages", c->messages));
+              LOG_VIEW("host", dial_host(&c->dial)), LOG_U64("messages", c->messages));
 }
 
 static void end(struct conn *c)
 {
     close_stream(c);
     loop_stop_timer(loop_of(c), &c->timer);
-    asker_forget(&worker_of(c)->asker, &c->question);
-    route_release(&c->route);
+    dial_stop(&c->dial);
     c->state = CONN_CLOSED;
     uncount(c);
     loop_defer(loop_of(c), &c->deferred);
@@ -172,7 +153,7 @@ static enum outcome_scope scope_of(const struct conn *c, const struct outcome *o
         return o->scope;
     if (lacks_tls(c, o) && c->policy.onward)
         return SCOPE_MESSAGE;
-    return c->alone || (shared && lacks_tls(c, o)) ? SCOPE_DOMAIN : SCOPE_DESTINATION;
+    return c->dial.alone || (shared && lacks_tls(c, o)) ? SCOPE_DOMAIN : SCOPE_DESTINATION;
 }
 
 /* What the engine and the route cannot know. */
@@ -180,10 +161,10 @@ static struct outcome complete(const struct conn *c, const struct outcome *o)
 {
     struct outcome whole = *o;
 
-    whole.host = host_of(c);
+    whole.host = dial_host(&c->dial);
     whole.tls = view_make(c->tls, c->tls_len);
     whole.dsn = whole.class == OUTCOME_DELIVERED && c->client.ext.dsn;
-    whole.final = whole.class == OUTCOME_DELIVERED && target_of(c)->lmtp;
+    whole.final = whole.class == OUTCOME_DELIVERED && dial_target(&c->dial)->lmtp;
     whole.scope = scope_of(c, o);
     return whole;
 }
@@ -204,74 +185,18 @@ static void decide_rest(struct conn *c, const struct outcome *o)
 
 /* ---- failures before anything is decided ---- */
 
-static struct view copy_text(char *room, size_t size, struct view text)
-{
-    text = view_sub(text, 0, size);
-    if (text.len > 0)
-        memcpy(room, text.ptr, text.len);
-    return view_make(room, text.len);
-}
-
-/* What one host lacks for good does not decide while another might have taken the message. */
-static void keep_failure(struct conn *c, const struct outcome *o)
-{
-    struct conn_failure *f = &c->failure;
-
-    if (c->failed && o->class == OUTCOME_FAILED && f->outcome.class == OUTCOME_DEFERRED)
-        return;
-    c->failed = true;
-    f->outcome = *o;
-    f->outcome.text = copy_text(f->text, sizeof(f->text), o->text);
-    f->outcome.host = copy_text(f->host, sizeof(f->host), host_of(c));
-    f->outcome.tls = copy_text(f->tls, sizeof(f->tls), view_make(c->tls, c->tls_len));
-}
-
-/* Only a source's own family is used, when there is but one. */
-static uint8_t family_of(const struct route_settings *r)
-{
-    return r != NULL && r->source_count == 1 ? r->sources[0].family : 0;
-}
-
-static void begin_target(struct conn *c)
-{
-    const struct destination *d = c->destination;
-    const struct route_target *t = target_of(c);
-    bool mx = t->kind == TARGET_MX;
-
-    route_release(&c->route);
-    route_init(&c->route, settings_of(c), mx, mx ? c->job->host : t->host,
-               mx ? d->own.port : t->port);
-    c->route.family = family_of(d->route);
-    if (loop_of(c)->now_ms < d->families.until_ms)
-        c->route.second = d->families.second;
-}
-
 static void start_over(struct conn *c)
 {
-    struct destination *d = c->destination;
-
-    c->target_at = c->target_first = 0;
-    if (d->route != NULL && d->route->balance)
-        c->target_first = d->next_target++ % d->target_count;
-    c->alone = false;
     c->messages = 0;
-    c->failed = c->no_resume = false;
-    c->unreached = 0;
-    begin_target(c);
-    seek(c);
+    c->no_resume = false;
+    c->state = CONN_DIALING;
+    dial_begin(&c->dial, c->job->host);
 }
 
-/* A host that takes no mail from our IPv6 address is asked over IPv4 at once, where it has an
- * address of that, and for a while others of the destination are too. */
-static bool avoid_ipv6(struct conn *c, const struct outcome *o)
+static void try_next(struct conn *c)
 {
-    if (c->route.address.family != AF_INET6 || !route_blames_ipv6(o) ||
-        !route_turn_from(&c->route, AF_INET6))
-        return false;
-    c->unreached = AF_INET6;
-    log_warn("ipv6_refused", LOG_VIEW("destination", c->destination->name),
-             LOG_VIEW("host", host_of(c)), LOG_U64("code", o->code), LOG_VIEW("reason", o->text));
-    return true;
+    c->state = CONN_DIALING;
+    dial_next(&c->dial);
 }
 
 /* False: the connection is not what it was. */
@@ -279,10 +204,10 @@ static bool decide(struct conn *c, const struct client_verdict *v)
 {
     struct outcome o = complete(c, &v->outcome);
 
-    if (v->rest && job_is_untouched(c->job) && avoid_ipv6(c, &o)) {
-        keep_failure(c, &o);
+    if (v->rest && job_is_untouched(c->job) && dial_avoid_ipv6(&c->dial, &o)) {
+        dial_keep_failure(&c->dial, &o);
         close_stream(c);
-        seek(c);
+        try_next(c);
         return false;
     }
     if (v->rest)
@@ -304,13 +229,13 @@ static bool fall_back(struct conn *c, const struct outcome *o)
     if (!client_failed_at_tls(&c->client))
         return false;
     c->no_resume = full;
-    log_warn("tls_failed", LOG_VIEW("destination", d->name), LOG_VIEW("host", host_of(c)),
+    log_warn("tls_failed", LOG_VIEW("destination", d->name), LOG_VIEW("host", dial_host(&c->dial)),
              LOG_VIEW("reason", o->text));
     if (!full && !tlspolicy_fall_back(c->policy, &d->memory, loop_of(c)->now_ms))
         return false;
     close_stream(c);
-    if (!try_address(c))
-        seek(c);
+    c->state = CONN_DIALING;
+    dial_again(&c->dial);
     return true;
 }
 
@@ -327,13 +252,13 @@ static void fail(struct conn *c, const struct outcome *why)
     if (fall_back(c, &o))
         return;
     if (again) {
-        (void)avoid_ipv6(c, &o);
-        keep_failure(c, &o);
+        (void)dial_avoid_ipv6(&c->dial, &o);
+        dial_keep_failure(&c->dial, &o);
         close_stream(c);
         if (c->messages > 1)
             start_over(c);
         else
-            seek(c);
+            try_next(c);
         return;
     }
     if (c->job != NULL)
@@ -341,26 +266,10 @@ static void fail(struct conn *c, const struct outcome *why)
     end(c);
 }
 
-/* The target is used up. True: another may do; not where the domain takes no mail at all. */
-static bool next_target(struct conn *c)
+static void on_nothing_left(struct dial *d)
 {
-    bool tried = c->route.tried > 0;
-
-    c->host_len = 0;
-    c->tls_len = 0;
-    if (!tried)
-        keep_failure(c, &c->route.end);
-    if ((!tried && c->route.end.class == OUTCOME_FAILED) ||
-        c->target_at + 1 == c->destination->target_count)
-        return false;
-    c->target_at++;
-    begin_target(c);
-    return true;
-}
-
-static void give_up(struct conn *c)
-{
-    struct outcome o = c->failure.outcome;
+    struct conn *c = container_of(d, struct conn, dial);
+    struct outcome o = d->failure.outcome;
 
     o.scope = scope_of(c, &o);
     destination_give_up(c->destination, &o);
@@ -368,72 +277,14 @@ static void give_up(struct conn *c)
     end(c);
 }
 
-/* ---- finding a host ---- */
-
-/* "Connection refused" in the middle of a sentence. */
-static struct view words_for(int err)
-{
-    static char room[128];
-    struct view words = copy_text(room, sizeof(room), view_of(strerror(-err)));
-
-    room[0] = byte_lower(room[0]);
-    return words;
-}
-
-/* A connection at last: what the other family cost is not to be paid again for a while. */
-static void remember_family(struct conn *c)
-{
-    struct route_memory *m = &c->destination->families;
-
-    if (c->unreached != 0 && c->route.address.family != c->unreached)
-        *m = (struct route_memory){ c->unreached, loop_of(c)->now_ms + ROUTE_SECOND_MS };
-}
-
-static struct outcome connect_outcome(struct view words)
-{
-    return (struct outcome){ .class = OUTCOME_DEFERRED,
-                             .scope = SCOPE_DESTINATION,
-                             .enhanced = { 4, 4, 1 },
-                             .text = words,
-                             .doing = VIEW_INIT("connecting") };
-}
-
-static void note_host(struct conn *c)
-{
-    struct buf text = BUF_ON_ARRAY(c->host);
-    const struct net_address *a = &c->route.address;
-
-    c->tls_len = 0;
-    if (target_of(c)->kind == TARGET_PATH) {
-        buf_put(&text, target_of(c)->host);
-        c->host_len = buf_len(&text);
-        return;
-    }
-    (void)(buf_put(&text, c->route.host) && buf_put_byte(&text, '[') &&
-           net_print_address(a, &text) && buf_printf(&text, "]:%u", a->port));
-    c->host_len = buf_len(&text);
-}
-
-static int open_socket(const struct conn *c)
-{
-    const struct route_settings *r = c->destination->route;
-    const struct net_address *source = NULL;
-
-    if (target_of(c)->kind == TARGET_PATH)
-        return net_connect_unix(target_of(c)->host);
-    for (size_t i = 0; r != NULL && i < r->source_count; i++) {
-        if (r->sources[i].family == c->route.address.family)
-            source = &r->sources[i];
-    }
-    return net_connect(&c->route.address, source);
-}
+/* ---- talking ---- */
 
 static struct tls_wish tls_wish(const struct conn *c)
 {
     struct tls_wish wish = c->destination->tls;
 
-    wish.implicit = target_of(c)->implicit_tls;
-    if (target_of(c)->kind == TARGET_PATH) /* never leaves the machine */
+    wish.implicit = dial_target(&c->dial)->implicit_tls;
+    if (dial_target(&c->dial)->kind == TARGET_PATH) /* never leaves the machine */
         wish = (struct tls_wish){ .level = ROUTE_TLS_NONE };
     return wish;
 }
@@ -448,112 +299,9 @@ static void log_in(struct conn *c)
     if (r == NULL || r->auth_login.len == 0)
         return;
     credential = worker_of(c)->credentials[r - settings_of(c)->routes];
-    client_log_in(&c->client, credential != NULL ? credential : &none, target_of(c)->host,
-                  target_of(c)->port);
+    client_log_in(&c->client, credential != NULL ? credential : &none, dial_target(&c->dial)->host,
+                  dial_target(&c->dial)->port);
 }
-
-static int start_connecting(struct conn *c)
-{
-    int fd = open_socket(c);
-    int err;
-
-    if (fd < 0)
-        return fd;
-    c->watch.fd = fd;
-    err = loop_watch(loop_of(c), &c->watch, WANT_WRITE);
-    stream_init(&c->stream, fd);
-    if (err < 0) {
-        stream_close(&c->stream);
-        return err;
-    }
-    if (!c->paid)
-        destination_count_attempt(c->destination);
-    c->paid = false;
-    c->state = CONN_CONNECTING;
-    c->started = c->resuming = false;
-    c->messages = 0;
-    c->policy = tlspolicy_choose(tls_wish(c), &c->destination->memory, loop_of(c)->now_ms);
-    client_init(&c->client, settings_of(c)->hostname, c->policy, target_of(c)->lmtp);
-    log_in(c);
-    loop_start_timer(loop_of(c), &c->timer, settings_of(c)->timeouts.connect);
-    return 0;
-}
-
-/* True: under way. */
-static bool try_address(struct conn *c)
-{
-    struct outcome o;
-    int err;
-
-    note_host(c);
-    err = start_connecting(c);
-    if (err == 0)
-        return true;
-    o = connect_outcome(words_for(err));
-    c->unreached = c->route.address.family;
-    keep_failure(c, &o);
-    return false;
-}
-
-/* Connections are shared by the domains that had the same mail hosts when the queue asked. If this
- * one has others now, nobody but this job may use the connection. */
-static void check_hosts(struct conn *c, const struct message_dns_answer *a)
-{
-    char room[MAIL_HOSTS_MAX + 1];
-    struct buf name = BUF_ON_ARRAY(room);
-
-    if (c->route.question != DNS_ROUTE || c->destination->mail_hosts.len == 0)
-        return;
-    hosts_name(a, &name);
-    c->alone = !view_equal(buf_view(&name), c->destination->mail_hosts);
-}
-
-static void on_answered(struct question *q, const struct message_dns_answer *a)
-{
-    struct conn *c = container_of(q, struct conn, question);
-
-    check_hosts(c, a);
-    route_answer(&c->route, a);
-    seek(c);
-}
-
-static void resolve(struct conn *c)
-{
-    c->state = CONN_RESOLVING;
-    loop_start_timer(loop_of(c), &c->timer, RESOLVE_MS);
-    c->question.answered = on_answered;
-    asker_ask(&worker_of(c)->asker, &c->question, c->route.question, c->route.name);
-}
-
-/* A path is one address; everything else has a route. */
-static enum route_need next_need(struct conn *c)
-{
-    if (target_of(c)->kind != TARGET_PATH)
-        return route_next(&c->route);
-    return c->route.tried++ == 0 ? ROUTE_TRY : ROUTE_END;
-}
-
-static void seek(struct conn *c)
-{
-    for (;;) {
-        switch (next_need(c)) {
-        case ROUTE_ASK:
-            resolve(c);
-            return;
-        case ROUTE_TRY:
-            if (try_address(c))
-                return;
-            break;
-        case ROUTE_END:
-            if (next_target(c))
-                break;
-            give_up(c);
-            return;
-        }
-    }
-}
-
-/* ---- talking ---- */
 
 static void lose(struct conn *c, struct view words)
 {
@@ -574,7 +322,7 @@ static bool listen_to(struct conn *c)
         if (n == STREAM_WANT_READ || n == STREAM_WANT_WRITE)
             return true;
         if (n <= 0) {
-            lose(c, n == 0 ? VIEW("the connection was closed") : words_for((int)n));
+            lose(c, n == 0 ? VIEW("the connection was closed") : dial_words((int)n));
             return false;
         }
         input = view_make(room, (size_t)n);
@@ -596,7 +344,7 @@ static void fail_to_write(struct conn *c, int err)
     if (client_wish(&c->client) == CLIENT_WISH_CLOSE)
         fail(c, client_why(&c->client));
     else
-        lose(c, words_for(err));
+        lose(c, dial_words(err));
 }
 
 /* Writes `out`. False: the rest must wait, or the connection is not what it was. */
@@ -670,7 +418,8 @@ static bool put_content(struct conn *c)
 
 static void start_job(struct conn *c, struct job *j)
 {
-    const struct outcome place = { .host = host_of(c), .tls = view_make(c->tls, c->tls_len) };
+    const struct outcome place = { .host = dial_host(&c->dial),
+                                   .tls = view_make(c->tls, c->tls_len) };
     struct client_verdict v;
 
     c->job = j;
@@ -702,7 +451,7 @@ static bool is_worn(const struct conn *c)
 {
     uint64_t most = c->client.ext.mails_most;
 
-    return c->alone || c->messages >= c->destination->site->messages_per_connection ||
+    return c->dial.alone || c->messages >= c->destination->site->messages_per_connection ||
            (most > 0 && c->messages >= most) || destination_is_crowded(c->destination);
 }
 
@@ -760,10 +509,10 @@ static void start_tls(struct conn *c)
     size_t anchors = anchors_of(c);
     struct tls_context *tls =
         anchors > 0 ? worker_of(c)->route_tls[anchors - 1] : worker_of(c)->tls;
-    int err = stream_connect_tls(&c->stream, tls, c->route.host, c->policy.verify);
+    int err = stream_connect_tls(&c->stream, tls, c->dial.route.host, c->policy.verify);
 
     if (err < 0) {
-        lose(c, words_for(err));
+        lose(c, dial_words(err));
         return;
     }
     offer_session(c);
@@ -840,22 +589,21 @@ static void pump(struct conn *c)
         rest(c);
 }
 
-static void finish_connecting(struct conn *c)
+static void on_connected(struct dial *d, int fd)
 {
-    int err = net_connect_result(c->stream.fd);
-    struct outcome o;
+    struct conn *c = container_of(d, struct conn, dial);
 
-    if (err < 0) {
-        o = connect_outcome(words_for(err));
-        c->unreached = c->route.address.family;
-        fail(c, &o);
-        return;
-    }
-    remember_family(c);
-    log_debug("connection_opened", LOG_VIEW("destination", c->destination->name),
-              LOG_VIEW("host", host_of(c)));
-    loop_stop_timer(loop_of(c), &c->timer);
+    stream_init(&c->stream, fd);
+    c->watch.fd = fd;
     c->state = CONN_TALKING;
+    c->started = c->resuming = false;
+    c->messages = 0;
+    c->tls_len = 0;
+    c->policy = tlspolicy_choose(tls_wish(c), &c->destination->memory, loop_of(c)->now_ms);
+    client_init(&c->client, settings_of(c)->hostname, c->policy, dial_target(d)->lmtp);
+    log_in(c);
+    log_debug("connection_opened", LOG_VIEW("destination", c->destination->name),
+              LOG_VIEW("host", dial_host(d)));
     pump(c);
 }
 
@@ -864,9 +612,6 @@ static void on_ready(struct watch *w, unsigned what)
     struct conn *c = container_of(w, struct conn, watch);
 
     switch (c->state) {
-    case CONN_CONNECTING:
-        finish_connecting(c);
-        break;
     case CONN_HANDSHAKING:
         handshake(c);
         if (c->state == CONN_TALKING)
@@ -876,36 +621,17 @@ static void on_ready(struct watch *w, unsigned what)
         if (!(what & WANT_READ) || listen_to(c))
             pump(c);
         break;
-    case CONN_RESOLVING:
+    case CONN_DIALING:
     case CONN_CLOSED:
         break;
     }
 }
 
-static void give_up_resolving(struct conn *c)
-{
-    static const struct message_dns_answer late = { .result = DNS_TEMPORARY,
-                                                    .words = VIEW_INIT("no answer in time") };
-
-    asker_forget(&worker_of(c)->asker, &c->question);
-    route_answer(&c->route, &late);
-    seek(c);
-}
-
 static void on_timer(struct timer *t)
 {
     struct conn *c = container_of(t, struct conn, timer);
-    struct outcome o;
 
     switch (c->state) {
-    case CONN_RESOLVING:
-        give_up_resolving(c);
-        break;
-    case CONN_CONNECTING:
-        o = connect_outcome(VIEW("timed out"));
-        c->unreached = c->route.address.family;
-        fail(c, &o);
-        break;
     case CONN_HANDSHAKING:
     case CONN_TALKING:
         if (c->counted && c->job == NULL && client_wish(&c->client) == CLIENT_WISH_MESSAGE)
@@ -913,6 +639,7 @@ static void on_timer(struct timer *t)
         else
             lose(c, VIEW("timed out"));
         break;
+    case CONN_DIALING:
     case CONN_CLOSED:
         break;
     }
@@ -939,7 +666,10 @@ void conn_open(struct destination *d, struct job *j)
     c->destination = d;
     c->job = j;
     j->conn = c;
-    c->counted = c->paid = true;
+    c->counted = true;
+    dial_init(&c->dial, d, true);
+    c->dial.connected = on_connected;
+    c->dial.ended = on_nothing_left;
     d->conn_count++;
     d->site->conn_count++;
     d->conn_total++;

@@ -1,0 +1,63 @@
+/* Finds a host of a destination and connects to it: the targets in order, their hosts, and the
+ * addresses of these. What it could not use is kept, so that a job can be told why in the end. */
+#ifndef DELIVERY_DIAL_H
+#define DELIVERY_DIAL_H
+
+#include "delivery/destination.h"
+#include "delivery/route.h"
+
+enum { DIAL_HOST_MAX = ADDRESS_DOMAIN_MAX + NET_ADDRESS_TEXT_MAX + 8 };
+
+/* An outcome that owns its text. */
+struct dial_failure {
+    struct outcome outcome;
+    char text[OUTCOME_TEXT_MAX];
+    char host[DIAL_HOST_MAX];
+    char tls[TLSPOLICY_TEXT_MAX];
+};
+
+struct dial {
+    struct destination *destination;
+    struct view domain; /* of the job */
+    /* The caller's, called from the loop or out of dial_begin, dial_next, dial_again. */
+    void (*connected)(struct dial *d, int fd); /* which becomes the caller's */
+    void (*ended)(struct dial *d);             /* nothing is left; `failure` tells why */
+    size_t target_first,
+        target_at; /* of the destination's targets: where it began, how many are past */
+    struct route route;
+    struct question question;
+    struct timer timer;
+    struct watch watch;       /* fd -1: nothing is under way */
+    bool paid;                /* the next attempt to connect was counted when it was allowed */
+    bool alone;               /* its domain has other mail hosts than the queue knew */
+    uint8_t unreached;        /* the family of an address that could not be connected to */
+    char host[DIAL_HOST_MAX]; /* "mx1.example.org[192.0.2.1]:25" */
+    size_t host_len;
+    bool failed;
+    struct dial_failure failure; /* of the last host that was tried */
+};
+
+/* `paid`: the first attempt to connect is counted already. */
+void dial_init(struct dial *d, struct destination *to, bool paid);
+/* From the first target on, for mail to `domain`, which is borrowed. */
+void dial_begin(struct dial *d, struct view domain);
+/* The host that was found is of no use, which dial_keep_failure was told: the next one. */
+void dial_next(struct dial *d);
+/* The host that was found, once more. */
+void dial_again(struct dial *d);
+/* Whatever is under way is dropped. */
+void dial_stop(struct dial *d);
+
+/* What one host lacks for good does not decide while another might have taken the message. */
+void dial_keep_failure(struct dial *d, const struct outcome *o);
+/* A host that takes no mail from our IPv6 address is asked over IPv4 next. False: it does not say
+ * so, or has no address of that which was not tried. */
+bool dial_avoid_ipv6(struct dial *d, const struct outcome *o);
+
+/* Of the host that was found. */
+const struct route_target *dial_target(const struct dial *d);
+struct view dial_host(const struct dial *d);
+/* "Connection refused" in the middle of a sentence; dies with the next call. */
+struct view dial_words(int err);
+
+#endif
