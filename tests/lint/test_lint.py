@@ -10,6 +10,7 @@ import events
 import functions
 import includes
 import libraries
+import replies
 
 
 class Tree(unittest.TestCase):
@@ -24,7 +25,7 @@ class Tree(unittest.TestCase):
 
     def write(self, name, text):
         path = self.root / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
     def run_lint(self, lint):
@@ -143,6 +144,35 @@ class Events(Tree):
                 "events: found nothing to look at",
             ],
         )
+
+
+class Replies(Tree):
+    def test_each_is_expected(self):
+        self.write(
+            "smtpd/x.c",
+            'step(550, "5.1.1", "No such "\n"box here");\nstep(354, NULL, "Go on"); /* 250, NULL, "x" */\n'
+            'step(451, "4.3.0", words); const char *words = "Come again %s";\n',
+        )
+        self.write("tests/dialogs/x.txt", "S: 550 5.1.1 No such\nS: 451 4.3.0 Come again\n")
+        self.assertEqual(
+            self.run_lint(replies),
+            [
+                "smtpd/x.c:1: no test expects: 550 5.1.1 No such box here",
+                "smtpd/x.c:3: no test expects: 354 Go on",
+            ],
+        )
+        self.write("tests/dialogs/x.txt", "S: 550 5.1.1 No such box here\nS: 354 Go on\n")
+        self.assertEqual(
+            self.run_lint(replies),
+            [
+                "smtpd/x.c:4: no test expects: 451 4.3.0",
+                "smtpd/x.c:4: no test expects: Come again",
+            ],
+        )
+
+    def test_nothing_to_look_at_is_a_mistake(self):
+        self.root = self.root / "nowhere"
+        self.assertEqual(self.run_lint(replies), ["replies: found nothing to look at"])
 
 
 class Libraries(unittest.TestCase):
