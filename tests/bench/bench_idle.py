@@ -31,7 +31,8 @@ def settings(folder):
         "dns": {"servers": ["127.0.0.1:9"]},
     }
     if os.geteuid() == 0:
-        text["users"] = {role: "nobody" for role in ("smtpd", "queue", "delivery", "dns", "local")}
+        text["users"] = {role: "nobody" for role in ("smtpd", "queue", "delivery", "dns", "local", "auth",
+                                             "keys")}
     return json.dumps(text)
 
 

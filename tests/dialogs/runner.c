@@ -38,6 +38,7 @@
  *   envelope from=a@b.test   a line of its envelope
  *   no-envelope hold=        no line of it begins so
  *   after 300s               silence
+ *   turn-away Go             the client has to go, and is told that
  *   drain                    the server wants to end; "drain now": it ends
  *
  * The server must say what stands there, and nothing else. */
@@ -557,6 +558,16 @@ static bool run_drain(struct dialog *d, struct view args)
     return args.len == 0 || view_equal(args, VIEW("now"));
 }
 
+static bool run_turn_away(struct dialog *d, struct view args)
+{
+    char text[128];
+
+    expect_silence(d);
+    (void)snprintf(text, sizeof(text), "%.*s", VIEW_ARG(args));
+    session_turn_away(&d->session, text);
+    return args.len > 0;
+}
+
 static bool run_client(struct dialog *d, struct view args)
 {
     return !d->begun && net_parse_address(args, &d->client);
@@ -745,6 +756,7 @@ static const struct {
     { VIEW_INIT("envelope"), run_envelope },
     { VIEW_INIT("no-envelope"), run_no_envelope },
     { VIEW_INIT("after"), run_after },
+    { VIEW_INIT("turn-away"), run_turn_away },
     { VIEW_INIT("drain"), run_drain },
     { VIEW_INIT("client"), run_client },
     { VIEW_INIT("at"), run_at },
