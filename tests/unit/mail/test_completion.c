@@ -22,7 +22,7 @@ static const struct {
     { "in the body", "To: x\r\n\r\nDate: y\r\n", "To: x\r\n[]\r\nDate: y\r\n" },
     { "text alone", "hello world\r\nDate: x\r\n", "[B]hello world\r\nDate: x\r\n" },
     { "text without blanks", "hello\r\n", "[B]hello\r\n" },
-    { "text behind fields (T7)", "To: x\r\nhello world\r\n\r\nDate: x\r\n",
+    { "text behind fields", "To: x\r\nhello world\r\n\r\nDate: x\r\n",
       "To: x\r\n[B]hello world\r\n\r\nDate: x\r\n" },
     { "a blank first", " To: x\r\n\r\n", "[B] To: x\r\n\r\n" },
     { "a colon first", ": x\r\n\r\n", "[B]: x\r\n\r\n" },
