@@ -86,6 +86,12 @@ bool rule_limits(const struct rule *rule)
     return false;
 }
 
+bool rule_asks_name(const struct rule *rule)
+{
+    return rule->match.fields[RULE_CLIENT_NAME] != NULL ||
+           rule->except.fields[RULE_CLIENT_NAME] != NULL;
+}
+
 enum rule_stage rule_own_stage(const struct rule *rule)
 {
     enum rule_stage stage = MAX(conditions_stage(&rule->match), conditions_stage(&rule->except));

@@ -97,6 +97,8 @@ static enum rule_match field_holds(const struct rules *r, const struct rule_fact
     struct rule_fact fact = fact_of(f, field);
     struct view base = field == RULE_RECIPIENT ? f->recipient_base : VIEW_EMPTY;
 
+    if (field == RULE_CLIENT_NAME && f->name_failed)
+        return RULE_FAILED;
     if (v->any && is_there(f, field, fact.text))
         return RULE_YES;
     return values_have(r, v, &fact, base);
@@ -244,6 +246,16 @@ static size_t add_found(const struct rules *r, const struct rule_word *w, enum r
     return count;
 }
 
+/* Any of them may be for the name that is not known. */
+static size_t find_named(const struct rules *r, enum rule_stage stage, size_t count)
+{
+    const struct table *words = &r->index[RULE_CLIENT_NAME].words;
+
+    for (struct table_entry *e = NULL; (e = table_next(words, e)) != NULL;)
+        count = add_found(r, container_of(e, struct rule_word, entry), stage, count);
+    return count;
+}
+
 /* Those that a fact of this stage leads to, in order. Each rule is in one index, for one of its
  * values or for several: then it may be found twice. */
 static size_t find_indexed(const struct rules *r, const struct rule_facts *f, enum rule_stage stage)
@@ -264,6 +276,8 @@ static size_t find_indexed(const struct rules *r, const struct rule_facts *f, en
     if (f->recipient_base.len > 0 && stage >= RULE_AT_RCPT)
         count =
             add_found(r, rule_set_find(&r->index[RULE_RECIPIENT], f->recipient_base), stage, count);
+    if (f->name_failed)
+        count = find_named(r, stage, count);
     if (count > 1)
         qsort(r->found, count, sizeof(*r->found), compare_numbers);
     return count;
@@ -286,23 +300,36 @@ static bool next_number(const struct rules *r, size_t found, size_t *i, size_t *
     return true;
 }
 
-/* Nobody can tell whether it matches: the message has to wait until somebody has mended the rule.
- */
-static const struct rule *defer_for(struct rule *rule)
+static const struct rule *defer_by(struct rule *rule, struct rule **in_its_stead,
+                                   const struct rule_action *reply)
 {
-    static const struct rule_action defer = {
+    if (*in_its_stead == NULL) {
+        *in_its_stead = memory_new(sizeof(*rule));
+        **in_its_stead = *rule;
+        (*in_its_stead)->decision = reply;
+    }
+    return *in_its_stead;
+}
+
+/* Nobody can tell whether it matches: the message has to wait until somebody has mended the rule,
+ * or until the name servers answer. */
+static const struct rule *defer_for(struct rule *rule, const struct rule_facts *f)
+{
+    static const struct rule_action unsure = {
         .act = RULE_DEFER,
         .code = 451,
         .enhanced = "4.3.5",
         .reply = "A rule could not be checked, try again later",
     };
+    static const struct rule_action unnamed = {
+        .act = RULE_DEFER,
+        .code = 450,
+        .enhanced = "4.4.3",
+        .reply = "The name of your host cannot be looked up now, try again later",
+    };
 
-    if (rule->unsure == NULL) {
-        rule->unsure = memory_new(sizeof(*rule));
-        *rule->unsure = *rule;
-        rule->unsure->decision = &defer;
-    }
-    return rule->unsure;
+    return f->name_failed && rule_asks_name(rule) ? defer_by(rule, &rule->unnamed, &unnamed)
+                                                  : defer_by(rule, &rule->unsure, &unsure);
 }
 
 const struct rule *rules_walk(const struct rules *r, const struct rule_facts *f,
@@ -320,7 +347,7 @@ const struct rule *rules_walk(const struct rules *r, const struct rule_facts *f,
         enum rule_match match = rule->stage > stage ? RULE_NO : rules_match(r, rule, f, known);
 
         if (match == RULE_FAILED)
-            return defer_for(rule);
+            return defer_for(rule, f);
         if (match != RULE_YES)
             continue;
         if (matched != NULL)

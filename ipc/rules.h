@@ -46,6 +46,7 @@ struct rule_facts {
     struct view listener;
     const struct net_address *client;
     struct view client_name, login, helo, sender, recipient; /* empty: none, or not known */
+    bool name_failed;           /* whether the client has a name could not be found out */
     struct view recipient_base; /* without its "+detail"; empty: it has none */
     struct view tls;            /* "TLSv1.3 CIPHER ..."; empty: plain text */
     struct view header;         /* the header section, lines ended by CRLF */
@@ -143,7 +144,8 @@ struct rule {
      * sure to be the first. */
     enum rule_stage stage;
     uint32_t number;
-    struct rule *unsure; /* defers in its stead, once a pattern could not be matched; else NULL */
+    /* Defer in its stead, once a pattern could not be matched or the name not be found; else NULL */
+    struct rule *unsure, *unnamed;
     struct config_node *node;
     struct table_entry entry; /* by name, while the settings are read */
 };
@@ -160,10 +162,11 @@ struct rules {
     size_t count;
     struct rule_list *lists;
     size_t list_count;
-    enum rule_stage decided; /* of the last one that decides */
-    bool at[RULE_STAGES];    /* there are rules of this stage */
-    bool by_recipient;       /* some ask for the recipient */
-    bool by_time;            /* or for the time */
+    enum rule_stage decided;   /* of the last one that decides */
+    bool at[RULE_STAGES];      /* there are rules of this stage */
+    bool by_recipient;         /* some ask for the recipient */
+    bool by_time;              /* or for the time */
+    bool by_name[RULE_STAGES]; /* or, at this stage, for the client's name */
     /* By rules_prepare: */
     bool prepared;
     struct rule_set index[RULE_FIELDS];
@@ -191,8 +194,9 @@ struct view rule_list_read(int fd, struct error *err) MUST_USE;
 void rule_list_load(struct rule_list *l, struct view bytes);
 
 /* The first rule that decides, of those up to `stage`; NULL: none. `matched` is called for each one
- * before it that does something, in order. When a pattern cannot be matched (RULE_FAILED) the
- * answer is a rule that defers, with the label of that one. */
+ * before it that does something, in order. When a pattern cannot be matched, or the client's name
+ * is not known for now (RULE_FAILED), the answer is a rule that defers, with the label of that one.
+ */
 const struct rule *rules_walk(const struct rules *r, const struct rule_facts *f,
                               enum rule_stage stage,
                               void (*matched)(void *context, const struct rule *rule),
@@ -220,6 +224,7 @@ unsigned rule_known_at(enum rule_stage stage);
 /* The stage at which all facts that the rule asks for are known; with a limit, RULE_AT_RCPT is the
  * first. */
 enum rule_stage rule_own_stage(const struct rule *rule);
-bool rule_limits(const struct rule *rule); /* it has such an action */
+bool rule_limits(const struct rule *rule);    /* it has such an action */
+bool rule_asks_name(const struct rule *rule); /* of the client's host */
 
 #endif

@@ -157,7 +157,8 @@ void rules_release(struct rules *r)
         release_conditions(&r->all[i].match);
         release_conditions(&r->all[i].except);
         free(r->all[i].unsure);
-        r->all[i].unsure = NULL;
+        free(r->all[i].unnamed);
+        r->all[i].unsure = r->all[i].unnamed = NULL;
     }
     for (unsigned i = 0; i < RULE_FIELDS; i++)
         rule_set_release(&r->index[i]);

@@ -389,6 +389,7 @@ static void read_rule(struct config *c, struct config_node *n, struct rules *r, 
     r->at[rule->stage] = true;
     r->by_recipient = r->by_recipient || rule->match.fields[RULE_RECIPIENT] != NULL ||
                       rule->except.fields[RULE_RECIPIENT] != NULL || limits_by_recipient(rule);
+    r->by_name[rule->stage] = r->by_name[rule->stage] || rule_asks_name(rule);
     r->by_time = r->by_time || rule->match.window_count > 0 || rule->except.window_count > 0;
     check_rule(c, n, rule);
 }

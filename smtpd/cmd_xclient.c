@@ -53,7 +53,10 @@ static bool is_printable(struct view value)
 
 static bool take_name(struct session *s, struct view value)
 {
-    session_name_client(s, is_unknown(value) ? VIEW_EMPTY : value);
+    if (view_equal_nocase(value, VIEW("[TEMPUNAVAIL]")))
+        session_name_failed(s);
+    else
+        session_name_client(s, is_unknown(value) ? VIEW_EMPTY : value);
     return is_printable(value);
 }
 

@@ -171,6 +171,14 @@ static const struct command *find_command(struct view verb)
     return NULL;
 }
 
+/* What rules ask for at MAIL, and everything later at RCPT, has to wait for the client's name. */
+static bool awaits_name(const struct session *s, const struct command *c)
+{
+    return s->naming == NAME_AWAITED &&
+           ((c->run == run_mail && screen_asks_name(s, RULE_AT_MAIL)) ||
+            (c->run == run_rcpt && screen_asks_name(s, RULE_AT_END)));
+}
+
 struct step command_run(struct session *s, struct view line, bool more_input, bool *of_mail)
 {
     struct view args = line;
@@ -186,6 +194,8 @@ struct step command_run(struct session *s, struct view line, bool more_input, bo
         return step_refuse(s, 501, "5.5.4", "No parameters allowed");
     if ((c->flags & LAST_IN_GROUP) && more_input)
         return step_close(554, "5.5.0", "Command sent before the answer to the last one");
+    if (awaits_name(s, c))
+        return (struct step){ .next = s->state, .wish = WISH_NAME };
     return c->run(s, args);
 }
 

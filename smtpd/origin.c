@@ -2,21 +2,35 @@
 
 #include "io/log.h"
 #include "smtpd/admission.h"
+#include "smtpd/wishes.h"
 
 /* ---- its name, and lists ---- */
 
 static void on_named(struct question *q, const struct message_dns_answer *a)
 {
     struct conn *c = container_of(q, struct conn, name);
+    bool awaited = session_wish(&c->session) == WISH_NAME;
     struct view rest = a->items;
     struct dns_item item;
 
-    if (a->result != DNS_OK || !dns_items_take(&rest, DNS_NAME, &item))
-        return;
-    session_name_client(&c->session, item.host);
-    log_debug("client_named", LOG_ID("session", c->session.id),
-              LOG_STRING("client", c->session.client_text),
-              LOG_STRING("client_name", c->session.client_name));
+    if (a->result == DNS_OK && dns_items_take(&rest, DNS_NAME, &item)) {
+        session_name_client(&c->session, item.host);
+        log_debug("client_named", LOG_ID("session", c->session.id),
+                  LOG_STRING("client", c->session.client_text),
+                  LOG_STRING("client_name", c->session.client_name));
+    } else if (a->result == DNS_TEMPORARY || a->result == DNS_MALFORMED) {
+        session_name_failed(&c->session);
+    } else {
+        session_name_client(&c->session, VIEW_EMPTY);
+    }
+    if (awaited)
+        wishes_go_on(c);
+}
+
+void origin_fail_name(struct conn *c)
+{
+    asker_forget(&c->server->asker, &c->name);
+    session_name_failed(&c->session);
 }
 
 static void on_list_decided(struct lists_check *l, const struct list_settings *by,
@@ -37,16 +51,18 @@ static void on_list_decided(struct lists_check *l, const struct list_settings *b
         conn_advance(c, VIEW_EMPTY);
 }
 
-/* Nothing waits for the name: until it comes, and when there is none, it is unknown. Lists are
+/* Only what rules ask for waits for the name; elsewhere it is unknown until it comes. Lists are
  * waited for before MAIL, and asked only where a stranger could send mail. */
 void origin_ask(struct conn *c)
 {
-    const struct session *s = &c->session;
+    struct session *s = &c->session;
 
     if (s->client.family == 0 || net_is_loopback(&s->client))
         return;
-    if (s->client_name == NULL)
+    if (s->client_name == NULL) {
+        session_await_name(s);
         asker_ask(&c->server->asker, &c->name, DNS_NAME, view_of(s->client_text));
+    }
     if (!s->trusted && s->rules->listener->strangers)
         lists_ask(&c->server->lists, &c->listed, &s->client);
 }

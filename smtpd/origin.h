@@ -20,5 +20,7 @@ bool origin_charge_rate(struct session *s, const struct rates_bucket *b, bool ta
 
 /* Asks dns for the name, and for lists. */
 void origin_ask(struct conn *c);
+/* dns did not say the name in time. */
+void origin_fail_name(struct conn *c);
 
 #endif

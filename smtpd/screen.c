@@ -36,6 +36,16 @@ bool screen_needs_header(const struct rules *r)
     return false;
 }
 
+bool screen_asks_name(const struct session *s, enum rule_stage stage)
+{
+    const struct rules *r = rules_of(s);
+    bool asks = false;
+
+    for (unsigned i = 0; r != NULL && i <= stage; i++)
+        asks = asks || r->by_name[i];
+    return asks;
+}
+
 /* The sender's key lies in a room that lasts until the next call. */
 static struct rule_facts gather(const struct session *s, struct view sender)
 {
@@ -46,6 +56,7 @@ static struct rule_facts gather(const struct session *s, struct view sender)
         .listener = s->rules->listener->name,
         .client = &s->client,
         .client_name = view_of(s->client_name),
+        .name_failed = s->naming == NAME_FAILED,
         .login = view_of(s->login),
         .helo = view_make(s->helo, s->helo_len),
         .sender = rules_address(sender, &key),

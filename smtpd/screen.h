@@ -34,6 +34,9 @@ struct screen {
 /* Whether rules have to see the header before it is passed on. */
 bool screen_needs_header(const struct rules *r);
 
+/* Whether rules of that stage, or of one before it, ask for the client's name. */
+bool screen_asks_name(const struct session *s, enum rule_stage stage);
+
 /* The rule that refuses, or defers, at the greeting, HELO or MAIL; NULL: none. */
 const struct rule *screen_session(const struct session *s, enum rule_stage stage,
                                   struct view sender);

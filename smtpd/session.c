@@ -103,10 +103,28 @@ void session_list_client(struct session *s, struct view list, bool sure)
     s->listed_surely = sure;
 }
 
-void session_name_client(struct session *s, struct view name)
+static void settle_name(struct session *s, struct view name, enum session_naming naming)
 {
     free(s->client_name);
     s->client_name = name.len > 0 ? memory_copy(view_sub(name, 0, SESSION_HELO_MAX)) : NULL;
+    s->naming = naming;
+    if (s->wish == WISH_NAME)
+        s->wish = WISH_NOTHING;
+}
+
+void session_await_name(struct session *s)
+{
+    s->naming = NAME_AWAITED;
+}
+
+void session_name_client(struct session *s, struct view name)
+{
+    settle_name(s, name, NAME_SETTLED);
+}
+
+void session_name_failed(struct session *s)
+{
+    settle_name(s, VIEW_EMPTY, NAME_FAILED);
 }
 
 static void say(struct session *s, unsigned code, const char *enhanced, const char *text)
@@ -269,6 +287,10 @@ static size_t feed_line(struct session *s, struct view input)
         return 0;
     }
     step = run_line(s, line, len < input.len, &of_mail);
+    if (step.wish == WISH_NAME) { /* the command runs when it is there */
+        s->wish = WISH_NAME;
+        return 0;
+    }
     take_step(s, step, of_mail);
     return len;
 }
@@ -430,6 +452,8 @@ uint64_t session_patience_ms(const struct session *s)
         return t->handshake;
     case WISH_AUTH:
         return s->rules->settings->auth.timeout_ms;
+    case WISH_NAME:
+        return SESSION_NAME_MS;
     case WISH_OPEN:
     case WISH_COMMIT:
         return t->commit;

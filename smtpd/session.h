@@ -30,6 +30,14 @@ enum {
     SESSION_RCPTS_BYTES_MAX = 900 << 10, /* bytes of recipients in an encoded envelope, so that it
                                           * fits a record; 1,000 of the usual kind have 100 KiB */
     SESSION_ID_TEXT_MAX = 32,            /* bytes */
+    SESSION_NAME_MS = 30000,             /* patience with dns, which as a rule gives up before */
+};
+
+/* The name of the client's host. */
+enum session_naming {
+    NAME_SETTLED, /* known, or there is none */
+    NAME_AWAITED, /* being looked up */
+    NAME_FAILED,  /* nobody knows for now */
 };
 
 enum session_state {
@@ -50,6 +58,8 @@ enum session_wish {
                   * Then session_tls_ready, or close. */
     WISH_AUTH,   /* what session_auth says goes to the auth process: session_auth_challenged or
                   * session_auth_ended */
+    WISH_NAME,   /* the name of the client's host, which a rule asks for: session_name_client or
+                  * session_name_failed */
     WISH_OPEN,   /* a file for the content: session_opened or session_spool_failed */
     WISH_COMMIT, /* make the message durable: session_committed or session_spool_failed */
     WISH_CLOSE,  /* once what was said has gone */
@@ -156,7 +166,8 @@ struct session {
     struct view listed_at; /* the list that blocks the client; empty: none. Borrowed */
     bool listed_surely;
     char *client_name; /* heap; NULL: not known, or not yet */
-    char *login;       /* who logged in; heap; NULL: nobody */
+    enum session_naming naming;
+    char *login; /* who logged in; heap; NULL: nobody */
     char client_text[NET_ADDRESS_TEXT_MAX], id_text[SESSION_ID_TEXT_MAX];
     char tls[96];   /* tls_facts.text; empty: plain text */
     char words[48]; /* of a reply that is made for the occasion */
@@ -172,9 +183,12 @@ void session_release(struct session *s);
 void session_set_client(struct session *s, const struct net_address *client);
 /* The client is who it says, and may relay; empty: nobody in particular. */
 void session_log_in(struct session *s, struct view login);
-/* The name of the client's host was found; at most SESSION_HELO_MAX bytes, for what comes after.
- * Empty: it has none. */
+/* The name of the client's host is looked up from now on. */
+void session_await_name(struct session *s);
+/* It was found; at most SESSION_HELO_MAX bytes, for what comes after. Empty: it has none. */
 void session_name_client(struct session *s, struct view name);
+/* Whether it has one could not be found out. */
+void session_name_failed(struct session *s);
 
 /* The client stands on a list, whose name outlives the session. Not `sure`: another one may allow
  * it nevertheless, and did not say. */

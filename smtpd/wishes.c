@@ -2,6 +2,7 @@
 
 #include "io/log.h"
 #include "smtpd/external.h"
+#include "smtpd/origin.h"
 #include "smtpd/patience.h"
 
 #include <errno.h>
@@ -15,11 +16,10 @@ bool wishes_await_queue(const struct conn *c)
 
 bool wishes_await_answer(const struct conn *c)
 {
-    return wishes_await_queue(c) || c->session.wish == WISH_AUTH;
+    return wishes_await_queue(c) || c->session.wish == WISH_AUTH || c->session.wish == WISH_NAME;
 }
 
-/* The queue, or the auth process, has answered, or will not. */
-static void go_on(struct conn *c)
+void wishes_go_on(struct conn *c)
 {
     c->asked = false;
     if (!session_in_content(&c->session))
@@ -108,8 +108,19 @@ static void begin_login(struct conn *c, const struct session_auth *a)
     m.unique = view_make(unique, unique_len);
     if (!logins_begin(&c->server->logins, &c->login, &m)) {
         fail_login(c);
-        go_on(c);
+        wishes_go_on(c);
     }
+}
+
+/* One that is refused is a mistake as others are. */
+static void end_login(struct conn *c, enum login_result result, struct view login)
+{
+    unsigned errors = c->session.errors;
+
+    session_auth_ended(&c->session, result, login);
+    if (c->session.errors > errors)
+        patience_slow_down(c, 1);
+    wishes_go_on(c);
 }
 
 /* What has no authzid yet is asked for one. */
@@ -118,11 +129,12 @@ static void run_external(struct conn *c, const struct session_auth *a)
     struct view login = external_login(c->server->settings, c->stream.tls);
     struct view authzid = view_make(a->response, a->response_len);
 
-    if (!a->begun && !a->initial)
-        session_auth_challenged(&c->session, VIEW_EMPTY);
-    else
-        session_auth_ended(&c->session, external_decide(&c->session, login, authzid), login);
-    go_on(c);
+    if (a->begun || a->initial) {
+        end_login(c, external_decide(&c->session, login, authzid), login);
+        return;
+    }
+    session_auth_challenged(&c->session, VIEW_EMPTY);
+    wishes_go_on(c);
 }
 
 static void ask_auth(struct conn *c)
@@ -142,15 +154,12 @@ static void on_challenged(struct login_request *r, struct view bytes)
     struct conn *c = container_of(r, struct conn, login);
 
     session_auth_challenged(&c->session, bytes);
-    go_on(c);
+    wishes_go_on(c);
 }
 
 static void on_login_ended(struct login_request *r, enum login_result result, struct view login)
 {
-    struct conn *c = container_of(r, struct conn, login);
-
-    session_auth_ended(&c->session, result, login);
-    go_on(c);
+    end_login(container_of(r, struct conn, login), result, login);
 }
 
 /* ---- the queue ---- */
@@ -233,7 +242,7 @@ static void on_opened(struct spool_request *r, int fd)
     c->file = fd;
     session_opened(&c->session);
     wishes_spill(c);
-    go_on(c);
+    wishes_go_on(c);
 }
 
 static void on_describe(struct spool_request *r, struct envelope *e, struct message_spool_commit *m)
@@ -254,7 +263,7 @@ static void on_committed(struct spool_request *r, uint64_t message)
 
     drop_file(c);
     session_committed(&c->session, message);
-    go_on(c);
+    wishes_go_on(c);
 }
 
 static void on_failed(struct spool_request *r, enum spool_trouble trouble)
@@ -262,7 +271,7 @@ static void on_failed(struct spool_request *r, enum spool_trouble trouble)
     struct conn *c = container_of(r, struct conn, request);
 
     fail_message(c, trouble);
-    go_on(c);
+    wishes_go_on(c);
 }
 
 /* ---- all of them ---- */
@@ -285,6 +294,8 @@ void wishes_fulfil(struct conn *c)
         return;
     case WISH_AUTH:
         ask_auth(c);
+        return;
+    case WISH_NAME: /* was asked for when the client came */
         return;
     case WISH_OPEN:
         spool_open(&c->server->spool, &c->request);
@@ -310,11 +321,13 @@ void wishes_time_out(struct conn *c)
     if (c->session.wish == WISH_AUTH) {
         log_warn("auth_timed_out", LOG_ID("session", c->session.id));
         fail_login(c);
+    } else if (c->session.wish == WISH_NAME) {
+        origin_fail_name(c);
     } else {
         log_warn("queue_timed_out", LOG_ID("session", c->session.id));
         fail_message(c, SPOOL_BROKEN);
     }
-    go_on(c);
+    wishes_go_on(c);
 }
 
 void wishes_init(struct conn *c)

@@ -13,6 +13,7 @@
  *   plain                    the listener's network is trusted: logins without TLS
  *   listed bl.test           the client stands on a list
  *   perhaps-listed bl.test   and one that may allow it did not answer
+ *   naming                   the name of the client's host is being looked up
  *   rate messages 3          so many (messages, recipients, failures) are within the rates, ...
  *   rate-of login            ...which are those of: client (the default), network, login
  *   surplus hold             what is beyond a login's: refuse (the default), hold
@@ -25,10 +26,11 @@
  *   C* 3000 x                bytes that many times
  *   S: 250 2.1.0 Sender ok   the server's whole line
  *   S~ 250-                  how its line begins
- *   wish commit              what the engine waits for: nothing, tls, auth, open, commit, close
- *   give committed           what it gets: tls, opened, committed, or why not (as for spool)
+ *   wish commit              what the engine waits for: nothing, tls, auth, name, open, commit,
+ * close give committed           what it gets: tls, opened, committed, or why not (as for spool)
  *   give challenge Who?      what the auth process says; with empty text too
  *   give login bob           ...and how it ends: also refused, too-many, temporary
+ *   give name a.test         the name; "give name" alone: there is none; "give name-failed"
  *   response \0bob\0secret   what the client has answered, as bytes; "response" alone: nothing
  *   M: Subject: x            a line of the message that is to be committed, behind Received
  *   M* 3000 x                a line made of that
@@ -328,8 +330,9 @@ static bool run_hear_start(struct dialog *d, struct view args)
 }
 
 static const char *const wishes[] = {
-    [WISH_NOTHING] = "nothing", [WISH_TLS] = "tls",       [WISH_AUTH] = "auth",
-    [WISH_OPEN] = "open",       [WISH_COMMIT] = "commit", [WISH_CLOSE] = "close",
+    [WISH_NOTHING] = "nothing", [WISH_TLS] = "tls",   [WISH_AUTH] = "auth",
+    [WISH_NAME] = "name",       [WISH_OPEN] = "open", [WISH_COMMIT] = "commit",
+    [WISH_CLOSE] = "close",
 };
 static const char *const troubles[] = {
     [SPOOL_FINE] = "fine",           [SPOOL_FULL] = "full",       [SPOOL_BROKEN] = "broken",
@@ -410,11 +413,26 @@ static bool give_login(struct dialog *d, struct view args)
     return false;
 }
 
+static bool give_name(struct dialog *d, struct view args)
+{
+    if (view_equal(args, VIEW("name-failed")))
+        session_name_failed(&d->session);
+    else if (view_equal(view_take_word(&args), VIEW("name")))
+        session_name_client(&d->session, args);
+    else
+        return false;
+    return true;
+}
+
 static bool run_give(struct dialog *d, struct view args)
 {
     unsigned trouble;
 
     expect_silence(d);
+    if (give_name(d, args)) {
+        pump(d);
+        return true;
+    }
     if (view_equal(args, VIEW("tls"))) {
         buf_clear(&d->pending);
         d->session.bindable = true;
@@ -545,6 +563,8 @@ static bool run_after(struct dialog *d, struct view args)
         session_spool_failed(&d->session, SPOOL_BROKEN);
     else if (d->session.wish == WISH_AUTH)
         session_auth_ended(&d->session, LOGIN_TEMPORARY, VIEW_EMPTY);
+    else if (d->session.wish == WISH_NAME)
+        session_name_failed(&d->session);
     else
         session_time_out(&d->session);
     pump(d);
@@ -654,6 +674,13 @@ static bool run_perhaps_listed(struct dialog *d, struct view args)
     begin(d);
     session_list_client(&d->session, args, false);
     return args.len > 0;
+}
+
+static bool run_naming(struct dialog *d, struct view args)
+{
+    begin(d);
+    session_await_name(&d->session);
+    return args.len == 0;
 }
 
 static bool run_rate(struct dialog *d, struct view args)
@@ -768,6 +795,7 @@ static const struct {
     { VIEW_INIT("set"), run_set },
     { VIEW_INIT("listed"), run_listed },
     { VIEW_INIT("perhaps-listed"), run_perhaps_listed },
+    { VIEW_INIT("naming"), run_naming },
     { VIEW_INIT("rate"), run_rate },
     { VIEW_INIT("rate-of"), run_rate_of },
     { VIEW_INIT("surplus"), run_surplus },

@@ -1,4 +1,4 @@
-"""The name of a client's host: looked up by dns, both ways, and never waited for."""
+"""The name of a client's host: looked up by dns, both ways, and waited for only where a rule asks for it."""
 import namespace
 from test_submission import HELLO, received_of
 from world import RawClient
@@ -47,3 +47,30 @@ def test_a_silent_dns_delays_nobody(world):
     received = received_of(world.mailbox("alice").wait_message())
     assert f"from client.test ([{namespace.OWN}])" in received
     assert world.dns.asked(REVERSE, "PTR") == 1
+
+
+def start_with_rule(world):
+    world.dns.add(REVERSE, "PTR", "host.dialup.test.")
+    world.dns.a("host.dialup.test", namespace.OWN)
+    world.settings["rules"] = [{"name": "dialup", "client-name": ".dialup.test", "then": "refuse No dialups"}]
+    start(world)
+
+
+def in_one_piece():
+    """What the server says to a client that does not wait between its commands."""
+    with RawClient(25, namespace.OWN, source=namespace.OWN) as c:
+        c.hello()
+        return c.command("MAIL FROM:<a@there.test>\r\nRCPT TO:<alice@here.test>")
+
+
+def test_a_rule_waits_for_the_name(world):
+    world.dns.delay(REVERSE, 1)
+    start_with_rule(world)
+    assert in_one_piece().startswith("550 5.7.1 No dialups (rule dialup)")
+
+
+def test_a_rule_that_cannot_know_the_name_defers(world):
+    world.dns.servfail(REVERSE)
+    start_with_rule(world)
+    assert in_one_piece().startswith("450 4.4.3 ")
+    world.log.wait("message_refused", rule="dialup", code="450")

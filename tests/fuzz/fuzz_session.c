@@ -139,6 +139,9 @@ static void grant(struct session *s, struct outcome_of *o)
     case WISH_AUTH:
         grant_login(s);
         return;
+    case WISH_NAME:
+        session_name_failed(s);
+        return;
     case WISH_OPEN:
         session_opened(s);
         return;

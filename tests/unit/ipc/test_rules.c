@@ -305,6 +305,46 @@ static void a_pattern_that_fails_defers(void **state)
     }
 }
 
+/* The name servers do not answer: only where the name decides, nobody knows. */
+static void a_name_that_is_not_known_defers(void **state)
+{
+    static const struct {
+        const char *name, *rules;
+        unsigned code; /* 0: no rule decides */
+    } cases[] = {
+        { "a name", "{ client-name: a.test, then: accept }", 450 },
+        { "any name", "{ client-name: '*', then: accept }", 450 },
+        { "a pattern", "{ client-name: '/a.*/', then: refuse }", 450 },
+        { "an exception", "{ except: { client-name: a.test }, then: refuse }", 450 },
+        { "but another condition does not", "{ client-name: a.test, login: ann, then: refuse }",
+          0 },
+        { "nor in the exception", "{ except: { client-name: a.test, login: ann }, then: refuse }",
+          550 },
+        { "one before it decides",
+          "{ helo: a.test, then: refuse 551 x }, { client-name: a.test, then: refuse }", 551 },
+        { "one behind it does not",
+          "{ client-name: a.test, then: refuse }, { helo: a.test, then: refuse 551 x }", 450 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct rule_facts f = { .helo = VIEW("a.test"), .name_failed = true };
+        const struct rule *rule;
+        struct settings s;
+        struct config *c;
+        char text[512];
+
+        (void)snprintf(text, sizeof(text), "hostname: mx.test\nrules: [%s]\n", cases[i].rules);
+        c = load(text, &s);
+        check_view(cases[i].name, config_errors(c), VIEW(""));
+        rule = rules_walk(s.rules, &f, RULE_AT_END, NULL, NULL);
+        check(cases[i].name, (rule == NULL ? 0 : rule->decision->code) == cases[i].code);
+        check(cases[i].name,
+              rules_walk(s.rules, &f, RULE_AT_HELO, NULL, NULL) == NULL || cases[i].code == 551);
+        release(&s, c);
+    }
+}
+
 static void reports_mistakes(void **state)
 {
     (void)state;
@@ -605,6 +645,7 @@ int main(void)
         cmocka_unit_test(matches_one),
         cmocka_unit_test(reads_limits),
         cmocka_unit_test(a_pattern_that_fails_defers),
+        cmocka_unit_test(a_name_that_is_not_known_defers),
         cmocka_unit_test(reports_mistakes),
         cmocka_unit_test(sees_what_is_never_used),
         cmocka_unit_test(knows_when_a_rule_is_sure),

@@ -800,6 +800,65 @@ static void mistakes_are_answered_late(void **state)
     server_drain(&server, true); /* and ends in the middle of it */
 }
 
+/* The end of the auth process: it refuses everybody. */
+static bool on_login_said(struct peer *p, enum message type, struct view fields, int fd)
+{
+    struct message_login_begin m;
+    struct message_login_end no = { .result = LOGIN_REFUSED };
+
+    assert_int_equal(fd, -1);
+    if (type != MESSAGE_LOGIN_BEGIN || !message_login_begin_decode(fields, &m))
+        return type == MESSAGE_LOGIN_CANCEL;
+    no.exchange = m.exchange;
+    peer_send_login_end(p, &no, -1);
+    return true;
+}
+
+static void failed_logins_are_answered_late(void **state)
+{
+    static struct peer auth;
+    const struct message_login_state offer = { VIEW("PLAIN") };
+    int fds[2];
+
+    (void)state;
+    auth = (struct peer){ .heard = on_login_said, .gone = on_smtpd_gone };
+    assert_int_equal(channel_pair(fds), 0);
+    assert_int_equal(peer_open(&auth, &loop, AUTH, SMTPD, 0, fds[0]), 0);
+    assert_int_equal(logins_connect(&server.logins, 0, fds[1]), 0);
+    peer_send_login_state(&auth, &offer, -1);
+    settings.auth.users = VIEW("/etc/tern/users");
+    settings.listeners[0].auth = LISTENER_AUTH_PLAIN;
+    rules.mechanisms = server.logins.mechanisms;
+    connect_client();
+    say("EHLO client.test\r\n");
+    pass_over();
+    for (int i = 0; i < 3; i++) {
+        say("AUTH PLAIN AGEAYg==\r\n");
+        hear("535 5.7.8 Authentication credentials invalid\r\n");
+    }
+    say("AUTH PLAIN AGEAYg==\r\n");
+    hear("");
+    clock_advance(999);
+    turn();
+    hear("");
+    clock_advance(1);
+    turn();
+    hear("535 5.7.8 Authentication credentials invalid\r\n");
+    for (int i = 4; i < 20; i++) {
+        say("AUTH PLAIN AGEAYg==\r\n");
+        clock_advance(1000);
+        turn();
+        hear("535 5.7.8 Authentication credentials invalid\r\n");
+    }
+    say("AUTH PLAIN AGEAYg==\r\n");
+    clock_advance(1000);
+    turn();
+    hear("421 4.7.0 Too many errors\r\n");
+    assert_true(client.closed);
+    peer_close(&auth);
+    turn();
+}
+
 static void greets_after_a_while(void **state)
 {
     (void)state;
@@ -1247,6 +1306,48 @@ static void trouble_leaves_the_name_unknown(void **state)
     }
 }
 
+/* Rules that ask for it have it, however fast the client is, and however slow dns. */
+static void rules_wait_for_the_name(void **state)
+{
+    static const char mail[] = "MAIL FROM:<a@there.test>\r\nRCPT TO:<bob@here.test>\r\n";
+
+    (void)state;
+    settings.rules->by_name[RULE_AT_MAIL] = true;
+    start_dns();
+    connect_client();
+    hear("220 mx.test ESMTP Tern\r\n");
+    say("HELO client.test\r\n");
+    hear("250 mx.test\r\n");
+    say(mail);
+    hear("");
+    answer_name(DNS_OK, "host.there.test");
+    turn();
+    hear("250 2.1.0 Sender ok\r\n250 2.1.5 Recipient ok\r\n");
+    say("RSET\r\n");
+    pass_over();
+    say(mail);
+    hear("250 2.1.0 Sender ok\r\n250 2.1.5 Recipient ok\r\n");
+    stream_close(&client.stream);
+    connect_client();
+    say("HELO client.test\r\n");
+    pass_over();
+    say(mail);
+    clock_advance(SESSION_NAME_MS - 1);
+    turn();
+    hear("");
+    clock_advance(1);
+    turn();
+    hear("250 2.1.0 Sender ok\r\n250 2.1.5 Recipient ok\r\n");
+    answer_name(DNS_OK, "late.there.test");
+    turn();
+    say("NOOP\r\n");
+    hear("250 2.0.0 Ok\r\n");
+    stream_close(&client.stream);
+    connect_client();
+    say("HELO client.test\r\n");
+    say(mail); /* and one who waits when it ends */
+}
+
 /* The answer comes to a connection that has gone, and dns itself goes. */
 static void the_name_may_come_too_late(void **state)
 {
@@ -1296,11 +1397,13 @@ int main(int argc, char **argv)
         TEST(a_message_has_a_least_rate),
         TEST(a_trusted_message_has_none),
         TEST(mistakes_are_answered_late),
+        TEST(failed_logins_are_answered_late),
         TEST(greets_after_a_while),
         TEST(sends_early_talkers_away),
         TEST(strangers_make_room),
         TEST(does_not_wait_for_the_name),
         TEST(trouble_leaves_the_name_unknown),
+        TEST(rules_wait_for_the_name),
         TEST(the_name_may_come_too_late),
         TEST(drains),
         TEST(drains_in_time),
