@@ -83,7 +83,7 @@ static size_t anchors_of(const struct conn *c)
 /* What sessions of TLS are remembered by. */
 static struct view session_name(const struct conn *c, struct buf *name)
 {
-    sessions_name(c->dial.route.host, c->dial.route.address.port, c->policy, anchors_of(c), name);
+    sessions_name(c->dial.route.host, c->dial.address.port, c->policy, anchors_of(c), name);
     return buf_view(name);
 }
 

@@ -331,6 +331,26 @@ void destination_lose_conn(struct destination *d)
     loop_defer(d->worker->loop, &d->release);
 }
 
+bool destination_begin_race(struct destination *d)
+{
+    struct site *s = d->site;
+    struct worker *w = d->worker;
+
+    if (is_full(s) || s->free_us / 1000 > w->loop->now_ms ||
+        w->conn_count >= w->settings->delivery.connections)
+        return false;
+    s->conn_count++;
+    w->conn_count++;
+    return true;
+}
+
+void destination_end_race(struct destination *d)
+{
+    d->site->conn_count--;
+    d->worker->conn_count--;
+    serve_waiting(d->site);
+}
+
 void destination_give_up(struct destination *d, const struct outcome *o)
 {
     struct job *j;

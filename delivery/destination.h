@@ -63,6 +63,10 @@ void destination_lose_conn(struct destination *d);
 bool destination_is_crowded(const struct destination *d) MUST_USE;
 /* An attempt to connect is made. */
 void destination_count_attempt(struct destination *d);
+/* A second attempt to connect, beside the one of a connection, counts as a connection more while it
+ * lasts. False: there must not be one now. */
+bool destination_begin_race(struct destination *d) MUST_USE;
+void destination_end_race(struct destination *d);
 /* No host can be reached, or there is none: what waits is decided too, if it has no other hope. */
 void destination_give_up(struct destination *d, const struct outcome *o);
 

@@ -65,23 +65,37 @@ void dial_keep_failure(struct dial *d, const struct outcome *o)
     f->outcome.tls = copy_text(f->tls, sizeof(f->tls), o->tls);
 }
 
-static void fail_to_connect(struct dial *d, struct view words)
+static void note_host(struct dial *d, const struct net_address *a)
 {
-    const struct outcome o = { .class = OUTCOME_DEFERRED,
-                               .scope = SCOPE_DESTINATION,
-                               .enhanced = { 4, 4, 1 },
-                               .text = words,
-                               .host = dial_host(d),
-                               .doing = VIEW_INIT("connecting") };
+    struct buf text = BUF_ON_ARRAY(d->host);
 
-    d->unreached = d->route.address.family;
+    d->address = *a;
+    if (dial_target(d)->kind == TARGET_PATH)
+        buf_put(&text, dial_target(d)->host);
+    else
+        (void)(buf_put(&text, d->route.host) && buf_put_byte(&text, '[') &&
+               net_print_address(a, &text) && buf_printf(&text, "]:%u", a->port));
+    d->host_len = buf_len(&text);
+}
+
+static void fail_to_connect(struct dial *d, const struct net_address *a, struct view words)
+{
+    struct outcome o = { .class = OUTCOME_DEFERRED,
+                         .scope = SCOPE_DESTINATION,
+                         .enhanced = { 4, 4, 1 },
+                         .text = words,
+                         .doing = VIEW_INIT("connecting") };
+
+    note_host(d, a);
+    o.host = dial_host(d);
+    d->unreached = a->family;
     dial_keep_failure(d, &o);
 }
 
 /* For a while others of the destination avoid it too. */
 bool dial_avoid_ipv6(struct dial *d, const struct outcome *o)
 {
-    if (d->route.address.family != AF_INET6 || !route_blames_ipv6(o) ||
+    if (d->address.family != AF_INET6 || !route_blames_ipv6(o) ||
         !route_turn_from(&d->route, AF_INET6))
         return false;
     d->unreached = AF_INET6;
@@ -97,24 +111,11 @@ static void remember_family(struct dial *d)
 {
     struct route_memory *m = &d->destination->families;
 
-    if (d->unreached != 0 && d->route.address.family != d->unreached)
+    if (d->unreached != 0 && d->address.family != d->unreached)
         *m = (struct route_memory){ d->unreached, loop_of(d)->now_ms + ROUTE_SECOND_MS };
 }
 
-static void note_host(struct dial *d)
-{
-    struct buf text = BUF_ON_ARRAY(d->host);
-    const struct net_address *a = &d->route.address;
-
-    if (dial_target(d)->kind == TARGET_PATH)
-        buf_put(&text, dial_target(d)->host);
-    else
-        (void)(buf_put(&text, d->route.host) && buf_put_byte(&text, '[') &&
-               net_print_address(a, &text) && buf_printf(&text, "]:%u", a->port));
-    d->host_len = buf_len(&text);
-}
-
-static int open_socket(const struct dial *d)
+static int open_socket(const struct dial *d, const struct net_address *a)
 {
     const struct route_settings *r = d->destination->route;
     const struct net_address *source = NULL;
@@ -122,72 +123,148 @@ static int open_socket(const struct dial *d)
     if (dial_target(d)->kind == TARGET_PATH)
         return net_connect_unix(dial_target(d)->host);
     for (size_t i = 0; r != NULL && i < r->source_count; i++) {
-        if (r->sources[i].family == d->route.address.family)
+        if (r->sources[i].family == a->family)
             source = &r->sources[i];
     }
-    return net_connect(&d->route.address, source);
+    return net_connect(a, source);
 }
 
-static int start_connecting(struct dial *d)
+static bool is_running(const struct dial_attempt *a)
 {
-    int fd = open_socket(d);
+    return a->watch.fd >= 0;
+}
+
+/* 0: under way. */
+static int start_attempt(struct dial *d, struct dial_attempt *a)
+{
+    int fd = open_socket(d, &a->address);
     int err;
 
     if (fd < 0)
         return fd;
-    d->watch.fd = fd;
-    err = loop_watch(loop_of(d), &d->watch, WANT_WRITE);
+    a->watch.fd = fd;
+    err = loop_watch(loop_of(d), &a->watch, WANT_WRITE);
     if (err < 0) {
         close(fd);
-        d->watch.fd = -1;
+        a->watch.fd = -1;
         return err;
     }
-    if (!d->paid)
-        destination_count_attempt(d->destination);
-    d->paid = false;
-    loop_start_timer(loop_of(d), &d->timer, settings_of(d)->timeouts.connect);
+    loop_start_timer(loop_of(d), &a->timer, settings_of(d)->timeouts.connect);
     return 0;
 }
 
-/* True: under way. */
-static bool try_address(struct dial *d)
+/* The socket is the caller's. */
+static int end_attempt(struct dial *d, struct dial_attempt *a)
 {
-    int err;
+    int fd = a->watch.fd;
 
-    note_host(d);
-    err = start_connecting(d);
-    if (err < 0)
-        fail_to_connect(d, dial_words(err));
-    return err == 0;
+    loop_stop_timer(loop_of(d), &a->timer);
+    loop_unwatch(loop_of(d), &a->watch);
+    a->watch.fd = -1;
+    return fd;
 }
 
-/* The socket is the caller's. */
-static int stop_connecting(struct dial *d)
+/* Another free one is the newest then. True: under way. */
+static bool try_address(struct dial *d, const struct net_address *address)
 {
-    int fd = d->watch.fd;
+    struct dial_attempt *a = &d->attempts[is_running(d->attempts)];
+    int err;
 
+    a->address = *address;
+    err = start_attempt(d, a);
+    if (err < 0) {
+        fail_to_connect(d, address, dial_words(err));
+        return false;
+    }
+    d->newest = a;
+    if (!d->paid)
+        destination_count_attempt(d->destination);
+    d->paid = false;
+    return true;
+}
+
+/* ---- two addresses at a time ---- */
+
+static struct dial_attempt *other_than(struct dial *d, const struct dial_attempt *a)
+{
+    return &d->attempts[a == d->attempts];
+}
+
+static void end_race(struct dial *d)
+{
     loop_stop_timer(loop_of(d), &d->timer);
-    if (fd >= 0)
-        loop_unwatch(loop_of(d), &d->watch);
-    d->watch.fd = -1;
-    return fd;
+    if (d->racing)
+        destination_end_race(d->destination);
+    d->racing = false;
+}
+
+/* Another address of the host beside the one that is under way. */
+static void race(struct dial *d)
+{
+    uint8_t family = d->newest->address.family;
+
+    while (route_next_beside(&d->route, family)) {
+        if (try_address(d, &d->route.address))
+            return;
+    }
+    end_race(d);
+}
+
+/* The first to answer wins. What began before it does not work well; what began after had no time
+ * to show, and may be tried yet. */
+static void win(struct dial *d, struct dial_attempt *a, int fd)
+{
+    struct dial_attempt *other = other_than(d, a);
+
+    note_host(d, &a->address);
+    if (is_running(other)) {
+        if (other == d->newest)
+            route_put_back(&d->route);
+        else
+            d->unreached = other->address.family;
+        close(end_attempt(d, other));
+    }
+    end_race(d);
+    remember_family(d);
+    d->connected(d, fd);
+}
+
+static void lose(struct dial *d, struct dial_attempt *a, struct view words)
+{
+    struct dial_attempt *other = other_than(d, a);
+
+    fail_to_connect(d, &a->address, words);
+    if (is_running(other)) {
+        d->newest = other;
+        race(d);
+    } else {
+        end_race(d);
+        seek(d);
+    }
 }
 
 static void on_ready(struct watch *w, unsigned what)
 {
-    struct dial *d = container_of(w, struct dial, watch);
-    int fd = stop_connecting(d);
+    struct dial_attempt *a = container_of(w, struct dial_attempt, watch);
+    struct dial *d = a->dial;
+    int fd = end_attempt(d, a);
     int err = net_connect_result(fd);
 
     (void)what;
-    if (err < 0) {
-        close(fd);
-        fail_to_connect(d, dial_words(err));
-        seek(d);
+    if (err == 0) {
+        win(d, a, fd);
         return;
     }
-    remember_family(d);
-    d->connected(d, fd);
+    close(fd);
+    lose(d, a, dial_words(err));
+}
+
+static void on_late(struct timer *t)
+{
+    struct dial_attempt *a = container_of(t, struct dial_attempt, timer);
+
+    close(end_attempt(a->dial, a));
+    lose(a->dial, a, VIEW("timed out"));
 }
 
 /* ---- finding a host ---- */
@@ -273,8 +350,11 @@ static void seek(struct dial *d)
             resolve(d);
             return;
         case ROUTE_TRY:
-            if (try_address(d))
+            if (try_address(d, &d->route.address)) {
+                if (route_has_more(&d->route))
+                    loop_start_timer(loop_of(d), &d->timer, DIAL_PATIENCE_MS);
                 return;
+            }
             break;
         case ROUTE_END:
             if (next_target(d))
@@ -295,17 +375,17 @@ static void give_up_resolving(struct dial *d)
     seek(d);
 }
 
+/* The answer is late, or the address that is tried. */
 static void on_timer(struct timer *t)
 {
     struct dial *d = container_of(t, struct dial, timer);
 
-    if (d->watch.fd < 0) {
+    if (!is_running(&d->attempts[0]) && !is_running(&d->attempts[1])) {
         give_up_resolving(d);
-        return;
+    } else if (destination_begin_race(d->destination)) {
+        d->racing = true;
+        race(d);
     }
-    close(stop_connecting(d));
-    fail_to_connect(d, VIEW("timed out"));
-    seek(d);
 }
 
 /* ---- for the connection ---- */
@@ -315,9 +395,11 @@ void dial_init(struct dial *d, struct destination *to, bool paid)
     d->destination = to;
     d->paid = paid;
     d->question.answered = on_answered;
-    d->watch.fd = -1;
-    d->watch.ready = on_ready;
     d->timer.fire = on_timer;
+    for (size_t i = 0; i < DIAL_ATTEMPTS_MAX; i++)
+        d->attempts[i] = (struct dial_attempt){ .dial = d,
+                                                .watch = { .fd = -1, .ready = on_ready },
+                                                .timer = { .fire = on_late } };
 }
 
 void dial_begin(struct dial *d, struct view domain)
@@ -341,16 +423,19 @@ void dial_next(struct dial *d)
 
 void dial_again(struct dial *d)
 {
-    if (!try_address(d))
+    const struct net_address address = d->address;
+
+    if (!try_address(d, &address))
         seek(d);
 }
 
 void dial_stop(struct dial *d)
 {
-    int fd = stop_connecting(d);
-
-    if (fd >= 0)
-        close(fd);
+    for (size_t i = 0; i < DIAL_ATTEMPTS_MAX; i++) {
+        if (is_running(&d->attempts[i]))
+            close(end_attempt(d, &d->attempts[i]));
+    }
+    end_race(d);
     asker_forget(&d->destination->worker->asker, &d->question);
     route_release(&d->route);
 }

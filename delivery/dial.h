@@ -1,12 +1,18 @@
 /* Finds a host of a destination and connects to it: the targets in order, their hosts, and the
- * addresses of these. What it could not use is kept, so that a job can be told why in the end. */
+ * addresses of these. When an address takes its time, the host's next one, of the other family if
+ * it can be, is tried beside it (RFC 8305), as far as the limits allow a connection more; the first
+ * to answer is taken. What could not be used is kept, so that a job can be told why in the end. */
 #ifndef DELIVERY_DIAL_H
 #define DELIVERY_DIAL_H
 
 #include "delivery/destination.h"
 #include "delivery/route.h"
 
-enum { DIAL_HOST_MAX = ADDRESS_DOMAIN_MAX + NET_ADDRESS_TEXT_MAX + 8 };
+enum {
+    DIAL_HOST_MAX = ADDRESS_DOMAIN_MAX + NET_ADDRESS_TEXT_MAX + 8,
+    DIAL_ATTEMPTS_MAX = 2,  /* at the same time */
+    DIAL_PATIENCE_MS = 250, /* with one address before the next joins it (RFC 8305, 5) */
+};
 
 /* An outcome that owns its text. */
 struct dial_failure {
@@ -14,6 +20,14 @@ struct dial_failure {
     char text[OUTCOME_TEXT_MAX];
     char host[DIAL_HOST_MAX];
     char tls[TLSPOLICY_TEXT_MAX];
+};
+
+/* To connect to one address. */
+struct dial_attempt {
+    struct dial *dial;
+    struct net_address address;
+    struct watch watch; /* fd -1: none */
+    struct timer timer;
 };
 
 struct dial {
@@ -26,12 +40,15 @@ struct dial {
         target_at; /* of the destination's targets: where it began, how many are past */
     struct route route;
     struct question question;
-    struct timer timer;
-    struct watch watch;       /* fd -1: nothing is under way */
-    bool paid;                /* the next attempt to connect was counted when it was allowed */
-    bool alone;               /* its domain has other mail hosts than the queue knew */
-    uint8_t unreached;        /* the family of an address that could not be connected to */
-    char host[DIAL_HOST_MAX]; /* "mx1.example.org[192.0.2.1]:25" */
+    struct timer timer; /* of the question, or the patience with an address */
+    struct dial_attempt attempts[DIAL_ATTEMPTS_MAX];
+    struct dial_attempt *newest;
+    bool racing;                /* there is room for a second one */
+    struct net_address address; /* that was connected to, or failed last */
+    bool paid;                  /* the next attempt to connect was counted when it was allowed */
+    bool alone;                 /* its domain has other mail hosts than the queue knew */
+    uint8_t unreached;          /* the family of an address that could not be connected to */
+    char host[DIAL_HOST_MAX];   /* "mx1.example.org[192.0.2.1]:25" */
     size_t host_len;
     bool failed;
     struct dial_failure failure; /* of the last host that was tried */

@@ -143,8 +143,8 @@ int main(void)
     worker_init(&worker, &role.settings, &role.loop, make_general_tls());
     make_route_tls();
     sandbox.powers = more_powers(&role.settings);
-    /* A connection and the file of a large body for each job. */
-    sandbox.files_max = 2 * role.settings.delivery.connections + SPARE_FILES;
+    /* Two attempts to connect and the file of a large body for each job. */
+    sandbox.files_max = 3 * role.settings.delivery.connections + SPARE_FILES;
     role.granted = on_granted;
     role.drain = on_drain;
     return role_run(&role, &sandbox);

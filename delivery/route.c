@@ -174,18 +174,23 @@ static void take_addresses(struct route *r, const struct message_dns_answer *a)
 }
 
 /* Else as they were (RFC 6724 is the resolver's to apply, or nobody's). */
-static void put_second(struct route *r)
+static void put_second(struct route *r, uint8_t family)
 {
     struct net_address sorted[ROUTE_ADDRESSES_MAX];
     size_t count = 0;
 
     for (int turn = 0; turn < 2; turn++) {
         for (size_t i = r->address_at; i < r->address_count; i++) {
-            if ((r->addresses[i].family == r->second) == (turn == 1))
+            if ((r->addresses[i].family == family) == (turn == 1))
                 sorted[count++] = r->addresses[i];
         }
     }
     memcpy(r->addresses + r->address_at, sorted, count * sizeof(*sorted));
+}
+
+bool route_has_more(const struct route *r)
+{
+    return r->tried < r->settings->delivery.addresses && r->address_at < r->address_count;
 }
 
 bool route_turn_from(struct route *r, uint8_t family)
@@ -193,7 +198,7 @@ bool route_turn_from(struct route *r, uint8_t family)
     if (r->address_at >= r->address_count)
         return false;
     r->second = family;
-    put_second(r);
+    put_second(r, family);
     return r->addresses[r->address_at].family != family;
 }
 
@@ -232,7 +237,7 @@ static void answer_addresses(struct route *r, const struct message_dns_answer *a
         take_addresses(r, a);
     else
         miss_addresses(r, a);
-    put_second(r);
+    put_second(r, r->second);
     r->hosts_tried += r->address_count > 0;
     r->host_at++;
 }
@@ -301,7 +306,7 @@ enum route_need route_next(struct route *r)
         return ROUTE_END;
     if (!r->routed)
         return ask(r, DNS_ROUTE, r->target);
-    if (r->tried < limits->addresses && r->address_at < r->address_count)
+    if (route_has_more(r))
         return try_address(r);
     if (r->tried < limits->addresses && r->hosts_tried < limits->hosts &&
         r->host_at < r->host_count) {
@@ -311,6 +316,21 @@ enum route_need route_next(struct route *r)
     }
     end_without_address(r);
     return ROUTE_END;
+}
+
+bool route_next_beside(struct route *r, uint8_t family)
+{
+    if (!route_has_more(r))
+        return false;
+    put_second(r, family);
+    (void)try_address(r);
+    return true;
+}
+
+void route_put_back(struct route *r)
+{
+    r->address_at--;
+    r->tried--;
 }
 
 void route_answer(struct route *r, const struct message_dns_answer *a)

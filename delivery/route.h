@@ -67,6 +67,13 @@ enum route_need route_next(struct route *r) MUST_USE;
 /* The host at `address` is not to be met over its family: that comes second from now on. True: the
  * host has an address of the other that was not tried yet, which is next. */
 bool route_turn_from(struct route *r, uint8_t family) MUST_USE;
+/* Whether the host at `address` has another that may be tried. */
+bool route_has_more(const struct route *r) MUST_USE;
+/* Leaves another `address` of the same host, to be tried beside one of the family: one of the other
+ * family, if there is one. False: none. */
+bool route_next_beside(struct route *r, uint8_t family) MUST_USE;
+/* The last `address` was not tried in earnest, and is next again. */
+void route_put_back(struct route *r);
 /* The refusal is about the client's IPv6 address, which has no name, or not one that leads back
  * (RFC 7372, 3.3): many hosts ask that of IPv6 alone. */
 bool route_blames_ipv6(const struct outcome *o) MUST_USE;

@@ -114,6 +114,19 @@ def test_a_dead_ipv6_address_leaves_ipv4(world):
     there.wait_message()
 
 
+def test_an_ipv6_address_that_does_not_answer_holds_nothing_up(world):
+    world.dns.mx("there.test", (10, "mx.there.test"))
+    hole = world.hole("mx.there.test", namespace.REMOTE6 + "8")
+    there = world.sink("mx.there.test")
+    world.start_relay(timeouts={"connect": "1h", "idle-connection": "1s"})
+    for i in range(1, 3):
+        world.send("a@here.test", "b@there.test")
+        there.wait(i)
+        there.wait_until(lambda: there.open == 0)
+    hole.close()
+    assert not world.log.has("deferred")
+
+
 @pytest.mark.parametrize("refusal", [
     {"greet": "554 5.7.25 your address has no name"}, {"mail": "550 5.7.1 no PTR record"},
     {"final": "550 5.7.1 this does not meet our IPv6 guidelines"}])

@@ -423,6 +423,21 @@ class World:
         self.dns.add(name, "AAAA" if ":" in address else "A", address)
         return address
 
+    def hole(self, name, address=None):
+        """A host that never answers a connection: its backlog of one is full."""
+        address = self.host(name, address)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        s = socket.socket(family, socket.SOCK_STREAM)
+        if family == socket.AF_INET6:
+            s.setsockopt(socket.IPPROTO_IPV6, 78, 1)  # IPV6_FREEBIND
+        s.bind((address, 25))
+        s.listen(0)
+        self.guests = [socket.socket(family, socket.SOCK_STREAM) for _ in range(3)]
+        for guest in self.guests:
+            guest.setblocking(False)
+            guest.connect_ex((address, 25))
+        return s
+
     def sink(self, name, address=None, **manners):
         """A mail server of that name; `manners` are those of class Sink."""
         sink = Sink(self.host(name, address), manners.pop("certificate", self.certificates),

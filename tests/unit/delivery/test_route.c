@@ -396,6 +396,39 @@ static void turns_from_a_family(void **state)
     assert_false(route_turn_from(&r, AF_INET6));
 }
 
+static void gives_another_address_beside_one(void **state)
+{
+    static const struct settings settings = { .delivery = { .addresses = 3 } };
+    struct net_address addresses[] = {
+        { .family = AF_INET6, .bytes = { 1 } },
+        { .family = AF_INET6, .bytes = { 2 } },
+        { .family = AF_INET, .bytes = { 3 } },
+        { .family = AF_INET, .bytes = { 4 } },
+    };
+    struct route_host host = { .preference = 10 };
+    struct route r = { .settings = &settings,
+                       .addresses = addresses,
+                       .address_count = 4,
+                       .address_at = 1,
+                       .hosts = &host,
+                       .host_count = 1,
+                       .host_at = 1,
+                       .routed = true,
+                       .tried = 1 };
+
+    (void)state;
+    assert_true(route_next_beside(&r, AF_INET6));
+    assert_int_equal(r.address.bytes[0], 3);
+    assert_int_equal(r.second, 0); /* nothing is known of the family yet */
+    route_put_back(&r);
+    assert_int_equal(route_next(&r), ROUTE_TRY);
+    assert_int_equal(r.address.bytes[0], 3);
+    assert_true(route_next_beside(&r, AF_INET));
+    assert_int_equal(r.address.bytes[0], 2);
+    assert_false(route_has_more(&r)); /* three were tried */
+    assert_false(route_next_beside(&r, AF_INET));
+}
+
 static void tells_who_is_blamed(void **state)
 {
     static const struct {
@@ -431,7 +464,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(goes_its_way),        cmocka_unit_test(knows_its_own_address),
-        cmocka_unit_test(keeps_its_limits),    cmocka_unit_test(turns_from_a_family),
+        cmocka_unit_test(keeps_its_limits),    cmocka_unit_test(turns_from_a_family), cmocka_unit_test(gives_another_address_beside_one),
         cmocka_unit_test(tells_who_is_blamed),
     };
 

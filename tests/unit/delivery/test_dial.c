@@ -1,0 +1,154 @@
+/* Addresses that do not answer. The clock stands still, and is moved by hand. */
+#include "delivery/conn.h"
+#include "delivery/destination.h"
+#include "io/clock.h"
+#include "tests/unit/delivery/town.h"
+#include "tests/unit/unit.h"
+
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define HELLO VIEW("Subject: x\r\n\r\nhello\r\n")
+
+enum { DEAF_GUESTS = 3 };
+
+/* A host whose backlog is full: what connects to it gets no answer. */
+struct deaf {
+    int listener, guests[DEAF_GUESTS];
+};
+
+static struct deaf make_deaf(const struct town *t, const char *address)
+{
+    struct net_address a;
+    struct sockaddr_storage where;
+    struct deaf d;
+    socklen_t len;
+
+    assert_true(net_parse_address(view_of(address), &a));
+    a.port = (uint16_t)t->settings.delivery.port;
+    net_to_sockaddr(&a, &where, &len);
+    d.listener = socket(a.family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(d.listener, (const struct sockaddr *)&where, len), 0);
+    assert_int_equal(listen(d.listener, 0), 0);
+    for (unsigned i = 0; i < DEAF_GUESTS; i++) {
+        d.guests[i] = net_connect(&a, NULL);
+        assert_true(d.guests[i] >= 0);
+    }
+    return d;
+}
+
+static void free_deaf(struct deaf d)
+{
+    for (unsigned i = 0; i < DEAF_GUESTS; i++)
+        close(d.guests[i]);
+    close(d.listener);
+}
+
+static void pass(struct town *t, uint64_t ms)
+{
+    town_turn(t, 5);
+    clock_advance(ms);
+    town_turn(t, 5);
+}
+
+static void begins_another_address_beside_one_that_is_slow(void **state)
+{
+    static struct town t;
+    struct deaf d;
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test\nmx1.test a 127.0.0.9 127.0.0.2\n", NULL, NULL);
+    d = make_deaf(&t, "127.0.0.9");
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    pass(&t, DIAL_PATIENCE_MS - 1);
+    assert_int_equal(t.hosts[0].connections, 0);
+    assert_int_equal(t.worker.conn_count, 1);
+    pass(&t, 1);
+    assert_true(town_await(&t, 1));
+    assert_int_equal(t.hosts[0].messages, 1);
+    assert_int_equal(t.worker.conn_count, 1); /* the other was dropped */
+    town_close(&t);
+    free_deaf(d);
+}
+
+/* Another address, and as many connections as the limits allow. */
+static void keeps_to_the_limits(void **state)
+{
+    static struct town t;
+    struct deaf d;
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test\nmx1.test a 127.0.0.9 127.0.0.2\n", NULL, NULL);
+    d = make_deaf(&t, "127.0.0.9");
+    t.settings.delivery.concurrency = 1;
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    pass(&t, DIAL_PATIENCE_MS);
+    assert_int_equal(t.hosts[0].connections, 0);
+    pass(&t, t.settings.timeouts.connect); /* one after the other */
+    assert_true(town_await(&t, 1));
+    assert_int_equal(t.hosts[0].messages, 1);
+    town_close(&t);
+    free_deaf(d);
+}
+
+static void counts_the_second_attempt(void **state)
+{
+    static struct town t;
+    struct deaf d[3];
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test\nmx1.test a 127.0.0.9 127.0.0.10 127.0.0.11\n", NULL,
+              NULL);
+    d[0] = make_deaf(&t, "127.0.0.9");
+    d[1] = make_deaf(&t, "127.0.0.10");
+    d[2] = make_deaf(&t, "127.0.0.11");
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    pass(&t, DIAL_PATIENCE_MS);
+    assert_int_equal(t.worker.conn_count, 2);
+    pass(&t, DIAL_PATIENCE_MS);
+    assert_int_equal(t.worker.conn_count, 2); /* no third beside them */
+    pass(&t, t.settings.timeouts.connect);
+    pass(&t, t.settings.timeouts.connect);
+    assert_true(town_await(&t, 1));
+    check_view("results", buf_view(&t.results), VIEW("1 all deferred 0 4.4.1\n1 end\n"));
+    town_turn(&t, 2);
+    assert_int_equal(t.worker.conn_count, 0);
+    town_close(&t);
+    for (unsigned i = 0; i < COUNT_OF(d); i++)
+        free_deaf(d[i]);
+}
+
+/* No other host is asked in the meantime: one that is preferred less must wait. */
+static void waits_for_the_preferred_host(void **state)
+{
+    static struct town t;
+    struct deaf d;
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test 20 mx2.test\nmx1.test a 127.0.0.9\nmx2.test a 127.0.0.3\n",
+              NULL, NULL);
+    d = make_deaf(&t, "127.0.0.9");
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    pass(&t, DIAL_PATIENCE_MS);
+    assert_int_equal(t.hosts[1].connections, 0);
+    pass(&t, t.settings.timeouts.connect);
+    assert_true(town_await(&t, 1));
+    assert_int_equal(t.hosts[1].messages, 1);
+    town_close(&t);
+    free_deaf(d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(begins_another_address_beside_one_that_is_slow),
+        cmocka_unit_test(keeps_to_the_limits),
+        cmocka_unit_test(counts_the_second_attempt),
+        cmocka_unit_test(waits_for_the_preferred_host),
+    };
+
+    signal(SIGPIPE, SIG_IGN);
+    clock_freeze(clock_wall_ms());
+    return cmocka_run_group_tests_name("dial", tests, NULL, NULL);
+}
