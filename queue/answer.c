@@ -12,7 +12,21 @@ enum {
     OUTPUT_MARK = 65536,     /* bytes that wait: no further row is made */
     MESSAGES_PER_TURN = 200, /* looked at for one client; each may be a read */
     HISTORY_PAUSE_MS = 5,    /* between looks whether the history is written */
+    BEHIND_PAUSE_MS = 100,   /* between looks whether the store has caught up */
 };
+
+static void on_pause_over(struct timer *t)
+{
+    struct answer *a = container_of(t, struct answer, pause);
+
+    a->ready(a);
+}
+
+static void pause_for(struct answer *a, uint64_t ms)
+{
+    a->pause.fire = on_pause_over;
+    loop_start_timer(a->queue->loop, &a->pause, ms);
+}
 
 static void forget(struct answer *a)
 {
@@ -214,13 +228,6 @@ static void answer_some_sites(struct answer *a)
 
 /* ---- what is over ---- */
 
-static void on_history_pause(struct timer *t)
-{
-    struct answer *a = container_of(t, struct answer, pause);
-
-    a->ready(a);
-}
-
 /* Once what ended before the question is written. */
 static void answer_past(struct answer *a)
 {
@@ -232,8 +239,7 @@ static void answer_past(struct answer *a)
     a->past = true;
     if (!history_reached(q->history, a->history_mark)) {
         history_flush(q->history);
-        a->pause.fire = on_history_pause;
-        loop_start_timer(q->loop, &a->pause, HISTORY_PAUSE_MS);
+        pause_for(a, HISTORY_PAUSE_MS);
         return;
     }
     if (a->search == NULL)
@@ -322,6 +328,10 @@ static bool answer_some_mails(struct answer *a)
 {
     uint32_t mail;
 
+    if (request_changes(&a->request) && store_is_behind(a->queue->store)) {
+        pause_for(a, BEHIND_PAUSE_MS);
+        return true;
+    }
     for (unsigned left = MESSAGES_PER_TURN; left > 0; left--) {
         if (buf_len(&a->out) > OUTPUT_MARK)
             return true;

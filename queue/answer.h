@@ -20,7 +20,7 @@ struct answer { /* zeroed but for these is "nothing was asked" */
     struct import *import; /* of VERB_PUT; NULL: none */
     bool past;             /* VERB_TRACE has looked through the queue */
     uint64_t history_mark; /* and waits until the history is written so far */
-    struct timer pause;    /* runs while it waits */
+    struct timer pause;    /* runs while something is waited for */
     struct search *search; /* and now looks through the history */
 };
 

@@ -128,6 +128,7 @@ static void put_away(struct journal *j, struct batch *b)
 static void give(struct journal *j, struct batch *b)
 {
     b->given = true;
+    j->waiting++;
     if (timer_running(&j->retry)) {
         list_append(&j->held, &b->link);
         return;
@@ -142,6 +143,7 @@ static bool take_back(struct journal *j, struct batch *b)
     if (!timer_running(&j->retry) && !workers_take_back(&j->sync, &b->job))
         return false;
     list_remove(&b->link); /* held or writing */
+    j->waiting--;
     b->given = false;
     return true;
 }
@@ -319,6 +321,11 @@ bool journal_idle(const struct journal *j)
            list_empty(&j->failed);
 }
 
+bool journal_is_behind(const struct journal *j)
+{
+    return j->waiting > JOURNAL_WAITING_MOST;
+}
+
 /* ---- written ---- */
 
 static void answer_refused(struct journal *j)
@@ -340,6 +347,7 @@ static void on_batch_done(struct job *job)
     if (j->filling == b)
         j->filling = NULL;
     list_remove(&b->link);
+    j->waiting--;
     if (b->error < 0) {
         list_append(&j->failed, &b->link);
         loop_start_timer(j->loop, &j->mend, 0);
@@ -368,8 +376,10 @@ static void gather_failed(struct journal *j)
     struct list *held;
 
     workers_finish(&j->sync);
-    while ((held = list_take_first(&j->held)) != NULL)
+    while ((held = list_take_first(&j->held)) != NULL) {
         list_append(&j->failed, held);
+        j->waiting--;
+    }
     if (j->filling == NULL)
         return;
     list_remove(&j->filling->link);
@@ -476,8 +486,10 @@ static void go_on(struct journal *j)
     struct list *l;
 
     loop_stop_timer(j->loop, &j->retry);
-    while ((l = list_take_first(&j->held)) != NULL)
+    while ((l = list_take_first(&j->held)) != NULL) {
+        j->waiting--;
         give(j, batch_of(l));
+    }
     journal_flush(j);
 }
 

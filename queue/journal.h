@@ -17,6 +17,7 @@ enum {
     BATCH_RECORDS = 1000,
     BATCH_BLOCK = 4096, /* writes end at a multiple, so that the kernel need not read one first */
     JOURNAL_RETRY_MS = 1000,
+    JOURNAL_WAITING_MOST = 8, /* batches: journal_is_behind */
 };
 
 struct journal;
@@ -70,6 +71,7 @@ struct journal {
     size_t cut_count;
     struct batch *filling; /* NULL, or the newest, which may be given but not begun */
     struct list held, writing, failed, spare;
+    unsigned waiting;    /* batches in `held` and `writing` */
     struct list refused; /* struct store_commit: answered when the cut is durable, or has failed */
     enum spool_trouble refused_trouble;
     struct timer mend, retry;
@@ -108,6 +110,8 @@ void journal_flush(struct journal *j);
  * there to the end of its batch, until the next call. Empty: it is durable, or never was. */
 struct view journal_peek(const struct journal *j, uint64_t place, uint32_t *seed);
 bool journal_idle(const struct journal *j);
+/* So many batches wait for the disk that nothing should be begun that adds to them. */
+bool journal_is_behind(const struct journal *j) MUST_USE;
 /* Flushes and waits until all is answered, or writing fails again and again. */
 void journal_finish(struct journal *j);
 

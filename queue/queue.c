@@ -295,7 +295,7 @@ static void on_turn(struct hook *h)
 {
     struct queue *q = container_of(h, struct queue, hook);
 
-    if (q->restored)
+    if (q->restored && !store_is_behind(q->store))
         dispatch_run(q->dispatch);
     store_flush(q->store);
     if (q->draining && drained(q))

@@ -130,20 +130,12 @@ void store_message_release(struct store_message *m)
     *m = (struct store_message){ .big_fd = -1 };
 }
 
-static struct store_ref follow_moves(const struct store *s, struct store_ref where)
-{
-    struct table_entry *e = table_find_number(&s->moved, where.place);
-
-    return e == NULL ? where : container_of(e, struct moved, entry)->where;
-}
-
 int store_read_outcome(struct store *s, struct store_ref where, struct arena *arena,
                        struct store_outcome *out)
 {
     struct view fresh = VIEW_EMPTY;
     uint32_t seed;
 
-    where = follow_moves(s, where);
     /* What was recorded just now is not on the disk yet, or not for hours, when that is full. */
     if (!s->options.read_only)
         fresh = journal_peek(&s->journal, where.place, &seed);
@@ -273,21 +265,6 @@ bool store_replay(struct store *s, unsigned records)
     return false;
 }
 
-static void forget_moves(struct store *s)
-{
-    struct table_entry *e = table_next(&s->moved, NULL);
-
-    while (e != NULL) {
-        struct table_entry *next = table_next(&s->moved, e);
-
-        table_remove(&s->moved, e);
-        free(container_of(e, struct moved, entry));
-        e = next;
-    }
-    table_release(&s->moved);
-    table_release(&s->moved_to);
-}
-
 /* Ends with a record of a batch of its own, so that whatever is broken before it at the next start
  * is known to be damage and not a torn end. */
 static void finish_writing(struct store *s)
@@ -316,7 +293,6 @@ static void close_all(struct store *s)
     for (size_t i = 0; i < s->ledger.count; i++)
         reader_close(&s->reader, s->ledger.segments[i]);
     ledger_release(&s->ledger);
-    forget_moves(s);
     if (s->recovering)
         end_recovery(s);
     if (s->stage >= STAGE_SPOOL)
@@ -342,8 +318,6 @@ int store_open(struct store **out, const struct store_options *o, struct loop *l
                                        store_on_refused };
     for (size_t i = 0; i < SPOOL_TROUBLES; i++)
         list_init(&s->refused[i]);
-    table_init(&s->moved, false);
-    table_init(&s->moved_to, false);
     s->reader.spool = &s->spool;
     s->reader.ledger = &s->ledger;
     result = open_spool(s, replay, err);
@@ -376,6 +350,11 @@ bool store_idle(const struct store *s)
             return false;
     }
     return s->options.read_only || (journal_idle(&s->journal) && !workers_busy(&s->bodies.pool));
+}
+
+bool store_is_behind(const struct store *s)
+{
+    return journal_is_behind(&s->journal);
 }
 
 bool store_last_clock(const struct store *s, struct store_clock *out)

@@ -231,22 +231,6 @@ void store_flush(struct store *s)
 
 /* ---- after a failure ---- */
 
-static void remember_move(struct store *s, uint64_t from, struct store_ref to)
-{
-    struct table_entry *before = table_find_number(&s->moved_to, from);
-    struct moved *m;
-
-    if (before != NULL) {
-        m = container_of(before, struct moved, now);
-        table_remove(&s->moved_to, before);
-    } else {
-        m = memory_new(sizeof(*m));
-        table_add_number(&s->moved, &m->entry, from);
-    }
-    m->where = to;
-    table_add_number(&s->moved_to, &m->now, to.place);
-}
-
 static void settle_again(struct store *s, const struct record *r, uint64_t place)
 {
     struct store_outcome o;
@@ -255,7 +239,8 @@ static void settle_again(struct store *s, const struct record *r, uint64_t place
     if (!record_get_outcome(r, s->reader.rcpts, &o))
         return;
     store_settle(s, &o, &where);
-    remember_move(s, place, where);
+    if (s->watcher->outcome_moved != NULL)
+        s->watcher->outcome_moved(s->watcher, o.message, place, where);
 }
 
 /* The copy of a message that is on its way may lie elsewhere by now. */

@@ -3,7 +3,6 @@
 #ifndef QUEUE_STORE_PARTS_H
 #define QUEUE_STORE_PARTS_H
 
-#include "common/table.h"
 #include "queue/bodies.h"
 #include "queue/clockfile.h"
 #include "queue/compactor.h"
@@ -42,20 +41,11 @@ struct store {
     uint64_t told_room;
     bool told_once;
     uint64_t live_messages, live_bytes, failures;
-    struct table moved;    /* records that were written again elsewhere, by their first place */
-    struct table moved_to; /* the same by their last */
     struct reader reader;
     struct recovery recovery;
     bool recovering; /* not everything has been told yet */
     uint64_t damaged_at_start;
     char line[RECORD_LINE_MAX];
-};
-
-/* By its first place, which is what others know, and by the one where it is now: what fails again
- * and again moves again and again. */
-struct moved {
-    struct table_entry entry, now;
-    struct store_ref where;
 };
 
 /* ---- queue/store_trouble.c ---- */

@@ -173,6 +173,12 @@ bool store_idle(const struct store *s)
     return list_empty(&s->waiting);
 }
 
+bool store_is_behind(const struct store *s)
+{
+    (void)s;
+    return memory_store.behind;
+}
+
 bool store_last_clock(const struct store *s, struct store_clock *out)
 {
     (void)s;

@@ -8,6 +8,7 @@
 struct memory_store_facts {
     enum spool_trouble trouble;     /* what the next commits are answered with */
     bool damaged;                   /* store_read finds damage */
+    bool behind;                    /* store_is_behind */
     bool slow;                      /* store_replay tells of one record at a time */
     unsigned settled[STORE_STATES]; /* recipients, by store_settle */
     unsigned settled_by_notice;

@@ -95,6 +95,16 @@ static void on_state(struct store_watcher *w, enum spool_trouble trouble, uint64
     b->states++;
 }
 
+static void on_outcome_moved(struct store_watcher *w, uint64_t id, uint64_t from,
+                             struct store_ref where)
+{
+    struct box *b = container_of(w, struct box, watcher);
+
+    (void)id;
+    if (b->followed != NULL && b->followed->place == from)
+        *b->followed = where;
+}
+
 int box_try(struct box *b, bool read_only, struct error *err)
 {
     const struct store_options o = { .path = b->path,
@@ -109,6 +119,8 @@ int box_try(struct box *b, bool read_only, struct error *err)
     if (b->replay.message == NULL)
         b->replay = (struct store_replay){ on_message, on_outcome, on_change };
     b->watcher.state = on_state;
+    if (b->watcher.outcome_moved == NULL)
+        b->watcher.outcome_moved = on_outcome_moved;
     result = store_open(&b->store, &o, &b->loop, &b->replay, &b->watcher, err);
     while (result == 0 && !b->lazy && store_replay(b->store, 7))
         continue;

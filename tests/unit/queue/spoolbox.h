@@ -30,7 +30,8 @@ struct box {
     struct box_message *told;
     size_t told_count;
     enum spool_trouble trouble;
-    unsigned states; /* how often the watcher was told */
+    struct store_ref *followed; /* NULL, or kept up when the outcome there moves */
+    unsigned states;            /* how often the watcher was told */
     unsigned done, refused;
     enum spool_trouble last;
 };

@@ -291,6 +291,21 @@ static void acts_on_many(void **state)
     assert_int_equal(memory_store.changes[STORE_RELEASE], 10);
 }
 
+static void changes_nothing_while_the_store_is_behind(void **state)
+{
+    (void)state;
+    world_accept("a@here.test", "b@x.test", body);
+    memory_store.behind = true;
+    send_text(VIEW("hold all=1\n"));
+    world_pass(SECOND);
+    assert_int_equal(world.queue.index.held_count, 0);
+    memory_store.behind = false;
+    world_pass(SECOND);
+    hear();
+    assert_int_equal(matched(), 1);
+    assert_int_equal(world.queue.index.held_count, 1);
+}
+
 static void tells_of_a_destination_that_is_tried_at_once(void **state)
 {
     (void)state;
@@ -591,6 +606,7 @@ int main(void)
         IN_WORLD(refuses_what_it_does_not_understand),
         IN_WORLD(shows_what_is_done_besides),
         IN_WORLD(acts_on_many),
+        IN_WORLD(changes_nothing_while_the_store_is_behind),
         IN_WORLD(tells_of_a_destination_that_is_tried_at_once),
         IN_WORLD(streams_long_lists),
         IN_WORLD(answers_one_request_after_the_other),

@@ -172,6 +172,18 @@ static void takes_new_mail_while_old_mail_is_restored(void **state)
     (void)old, (void)third;
 }
 
+static void begins_nothing_while_the_store_is_behind(void **state)
+{
+    (void)state;
+    memory_store.behind = true;
+    world_accept("a@here.test", "b@there.test", body);
+    assert_int_equal(world.job_count, 0);
+    memory_store.behind = false;
+    world_run();
+    world_deliver(world_job(0));
+    assert_int_equal(world_count_mails(), 0);
+}
+
 static void answers_trouble(void **state)
 {
     (void)state;
@@ -405,6 +417,7 @@ int main(void)
         IN_WORLD(makes_one_job_of_each_destination),
         IN_WORLD(follows_what_the_store_moves),
         IN_WORLD(takes_new_mail_while_old_mail_is_restored),
+        IN_WORLD(begins_nothing_while_the_store_is_behind),
         IN_WORLD(answers_trouble),
         IN_WORLD(forgets_a_transaction_that_is_aborted),
         IN_WORLD(delivers_what_smtpd_left_behind),

@@ -65,6 +65,7 @@ static void outcomes_can_be_read_while_nothing_can_be_written(void **state)
     o = box_outcome(c->commit.id, both, 2, STORE_DEFERRED);
     let_writes_fail(true);
     store_settle(b.store, &o, &where);
+    b.followed = &where;
     refused = box_commit(&b, 2, 10);
     store_accept(b.store, &refused->commit);
     for (store_count(b.store, &n); n.syncs_failed < 4; store_count(b.store, &n)) {
@@ -105,6 +106,7 @@ static void a_disk_that_fails_costs_no_record(void **state)
     store_accept(b.store, &broken->commit);
     o = box_outcome(kept->commit.id, both, 2, STORE_DEFERRED);
     store_settle(b.store, &o, &where);
+    b.followed = &where;
     store_flush(b.store);
     while (!broken->done)
         assert_int_equal(loop_turn(&b.loop, 10), 0);
@@ -140,6 +142,37 @@ static void a_disk_that_fails_costs_no_record(void **state)
     box_commit_free(broken);
     box_commit_free(later);
     box_commit_free(last);
+    box_remove(&b);
+}
+
+/* What waits lies in memory: no more than a limit begins while the disk takes nothing. */
+static void is_behind_while_much_waits(void **state)
+{
+    enum { MOST = 20000 };
+    struct box b;
+    struct box_commit *c;
+    struct store_outcome o;
+    unsigned told = 0;
+
+    (void)state;
+    signal(SIGXFSZ, SIG_IGN);
+    clock_freeze(1700000000000);
+    box_new(&b);
+    box_open(&b, true);
+    c = box_accept(&b, 1, 500);
+    o = box_outcome(c->commit.id, both, 2, STORE_DEFERRED);
+    check("not yet", !store_is_behind(b.store));
+    let_writes_fail(true);
+    while (!store_is_behind(b.store) && told < MOST) {
+        for (unsigned i = 0; i < 100; i++, told++)
+            store_settle(b.store, &o, NULL);
+        turn_for(&b, 1);
+    }
+    check("behind", told > 1000 && told < MOST);
+    let_writes_fail(false);
+    turn_for(&b, 30);
+    check("caught up", !store_is_behind(b.store) && store_idle(b.store));
+    box_commit_free(c);
     box_remove(&b);
 }
 
@@ -203,6 +236,7 @@ int main(void)
         cmocka_unit_test(outcomes_can_be_read_while_nothing_can_be_written),
         cmocka_unit_test(says_when_the_disk_is_low),
         cmocka_unit_test(a_disk_that_fails_costs_no_record),
+        cmocka_unit_test(is_behind_while_much_waits),
         cmocka_unit_test(without_descriptors_the_disk_is_not_blamed),
     };
 
