@@ -130,8 +130,8 @@ static bool enter(struct recovery *r)
 {
     int err = 0;
 
-    r->by_digest = survey_load_digest(&r->survey, r->source);
-    if (!r->by_digest)
+    r->digest = survey_load_digest(&r->survey, r->source);
+    if (r->digest == NULL)
         err = survey_load(&r->survey, r->source, &r->scan);
     if (err < 0)
         source_break(&r->survey, &r->survey.sources[r->source], err);
@@ -145,8 +145,8 @@ static bool next_here(struct recovery *r, struct record *record, uint64_t *offse
     enum record_step step;
     size_t from, to;
 
-    if (r->by_digest)
-        return digest_next(&r->survey.digest, record, offset);
+    if (r->digest != NULL)
+        return digest_next(r->digest, record, offset);
     do {
         step = record_scan_next(&r->scan, record, &from, &to);
     } while (step == RECORD_GAP);
@@ -157,6 +157,7 @@ static bool next_here(struct recovery *r, struct record *record, uint64_t *offse
 static void leave(struct recovery *r)
 {
     r->entered = false;
+    survey_unload(&r->survey);
     r->source++;
     if (r->source < r->survey.source_count)
         return;

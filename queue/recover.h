@@ -20,7 +20,8 @@ struct recovery {
     /* Where telling is. */
     unsigned round; /* 0: messages, and what happened to those that were not moved; 1: the rest */
     size_t source;
-    bool entered, by_digest;
+    bool entered;
+    struct digest *digest; /* of the source; NULL: it is scanned */
     struct record_scan scan;
 };
 

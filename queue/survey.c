@@ -26,6 +26,8 @@ int survey_load(struct survey *v, size_t i, struct record_scan *scan)
     ssize_t got;
     int fd;
 
+    if (v->room == NULL)
+        v->room = memory_new(v->room_bytes);
     *scan = (struct record_scan){ .bytes = view_make(v->room, s->end),
                                   .segment = s->number,
                                   .seed = s->seed,
@@ -45,6 +47,13 @@ int survey_load(struct survey *v, size_t i, struct record_scan *scan)
         source_break(v, s, -EIO);
     v->loaded = i + 1;
     return 0;
+}
+
+void survey_unload(struct survey *v)
+{
+    free(v->room);
+    v->room = NULL;
+    v->loaded = 0;
 }
 
 static void add_gap(struct survey *v, struct gap gap)
@@ -103,33 +112,42 @@ static void note_record(struct survey *v, const struct record *r, uint64_t place
         idset_add(&v->finished, r->id);
 }
 
-/* The newest segment has none: it is not full. */
-bool survey_load_digest(struct survey *v, size_t i)
+static bool is_newest(const struct survey *v, size_t i)
+{
+    return i + 1 == v->source_count;
+}
+
+/* The newest segment has no index file: it is not full. */
+struct digest *survey_load_digest(struct survey *v, size_t i)
 {
     const struct source *s = &v->sources[i];
 
-    if (i + 1 == v->source_count)
-        return false;
+    if (is_newest(v, i)) {
+        digest_rewind(&v->newest);
+        return v->newest.segment == s->number && v->newest.len > 0 ? &v->newest : NULL;
+    }
     digest_begin(&v->digest, s->number, s->seed, s->end);
-    return digest_load(&v->digest, v->spool->log) == 0;
+    return digest_load(&v->digest, v->spool->log) == 0 ? &v->digest : NULL;
 }
 
 /* So that the bodies are not read again. */
-static void save_digest(struct survey *v, size_t i)
+static void keep_digest(struct survey *v, size_t i, struct digest *d)
 {
-    if (i + 1 < v->source_count && !v->sources[i].broken && !v->spool->read_only &&
-        digest_is_whole(&v->digest))
+    if (is_newest(v, i) && (d->gaps || v->sources[i].broken))
+        digest_release(d);
+    else if (!is_newest(v, i) && !v->sources[i].broken && !v->spool->read_only &&
+             digest_is_whole(d))
         ledger_find(v->ledger, v->sources[i].number)->indexed =
-            digest_save(&v->digest, v->spool->log) == 0;
+            digest_save(d, v->spool->log) == 0;
 }
 
-static void look_through_digest(struct survey *v, size_t i)
+static void look_through_digest(struct survey *v, size_t i, struct digest *d)
 {
     struct record r;
     uint64_t offset;
 
     ledger_find(v->ledger, v->sources[i].number)->indexed = true;
-    while (digest_next(&v->digest, &r, &offset)) {
+    while (digest_next(d, &r, &offset)) {
         note_record(v, &r, record_place(v->sources[i].number, offset));
         v->last_batch = r.batch;
     }
@@ -138,20 +156,22 @@ static void look_through_digest(struct survey *v, size_t i)
 
 static int look_through(struct survey *v, size_t i)
 {
+    struct digest *d = survey_load_digest(v, i);
     struct record_scan scan;
     struct record r;
     enum record_step step;
     size_t from, to;
     int err;
 
-    if (survey_load_digest(v, i)) {
-        look_through_digest(v, i);
+    if (d != NULL) {
+        look_through_digest(v, i, d);
         return 0;
     }
     err = survey_load(v, i, &scan);
     if (err < 0)
         return err;
-    digest_begin(&v->digest, scan.segment, scan.seed, scan.bytes.len);
+    d = is_newest(v, i) ? &v->newest : &v->digest;
+    digest_begin(d, scan.segment, scan.seed, scan.bytes.len);
     v->batch_start = v->sound_end = RECORD_HEAD;
     while ((step = record_scan_next(&scan, &r, &from, &to)) != RECORD_END) {
         if (step != RECORD_GAP)
@@ -159,7 +179,7 @@ static int look_through(struct survey *v, size_t i)
         if (step == RECORD_FOUND) {
             v->sound_end = to;
             note_record(v, &r, record_place(scan.segment, from));
-            digest_add(&v->digest, &r, from);
+            digest_add(d, &r, from);
         } else if (step == RECORD_BROKEN) {
             add_gap(v, (struct gap){ i, from, to, true, r.id, r.batch });
             idset_add(&v->lost, record_place(scan.segment, from));
@@ -168,7 +188,7 @@ static int look_through(struct survey *v, size_t i)
         }
     }
     v->last_batch = scan.batch;
-    save_digest(v, i);
+    keep_digest(v, i, d);
     return 0;
 }
 
@@ -342,12 +362,12 @@ int survey_take(struct survey *v, struct spool *spool, struct ledger *ledger)
     err = sources_find(v);
     if (err < 0)
         return err;
-    v->room = memory_new(MAX(v->room_bytes, (uint64_t)RECORD_HEAD));
     err = look_through_all(v);
     if (err < 0)
         return err;
     judge_gaps(v);
     look_at_larges(v);
+    survey_unload(v);
     return 0;
 }
 
@@ -358,6 +378,7 @@ void survey_release(struct survey *v)
     free(v->larges);
     free(v->room);
     digest_release(&v->digest);
+    digest_release(&v->newest);
     idset_release(&v->finished);
     idset_release(&v->lost);
     idset_release(&v->stale);

@@ -55,7 +55,8 @@ struct survey {
     size_t bodiless;              /* live messages whose large body is gone or cut */
     uint64_t highest;             /* segment number that was ever used */
     struct digest digest;         /* of one segment */
-    char *room;                   /* for the bytes of one segment */
+    struct digest newest;         /* of the newest, which has no index file; empty: not whole */
+    char *room;                   /* for the bytes of one segment; NULL: not now */
     uint64_t room_bytes;
     size_t loaded; /* the source whose bytes are in room, plus 1 */
     /* Of the newest segment. */
@@ -77,8 +78,10 @@ int survey_resume(struct survey *v, struct segment **current, int *fd, uint64_t 
 bool survey_counts(const struct survey *v, uint64_t id, uint64_t place);
 /* Puts the bytes of source `i` in v->room, and a scan at its beginning. 0 or a negative errno. */
 int survey_load(struct survey *v, size_t i, struct record_scan *scan) MUST_USE;
-/* Its digest in v->digest, from the index file; false: there is none. */
-bool survey_load_digest(struct survey *v, size_t i) MUST_USE;
+/* Gives the memory for those bytes back until it is needed again. */
+void survey_unload(struct survey *v);
+/* Its digest, from the index file or from memory, at its beginning; NULL: there is none. */
+struct digest *survey_load_digest(struct survey *v, size_t i) MUST_USE;
 /* Says that the record is damaged, and sets it aside. */
 void survey_report(struct survey *v, uint64_t id, struct store_ref where);
 
