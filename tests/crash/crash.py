@@ -7,6 +7,7 @@ at its k-th call, then opened again: every message that was promised must be the
 was not offered. It ends when a run is not stopped any more.
 """
 
+import errno
 import os
 import shutil
 import signal
@@ -39,6 +40,12 @@ def complain(k, what, *runs):
     sys.exit(1)
 
 
+def may_refuse(how, run):
+    """Whether it did not start because the disk failed, and said so."""
+    words = os.strerror(getattr(errno, how)).encode()
+    return b"stopped " in run.stderr and b"cannot " in run.stderr and words in run.stderr
+
+
 def trial(program, library, how, k, folder, count, messages):
     """Whether the run was stopped."""
     spool = os.path.join(folder, "spool")
@@ -51,7 +58,7 @@ def trial(program, library, how, k, folder, count, messages):
                      count=count)
         promises += run.stdout
         killed = run.returncode == -signal.SIGKILL
-        refused_to_start = run.returncode == 2 and how not in ENDS
+        refused_to_start = run.returncode == 2 and how not in ENDS and may_refuse(how, run)
         if run.returncode != 0 and not killed and not refused_to_start:
             complain(k, f"exit status {run.returncode}", run)
         stopped = stopped or killed or refused_to_start or b"spool_write_failed" in run.stderr

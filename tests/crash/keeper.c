@@ -501,8 +501,12 @@ static int main_run(const char *path, uint64_t seed, uint64_t count)
 {
     struct error err = { "" };
 
-    if (open_store(path) < 0 || store_start(keeper.store, &err) < 0)
+    if (open_store(path) < 0)
         return 2;
+    if (store_start(keeper.store, &err) < 0) {
+        fprintf(stderr, "%s\n", err.text);
+        return 2;
+    }
     run(seed, count);
     store_close(&keeper.store);
     loop_release(&keeper.loop);

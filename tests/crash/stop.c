@@ -8,6 +8,9 @@
  *                  EIO, ENOSPC, EROFS   the call fails so, and is not done
  *   STOP_COUNT=n   so many calls fail (1)
  *   STOP_REPORT=1  prints the number of calls to descriptor 2 at the end
+ *   STOP_SPEED=n   its clocks run so many times faster, since STOP_BEGAN, nanoseconds of the
+ *                  monotonic clock
+ * A call that fails for us is named on descriptor 2: "stopped NAME".
  *   READ_ONLY_WHILE=file   while that file begins with 1, its file system is as if it had been
  *                  mounted read-only under the files that are open, which the kernel does of its
  *                  own after an error, and for nobody else
@@ -16,6 +19,7 @@
 /* Each function has two names in the C library; both are ours here. */
 #undef _FILE_OFFSET_BITS
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -27,9 +31,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { SECTOR = 512 };
@@ -39,6 +45,7 @@ static long stop_at, stop_count = 1;
 static const char *stop_how = "";
 static const char *read_only; /* the file of that name */
 static dev_t read_only_disk;
+static long speed = 1, began; /* began: nanoseconds */
 
 static long number(const char *name, long otherwise)
 {
@@ -68,6 +75,8 @@ __attribute__((constructor)) static void begin(void)
         watch(getenv("READ_ONLY_WHILE"));
     stop_at = number("STOP_AT", 0);
     stop_count = number("STOP_COUNT", 1);
+    speed = number("STOP_SPEED", 1);
+    began = number("STOP_BEGAN", 0);
     if (getenv("STOP_HOW") != NULL)
         stop_how = getenv("STOP_HOW");
 }
@@ -161,13 +170,21 @@ static void die(void)
 {
     if (how("power"))
         take_away();
-    syscall(SYS_kill, getpid(), SIGKILL);
+    syscall(SYS_tgkill, getpid(), gettid(), SIGKILL); /* which a sandbox allows */
     for (;;)
         pause();
 }
 
+static void name_call(const char *name)
+{
+    char line[64];
+    int n = snprintf(line, sizeof(line), "stopped %s\n", name);
+
+    syscall(SYS_write, 2, line, n);
+}
+
 /* Whether this call must fail, with errno set. */
-static bool stopped(void)
+static bool stopped(const char *name)
 {
     long call = ++calls;
 
@@ -175,12 +192,13 @@ static bool stopped(void)
         return false;
     if (how("kill") || how("tear") || how("power"))
         die();
+    name_call(name);
     errno = how("ENOSPC") ? ENOSPC : how("EROFS") ? EROFS : EIO;
     return true;
 }
 
 /* Whether a call that changes what is at `fd`, a file or a folder, must fail, with errno set. */
-static bool stopped_at(int fd)
+static bool stopped_at(const char *name, int fd)
 {
     struct stat facts;
 
@@ -189,7 +207,7 @@ static bool stopped_at(int fd)
         errno = EROFS;
         return true;
     }
-    return stopped();
+    return stopped(name);
 }
 
 static bool is_file(int fd)
@@ -213,7 +231,7 @@ static void tear(int fd, const char *bytes, size_t count, off_t at)
 
 ssize_t write(int fd, const void *bytes, size_t count)
 {
-    if (is_file(fd) && stopped_at(fd))
+    if (is_file(fd) && stopped_at("write", fd))
         return -1;
     remember(fd, count, lseek(fd, 0, SEEK_CUR));
     return syscall(SYS_write, fd, bytes, count);
@@ -223,7 +241,7 @@ ssize_t pwrite64(int fd, const void *bytes, size_t count, off_t at)
 {
     if (stop_at != 0 && how("tear") && calls + 1 == stop_at)
         tear(fd, bytes, count, at);
-    if (stopped_at(fd))
+    if (stopped_at("pwrite", fd))
         return -1;
     remember(fd, count, at);
     return syscall(SYS_pwrite64, fd, bytes, count, at);
@@ -231,7 +249,7 @@ ssize_t pwrite64(int fd, const void *bytes, size_t count, off_t at)
 
 static int open_at(int folder, const char *path, int flags, unsigned mode)
 {
-    if ((flags & O_CREAT) && stopped_at(folder))
+    if ((flags & O_CREAT) && stopped_at("openat", folder))
         return -1;
     return (int)syscall(SYS_openat, folder, path, flags, mode);
 }
@@ -260,7 +278,7 @@ int openat(int folder, const char *path, int flags, ...)
 
 static int sync_by(long call, int fd)
 {
-    int result = stopped() ? -1 : (int)syscall(call, fd);
+    int result = stopped(call == SYS_fsync ? "fsync" : "fdatasync") ? -1 : (int)syscall(call, fd);
 
     if (result == 0)
         forget(fd);
@@ -279,38 +297,67 @@ int fdatasync(int fd)
 
 int renameat(int from_folder, const char *from, int to_folder, const char *to)
 {
-    return stopped_at(from_folder) ? -1
-                                   : (int)syscall(SYS_renameat, from_folder, from, to_folder, to);
+    return stopped_at("renameat", from_folder)
+               ? -1
+               : (int)syscall(SYS_renameat, from_folder, from, to_folder, to);
 }
 
 int unlinkat(int folder, const char *path, int flags)
 {
-    return stopped_at(folder) ? -1 : (int)syscall(SYS_unlinkat, folder, path, flags);
+    return stopped_at("unlinkat", folder) ? -1 : (int)syscall(SYS_unlinkat, folder, path, flags);
 }
 
 int mkdir(const char *path, mode_t mode)
 {
-    return stopped() ? -1 : (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode);
+    return stopped("mkdir") ? -1 : (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode);
 }
 
 int mkdirat(int folder, const char *path, mode_t mode)
 {
-    return stopped_at(folder) ? -1 : (int)syscall(SYS_mkdirat, folder, path, mode);
+    return stopped_at("mkdirat", folder) ? -1 : (int)syscall(SYS_mkdirat, folder, path, mode);
 }
 
 int linkat(int from_folder, const char *from, int to_folder, const char *to, int flags)
 {
-    return stopped_at(from_folder)
+    return stopped_at("linkat", from_folder)
                ? -1
                : (int)syscall(SYS_linkat, from_folder, from, to_folder, to, flags);
 }
 
 int ftruncate64(int fd, off_t size)
 {
-    return stopped_at(fd) ? -1 : (int)syscall(SYS_ftruncate, fd, size);
+    return stopped_at("ftruncate", fd) ? -1 : (int)syscall(SYS_ftruncate, fd, size);
 }
 
 int fallocate64(int fd, int mode, off_t at, off_t count)
 {
-    return stopped_at(fd) ? -1 : (int)syscall(SYS_fallocate, fd, mode, at, count);
+    return stopped_at("fallocate", fd) ? -1 : (int)syscall(SYS_fallocate, fd, mode, at, count);
+}
+
+/* ---- faster time ---- */
+
+int clock_gettime(clockid_t id, struct timespec *t)
+{
+    static int (*real)(clockid_t, struct timespec *);
+    struct timespec now;
+    long more, ns;
+
+    if (real == NULL)
+        real = (int (*)(clockid_t, struct timespec *))(uintptr_t)dlsym(RTLD_NEXT, "clock_gettime");
+    if (real(id, t) < 0)
+        return -1;
+    if (speed == 1)
+        return 0;
+    real(CLOCK_MONOTONIC, &now);
+    more = (now.tv_sec * 1000000000 + now.tv_nsec - began) * (speed - 1);
+    ns = t->tv_nsec + more % 1000000000;
+    t->tv_sec += more / 1000000000 + ns / 1000000000;
+    t->tv_nsec = ns % 1000000000;
+    return 0;
+}
+
+int epoll_wait(int fd, struct epoll_event *events, int count, int ms)
+{
+    return (int)syscall(SYS_epoll_pwait, fd, events, count,
+                        ms > 0 ? (int)((ms + speed - 1) / speed) : ms, NULL, 8);
 }
