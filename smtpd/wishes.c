@@ -171,11 +171,16 @@ static void drop_file(struct conn *c)
     c->file = -1;
 }
 
-/* The queue forgets the message, if it does not want it anyway. */
-static void fail_message(struct conn *c, enum spool_trouble trouble)
+/* The queue forgets it, if it does not want it anyway. */
+static void drop_message(struct conn *c)
 {
     spool_cancel(&c->server->spool, &c->request);
     drop_file(c);
+}
+
+static void fail_message(struct conn *c, enum spool_trouble trouble)
+{
+    drop_message(c);
     session_spool_failed(&c->session, trouble);
 }
 
@@ -199,8 +204,12 @@ void wishes_spill(struct conn *c)
     struct content *content = session_content(&c->session);
     int err;
 
-    if (c->file < 0 || !content->filed)
+    if (c->file < 0)
         return;
+    if (!content->filed) { /* the message was refused: the next one has nothing to do with it */
+        drop_message(c);
+        return;
+    }
     err = write_file(c->file, content_in_memory(content));
     if (err == 0) {
         content_spilled(content);
@@ -341,7 +350,6 @@ void wishes_init(struct conn *c)
 
 void wishes_release(struct conn *c)
 {
-    spool_cancel(&c->server->spool, &c->request);
+    drop_message(c);
     logins_cancel(&c->server->logins, &c->login);
-    drop_file(c);
 }

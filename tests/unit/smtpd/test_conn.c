@@ -454,6 +454,61 @@ static void writes_a_file(void **state)
     free(file);
 }
 
+/* What was begun for a refused message is over with it: the next ones are not taken for its rest.
+ */
+static void gives_back_the_file_of_a_refused_message(void **state)
+{
+    static const char next[] = "MAIL FROM:<a@there.test>\r\nRCPT TO:<bob@here.test>\r\nDATA\r\n";
+    char *text = make_message(BIG);
+
+    (void)state;
+    connect_client();
+    for (unsigned i = 0; i < 2; i++) {
+        begin_message();
+        text[0] = '\n';
+        say(text);
+        hear("550 5.5.2 Bare CR or LF in the message\r\n");
+        assert_int_equal(queue.opens, 2 * i + 1);
+        assert_int_equal(queue.aborts, i + 1);
+        say(next);
+        pass_over();
+        say("x\r\n.\r\n");
+        hear("250 2.0.0 Ok: queued as 0000000000000abc\r\n");
+        assert_false(queue.commit.big);
+        say(next);
+        pass_over();
+        text[0] = 'x';
+        say(text);
+        hear("250 2.0.0 Ok: queued as 0000000000000abc\r\n");
+        assert_true(queue.commit.big);
+        say("RSET\r\n");
+        pass_over();
+    }
+    assert_int_equal(queue.opens, 4);
+    assert_int_equal(queue.aborts, 2);
+    assert_int_equal(server.budget.used, 0);
+    free(text);
+}
+
+/* The same when all of it comes at once. */
+static void gives_back_a_file_before_what_is_pipelined(void **state)
+{
+    char *text = make_message(BIG);
+
+    (void)state;
+    connect_client();
+    begin_message();
+    text[0] = '\n';
+    text[strlen(text) - 5] = '\0';
+    say(text);
+    say("\r\n.\r\nMAIL FROM:<a@there.test>\r\nRCPT TO:<bob@here.test>\r\nBDAT 3 LAST\r\nx\r\n");
+    hear("550 5.5.2 Bare CR or LF in the message\r\n250 2.1.0 Sender ok\r\n"
+         "250 2.1.5 Recipient ok\r\n250 2.0.0 Ok: queued as 0000000000000abc\r\n");
+    assert_int_equal(queue.aborts, 1);
+    assert_false(queue.commit.big);
+    free(text);
+}
+
 /* A file that takes no more: the message is read to its end, then refused. */
 static void survives_a_full_disk(void **state)
 {
@@ -1377,6 +1432,8 @@ int main(int argc, char **argv)
         TEST(takes_a_pipelined_pair),
         TEST(sends_parts),
         TEST(writes_a_file),
+        TEST(gives_back_the_file_of_a_refused_message),
+        TEST(gives_back_a_file_before_what_is_pipelined),
         TEST(survives_a_full_disk),
         TEST(passes_trouble_on),
         TEST(hears_of_the_queues_state),
