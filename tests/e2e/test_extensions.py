@@ -1,9 +1,11 @@
 """Whatever EHLO announces works as its RFC says; and nothing smuggles a message in or out."""
+import base64
 import re
 import ssl
 
 import pytest
 
+import test_login
 from test_bounces import read_report
 from test_postfix import postfix, wait_mail  # noqa: F401 (a fixture)
 from world import wait_for
@@ -34,14 +36,27 @@ def submit(client, content=LETTER, sender="a@here.test", recipient="alice@here.t
 
 
 def pipelining(world, client, _):
-    client.send(b"MAIL FROM:<a@here.test>\r\nRCPT TO:<alice@here.test>\r\nRSET\r\nNOOP\r\n")
-    assert [client.reply()[:3] for _ in range(4)] == ["250"] * 4
+    begin = b"MAIL FROM:<a@here.test>\r\nRCPT TO:<nobody@here.test>\r\nRCPT TO:<alice@here.test>\r\n"
+    client.send(begin + b"RSET\r\nNOOP\r\n" + begin + b"DATA\r\n")
+    assert [client.reply()[:3] for _ in range(9)] == [
+        "250", "550", "250", "250", "250", "250", "550", "250", "354"]
+    client.send(LETTER + b".\r\n" + begin + b"DATA\r\n")
+    assert [client.reply()[:3] for _ in range(5)] == ["250", "250", "550", "250", "354"]
+    client.send(LETTER + b".\r\n")
+    assert client.reply().startswith("250")
+    world.mailbox("alice").wait(2)
 
 
 def size(world, client, words):
     most = int(words)
     assert client.command(f"MAIL FROM:<a@here.test> SIZE={most + 1}").startswith("552 5.3.4")
-    say(client, f"MAIL FROM:<a@here.test> SIZE={most}")
+    assert client.command("MAIL FROM:<a@here.test> SIZE=x").startswith("501 5.5.4")
+    say(client, f"MAIL FROM:<a@here.test> SIZE={most}", "RCPT TO:<alice@here.test>")
+    assert client.command("DATA").startswith("354")
+    lines = b"0123456789abcde\r\n" * (most // 17 + 1)
+    client.send(lines + b".\r\n")  # what was said before binds nobody
+    assert client.reply().startswith("552 5.3.4")
+    submit(client, lines[-1700:], mail="SIZE=1700")
 
 
 def eight_bit(world, client, _):
@@ -118,23 +133,60 @@ def priority(world, client, _):
 
 
 def starttls(world, client, _):
+    say(client, "MAIL FROM:<a@here.test>", "RSET")
     client.start_tls()
+    assert client.command("MAIL FROM:<a@here.test>").startswith("503")  # nothing of before is known
     assert "STARTTLS" not in client.command("EHLO client.test")
     submit(client)
     assert b"with ESMTPS" in world.mailbox("alice").wait_message()
+
+
+def auth(world, client, words):
+    """Each mechanism that is offered logs a client in; RFC 4954, 4 of the rest."""
+    assert words == ""  # not in plain text
+    assert client.command(test_login.plain("alice@here.test")).startswith("538 5.7.11")
+    logins = {"PLAIN": lambda c: c.command(test_login.plain("alice@here.test")),
+              "LOGIN": log_in_by_login, "SCRAM-SHA-256": lambda c: test_login.Scram(c).run("alice@here.test"),
+              "SCRAM-SHA-256-PLUS": None}  # see test_login: Python has no data to bind to with TLS 1.3
+    with test_login.under_tls(world) as c:
+        offer = parse_offer(c.command("EHLO client.test"))["AUTH"].split()
+    assert set(offer) == set(logins)
+    for mechanism in offer:
+        if logins[mechanism] is None:
+            continue
+        with test_login.under_tls(world) as c:
+            assert c.command("AUTH PLAIN").startswith("334")
+            assert c.command("*").startswith("501 5.0.0")
+            assert c.command("AUTH PLAIN =").startswith("535 5.7.8")
+            assert c.command("AUTH PLAIN !").startswith("501 5.5.2")
+            assert c.command("AUTH NONSENSE").startswith("504 5.5.4")
+            assert c.command("AUTH PLAIN " + "A" * 12276).startswith("535 5.7.8")  # 12288 octets
+            assert c.command("AUTH PLAIN " + "A" * 12280).startswith("500 5.5.2")
+            assert logins[mechanism](c).startswith("235 2.7.0")
+            assert "AUTH" not in parse_offer(c.command("EHLO client.test"))
+            assert c.command(test_login.plain("alice@here.test")).startswith("503 5.5.1")
+            submit(c, sender="alice@here.test", mail="AUTH=<>")
+            say(c, "MAIL FROM:<alice@here.test> AUTH=a+2Bb@x.test")
+            assert c.command("AUTH PLAIN =").startswith("503 5.5.1")
+
+
+def log_in_by_login(client):
+    assert client.command("AUTH LOGIN").startswith("334")
+    words = client.command(base64.b64encode(b"alice@here.test").decode())
+    assert words.startswith("334"), words
+    return client.command(base64.b64encode(test_login.PASSWORD.encode()).decode())
 
 
 PROOFS = {
     "PIPELINING": pipelining, "SIZE": size, "8BITMIME": eight_bit, "ENHANCEDSTATUSCODES": enhanced,
     "CHUNKING": chunking, "DSN": dsn, "SMTPUTF8": smtputf8, "REQUIRETLS": requiretls, "LIMITS": limits,
     "DELIVERBY": deliverby, "FUTURERELEASE": futurerelease, "MT-PRIORITY": priority,
-    "STARTTLS": starttls,
+    "STARTTLS": starttls, "AUTH": auth,
 }
 
 
-def announced(client):
-    lines = client.hello().split("\n")[1:]
-    return dict((line[4:].split(" ", 1) + [""])[:2] for line in lines)
+def parse_offer(words):
+    return dict((line[4:].split(" ", 1) + [""])[:2] for line in words.split("\n")[1:])
 
 
 def start(world, **retry):
@@ -146,19 +198,22 @@ def start(world, **retry):
 @pytest.mark.parametrize("keyword", PROOFS)
 def test_what_is_announced_works(world, keyword):
     # The host's certificate is nobody's: what requires TLS waits for it in vain.
-    start(world, **({"lifetime": "2s"} if keyword == "REQUIRETLS" else {}))
+    if keyword == "AUTH":
+        test_login.start(world, **test_login.MANY_TRIES)
+    else:
+        start(world, **({"lifetime": "2s"} if keyword == "REQUIRETLS" else {}))
     with world.connect() as client:
-        offer = announced(client)
+        offer = parse_offer(client.hello())
         if keyword == "REQUIRETLS":
             assert keyword not in offer
             client.start_tls()
-            offer = dict((line[4:].split(" ", 1) + [""])[:2]
-                         for line in client.command("EHLO client.test").split("\n")[1:])
+            offer = parse_offer(client.command("EHLO client.test"))
         elif keyword == "SMTPUTF8":
             client.start_tls()
             client.command("EHLO client.test")
         assert set(offer) <= set(PROOFS), "announced without a proof"
-        PROOFS[keyword](world, client, offer[keyword])
+        assert keyword in offer or keyword == "AUTH"
+        PROOFS[keyword](world, client, offer.get(keyword, ""))
         client.command("QUIT")
 
 
