@@ -388,15 +388,7 @@ static void close_engine(struct conn *c)
 
 static void spoil(struct conn *c)
 {
-    static const struct outcome damaged = {
-        .class = OUTCOME_DEFERRED,
-        .scope = SCOPE_MESSAGE,
-        .enhanced = { 4, 3, 0 },
-        .text = VIEW_INIT("the message is damaged in the spool, or cannot be read"),
-    };
-
-    log_error("message_damaged", LOG_ID("message", c->job->start.message));
-    decide_rest(c, &damaged);
+    decide_rest(c, job_damage(c->job));
     end(c);
 }
 

@@ -90,6 +90,7 @@ void job_rewind(struct job *j)
 {
     j->read_bytes = 0;
     j->crc = 0;
+    j->unreadable = false;
     j->line_open = false;
     j->sender = (struct body_sender){ .middle = false };
     j->unread = j->unsent = VIEW_EMPTY;
@@ -105,6 +106,7 @@ static struct view read_file(struct job *j)
     do
         n = pread(j->fd, j->room, JOB_PIECE_BYTES, (off_t)j->read_bytes);
     while (n < 0 && errno == EINTR);
+    j->unreadable = n < 0;
     return view_make(j->room, n > 0 ? (size_t)n : 0);
 }
 
@@ -136,6 +138,24 @@ static bool prepare(struct job *j)
             return false;
     }
     return true;
+}
+
+const struct outcome *job_damage(const struct job *j)
+{
+    static const struct outcome damaged = {
+        .class = OUTCOME_DEFERRED,
+        .scope = SCOPE_SPOOL,
+        .enhanced = { 4, 3, 0 },
+        .text = VIEW_INIT("the message is damaged in the spool"),
+    };
+    static const struct outcome unreadable = {
+        .class = OUTCOME_DEFERRED,
+        .scope = SCOPE_MESSAGE,
+        .enhanced = { 4, 3, 0 },
+        .text = VIEW_INIT("the message cannot be read from the spool"),
+    };
+
+    return j->unreadable ? &unreadable : &damaged;
 }
 
 static enum job_content put_end(struct job *j, struct buf *out)

@@ -43,7 +43,8 @@ struct job {
     char *room; /* JOB_PIECE_BYTES, while a file is read */
     uint64_t read_bytes;
     uint32_t crc;
-    bool line_open; /* the content so far ends within a line */
+    bool unreadable; /* the file could not be read, just now */
+    bool line_open;  /* the content so far ends within a line */
     struct body_sender sender;
     struct view unread, unsent;
 };
@@ -61,6 +62,8 @@ void job_rewind(struct job *j); /* to the beginning of the content */
 /* Puts as much of the content as fits, with dots stuffed, and at its end the final dot. DAMAGED:
  * it is not what the queue took in; the dot is not there and must never be sent. */
 enum job_content job_put_content(struct job *j, struct buf *out) MUST_USE;
+/* What all of them hear after DAMAGED. */
+const struct outcome *job_damage(const struct job *j);
 
 /* Makes j->message of what is not decided yet, as far as the host, which offers `ext`, takes at
  * once. What it cannot take is decided, with `place` for host and tls. False: nothing is left. */

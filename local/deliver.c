@@ -99,6 +99,17 @@ static void defer(struct result *r, int err)
     r->outcome.doing = VIEW("writing to the mailbox");
 }
 
+static void spoil(struct result *r, int err)
+{
+    if (err == -EBADMSG)
+        decide(r, OUTCOME_DEFERRED, (struct enhanced){ 4, 3, 0 },
+               "the message is damaged in the spool", VIEW_EMPTY);
+    else
+        decide(r, OUTCOME_DEFERRED, (struct enhanced){ 4, 3, 0 },
+               "the message cannot be read from the spool: ", view_of(strerror(-err)));
+    r->outcome.scope = err == -EBADMSG ? SCOPE_SPOOL : SCOPE_MESSAGE;
+}
+
 /* ---- content ---- */
 
 /* The piece at `at`, which lies before the end. */
@@ -117,7 +128,7 @@ static int read_piece(const struct content *c, uint64_t at, struct view *piece)
     if (n < 0)
         return -errno;
     *piece = view_make(room, (size_t)n);
-    return n == 0 ? -EIO : 0;
+    return n == 0 ? -EBADMSG : 0; /* it is shorter than it was */
 }
 
 static int check_content(const struct content *c, uint32_t expected)
@@ -131,7 +142,7 @@ static int check_content(const struct content *c, uint32_t expected)
         if (err == 0)
             crc = crc32c(crc, piece);
     }
-    return err == 0 && crc != expected ? -EIO : err;
+    return err == 0 && crc != expected ? -EBADMSG : err;
 }
 
 /* The header section, or as much of it as is looked at. Valid until the next call. */
@@ -289,8 +300,7 @@ static void deliver_letter(struct deliver *d, struct letter *l)
         if (err == 0)
             deliver_one(d, r, l, i);
         else
-            decide(r, OUTCOME_DEFERRED, (struct enhanced){ 4, 3, 0 },
-                   "the message cannot be read from the queue: ", view_of(strerror(-err)));
+            spoil(r, err);
     }
 }
 

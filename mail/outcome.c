@@ -13,6 +13,7 @@ static const char *const scope_names[OUTCOME_SCOPES] = {
     [SCOPE_MESSAGE] = "message",
     [SCOPE_DOMAIN] = "domain",
     [SCOPE_DESTINATION] = "destination",
+    [SCOPE_SPOOL] = "spool",
 };
 
 const char *outcome_class_name(enum outcome_class c)

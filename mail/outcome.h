@@ -12,8 +12,16 @@ enum outcome_class { OUTCOME_DELIVERED, OUTCOME_DEFERRED, OUTCOME_FAILED, OUTCOM
 
 /* What the trouble is about. A fault of the destination (no connection, a bad greeting) costs the
  * destination: all mail for its hosts waits with it. A fault of the domain (its mail hosts cannot
- * be found out) costs that domain alone, whoever's hosts they were. */
-enum outcome_scope { SCOPE_RCPT, SCOPE_MESSAGE, SCOPE_DOMAIN, SCOPE_DESTINATION, OUTCOME_SCOPES };
+ * be found out) costs that domain alone, whoever's hosts they were. A fault of the spool (the body
+ * is not what was accepted) freezes the message, until an administrator decides. */
+enum outcome_scope {
+    SCOPE_RCPT,
+    SCOPE_MESSAGE,
+    SCOPE_DOMAIN,
+    SCOPE_DESTINATION,
+    SCOPE_SPOOL,
+    OUTCOME_SCOPES
+};
 
 struct outcome {
     enum outcome_class class;

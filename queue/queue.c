@@ -188,7 +188,7 @@ void queue_set_aside(struct queue *q, uint32_t mail, int err)
     if (err == -EBADMSG) {
         log_error("message_damaged", LOG_ID("message", m->id));
         m->flags |= MAIL_DAMAGED;
-        admin_hold(q, mail, VIEW("damaged"));
+        admin_hold(q, mail, STORE_DAMAGED);
         return;
     }
     log_error("message_unreadable", LOG_ID("message", m->id), LOG_ERRNO("error", -err));

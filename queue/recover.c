@@ -41,6 +41,9 @@ static void tell_settled(struct recovery *r, const struct record_message *m, str
 static void tell_message(struct recovery *r, uint64_t id, const struct record_message *m,
                          struct store_ref where)
 {
+    const struct store_change hold = { .message = id, .kind = STORE_HOLD, .who = STORE_DAMAGED };
+    bool broken = idset_has(&r->survey.broken, where.place);
+
     idset_add(&r->live, id);
     ledger_come(ledger_find(r->survey.ledger, record_segment(where.place)), where.bytes);
     r->live_messages++;
@@ -48,6 +51,8 @@ static void tell_message(struct recovery *r, uint64_t id, const struct record_me
     if (m->big)
         where.place |= PLACE_BIG;
     r->replay->message(r->replay, id, where, m->envelope, m->body_bytes);
+    if (broken)
+        r->replay->change(r->replay, &hold);
 }
 
 static void take_message(struct recovery *r, const struct record *record, struct store_ref where)

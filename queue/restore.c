@@ -92,10 +92,12 @@ static void on_change(struct store_replay *r, const struct store_change *c)
     switch (c->kind) {
     case STORE_HOLD:
         m->flags &= (uint8_t)~MAIL_DELETED;
+        if (view_equal(c->who, STORE_DAMAGED))
+            m->flags |= MAIL_DAMAGED;
         index_set_held(&q->index, mail, true);
         break;
     case STORE_RELEASE: /* the log keeps the newest change, and maybe not the one before */
-        m->flags &= (uint8_t)~MAIL_DELETED;
+        m->flags &= (uint8_t) ~(MAIL_DELETED | MAIL_DAMAGED);
         index_set_held(&q->index, mail, false);
         m->arrival_s = (uint32_t)(MIN(c->at_ms, q->base_ms) / 1000);
         break;

@@ -12,6 +12,7 @@
 #include "queue/remember.h"
 #include "queue/schedule.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -459,11 +460,25 @@ static void settle_lines(struct queue *q, struct job *job)
     end_news(&s.losses);
 }
 
+/* Before its recipients are put off: they wait for an administrator. */
+static void freeze_damaged(struct queue *q, const struct job *job)
+{
+    for (uint32_t i = 0; i < job->line_count; i++) {
+        const struct verdict *v = job->lines[i].verdict;
+
+        if (v != NULL && v->outcome.scope == SCOPE_SPOOL) {
+            queue_set_aside(q, job->mail, -EBADMSG);
+            return;
+        }
+    }
+}
+
 void result_settle(struct queue *q, struct job *job)
 {
     const struct mail *m = index_mail(&q->index, job->mail);
 
     judge_site(q, job);
+    freeze_damaged(q, job);
     if ((m->flags & MAIL_DELETED) && !deadline_in_trash(m))
         drop_unit(q, job);
     else if (!settle_single(q, job))

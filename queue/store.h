@@ -46,9 +46,12 @@ struct store_change {
     struct view who;             /* "uid 0"; may be empty */
 };
 
+/* Who holds a message whose body is not what was accepted. */
+#define STORE_DAMAGED VIEW("damaged")
+
 /* Replay at start: every message whose record is there and that is not finished, and after a
  * message all that happened to it, in that order. Messages and records that are finished or damaged
- * do not appear.
+ * do not appear; a message of which the body alone is damaged does, and is held.
  */
 struct store_replay {
     void (*message)(struct store_replay *r, uint64_t id, struct store_ref where,

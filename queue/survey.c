@@ -154,6 +154,18 @@ static void look_through_digest(struct survey *v, size_t i, struct digest *d)
     v->sound_end = v->sources[i].end;
 }
 
+static void add_broken(struct survey *v, size_t i, const struct record *r, size_t from, size_t to)
+{
+    struct gap gap = { .source = i, .from = from, .to = to, .broken = true };
+    struct record_message m;
+
+    gap.id = r->id;
+    gap.batch = r->batch;
+    gap.copy = r->type == RECORD_COPY;
+    gap.was = record_get_message(r->meta, v->rcpts, &m) ? m.was : 0;
+    add_gap(v, gap);
+}
+
 static int look_through(struct survey *v, size_t i)
 {
     struct digest *d = survey_load_digest(v, i);
@@ -181,8 +193,8 @@ static int look_through(struct survey *v, size_t i)
             note_record(v, &r, record_place(scan.segment, from));
             digest_add(d, &r, from);
         } else if (step == RECORD_BROKEN) {
-            add_gap(v, (struct gap){ i, from, to, true, r.id, r.batch });
-            idset_add(&v->lost, record_place(scan.segment, from));
+            add_broken(v, i, &r, from, to);
+            d->gaps = true; /* what is not in it may have to be told */
         } else {
             add_gap(v, (struct gap){ .source = i, .from = from, .to = to });
         }
@@ -215,8 +227,33 @@ void survey_report(struct survey *v, uint64_t id, struct store_ref where)
     const struct source *s = source_of(v, record_segment(where.place));
     size_t from = (size_t)record_offset(where.place);
 
-    report_damage(v,
-                  &(struct gap){ (size_t)(s - v->sources), from, from + where.bytes, true, id, 0 });
+    report_damage(v, &(struct gap){ .source = (size_t)(s - v->sources),
+                                    .from = from,
+                                    .to = from + where.bytes,
+                                    .broken = true,
+                                    .id = id });
+}
+
+/* Its envelope is whole: the administrator is to decide. Of a copy, what it was made from may still
+ * be there, and whole. */
+static void keep_broken(struct survey *v, const struct gap *gap)
+{
+    uint64_t place = record_place(v->sources[gap->source].number, gap->from);
+
+    if (gap->copy && has_segment(v, gap->was)) {
+        idset_add(&v->lost, place);
+        return;
+    }
+    idset_add(&v->broken, place);
+    if (gap->copy)
+        idset_add(&v->moved, gap->id);
+}
+
+static void take_damage(struct survey *v, const struct gap *gap)
+{
+    report_damage(v, gap);
+    if (gap->broken)
+        keep_broken(v, gap);
 }
 
 /* In the newest segment, what belongs to the last batch was never acknowledged: that it is torn is
@@ -225,11 +262,15 @@ static void judge_newest(struct survey *v, struct gap *gap)
 {
     struct gap damage = *gap;
 
+    if (gap->broken && gap->batch == v->last_batch)
+        idset_add(&v->lost, record_place(v->sources[gap->source].number, gap->from));
     if (gap->broken ? gap->batch == v->last_batch : gap->from >= v->batch_start)
         return;
-    if (!gap->broken)
+    if (gap->broken)
+        v->sound_end = MAX(v->sound_end, gap->to);
+    else
         damage.to = MIN(gap->to, v->batch_start);
-    report_damage(v, &damage);
+    take_damage(v, &damage);
     gap->from = damage.to; /* the rest is torn */
 }
 
@@ -239,7 +280,7 @@ static void judge_gaps(struct survey *v)
         if (v->gaps[i].source + 1 == v->source_count)
             judge_newest(v, &v->gaps[i]);
         else
-            report_damage(v, &v->gaps[i]);
+            take_damage(v, &v->gaps[i]);
     }
 }
 
@@ -381,6 +422,7 @@ void survey_release(struct survey *v)
     digest_release(&v->newest);
     idset_release(&v->finished);
     idset_release(&v->lost);
+    idset_release(&v->broken);
     idset_release(&v->stale);
     idset_release(&v->moved);
     idset_release(&v->bodies);

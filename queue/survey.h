@@ -27,7 +27,8 @@ struct gap {
     size_t source;
     size_t from, to;
     bool broken; /* the record `id` of `batch`, whose body is not whole */
-    uint64_t id, batch;
+    bool copy;   /* it is a copy, of what lay at `was` */
+    uint64_t id, batch, was;
 };
 
 /* A message whose body is a file. */
@@ -47,7 +48,8 @@ struct survey {
     size_t large_count, large_room;
     struct idset finished;        /* messages */
     struct idset moved;           /* messages that have a copy */
-    struct idset lost;            /* places of records whose body is not whole */
+    struct idset lost;            /* places of records that do not count: torn, or a broken copy */
+    struct idset broken;          /* of those that count although their body is damaged */
     struct idset stale;           /* places from where a message was moved */
     struct idset bodies;          /* files that live messages name */
     uint64_t damaged, torn_bytes; /* so far */

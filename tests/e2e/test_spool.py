@@ -107,6 +107,35 @@ def test_damage_is_found_with_its_place(world, filled):
     assert any("not there" in f["what"] for f in check(world)[1])
 
 
+def test_damaged_mail_is_frozen_until_the_administrator_decides(world, filled):
+    """A small body, found when the log is read, and a large one, found when it is sent."""
+    busy, = world.sinks
+    world.stop_relay()
+    log, = segments(world)
+    content = log.read_bytes()
+    small, large = list(filled)[3], list(filled)[-1]
+    at = content.index(b"TERN1 M " + small.encode())
+    overwrite(log, content.index(filled[small][-40:], at), b"\xff")
+    big, = (world.spool / "big").glob("*/*.eml")
+    overwrite(big, 100000, b"\xff")
+    world.damage_is_expected = True
+    world.start_relay(retry=SLOW)
+    assert [r["id"] for r in world.queue("--state", "held")] == [small]
+    busy.says["rcpt"] = "250 2.1.5 ok"
+    world.tern("queue", "retry", large)
+    world.wait_queue(lambda rows: {r["id"] for r in rows} == {small, large}, "--state", "held")
+    for message in (small, large):
+        assert "held: it is damaged in the spool" in world.tern("queue", "show", message).stdout
+    event, = world.log.find("message_damaged")
+    assert event["message"] == large and world.log.has("record_damaged", message=small)
+    assert not any(b"\xff" in m.content for m in busy.messages)
+    overwrite(big, 100000, filled[large][100000:100001])
+    world.tern("queue", "release", large)
+    busy.wait_until(lambda: any(m.content.endswith(BIG[-1000:]) for m in busy.messages))
+    world.tern("queue", "delete", small)
+    assert not world.queue("--state", "held")
+
+
 def test_any_damaged_sector_is_found(world, filled):
     world.stop_relay()
     log, = segments(world)

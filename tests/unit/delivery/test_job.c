@@ -4,6 +4,7 @@
 #include "common/memory.h"
 #include "tests/unit/unit.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -159,6 +160,7 @@ static void refuses_damage(void **state)
     assert_non_null(j);
     assert_int_equal(drain(j, 64, &all), JOB_CONTENT_DAMAGED);
     assert_true(view_equal(buf_view(&all), VIEW("hello\r\n")));
+    assert_int_equal(job_damage(j)->scope, SCOPE_SPOOL);
     job_free(&j);
 
     buf_clear(&all);
@@ -169,6 +171,25 @@ static void refuses_damage(void **state)
     assert_non_null(j);
     assert_int_equal(drain(j, 64, &all), JOB_CONTENT_DAMAGED);
     assert_true(view_equal(buf_view(&all), VIEW("hell")));
+    assert_int_equal(job_damage(j)->scope, SCOPE_SPOOL);
+    job_free(&j);
+}
+
+/* The disk may do better next time. */
+static void tells_a_bad_disk_from_damage(void **state)
+{
+    struct message_job_start m = start_of(VIEW("hello\r\n"));
+    char room[64];
+    struct buf all = BUF_ON_ARRAY(room);
+    struct job *j;
+
+    (void)state;
+    m.big = true;
+    m.body = VIEW_EMPTY;
+    j = decode(&m, NULL, open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)); /* EISDIR */
+    assert_non_null(j);
+    assert_int_equal(drain(j, 64, &all), JOB_CONTENT_DAMAGED);
+    assert_int_equal(job_damage(j)->scope, SCOPE_MESSAGE);
     job_free(&j);
 }
 
@@ -246,9 +267,10 @@ static void prepares_a_transaction(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sends_content),    cmocka_unit_test(sends_a_large_file),
-        cmocka_unit_test(refuses_damage),   cmocka_unit_test(refuses_nonsense),
-        cmocka_unit_test(counts_decisions), cmocka_unit_test(prepares_a_transaction),
+        cmocka_unit_test(sends_content),          cmocka_unit_test(sends_a_large_file),
+        cmocka_unit_test(refuses_damage),         cmocka_unit_test(tells_a_bad_disk_from_damage),
+        cmocka_unit_test(refuses_nonsense),       cmocka_unit_test(counts_decisions),
+        cmocka_unit_test(prepares_a_transaction),
     };
 
     return cmocka_run_group_tests_name("job", tests, NULL, NULL);

@@ -197,6 +197,7 @@ static void test_damaged_bodies_wait(void **state)
     assert_true(deliver_job(&deliver, &job, -1));
     deliver_finish(&deliver);
     assert_int_equal(heard[0].outcome.class, OUTCOME_DEFERRED);
+    assert_int_equal(heard[0].outcome.scope, SCOPE_SPOOL);
     check_enhanced(&heard[0].outcome, 4, 3, 0);
     assert_int_equal(folder_count("bob/new", NULL), 0);
 }

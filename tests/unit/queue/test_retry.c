@@ -6,7 +6,7 @@
 #include "io/clock.h"
 #include "tests/unit/queue/world.h"
 
-enum { SECOND = 1000, MINUTE = 60 * SECOND };
+enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
 
 static const struct view body = VIEW_INIT("Subject: lunch\r\n\r\nAt noon?\r\n");
 
@@ -110,6 +110,37 @@ static void holds_what_is_damaged(void **state)
     world_run();
     world_deliver(world_job(1));
     assert_int_equal(world_count_mails(), 0);
+}
+
+static unsigned flags_of(uint64_t id)
+{
+    return index_mail(&world.queue.index, index_find(&world.queue.index, id))->flags;
+}
+
+/* Of a large body only the worker sees more than the length. */
+static void freezes_what_a_worker_finds_damaged(void **state)
+{
+    uint64_t id = world_accept("a@here.test", "b@there.test c@other.test", body);
+
+    (void)state;
+    world.enhanced = (struct enhanced){ 4, 3, 0 };
+    world_answer(world_job(0), OUTCOME_DEFERRED, SCOPE_SPOOL, 0, "damaged in the spool");
+    assert_int_equal(flags_of(id) & (MAIL_HELD | MAIL_DAMAGED), MAIL_HELD | MAIL_DAMAGED);
+    assert_true(world_job(1)->cancelled);
+    world_defer(world_job(1));
+    assert_true(list_empty(&world.queue.index.troubled));
+    world_pass(3 * (uint64_t)DAY);
+    assert_int_equal(world.job_count, 2); /* neither tried nor given up */
+    assert_int_equal(memory_store.settled_by_notice, 0);
+    world_restart();
+    world_pass(HOUR);
+    assert_int_equal(world.job_count, 0);
+    assert_int_equal(flags_of(id) & (MAIL_HELD | MAIL_DAMAGED), MAIL_HELD | MAIL_DAMAGED);
+    admin_release(&world.queue, index_find(&world.queue.index, id), VIEW("uid 0"));
+    world_run();
+    assert_int_equal(world.job_count, 2);
+    world_restart();
+    assert_int_equal(flags_of(id) & (MAIL_HELD | MAIL_DAMAGED), 0);
 }
 
 /* ---- destinations in trouble ---- */
@@ -247,6 +278,7 @@ int main(void)
         IN_WORLD(tells_nobody_of_a_lost_notice),
         IN_WORLD(tries_again_when_the_notice_is_not_durable),
         IN_WORLD(holds_what_is_damaged),
+        IN_WORLD(freezes_what_a_worker_finds_damaged),
         IN_WORLD(waits_for_a_destination_in_trouble),
         IN_WORLD(forgets_a_destination_in_trouble),
         IN_WORLD(counts_no_attempt_for_what_only_waited),
