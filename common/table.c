@@ -114,6 +114,13 @@ uint64_t hash_bytes_nocase(struct view bytes)
     return sip_hash(get_secret(), bytes, true);
 }
 
+uint64_t hash_keyed(uint64_t key, struct view bytes)
+{
+    const struct secret secret = { key, ~key };
+
+    return sip_hash(&secret, bytes, false);
+}
+
 uint64_t hash_stable(struct view bytes)
 {
     static const struct secret none = { 0, 0 };

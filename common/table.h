@@ -37,6 +37,8 @@ struct table_entry *table_next(const struct table *t, const struct table_entry *
 /* The keyed hash, for other uses (sharding, jitter by key). */
 uint64_t hash_bytes(struct view bytes);
 uint64_t hash_bytes_nocase(struct view bytes);
+/* With a secret of the caller's, which several processes may have. */
+uint64_t hash_keyed(uint64_t key, struct view bytes);
 /* The same bytes give the same value in every process and run. Not against attackers. */
 uint64_t hash_stable(struct view bytes);
 

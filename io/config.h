@@ -73,6 +73,9 @@ void config_free(struct config **c);
  * without a value and without a default are left alone. Views live as long as the config. */
 void config_section(struct config *c, struct config_node *node, const struct config_item *items,
                     size_t count, void *section);
+/* The same over what *section has already: only what is given changes it. */
+void config_section_over(struct config *c, struct config_node *node,
+                         const struct config_item *items, size_t count, void *section);
 struct config_node *config_root(struct config *c); /* a map; empty when nothing could be read */
 
 /* A number of a CONFIG_COUNT, _BYTES, _SECONDS or _FACTOR item as one would write it: "64K", "5m".

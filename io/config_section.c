@@ -414,8 +414,9 @@ static void check_names(struct config *c, struct config_node *map, const struct 
     }
 }
 
-void config_section(struct config *c, struct config_node *node, const struct config_item *items,
-                    size_t count, void *section)
+/* `fresh`: what is not given has its default; else what the section had before. */
+static void read_section(struct config *c, struct config_node *node,
+                         const struct config_item *items, size_t count, void *section, bool fresh)
 {
     bool written = node != NULL && node->shape != CONFIG_NOTHING;
 
@@ -430,11 +431,23 @@ void config_section(struct config *c, struct config_node *node, const struct con
         bool single = items[i].type != CONFIG_CUSTOM && items[i].type != CONFIG_SECTION;
 
         /* A refused value leaves the default, so that later checks meet something sane. */
-        if (n == NULL || single)
+        if (fresh && (n == NULL || single))
             read_default(c, &items[i], section);
         if (n != NULL)
             read_item(c, &items[i], n, section);
-        else if (items[i].required && !(node == config_root(c) && config_is_broken(c)))
+        else if (fresh && items[i].required && !(node == config_root(c) && config_is_broken(c)))
             config_report(c, node, "%s is missing: %s", items[i].name, items[i].summary);
     }
+}
+
+void config_section(struct config *c, struct config_node *node, const struct config_item *items,
+                    size_t count, void *section)
+{
+    read_section(c, node, items, count, section, true);
+}
+
+void config_section_over(struct config *c, struct config_node *node,
+                         const struct config_item *items, size_t count, void *section)
+{
+    read_section(c, node, items, count, section, false);
 }

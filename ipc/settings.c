@@ -131,12 +131,12 @@ static const struct config_item limits_items[] = {
           "clients at the same time"),
     LIMIT("connections-per-client", COUNT, connections_per_client, 1, 100000,      "50",
           "connections of one client at the same time"),
+    LIMIT("errors",                 COUNT, errors,                 1, 100000,      "20",
+          "refused commands, after which a session is ended"),
     LIMIT("client-prefix-ipv4",     COUNT, client_prefix4,         8, 32,          "32",
           "bits of an IPv4 address that make a client"),
     LIMIT("client-prefix-ipv6",     COUNT, client_prefix6,         16, 128,        "64",
           "bits of an IPv6 address that make a client"),
-    LIMIT("errors",                 COUNT, errors,                 1, 100000,      "20",
-          "refused commands, after which a session is ended"),
     LIMIT("notices",                COUNT, notices,                0, 1000000,     "100",
           "notices an hour to one domain, about mail of strangers"),
     LIMIT("body-memory",            BYTES, body_memory_bytes,      MIB, 64 * GIB,  "64M",
@@ -216,6 +216,11 @@ static const struct config_item root_items[] = {
       .summary = "the full name of this host, as it greets others" },
     VALUE("control", PATH, struct settings, control, CONTROL_DEFAULT,
           "socket of the admin command, tern"),
+    READ("rates", settings_read_rates, false, "{}", "how often clients and logins may do things"),
+    READ("strangers", settings_read_strangers, false, "{}",
+         "how clients that may not relay for their address are met"),
+    SECTION("limits", limits_items, limits, "limits for clients and messages"),
+    SECTION("timeouts", timeouts_items, timeouts, "patience with clients and remote hosts"),
     READ("listen", settings_read_listeners, false, "[{address: \"*:25\"}]", "where to accept connections"),
     READ("extensions", read_extensions, false, "{}", "SMTP extensions that are offered"),
     READ("trust", read_trust, false, "[127.0.0.0/8, \"::1/128\"]",
@@ -244,11 +249,6 @@ static const struct config_item root_items[] = {
          "where mail goes instead of to the MX hosts of its domain; the first match counts"),
     SECTION("spool", spool_items, spool, "where accepted mail is kept"),
     SECTION("dns", dns_items, dns, "name servers and the cache of their answers"),
-    READ("rates", settings_read_rates, false, "{}", "how often clients and logins may do things"),
-    READ("strangers", settings_read_strangers, false, "{}",
-         "how clients that may not relay for their address are met"),
-    SECTION("limits", limits_items, limits, "limits for clients and messages"),
-    SECTION("timeouts", timeouts_items, timeouts, "patience with clients and remote hosts"),
     SECTION("retry", retry_items, retry, "when to try again, and when to give up"),
     SECTION("delivery", delivery_items, delivery, "how mail is sent"),
     SECTION("workers", workers_items, workers, "numbers of processes"),
@@ -305,6 +305,19 @@ void settings_item(size_t i, const char **section, const struct config_item **it
         }
         i -= table->count;
     }
+}
+
+void settings_read_own(struct config *c, struct config_node *n, const char *name, const char *last,
+                       void *section)
+{
+    const struct settings_table *table = NULL;
+    size_t count = 0;
+
+    for (size_t i = 0; table == NULL || strcmp(table->name, name) != 0; i++)
+        table = table_at(i);
+    while (strcmp(table->items[count++].name, last) != 0)
+        ;
+    config_section_over(c, n, table->items, count, section);
 }
 
 /* Lists */

@@ -28,6 +28,59 @@ enum listener_tls {
     LISTENER_TLS_REQUIRED, /* STARTTLS, and no mail before it; needs a certificate */
 };
 
+/* A list of addresses in the DNS (RFC 5782). */
+struct list_settings {
+    struct view zone;
+    struct network_list answers; /* that count; none: all within 127.0.0.0/8 */
+    bool allow;                  /* who is on it is not blocked by another */
+};
+
+/* What the rates limit. */
+enum rate_kind { RATE_CONNECTIONS, RATE_MESSAGES, RATE_RECIPIENTS, RATE_FAILURES, RATE_KINDS };
+enum rate_surplus { SURPLUS_REFUSE, SURPLUS_HOLD };
+
+struct rates_settings {
+    struct config_rate client[RATE_KINDS], network[RATE_KINDS], login[RATE_KINDS];
+    unsigned login_surplus;                    /* enum rate_surplus */
+    uint64_t network_prefix4, network_prefix6; /* bits: 24, 48 */
+};
+
+struct strangers_settings { /* clients that may not relay for their address */
+    uint64_t greet_delay_ms, slow_ms;
+    uint64_t slow_after;         /* refused commands: 3 */
+    uint64_t content_rate;       /* bytes a second: 100 */
+    struct list_settings *lists; /* those that block, and those that allow */
+    size_t list_count;
+    uint64_t list_timeout_ms; /* 5s */
+};
+
+struct limits_settings {
+    uint64_t message_bytes;                  /* 50M */
+    uint64_t recipients;                     /* of a message: 100 to 1000, default 1000 */
+    uint64_t hops;                           /* Received fields: 50 */
+    uint64_t connections;                    /* in total: 1000 */
+    uint64_t connections_per_client;         /* 50 */
+    uint64_t client_prefix4, client_prefix6; /* bits: 32, 64 */
+    uint64_t errors;                         /* refused commands of a session before 421: 20 */
+    uint64_t notices;                        /* to a domain an hour, about mail of strangers: 100 */
+    uint64_t address_memory_bytes; /* of messages that arrive, in one smtpd process: 32M */
+    uint64_t body_memory_bytes;    /* bodies held in memory by one smtpd process: 64M */
+};
+
+struct timeouts_settings { /* all in ms */
+    uint64_t command;      /* waiting for a client's command: 5m (RFC 5321, 4.5.3.2.7) */
+    uint64_t content;      /* waiting for more of a message: 3m */
+    uint64_t message;      /* a whole message, first to last byte: 30m */
+    uint64_t session;      /* a whole session that sends no message: 30m */
+    uint64_t handshake;    /* TLS, both directions: 1m */
+    uint64_t commit;       /* smtpd waiting for the queue: 1m */
+    uint64_t drain;        /* after SIGTERM, for running transactions: 30s */
+    uint64_t connect;      /* to a remote host: 30s */
+    uint64_t greeting, ehlo, mail, rcpt, data, block, final, rset; /* client: RFC 5321, 4.5.3.2 */
+    uint64_t transaction;     /* a whole message to a remote host, up to its final dot: 1h */
+    uint64_t idle_connection; /* a connection kept for the next message: 5s */
+};
+
 /* A role is a set of defaults (settings_listen.c); beside those it decides whether messages are
  * completed as submissions are (RFC 6409, 8). */
 enum listener_role { LISTENER_MX, LISTENER_SUBMISSION, LISTENER_TRUSTED };
@@ -64,9 +117,13 @@ struct listener_settings {
     struct view hostname;               /* empty: settings.hostname */
     struct view domain; /* of addresses that are submitted without one; empty: its hostname */
     struct view banner; /* behind the name, in the greeting */
-    uint64_t message_bytes, recipients, errors; /* 0: as in settings.limits */
-    struct extension_settings extensions;       /* beside settings.extensions */
-    const char *origin;                         /* "file:line" */
+    /* Those of all, with what is given here: the first rows of each section. */
+    struct limits_settings limits;
+    struct rates_settings rates;
+    struct strangers_settings manners;
+    struct timeouts_settings timeouts;
+    struct extension_settings extensions; /* beside settings.extensions */
+    const char *origin;                   /* "file:line" */
 };
 
 enum listener_auth {
@@ -110,17 +167,6 @@ struct alias_settings {
     size_t target_count;        /* at least 1 */
     const char *origin;
 };
-
-/* A list of addresses in the DNS (RFC 5782). */
-struct list_settings {
-    struct view zone;
-    struct network_list answers; /* that count; none: all within 127.0.0.0/8 */
-    bool allow;                  /* who is on it is not blocked by another */
-};
-
-/* What the rates limit. */
-enum rate_kind { RATE_CONNECTIONS, RATE_MESSAGES, RATE_RECIPIENTS, RATE_FAILURES, RATE_KINDS };
-enum rate_surplus { SURPLUS_REFUSE, SURPLUS_HOLD };
 
 /* What a connection to another host has to prove. */
 enum route_tls {
@@ -303,45 +349,10 @@ struct settings {
         uint64_t cache_entries;
         uint64_t ttl_most_ms, negative_ttl_ms;
     } dns;
-    struct rates_settings {
-        struct config_rate client[RATE_KINDS], network[RATE_KINDS], login[RATE_KINDS];
-        unsigned login_surplus;                    /* enum rate_surplus */
-        uint64_t network_prefix4, network_prefix6; /* bits: 24, 48 */
-    } rates;
-    struct strangers_settings { /* clients that may not relay for their address */
-        uint64_t greet_delay_ms, slow_ms;
-        uint64_t slow_after;         /* refused commands: 3 */
-        uint64_t content_rate;       /* bytes a second: 100 */
-        struct list_settings *lists; /* those that block, and those that allow */
-        size_t list_count;
-        uint64_t list_timeout_ms; /* 5s */
-    } strangers;
-    struct limits_settings {
-        uint64_t message_bytes;                  /* 50M */
-        uint64_t recipients;                     /* of a message: 100 to 1000, default 1000 */
-        uint64_t hops;                           /* Received fields: 50 */
-        uint64_t connections;                    /* in total: 1000 */
-        uint64_t connections_per_client;         /* 50 */
-        uint64_t client_prefix4, client_prefix6; /* bits: 32, 64 */
-        uint64_t errors;                         /* refused commands of a session before 421: 20 */
-        uint64_t notices;              /* to a domain an hour, about mail of strangers: 100 */
-        uint64_t address_memory_bytes; /* of messages that arrive, in one smtpd process: 32M */
-        uint64_t body_memory_bytes;    /* bodies held in memory by one smtpd process: 64M */
-    } limits;
-    struct timeouts_settings { /* all in ms */
-        uint64_t command;      /* waiting for a client's command: 5m (RFC 5321, 4.5.3.2.7) */
-        uint64_t content;      /* waiting for more of a message: 3m */
-        uint64_t message;      /* a whole message, first to last byte: 30m */
-        uint64_t session;      /* a whole session that sends no message: 30m */
-        uint64_t handshake;    /* TLS, both directions: 1m */
-        uint64_t commit;       /* smtpd waiting for the queue: 1m */
-        uint64_t drain;        /* after SIGTERM, for running transactions: 30s */
-        uint64_t connect;      /* to a remote host: 30s */
-        uint64_t greeting, ehlo, mail, rcpt, data, block, final,
-            rset;                 /* client: RFC 5321, 4.5.3.2 */
-        uint64_t transaction;     /* a whole message to a remote host, up to its final dot: 1h */
-        uint64_t idle_connection; /* a connection kept for the next message: 5s */
-    } timeouts;
+    struct rates_settings rates;
+    struct strangers_settings strangers;
+    struct limits_settings limits;
+    struct timeouts_settings timeouts;
     struct retry_settings retry;
     struct delivery_settings {
         uint64_t concurrency;             /* connections to one destination: 20 */

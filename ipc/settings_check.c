@@ -70,6 +70,10 @@ static void check_listener(struct config *c, const struct settings *s, size_t i)
 {
     const struct listener_settings *l = &s->listeners[i];
 
+    if (l->limits.connections > s->limits.connections)
+        config_report(c, find_element(c, "listen", i, "limits"),
+                      "a listener cannot have more connections than all of them: "
+                      "limits.connections");
     for (size_t j = 0; j < i; j++) {
         const struct listener_settings *other = &s->listeners[j];
 

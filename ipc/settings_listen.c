@@ -18,9 +18,11 @@ static void read_trust(struct config *c, struct config_node *n, void *section);
 static void read_proxy(struct config *c, struct config_node *n, void *section);
 static void read_xclient(struct config *c, struct config_node *n, void *section);
 static void read_extensions(struct config *c, struct config_node *n, void *section);
+static void read_limits(struct config *c, struct config_node *n, void *section);
+static void read_rates(struct config *c, struct config_node *n, void *section);
+static void read_manners(struct config *c, struct config_node *n, void *section);
+static void read_timeouts(struct config *c, struct config_node *n, void *section);
 
-#define LISTEN(key, kind, field, low, high, text)                                                  \
-    NUMBER(key, kind, struct listener_settings, field, low, high, NULL, text)
 /* clang-format off */
 static const struct config_item items[] = {
     CHOICE("role", struct listener_settings, role, role_words, "mx",
@@ -47,12 +49,14 @@ static const struct config_item items[] = {
           "with role submission: what is added to addresses without a domain, instead of the hostname"),
     VALUE("banner", TEXT, struct listener_settings, banner, "ESMTP Tern",
           "what follows that name in the greeting"),
-    LISTEN("message-size", BYTES, message_bytes, 64 * KIB, GIB,
-           "the largest message, instead of limits.message-size"),
-    LISTEN("recipients", COUNT, recipients, 100, 1000,
-           "recipients of a message, instead of limits.recipients"),
-    LISTEN("errors", COUNT, errors, 1, 100000,
-           "refused commands that end a session, instead of limits.errors"),
+    READ("limits", read_limits, false, NULL,
+         "limits here instead of those of all: message-size, recipients, hops, connections, connections-per-client, errors"),
+    READ("rates", read_rates, false, NULL,
+         "rates here instead of those of all, without the prefixes of networks"),
+    READ("manners", read_manners, false, NULL,
+         "how strangers are met here instead of as elsewhere: greet-delay, slow-after, slow-by, content-rate"),
+    READ("timeouts", read_timeouts, false, NULL,
+         "patience here instead of that with all: command, content, message, session, handshake"),
     READ("proxy", read_proxy, false, NULL,
          "networks of proxies that begin each connection with a header of the PROXY protocol"),
     READ("xclient", read_xclient, false, NULL,
@@ -77,6 +81,29 @@ const struct settings_table settings_listen = { "listen", items, COUNT_OF(items)
 static void read_extensions(struct config *c, struct config_node *n, void *section)
 {
     settings_read_extensions(c, n, &((struct listener_settings *)section)->extensions);
+}
+
+static void read_limits(struct config *c, struct config_node *n, void *section)
+{
+    settings_read_own(c, n, "limits", "errors", &((struct listener_settings *)section)->limits);
+}
+
+static void read_rates(struct config *c, struct config_node *n, void *section)
+{
+    settings_read_own(c, n, "rates", "login-surplus",
+                      &((struct listener_settings *)section)->rates);
+}
+
+static void read_manners(struct config *c, struct config_node *n, void *section)
+{
+    settings_read_own(c, n, "strangers", "content-rate",
+                      &((struct listener_settings *)section)->manners);
+}
+
+static void read_timeouts(struct config *c, struct config_node *n, void *section)
+{
+    settings_read_own(c, n, "timeouts", "handshake",
+                      &((struct listener_settings *)section)->timeouts);
 }
 
 static void read_trust(struct config *c, struct config_node *n, void *section)
@@ -156,7 +183,8 @@ static bool is_submissions(struct config_node *n)
 }
 
 /* The table of items as the listener's role changes it. */
-static void read_listener(struct config *c, struct config_node *n, struct listener_settings *l)
+static void read_listener(struct config *c, struct config_node *n, const struct settings *s,
+                          struct listener_settings *l)
 {
     struct config_item own[COUNT_OF(items)];
     unsigned role = find_role(n);
@@ -170,9 +198,14 @@ static void read_listener(struct config *c, struct config_node *n, struct listen
         if (role == LISTENER_SUBMISSION && strcmp(own[i].name, "tls") == 0 && is_submissions(n))
             own[i].fallback = "implicit";
     }
+    l->limits = s->limits;
+    l->rates = s->rates;
+    l->manners = s->strangers;
+    l->timeouts = s->timeouts;
     config_section(c, n, own, COUNT_OF(own), l);
 }
 
+/* Stands behind the sections that a listener's own begin with. */
 void settings_read_listeners(struct config *c, struct config_node *n, void *section)
 {
     struct settings *s = section;
@@ -184,7 +217,7 @@ void settings_read_listeners(struct config *c, struct config_node *n, void *sect
     }
     s->listener_count = config_count(n);
     for (size_t i = 0; i < s->listener_count; i++)
-        read_listener(c, config_at(n, i), &s->listeners[i]);
+        read_listener(c, config_at(n, i), s, &s->listeners[i]);
     if (s->listener_count == 0)
         config_report(c, n, "at least one listener is needed");
 }

@@ -56,6 +56,9 @@ void settings_read_extensions(struct config *c, struct config_node *n,
 
 extern const struct settings_table settings_listen, settings_rules_table;
 void settings_read_listeners(struct config *c, struct config_node *n, void *section);
+/* What is given for a listener, over what *section has: rows of that table, up to `last`. */
+void settings_read_own(struct config *c, struct config_node *n, const char *table, const char *last,
+                       void *section);
 extern const struct settings_table settings_routes;
 extern const struct settings_table settings_destinations;
 void settings_read_routes(struct config *c, struct config_node *n, void *section);

@@ -15,7 +15,8 @@
 enum {
     JOBS = 50,            /* at once: what comes in a turn shares the sync of its folders */
     DRAIN_QUIET_MS = 200, /* without a new job after the queue was told to send no more */
-    TRACE_MAX = 65536,    /* bytes that a body may have beyond limits.message_bytes: trace fields */
+    PARTS_MAX =
+        17 << 20, /* bytes of a body that is no file: the largest spool.big-body, and trace */
 };
 
 struct local {
@@ -59,7 +60,7 @@ static bool hear_part(struct local *l, const struct message_job_part *m)
 {
     if (l->parts != NULL && l->parts_job != m->job)
         return false;
-    if (l->parts_len + m->bytes.len > l->role.settings.limits.message_bytes + TRACE_MAX)
+    if (l->parts_len + m->bytes.len > PARTS_MAX)
         return false;
     l->parts_job = m->job;
     l->parts = memory_grow(l->parts, l->parts_len + m->bytes.len + 1, 1);

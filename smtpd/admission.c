@@ -8,6 +8,8 @@ static const struct {
 } words[] = {
     [ADMITTED] = { "", "" },
     [REFUSED_TOTAL] = { "Too many connections here, try again later", "too many connections" },
+    [REFUSED_LISTENER] = { "Too many connections here, try again later",
+                           "too many connections of this listener" },
     [REFUSED_CLIENT] = { "Too many connections from your network, close some first",
                          "too many connections of this client" },
     [REFUSED_RATE] = { "Too many new connections from your network, try again later",
@@ -19,7 +21,7 @@ static const struct {
 static enum admission check_rates(struct server *s, const struct session_rules *rules,
                                   const struct net_address *client)
 {
-    const struct rates_owner who = { .client = client };
+    const struct rates_owner who = { .at = rules->listener, .client = client };
     uint64_t now_ms = s->loop->now_ms;
 
     if (policy_trusts(s->settings, rules->listener, client))
@@ -35,17 +37,19 @@ enum admission admission_take(struct server *s, const struct session_rules *rule
 {
     enum admission a;
 
-    switch (limits_take(&s->limits, client)) {
+    switch (limits_take(&s->limits, rules->listener, client)) {
     case LIMITS_FINE:
         break;
     case LIMITS_TOTAL:
         return REFUSED_TOTAL;
+    case LIMITS_LISTENER:
+        return REFUSED_LISTENER;
     case LIMITS_CLIENT:
         return REFUSED_CLIENT;
     }
     a = check_rates(s, rules, client);
     if (a != ADMITTED)
-        limits_give(&s->limits, client);
+        limits_give(&s->limits, rules->listener, client);
     return a;
 }
 

@@ -8,7 +8,14 @@
 struct server;
 struct session_rules;
 
-enum admission { ADMITTED, REFUSED_TOTAL, REFUSED_CLIENT, REFUSED_RATE, REFUSED_FAILURES };
+enum admission {
+    ADMITTED,
+    REFUSED_TOTAL,
+    REFUSED_LISTENER,
+    REFUSED_CLIENT,
+    REFUSED_RATE,
+    REFUSED_FAILURES
+};
 
 /* ADMITTED: it counts as a connection, until limits_give. Clients that are trusted have no rates.
  */

@@ -24,7 +24,7 @@ void arrival_greet(struct conn *c)
 /* It is known who comes: what follows is the client's, perhaps a TLS handshake. */
 static void await_greeting(struct conn *c)
 {
-    uint64_t delay_ms = c->server->settings->strangers.greet_delay_ms;
+    uint64_t delay_ms = c->session.rules->listener->manners.greet_delay_ms;
 
     if (delay_ms == 0 || c->session.trusted || !c->session.rules->listener->strangers ||
         c->session.state == SESSION_CLOSED ||

@@ -171,7 +171,7 @@ static void keep_piece(struct session *s, struct view piece)
         from_scan_feed(&t->from, &t->arena, piece);
     if (!t->header.ended)
         header_scan_feed(&t->header, piece);
-    if (is_wanted(t) && t->receiver.bytes > s->rules->message_bytes)
+    if (is_wanted(t) && t->receiver.bytes > s->rules->listener->limits.message_bytes)
         give_up_content(t);
     put_piece(s, piece);
 }
@@ -258,7 +258,7 @@ static struct step check_content(const struct session *s)
         return step_accept(SESSION_READY, 550, "5.6.0", "NUL in the message");
     if (t->too_large)
         return step_accept(SESSION_READY, 552, "5.3.4", "Message too large");
-    if (t->header.received > s->rules->settings->limits.hops)
+    if (t->header.received > s->rules->listener->limits.hops)
         return step_accept(SESSION_READY, 554, "5.4.6", "Too many hops: the mail goes in circles");
     if (auth_checks_from(s) && !auth_owns_from(s))
         return step_accept(SESSION_READY, 550, "5.7.1",
@@ -308,7 +308,8 @@ struct step run_bdat(struct session *s, struct view args)
     t->chunked = true;
     t->chunk_left = size;
     t->last = last;
-    if (size > s->rules->message_bytes - MIN(t->receiver.bytes, s->rules->message_bytes))
+    if (size > s->rules->listener->limits.message_bytes -
+                   MIN(t->receiver.bytes, s->rules->listener->limits.message_bytes))
         give_up_content(t);
     return size == 0 ? chunk_finish(s) : step_accept(SESSION_CONTENT, 0, NULL, NULL);
 }

@@ -10,7 +10,7 @@ static struct step take_size(struct session *s, struct view value)
 
     if (value.len > 20 || !view_to_u64(value, UINT64_MAX, &size))
         return step_refuse(s, 501, "5.5.4", "Bad SIZE value");
-    if (size > s->rules->message_bytes)
+    if (size > s->rules->listener->limits.message_bytes)
         return step_refuse(s, 552, "5.3.4", "Message too large");
     if (size > s->rules->spool->room_bytes)
         return step_trouble(s->state, SPOOL_FULL);

@@ -62,8 +62,8 @@ static bool on_expanded(struct expansion *x, const struct address *a)
     if (x->aliased && !name_original(arrival, &r))
         arrival->answer = RECIPIENTS_NO_ROOM;
     else
-        arrival->answer =
-            recipients_add(&arrival->session->transaction, &r, arrival->session->rules->recipients);
+        arrival->answer = recipients_add(&arrival->session->transaction, &r,
+                                         arrival->session->rules->listener->limits.recipients);
     return arrival->answer == RECIPIENTS_TAKEN;
 }
 
@@ -203,7 +203,8 @@ static enum policy_verdict add(struct session *s, const struct address *to,
     if (verdict == POLICY_LOCAL)
         verdict = add_own(s, to, rcpt);
     else
-        verdict = verdict_of(recipients_add(t, rcpt, s->rules->recipients), verdict);
+        verdict =
+            verdict_of(recipients_add(t, rcpt, s->rules->listener->limits.recipients), verdict);
     if (policy_reply(verdict)->code >= 400)
         return verdict;
     if (!screen_keep_rcpt(s, rcpt->address, first, found))

@@ -36,7 +36,7 @@ static void print_future(const struct session *s, struct buf *out)
 static void print_words(const struct session *s, struct buf *out)
 {
     buf_printf(out, "%s\nPIPELINING\nSIZE %" PRIu64 "\n8BITMIME\n", s->rules->hostname,
-               s->rules->message_bytes);
+               s->rules->listener->limits.message_bytes);
     if (extension_on(s, EXTENSION_CHUNKING))
         buf_printf(out, "CHUNKING\n");
     if (extension_on(s, EXTENSION_DSN))
@@ -46,7 +46,7 @@ static void print_words(const struct session *s, struct buf *out)
     if (extension_on(s, EXTENSION_REQUIRETLS))
         buf_printf(out, "REQUIRETLS\n");
     if (extension_on(s, EXTENSION_LIMITS))
-        buf_printf(out, "LIMITS RCPTMAX=%" PRIu64 "\n", s->rules->recipients);
+        buf_printf(out, "LIMITS RCPTMAX=%" PRIu64 "\n", s->rules->listener->limits.recipients);
     if (extension_on(s, EXTENSION_DELIVERBY))
         buf_printf(out, "DELIVERBY\n");
     if (extension_on(s, EXTENSION_FUTURERELEASE))

@@ -1,5 +1,6 @@
 #include "smtpd/limits.h"
 
+#include "common/table.h"
 #include "ipc/messages.h"
 
 #include <errno.h>
@@ -20,7 +21,7 @@ struct limits_share {
 
 _Static_assert(sizeof(struct limits_share) <= COUNTERS_BYTES_PER_WORKER, "a share fits");
 
-/* The columns of a client. */
+/* The columns of a client, or of a listener. */
 struct place {
     unsigned column[ROWS];
 };
@@ -70,10 +71,7 @@ int limits_open(struct limits *l, int fd, uint32_t index, const struct settings 
     *l = (struct limits){
         .shares = map,
         .share_count = count,
-        .most = s->limits.connections,
-        .most_per_client = s->limits.connections_per_client,
-        .prefix4 = (unsigned)s->limits.client_prefix4,
-        .prefix6 = (unsigned)s->limits.client_prefix6,
+        .settings = s,
     };
     l->own = share(l, index);
     zero_own(l);
@@ -87,25 +85,28 @@ void limits_close(struct limits *l)
     *l = (struct limits){ 0 };
 }
 
-/* SplitMix64's finalizer. */
-static uint64_t mix(uint64_t z)
+static struct place find_place(uint64_t hash)
 {
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
+    return (struct place){ { (unsigned)(hash % COLUMNS), (unsigned)((hash >> 32) % COLUMNS) } };
 }
 
-/* Keyed at both ends: all processes have to agree, and hash_bytes has a key of each process. */
-static struct place find_place(const struct limits *l, const struct net_address *client)
+/* All processes have to agree, and hash_bytes has a key of each process. */
+static struct place place_of_listener(const struct limits *l, const struct listener_settings *at)
 {
-    struct net_address net = net_prefix(client, l->prefix4, l->prefix6);
-    uint64_t halves[2], h;
+    return find_place(hash_keyed(l->key, at->name));
+}
 
-    memcpy(halves, net.bytes, sizeof(halves));
-    h = mix(l->key ^ net.family);
-    h = mix(h ^ halves[0]);
-    h = mix(h + halves[1] + l->key);
-    return (struct place){ { (unsigned)(h % COLUMNS), (unsigned)((h >> 32) % COLUMNS) } };
+/* Apart where the listener has a limit of its own. */
+static struct place place_of_client(const struct limits *l, const struct listener_settings *at,
+                                    const struct net_address *client)
+{
+    const struct limits_settings *all = &l->settings->limits;
+    bool own = at->limits.connections_per_client != all->connections_per_client;
+    uint64_t pool = hash_keyed(l->key + client->family, own ? at->name : VIEW_EMPTY);
+    struct net_address net =
+        net_prefix(client, (unsigned)all->client_prefix4, (unsigned)all->client_prefix6);
+
+    return find_place(hash_keyed(pool, view_make(net.bytes, sizeof(net.bytes))));
 }
 
 static uint64_t count_total(const struct limits *l)
@@ -117,7 +118,7 @@ static uint64_t count_total(const struct limits *l)
     return sum;
 }
 
-static uint64_t count_client(const struct limits *l, const struct place *p)
+static uint64_t count_at(const struct limits *l, const struct place *p)
 {
     uint64_t sums[ROWS] = { 0 };
 
@@ -129,33 +130,44 @@ static uint64_t count_client(const struct limits *l, const struct place *p)
     return MIN(sums[0], sums[1]);
 }
 
-static void add(struct limits *l, const struct place *p, uint32_t count)
+static void add_at(struct limits *l, const struct place *p, uint32_t count)
 {
-    atomic_fetch_add(&l->own->total, count);
     for (size_t row = 0; row < ROWS; row++)
         atomic_fetch_add(&l->own->rows[row][p->column[row]], count);
 }
 
+static void add(struct limits *l, const struct place *listener, const struct place *client,
+                uint32_t count)
+{
+    atomic_fetch_add(&l->own->total, count);
+    add_at(l, listener, count);
+    add_at(l, client, count);
+}
+
 /* Counted first and looked at afterwards: two processes that take the last place at the same time
  * both refuse, but never both accept. */
-enum limits_verdict limits_take(struct limits *l, const struct net_address *client)
+enum limits_verdict limits_take(struct limits *l, const struct listener_settings *at,
+                                const struct net_address *client)
 {
-    struct place p = find_place(l, client);
+    struct place listener = place_of_listener(l, at), p = place_of_client(l, at, client);
     enum limits_verdict verdict = LIMITS_FINE;
 
-    add(l, &p, 1);
-    if (count_total(l) > l->most)
+    add(l, &listener, &p, 1);
+    if (count_total(l) > l->settings->limits.connections)
         verdict = LIMITS_TOTAL;
-    else if (client->family != 0 && count_client(l, &p) > l->most_per_client)
+    else if (count_at(l, &listener) > at->limits.connections)
+        verdict = LIMITS_LISTENER;
+    else if (client->family != 0 && count_at(l, &p) > at->limits.connections_per_client)
         verdict = LIMITS_CLIENT;
     if (verdict != LIMITS_FINE)
-        add(l, &p, UINT32_MAX);
+        add(l, &listener, &p, UINT32_MAX);
     return verdict;
 }
 
-void limits_give(struct limits *l, const struct net_address *client)
+void limits_give(struct limits *l, const struct listener_settings *at,
+                 const struct net_address *client)
 {
-    struct place p = find_place(l, client);
+    struct place listener = place_of_listener(l, at), p = place_of_client(l, at, client);
 
-    add(l, &p, UINT32_MAX); /* minus one */
+    add(l, &listener, &p, UINT32_MAX); /* minus one */
 }

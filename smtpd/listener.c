@@ -106,6 +106,15 @@ static bool is_stranger(const struct listener *l, const struct net_address *clie
            !policy_trusts(l->server->settings, l->rules.listener, client);
 }
 
+static bool may_make_room(const struct listener *l, enum admission verdict,
+                          const struct net_address *client)
+{
+    const struct listener_settings *at = verdict == REFUSED_TOTAL ? NULL : l->rules.listener;
+
+    return (verdict == REFUSED_TOTAL || verdict == REFUSED_LISTENER) &&
+           server_make_room(l->server, at, is_stranger(l, client));
+}
+
 /* False: nobody waits any more, or nobody can be let in. */
 static bool accept_one(struct listener *l)
 {
@@ -121,7 +130,7 @@ static bool accept_one(struct listener *l)
         return true;
     counted = origin_counted(&l->rules, &client);
     verdict = admission_take(l->server, &l->rules, &counted);
-    if (verdict == REFUSED_TOTAL && server_make_room(l->server, is_stranger(l, &counted)))
+    if (may_make_room(l, verdict, &counted))
         verdict = admission_take(l->server, &l->rules, &counted);
     if (verdict == ADMITTED)
         conn_start(l->server, &l->rules, fd, &client);

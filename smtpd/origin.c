@@ -88,7 +88,7 @@ void origin_recount(struct conn *c)
     enum admission a = admission_take(c->server, c->session.rules, &c->session.client);
 
     if (a == ADMITTED) {
-        limits_give(&c->server->limits, &c->counted);
+        limits_give(&c->server->limits, c->session.rules->listener, &c->counted);
         c->counted = c->session.client;
         forget_answers(c);
         origin_ask(c);
@@ -104,7 +104,9 @@ void origin_recount(struct conn *c)
 enum rates_verdict origin_count_rate(struct session *s, enum rate_kind kind)
 {
     struct server *server = container_of(s, struct conn, session)->server;
-    const struct rates_owner who = { .client = &s->client, .login = view_of(s->login) };
+    const struct rates_owner who = { .at = s->rules->listener,
+                                     .client = &s->client,
+                                     .login = view_of(s->login) };
 
     if (s->trusted && s->login == NULL)
         return RATES_FINE;
@@ -129,5 +131,5 @@ void origin_init(struct conn *c, const struct net_address *peer)
 void origin_release(struct conn *c)
 {
     forget_answers(c);
-    limits_give(&c->server->limits, &c->counted);
+    limits_give(&c->server->limits, c->session.rules->listener, &c->counted);
 }

@@ -8,21 +8,26 @@ enum {
     PAUSE_MOST_MS = 30000,    /* for the mistakes of one turn */
 };
 
+static const struct listener_settings *listener_of(const struct conn *c)
+{
+    return c->session.rules->listener;
+}
+
 /* ---- what the client may take ---- */
 
 static uint64_t patience_ms(const struct conn *c)
 {
     if (c->stage == CONN_PROXY)
-        return c->server->settings->timeouts.handshake;
+        return listener_of(c)->timeouts.handshake;
     if (c->output_len > 0 && !wishes_await_answer(c))
-        return c->server->settings->timeouts.command;
+        return listener_of(c)->timeouts.command;
     return session_patience_ms(&c->session);
 }
 
 /* A stranger's message that comes too slowly ends here, however long it lives by single bytes. */
 static uint64_t content_due_ms(const struct conn *c)
 {
-    uint64_t rate = c->server->settings->strangers.content_rate;
+    uint64_t rate = listener_of(c)->manners.content_rate;
 
     if (!session_in_content(&c->session) || c->session.trusted || rate == 0)
         return UINT64_MAX;
@@ -44,7 +49,7 @@ void patience_renew(struct conn *c)
 
 void patience_set_deadline(struct conn *c)
 {
-    const struct timeouts_settings *t = &c->server->settings->timeouts;
+    const struct timeouts_settings *t = &listener_of(c)->timeouts;
 
     c->content_since_ms = c->server->loop->now_ms;
     c->deadline_ms = c->server->loop->now_ms;
@@ -87,7 +92,7 @@ void patience_pause(struct conn *c, uint64_t ms)
 
 void patience_slow_down(struct conn *c, unsigned mistakes)
 {
-    const struct strangers_settings *s = &c->server->settings->strangers;
+    const struct strangers_settings *s = &listener_of(c)->manners;
 
     if (c->session.trusted || s->slow_ms == 0 || c->session.errors <= s->slow_after)
         return;

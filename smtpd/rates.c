@@ -1,5 +1,6 @@
 #include "smtpd/rates.h"
 
+#include "common/table.h"
 #include "ipc/messages.h"
 
 #include <errno.h>
@@ -62,80 +63,80 @@ void rates_close(struct rates *r)
 
 /* ---- names ---- */
 
-/* SplitMix64's finalizer. */
-static uint64_t mix(uint64_t z)
-{
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-}
-
-/* Keyed at both ends, as in limits.c: all processes have to agree. */
+/* `pool`: the listener whose rate it is; empty: that of all. All processes have to agree. */
 static uint64_t name_bucket(const struct rates *r, enum rates_verdict whose, enum rate_kind kind,
-                            struct view bytes)
+                            struct view pool, struct view bytes)
 {
-    uint64_t h = mix(r->key ^ ((uint64_t)whose << 8 | kind) ^ (uint64_t)bytes.len << 16);
+    uint64_t key = hash_keyed(r->key ^ ((uint64_t)whose << 8 | kind), pool);
 
-    while (bytes.len > 0) {
-        uint64_t chunk = 0;
-        struct view part = view_sub(bytes, 0, sizeof(chunk));
-
-        memcpy(&chunk, part.ptr, part.len);
-        h = mix((h ^ chunk) + r->key);
-        bytes = view_from(bytes, part.len);
-    }
-    return mix(h ^ r->key) | 1;
+    return hash_keyed(key, bytes) | 1;
 }
 
 static uint64_t name_network(const struct rates *r, enum rates_verdict whose, enum rate_kind kind,
-                             const struct net_address *client, unsigned prefix4, unsigned prefix6)
+                             struct view pool, const struct net_address *client, uint64_t prefix4,
+                             uint64_t prefix6)
 {
-    struct net_address net = net_prefix(client, prefix4, prefix6);
+    struct net_address net = net_prefix(client, (unsigned)prefix4, (unsigned)prefix6);
     uint8_t bytes[1 + sizeof(net.bytes)];
 
     bytes[0] = net.family;
     memcpy(bytes + 1, net.bytes, sizeof(net.bytes));
-    return name_bucket(r, whose, kind, view_make(bytes, sizeof(bytes)));
+    return name_bucket(r, whose, kind, pool, view_make(bytes, sizeof(bytes)));
 }
 
 /* No rate of the settings counts for RATES_FINE: that is where the buckets of rules are. */
 static struct claim claim_of(const struct rates *r, const struct rates_bucket *b)
 {
-    uint64_t rule = name_bucket(r, RATES_FINE, RATE_CONNECTIONS, b->rule);
-    uint64_t whose = name_bucket(r, RATES_FINE, RATE_MESSAGES, b->whose);
+    uint64_t rule = name_bucket(r, RATES_FINE, RATE_CONNECTIONS, VIEW_EMPTY, b->rule);
 
-    return (struct claim){ RATES_FINE, b->rate, mix(mix(rule + b->number) ^ whose) | 1 };
+    return (struct claim){ RATES_FINE, b->rate, hash_keyed(rule + b->number, b->whose) | 1 };
 }
 
 /* ---- claims ---- */
 
-static void add_claim(struct claim claims[CLAIMS_MAX], size_t *count, enum rates_verdict whose,
-                      const struct config_rate *rate, uint64_t name)
+static bool is_same(const struct config_rate *a, const struct config_rate *b)
 {
-    if (rate->count > 0)
-        claims[(*count)++] = (struct claim){ whose, rate, name };
+    return a->count == b->count && a->span_ms == b->span_ms;
+}
+
+/* Tokens are counted apart where the listener has a rate of its own. */
+static struct view pool_of(const struct rates_owner *who, const struct config_rate *own,
+                           const struct config_rate *of_all)
+{
+    return is_same(own, of_all) ? VIEW_EMPTY : who->at->name;
 }
 
 static size_t find_claims(const struct rates *r, enum rate_kind kind, const struct rates_owner *who,
                           struct claim claims[CLAIMS_MAX])
 {
-    const struct rates_settings *s = &r->settings->rates;
+    const struct rates_settings *all = &r->settings->rates, *s = &who->at->rates;
     const struct limits_settings *l = &r->settings->limits;
+    const struct config_rate *login = &s->login[kind], *client = &s->client[kind],
+                             *network = &s->network[kind];
     size_t count = 0;
 
     if (r->memory == NULL)
         return 0;
     if (who->login.len > 0) {
-        add_claim(claims, &count, RATES_LOGIN, &s->login[kind],
-                  name_bucket(r, RATES_LOGIN, kind, who->login));
-    } else if (who->client->family != 0) {
-        add_claim(claims, &count, RATES_CLIENT, &s->client[kind],
-                  name_network(r, RATES_CLIENT, kind, who->client, (unsigned)l->client_prefix4,
-                               (unsigned)l->client_prefix6));
-        add_claim(claims, &count, RATES_NETWORK, &s->network[kind],
-                  name_network(r, RATES_NETWORK, kind, who->client, (unsigned)s->network_prefix4,
-                               (unsigned)s->network_prefix6));
+        if (login->count > 0)
+            claims[count++] =
+                (struct claim){ RATES_LOGIN, login,
+                                name_bucket(r, RATES_LOGIN, kind,
+                                            pool_of(who, login, &all->login[kind]), who->login) };
+        return count;
     }
+    if (who->client->family != 0 && client->count > 0)
+        claims[count++] =
+            (struct claim){ RATES_CLIENT, client,
+                            name_network(r, RATES_CLIENT, kind,
+                                         pool_of(who, client, &all->client[kind]), who->client,
+                                         l->client_prefix4, l->client_prefix6) };
+    if (who->client->family != 0 && network->count > 0)
+        claims[count++] =
+            (struct claim){ RATES_NETWORK, network,
+                            name_network(r, RATES_NETWORK, kind,
+                                         pool_of(who, network, &all->network[kind]), who->client,
+                                         all->network_prefix4, all->network_prefix6) };
     return count;
 }
 

@@ -24,6 +24,7 @@ struct rates {
 
 /* Whose tokens: the one who logged in, else the client's and its network's. */
 struct rates_owner {
+    const struct listener_settings *at;
     const struct net_address *client;
     struct view login; /* empty: nobody */
 };

@@ -26,7 +26,7 @@ static bool may_go(const struct conn *c, bool for_stranger)
     return long_idle || (!for_stranger && c->session.state <= SESSION_READY);
 }
 
-bool server_make_room(struct server *s, bool for_stranger)
+bool server_make_room(struct server *s, const struct listener_settings *at, bool for_stranger)
 {
     unsigned looked_at = 0;
 
@@ -35,7 +35,7 @@ bool server_make_room(struct server *s, bool for_stranger)
 
         if (looked_at++ == SHED_LOOKED_AT)
             break;
-        if (!may_go(c, for_stranger))
+        if ((at != NULL && c->session.rules->listener != at) || !may_go(c, for_stranger))
             continue;
         c->reason = "made room for others";
         if (c->stage == CONN_HANDSHAKE) {

@@ -62,7 +62,9 @@ void server_drain(struct server *s, bool stop);
  */
 void server_note_idle(struct conn *c);
 /* Sends a stranger away who did nothing for a while, in favour of a client that has no place. For
- * one who may relay, any idle one goes. Not from within a connection. False: there is nobody. */
-bool server_make_room(struct server *s, bool for_stranger) MUST_USE;
+ * one who may relay, any idle one goes. `at`: only at that listener; NULL: at all. Not from within
+ * a connection. False: there is nobody. */
+bool server_make_room(struct server *s, const struct listener_settings *at,
+                      bool for_stranger) MUST_USE;
 
 #endif

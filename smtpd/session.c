@@ -16,12 +16,8 @@ enum { CONTENT_STEP = 16384 }; /* bytes that are looked at together, and need ro
 void session_rules_init(struct session_rules *r)
 {
     const struct listener_settings *l = r->listener;
-    const struct limits_settings *limits = &r->settings->limits;
     struct view hostname = l->hostname.len > 0 ? l->hostname : r->settings->hostname;
 
-    r->message_bytes = l->message_bytes > 0 ? l->message_bytes : limits->message_bytes;
-    r->recipients = l->recipients > 0 ? l->recipients : limits->recipients;
-    r->errors = l->errors > 0 ? l->errors : limits->errors;
     snprintf(r->hostname, sizeof(r->hostname), "%.*s", VIEW_ARG(hostname));
     snprintf(r->greeting, sizeof(r->greeting), "%s %.*s", r->hostname, VIEW_ARG(l->banner));
     r->needs_header = screen_needs_header(r->settings->rules);
@@ -167,7 +163,7 @@ static void close_session(struct session *s)
 /* A failure: of the session, and among those of its client and its network. */
 static bool is_one_too_many(struct session *s)
 {
-    bool over = ++s->errors > s->rules->errors;
+    bool over = ++s->errors > s->rules->listener->limits.errors;
 
     if (s->rules->counted != NULL && s->rules->counted(s, RATE_FAILURES) != RATES_FINE)
         over = true;
@@ -445,7 +441,7 @@ bool session_in_content(const struct session *s)
 
 uint64_t session_patience_ms(const struct session *s)
 {
-    const struct timeouts_settings *t = &s->rules->settings->timeouts;
+    const struct timeouts_settings *t = &s->rules->listener->timeouts;
 
     switch (s->wish) {
     case WISH_TLS:

@@ -96,8 +96,7 @@ struct session_rules {
     bool (*charged)(struct session *s, const struct rates_bucket *b, bool take);
     /* A rule has it that a message which was answered 250 is not kept; may be NULL. */
     void (*discarded)(const struct session *s, const struct rule *rule);
-    /* By session_rules_init: the listener's, else those of all. */
-    uint64_t message_bytes, recipients, errors;
+    /* By session_rules_init: */
     char hostname[256], greeting[512];
     struct extension_settings extensions; /* on for all, and for the listener */
     bool needs_header;                    /* it is looked at as a whole before it is passed on */

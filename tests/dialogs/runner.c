@@ -645,10 +645,10 @@ static bool run_set(struct dialog *d, struct view args)
         struct view name;
         uint64_t *field;
     } fields[] = {
-        { VIEW("limits.message-bytes"), &d->settings.limits.message_bytes },
-        { VIEW("limits.recipients"), &d->settings.limits.recipients },
-        { VIEW("limits.hops"), &d->settings.limits.hops },
-        { VIEW("limits.errors"), &d->settings.limits.errors },
+        { VIEW("limits.message-bytes"), &d->listener.limits.message_bytes },
+        { VIEW("limits.recipients"), &d->listener.limits.recipients },
+        { VIEW("limits.hops"), &d->listener.limits.hops },
+        { VIEW("limits.errors"), &d->listener.limits.errors },
         { VIEW("limits.address-memory"), &d->settings.limits.address_memory_bytes },
         { VIEW("limits.body-memory"), &d->settings.limits.body_memory_bytes },
         { VIEW("spool.big-body"), &d->settings.spool.big_body_bytes },
@@ -713,7 +713,7 @@ static bool run_surplus(struct dialog *d, struct view args)
 {
     static const char *const ways[] = { [SURPLUS_REFUSE] = "refuse", [SURPLUS_HOLD] = "hold" };
 
-    return find_word(ways, COUNT_OF(ways), args, &d->settings.rates.login_surplus);
+    return find_word(ways, COUNT_OF(ways), args, &d->listener.rates.login_surplus);
 }
 
 /* By their names as settings. */

@@ -111,3 +111,26 @@ def test_strangers_make_room_for_who_may_relay(world):
         assert c.command("NOOP").startswith("250")
     for c in idle:
         c.close()
+
+
+def test_a_listener_has_limits_of_its_own(world):
+    world.start_relay(listen=[
+        {"address": "127.0.0.1:25", "name": "mx"},
+        {"address": "127.0.0.1:2526", "name": "few", "limits": {"connections": 2, "connections-per-client": 1},
+         "rates": {"client-messages": "1/1h"}}])
+    with RawClient(2526, source=STRANGER) as first:
+        first.hello()
+        with RawClient(2526, source=STRANGER) as c:
+            assert c.reply() == "421 4.7.0 Too many connections from your network, close some first"
+        with RawClient(2526, source="127.0.0.10") as second:
+            second.hello()
+            with RawClient(2526, source="127.0.0.11") as c:
+                assert c.reply() == "421 4.7.0 Too many connections here, try again later"
+            with RawClient(25, source=STRANGER) as c:  # at the other one there is room
+                c.hello()
+                for _ in range(3):
+                    c.begin("a@there.test", "alice@here.test")
+                    assert c.command(HELLO.decode().rstrip() + "\r\n.").startswith("250")
+        first.begin("a@there.test", "alice@here.test")
+        assert first.command(HELLO.decode().rstrip() + "\r\n.").startswith("250")
+        assert first.command("MAIL FROM:<a@there.test>").startswith("450 4.7.1")

@@ -82,6 +82,7 @@ static void set_up(void)
                                     .starttls = true };
     for (unsigned i = 0; i < EXTENSIONS; i++)
         settings.extensions.on[i] = listener.extensions.on[i] = true;
+    listener.limits = settings.limits;
     session_rules_init(&rules);
 }
 

@@ -160,6 +160,53 @@ static void gives_listeners_what_their_roles_are(void **state)
     release(&s, c);
 }
 
+static void a_listener_may_have_limits_of_its_own(void **state)
+{
+    const struct listener_settings *l;
+    struct settings s;
+    struct config *c;
+
+    (void)state;
+    c = read_text(
+        "hostname: mx.test\n"
+        "limits: { recipients: 500, hops: 9, connections: 700 }\n"
+        "rates: { client-messages: 7/1m, login-surplus: hold }\n"
+        "listen:\n"
+        "  - address: \"*:1\"\n"
+        "  - address: \"*:2\"\n"
+        "    limits: { recipients: 100, connections: 20, connections-per-client: 3 }\n"
+        "    rates: { login-messages: off, client-failures: 5/1h, login-surplus: refuse }\n"
+        "    manners: { greet-delay: 2s, content-rate: 1K }\n"
+        "    timeouts: { command: 10s, handshake: 5s }\n"
+        "strangers: { slow-by: 4s, content-rate: 200, block-lists: [bl.test] }\n"
+        "timeouts: { command: 20s, session: 40s }\n",
+        &s);
+    check_view("errors", config_errors(c), VIEW(""));
+    l = &s.listeners[0];
+    assert_memory_equal(&l->limits, &s.limits, sizeof(s.limits));
+    assert_memory_equal(&l->rates, &s.rates, sizeof(s.rates));
+    assert_memory_equal(&l->manners, &s.strangers, sizeof(s.strangers));
+    assert_memory_equal(&l->timeouts, &s.timeouts, sizeof(s.timeouts));
+    assert_int_equal(l->limits.recipients, 500);
+    l = &s.listeners[1];
+    assert_int_equal(l->limits.recipients, 100);
+    assert_int_equal(l->limits.connections, 20);
+    assert_int_equal(l->limits.connections_per_client, 3);
+    assert_int_equal(l->limits.hops, 9);
+    assert_int_equal(l->rates.login[RATE_MESSAGES].count, 0);
+    assert_int_equal(l->rates.client[RATE_FAILURES].count, 5);
+    assert_int_equal(l->rates.client[RATE_MESSAGES].count, 7);
+    assert_int_equal(l->rates.login_surplus, SURPLUS_REFUSE);
+    assert_int_equal(l->manners.greet_delay_ms, 2000);
+    assert_int_equal(l->manners.content_rate, 1024);
+    assert_int_equal(l->manners.slow_ms, 4000);
+    assert_int_equal(l->timeouts.command, 10000);
+    assert_int_equal(l->timeouts.handshake, 5000);
+    assert_int_equal(l->timeouts.session, 40000);
+    assert_int_equal(s.timeouts.command, 20000);
+    release(&s, c);
+}
+
 /* clang-format off */
 static const struct {
     const char *name, *text; /* after the host name */
@@ -182,6 +229,10 @@ static const struct {
     { "listeners are no list", "listen: {address: \"*:25\"}", "t.yaml:2:9: error: expected a list: each element begins with \"- \"" },
     { "two of a kind", "listen: [{address: 192.0.2.1:25}, {address: 192.0.2.1:25}]", "t.yaml:2:45: error: the listener at t.yaml:2 has this address and port already" },
     { "one covers the other", "listen: [{address: 192.0.2.1:25}, {address: \"*:25\"}]", "t.yaml:2:46: error: the listener at t.yaml:2 has this address and port already" },
+    { "a limit that is no listener's", "listen: [{address: \"*:25\", limits: {body-memory: 1M}}]", "t.yaml:2:37: error: there is no setting \"body-memory\" here" },
+    { "a limit out of range", "listen: [{address: \"*:25\", limits: {recipients: 5}}]", "t.yaml:2:49: error: recipients must be from 100 to 1000" },
+    { "lists of one listener", "listen: [{address: \"*:25\", manners: {block-lists: []}}]", "t.yaml:2:38: error: there is no setting \"block-lists\" here" },
+    { "more than all of them", "listen: [{address: \"*:25\", limits: {connections: 2000}}]", "t.yaml:2:36: error: a listener cannot have more connections than all of them: limits.connections" },
     { "implicit without certificate", "listen: [{address: \"*:465\", tls: implicit}]", "t.yaml:2:34: error: implicit TLS needs tls.certificate and tls.key" },
     { "required without certificate", "listen: [{address: \"*:587\", tls: required}]", "t.yaml:2:34: error: TLS is required here, which needs tls.certificate and tls.key" },
     { "submission without certificate", "listen: [{address: \"*:587\", role: submission}]", "t.yaml:2:10: error: TLS is required here, which needs tls.certificate and tls.key" },
@@ -506,6 +557,7 @@ int main(void)
         cmocka_unit_test(needs_only_a_host_name),
         cmocka_unit_test(reads_everything),
         cmocka_unit_test(gives_listeners_what_their_roles_are),
+        cmocka_unit_test(a_listener_may_have_limits_of_its_own),
         cmocka_unit_test(reports_mistakes),
         cmocka_unit_test(reports_several_mistakes),
         cmocka_unit_test(warns_where_nobody_can_log_in),

@@ -270,7 +270,7 @@ static void connect_client_from(const char *text)
     client.heard_len = client.listened = 0;
     client.closed = false;
     stream_init(&client.stream, fds[0]);
-    assert_int_equal(limits_take(&server.limits, &address), LIMITS_FINE);
+    assert_int_equal(limits_take(&server.limits, rules.listener, &address), LIMITS_FINE);
     conn_start(&server, &rules, fds[1], &address);
     turn();
 }
@@ -605,7 +605,7 @@ static void waits_for_a_queue(void **state)
     turn();
     say("x\r\n.\r\nNOOP\r\n");
     hear("");
-    clock_advance(settings.timeouts.commit - 1);
+    clock_advance(settings.listeners[0].timeouts.commit - 1);
     start_queue();
     turn();
     hear("250 2.0.0 Ok: queued as 0000000000000abc\r\n250 2.0.0 Ok\r\n");
@@ -619,13 +619,13 @@ static void waits_not_for_ever(void **state)
     stop_queue();
     turn();
     say("x\r\n.\r\n");
-    clock_advance(settings.timeouts.commit);
+    clock_advance(settings.listeners[0].timeouts.commit);
     turn();
     hear("451 4.3.0 The message could not be stored, try again later\r\n");
     start_queue();
     turn();
     assert_int_equal(queue.commits, 0);
-    clock_advance(settings.timeouts.command - 1);
+    clock_advance(settings.listeners[0].timeouts.command - 1);
     turn();
     hear("");
     clock_advance(1);
@@ -643,7 +643,7 @@ static void gives_up_a_slow_queue(void **state)
     begin_message();
     queue.silent = true;
     say("x\r\n.\r\n");
-    clock_advance(settings.timeouts.commit);
+    clock_advance(settings.listeners[0].timeouts.commit);
     turn();
     hear("451 4.3.0 The message could not be stored, try again later\r\n");
     assert_int_equal(queue.aborts, 1);
@@ -734,7 +734,7 @@ static void stops_reading_from_who_does_not_listen(void **state)
         said += n > 0 ? (size_t)n : 0;
     } while (n > 0 && said < 100 * sizeof(noops));
     assert_int_equal(n, STREAM_WANT_WRITE);
-    clock_advance(settings.timeouts.command);
+    clock_advance(settings.listeners[0].timeouts.command);
     turn_only();
     assert_true(list_empty(&server.conns));
 }
@@ -768,12 +768,12 @@ static void has_patience(void **state)
     (void)state;
     connect_client();
     pass_over();
-    clock_advance(settings.timeouts.command - 1);
+    clock_advance(settings.listeners[0].timeouts.command - 1);
     turn();
     say("NOOP\r\n");
     hear("250 2.0.0 Ok\r\n");
     /* A command that drips in wins no time. */
-    clock_advance(settings.timeouts.command - 1);
+    clock_advance(settings.listeners[0].timeouts.command - 1);
     turn();
     say("NO");
     clock_advance(1);
@@ -784,13 +784,14 @@ static void has_patience(void **state)
 
 static void a_message_has_a_deadline(void **state)
 {
-    uint64_t step_ms = settings.timeouts.content - 1;
+    uint64_t step_ms = settings.listeners[0].timeouts.content - 1;
 
     (void)state;
-    settings.strangers.content_rate = 0;
+    settings.listeners[0].manners.content_rate = 0;
     connect_client();
     begin_message();
-    for (uint64_t at_ms = step_ms; at_ms < settings.timeouts.message; at_ms += step_ms) {
+    for (uint64_t at_ms = step_ms; at_ms < settings.listeners[0].timeouts.message;
+         at_ms += step_ms) {
         clock_advance(step_ms);
         turn();
         say("x");
@@ -805,7 +806,7 @@ static void a_message_has_a_deadline(void **state)
 static void a_message_has_a_least_rate(void **state)
 {
     (void)state;
-    settings.timeouts.content = 1000000;
+    settings.listeners[0].timeouts.content = 1000000;
     connect_client();
     begin_message();
     for (int i = 0; i < 120; i++)
@@ -917,7 +918,7 @@ static void failed_logins_are_answered_late(void **state)
 static void greets_after_a_while(void **state)
 {
     (void)state;
-    settings.strangers.greet_delay_ms = 5000;
+    settings.listeners[0].manners.greet_delay_ms = 5000;
     connect_client();
     clock_advance(4999);
     turn();
@@ -935,7 +936,7 @@ static void greets_after_a_while(void **state)
 static void sends_early_talkers_away(void **state)
 {
     (void)state;
-    settings.strangers.greet_delay_ms = 5000;
+    settings.listeners[0].manners.greet_delay_ms = 5000;
     connect_client();
     say("EHLO client.test\r\n");
     hear("421 4.7.0 You spoke before the greeting\r\n");
@@ -953,41 +954,42 @@ static void strangers_make_room(void **state)
     connect_client();
     say("EHLO client.test\r\n");
     pass_over();
-    assert_false(server_make_room(&server, true));
+    assert_false(server_make_room(&server, NULL, true));
     clock_advance(10000);
     say("MAIL FROM:<a@there.test>\r\n"); /* who has begun something may go on for a while */
     pass_over();
     clock_advance(9999);
     turn();
-    assert_false(server_make_room(&server, false));
+    assert_false(server_make_room(&server, NULL, false));
     say("RSET\r\n");
     pass_over();
-    assert_false(server_make_room(&server, true));
+    assert_false(server_make_room(&server, NULL, true));
     clock_advance(10000);
     turn();
-    assert_true(server_make_room(&server, true));
-    assert_false(server_make_room(&server, true));
+    assert_true(server_make_room(&server, NULL, true));
+    assert_false(server_make_room(&server, NULL, true));
     turn();
     hear("421 4.7.0 Others need this place, try again later\r\n");
     assert_true(client.closed);
     stream_close(&client.stream);
     connect_client();
-    assert_true(server_make_room(&server, false)); /* at once for who may relay */
+    assert_true(server_make_room(&server, NULL, false)); /* at once for who may relay */
     stream_close(&client.stream);
     connect_client_from("198.51.100.7");
     clock_advance(10000);
     turn();
-    assert_false(server_make_room(&server, false));
+    assert_false(server_make_room(&server, NULL, false));
 }
 
 static void a_session_without_mail_has_a_deadline(void **state)
 {
-    uint64_t step_ms = settings.timeouts.command - 1;
+    uint64_t step_ms = settings.listeners[0].timeouts.command - 1;
 
     (void)state;
     connect_client();
     pass_over();
-    for (uint64_t at_ms = step_ms; at_ms < settings.timeouts.session; at_ms += step_ms) {
+    for (uint64_t at_ms = step_ms; at_ms < settings.listeners[0].timeouts.session;
+         at_ms += step_ms) {
         clock_advance(step_ms);
         turn();
         say("NOOP\r\n");
@@ -1189,7 +1191,7 @@ static void waits_for_a_handshake_not_for_ever(void **state)
     make_server_tls();
     settings.listeners[0].tls = LISTENER_TLS_IMPLICIT;
     connect_client();
-    clock_advance(settings.timeouts.handshake);
+    clock_advance(settings.listeners[0].timeouts.handshake);
     turn();
     assert_true(client.closed);
     hear("");
@@ -1201,10 +1203,10 @@ static void a_silent_handshake_makes_room(void **state)
     make_server_tls();
     settings.listeners[0].tls = LISTENER_TLS_IMPLICIT;
     connect_client();
-    assert_false(server_make_room(&server, true));
+    assert_false(server_make_room(&server, NULL, true));
     clock_advance(10000);
     turn();
-    assert_true(server_make_room(&server, true));
+    assert_true(server_make_room(&server, NULL, true));
     turn();
     assert_true(client.closed);
     hear("");
@@ -1265,7 +1267,7 @@ static void turns_away_what_is_too_much(void **state)
     int listener = open_listener(), fds[3];
 
     (void)state;
-    server.limits.most_per_client = 2;
+    settings.listeners[0].limits.connections_per_client = 2;
     for (int i = 0; i < 3; i++) {
         struct view heard;
 

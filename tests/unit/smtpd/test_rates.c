@@ -15,6 +15,8 @@ static struct settings settings = {
                .network_prefix4 = 24,
                .network_prefix6 = 48 },
 };
+static struct listener_settings mx = { .name = VIEW_INIT("mx") },
+                                also = { .name = VIEW_INIT("also") };
 static struct rates one, other; /* of two processes */
 static int memory;
 
@@ -23,6 +25,7 @@ static int open_all(void **state)
     struct error err;
 
     (void)state;
+    mx.rates = also.rates = settings.rates;
     memory = memfd_create("rates", MFD_CLOEXEC);
     assert_int_equal(ftruncate(memory, RATES_BYTES), 0);
     assert_int_equal(rates_open(&one, dup(memory), &settings, &err), 0);
@@ -39,11 +42,12 @@ static int close_all(void **state)
     return 0;
 }
 
-static enum rates_verdict take(struct rates *r, enum rate_kind kind, const char *client,
-                               const char *login, uint64_t now_ms)
+static enum rates_verdict take_at(const struct listener_settings *at, struct rates *r,
+                                  enum rate_kind kind, const char *client, const char *login,
+                                  uint64_t now_ms)
 {
     struct net_address a = { 0 };
-    struct rates_owner who = { .client = &a, .login = view_of(login) };
+    struct rates_owner who = { .at = at, .client = &a, .login = view_of(login) };
     enum rates_verdict looked;
 
     if (client != NULL)
@@ -51,6 +55,12 @@ static enum rates_verdict take(struct rates *r, enum rate_kind kind, const char 
     looked = rates_look(r, kind, &who, now_ms);
     assert_int_equal(looked, rates_take(r, kind, &who, now_ms));
     return looked;
+}
+
+static enum rates_verdict take(struct rates *r, enum rate_kind kind, const char *client,
+                               const char *login, uint64_t now_ms)
+{
+    return take_at(&mx, r, kind, client, login, now_ms);
 }
 
 /* As many at once as the rate has, then one after another as they come back. */
@@ -107,6 +117,25 @@ static void a_login_has_its_own(void **state)
     assert_int_equal(take(&one, RATE_MESSAGES, "192.0.2.1", "bob", 0), RATES_FINE);
     for (int i = 0; i < 5; i++)
         assert_int_equal(take(&one, RATE_MESSAGES, "192.0.2.1", NULL, 0), RATES_FINE);
+}
+
+/* What a listener has no rate of its own for is counted together with the others'. */
+static void a_listener_may_have_its_own(void **state)
+{
+    (void)state;
+    also.rates.client[RATE_MESSAGES] = (struct config_rate){ 2, 60000 };
+    also.rates.login[RATE_MESSAGES] = (struct config_rate){ 0, 0 };
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(take_at(&also, &one, RATE_MESSAGES, "192.0.2.1", NULL, 0), RATES_FINE);
+    assert_int_equal(take_at(&also, &one, RATE_MESSAGES, "192.0.2.1", NULL, 0), RATES_CLIENT);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(take(&one, RATE_MESSAGES, "192.0.2.1", NULL, 0), RATES_FINE);
+    assert_int_equal(take_at(&also, &one, RATE_MESSAGES, "192.0.2.2", NULL, 0), RATES_FINE);
+    assert_int_equal(take_at(&also, &one, RATE_MESSAGES, "192.0.2.3", NULL, 0), RATES_NETWORK);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(take(&one, RATE_MESSAGES, NULL, "ann", 0), RATES_FINE);
+    assert_int_equal(take(&one, RATE_MESSAGES, NULL, "ann", 0), RATES_LOGIN);
+    assert_int_equal(take_at(&also, &one, RATE_MESSAGES, NULL, "ann", 0), RATES_FINE);
 }
 
 static void kinds_are_apart_and_may_be_off(void **state)
@@ -183,6 +212,7 @@ int main(void)
         RATES_TEST(counts_in_all_processes),
         RATES_TEST(knows_networks),
         RATES_TEST(a_login_has_its_own),
+        RATES_TEST(a_listener_may_have_its_own),
         RATES_TEST(kinds_are_apart_and_may_be_off),
         RATES_TEST(a_flood_hurts_only_itself),
         RATES_TEST(rules_have_buckets),

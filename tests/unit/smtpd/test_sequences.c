@@ -135,6 +135,7 @@ static int set_up(void **state)
     settings.auth.users = VIEW("/etc/tern/users");
     for (unsigned i = 0; i < EXTENSIONS; i++)
         settings.extensions.on[i] = listener.extensions.on[i] = true;
+    listener.limits = settings.limits;
     session_rules_init(&rules);
     return 0;
 }
