@@ -341,8 +341,11 @@ static enum client_phase hear_auth(struct client *c, const struct reply *r)
     if (r->code == 334)
         return c->gave_up ? break_off(c, VIEW("a challenge to a login that was given up"))
                           : CLIENT_AUTH_ANSWER;
-    if (r->code / 100 != 2)
+    if (r->code / 100 != 2) {
+        c->credential->refused =
+            c->credential->refused || (c->credential->token && r->code / 100 == 5);
         return end_by(c, r);
+    }
     return sasl_end(&c->sasl) ? CLIENT_READY
                               : miss_login(c, VIEW("the host has not proved that it knows us"));
 }

@@ -271,6 +271,11 @@ static void on_nothing_left(struct dial *d)
     struct conn *c = container_of(d, struct conn, dial);
     struct outcome o = d->failure.outcome;
 
+    if (destination_gets_token(c->destination, c->job)) {
+        c->job = NULL;
+        end(c);
+        return;
+    }
     o.scope = scope_of(c, &o);
     destination_give_up(c->destination, &o);
     decide_rest(c, &o);

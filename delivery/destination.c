@@ -230,14 +230,32 @@ static bool quit_idle(const struct site *s)
     return false;
 }
 
+static struct credential *credential_of(const struct destination *d)
+{
+    const struct worker *w = d->worker;
+
+    return d->route != NULL ? w->credentials[d->route - w->settings->routes] : NULL;
+}
+
+/* A token is being got that its mail cannot go without. */
+static bool awaits_token(const struct destination *d)
+{
+    const struct credential *c = credential_of(d);
+
+    return c != NULL && c->awaited;
+}
+
 /* First come, first served, the destinations in turn. */
 static void serve_waiting(struct site *s)
 {
     while (may_open(s) && !list_empty(&s->wanting)) {
         struct destination *next = container_of(s->wanting.next, struct destination, wanting);
-        struct job *j = destination_next_job(next);
+        struct job *j = NULL;
 
         list_remove(&next->wanting);
+        if (awaits_token(next))
+            continue;
+        j = destination_next_job(next);
         if (j != NULL)
             open_conn(next, j);
         if (!list_empty(&next->waiting))
@@ -315,6 +333,37 @@ struct job *destination_next_job(struct destination *d)
     struct list *first = list_take_first(&d->waiting);
 
     return first == NULL ? NULL : container_of(first, struct job, link);
+}
+
+void destination_serve_route(struct worker *w, const struct route_settings *r)
+{
+    struct table_entry *e = NULL;
+
+    while ((e = table_next(&w->destinations, e)) != NULL) {
+        struct destination *d = container_of(e, struct destination, entry);
+
+        if (d->route != r || list_empty(&d->waiting))
+            continue;
+        if (list_empty(&d->wanting))
+            list_append(&d->site->wanting, &d->wanting);
+        serve_waiting(d->site);
+    }
+}
+
+bool destination_gets_token(struct destination *d, struct job *j)
+{
+    struct credential *c = credential_of(d);
+    struct worker *w = d->worker;
+
+    if (c == NULL || d->route->auth_command.len == 0 || !c->refused || j->logged_in_again)
+        return false;
+    j->logged_in_again = true;
+    j->conn = NULL;
+    list_insert_after(&d->waiting, &j->link);
+    if (!c->awaited)
+        w->refused(w, (uint32_t)(d->route - w->settings->routes));
+    c->awaited = true;
+    return true;
 }
 
 static void on_free(struct timer *t)

@@ -59,6 +59,11 @@ void destination_take_job(struct worker *w, struct job *j);
 struct job *destination_next_job(struct destination *d);
 /* A connection is gone, or will take no more jobs. */
 void destination_lose_conn(struct destination *d);
+/* The login of the route has another secret now, or none can be had: what waits is served. */
+void destination_serve_route(struct worker *w, const struct route_settings *r);
+/* A host has refused the token of the route, and a command can get another: the job, which is free,
+ * waits for that, once. False: it has had its chance, or there was no such refusal. */
+bool destination_gets_token(struct destination *d, struct job *j) MUST_USE;
 /* The site has more connections than it may have now. */
 bool destination_is_crowded(const struct destination *d) MUST_USE;
 /* An attempt to connect is made. */

@@ -26,6 +26,7 @@ struct job {
     struct conn *conn;              /* that works on it; NULL: it waits */
     struct peer *queue;             /* NULL: nobody wants to hear of it any more */
     uint64_t started_ms;            /* monotonic */
+    bool logged_in_again;           /* tried with another token than the first */
     struct message_job_start start; /* views borrow from `packet` */
     struct arena arena;             /* of the envelope */
     struct envelope envelope;

@@ -90,7 +90,9 @@ static void take_secret(uint32_t route, int fd)
     struct view rest = bytes, line = VIEW_EMPTY;
 
     (void)view_take_line(&rest, &line);
-    if (line.len == 0)
+    if (line.len == 0 && role.settings.routes[route].auth_command.len > 0)
+        worker_set_secret(&worker, route, line); /* master has told why there is none */
+    else if (line.len == 0)
         log_warn("secret_unreadable",
                  LOG_STRING("reason", err.text[0] != '\0' ? err.text : "the file is empty"));
     else
@@ -110,6 +112,14 @@ static void on_granted(struct role *r, const struct message_grant *what, int fd)
         asker_connect(&worker.asker, what->index, fd);
     else if (what->kind != GRANT_TRUST_ANCHORS) /* those were read */
         close(fd);
+}
+
+static void on_refused(struct worker *w, uint32_t route)
+{
+    const struct message_token_refused m = { .route = route };
+
+    (void)w;
+    peer_send_token_refused(&role.master, &m, -1);
 }
 
 static void on_drain(struct role *r, bool stop)
@@ -141,6 +151,7 @@ int main(void)
         log_warn("own_addresses_unknown", LOG_ERRNO("error", -err));
     scram_load();
     worker_init(&worker, &role.settings, &role.loop, make_general_tls());
+    worker.refused = on_refused;
     make_route_tls();
     sandbox.powers = more_powers(&role.settings);
     /* Two attempts to connect and the file of a large body for each job. */

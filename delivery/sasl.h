@@ -6,9 +6,10 @@
 
 #include "common/buf.h"
 #include "io/scram.h"
+#include "ipc/messages.h"
 
 enum {
-    SASL_SECRET_MAX = 8192,        /* bytes of a password or token */
+    SASL_SECRET_MAX = TOKEN_MAX,   /* bytes of a password or token */
     SASL_ITERATIONS_MOST = 200000, /* of SCRAM, that a server may ask for: 100 ms */
     SASL_RESPONSE_MAX = 9216,      /* bytes, before base64 */
 };
@@ -28,6 +29,8 @@ struct credential {
     bool token; /* OAuth; else a password */
     char secret[SASL_SECRET_MAX];
     size_t secret_len; /* 0: there is none yet */
+    bool refused;      /* as a token, by some host */
+    bool awaited;      /* it is being got, and nobody is to log in before it is there */
     /* The slow part of SCRAM, for the salt and count that the server used last. */
     struct scram_secret derived;
     bool is_derived;

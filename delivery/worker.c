@@ -311,6 +311,12 @@ void worker_init(struct worker *w, const struct settings *s, struct loop *l,
     list_init(&w->idle);
     w->credentials = memory_new_array(MAX(s->route_count, 1), sizeof(struct credential *));
     w->route_tls = memory_new_array(MAX(s->route_count, 1), sizeof(struct tls_context *));
+    for (uint32_t i = 0; i < s->route_count; i++) {
+        if (s->routes[i].auth_command.len > 0)
+            worker_set_secret(w, i, VIEW_EMPTY);
+        if (w->credentials[i] != NULL)
+            w->credentials[i]->awaited = true;
+    }
     w->queue.heard = on_heard;
     w->queue.gone = on_queue_gone;
     w->queue.channel.drained = on_queue_drained;
@@ -325,10 +331,12 @@ void worker_set_secret(struct worker *w, uint32_t route, struct view secret)
         c = w->credentials[route] = memory_new(sizeof(*c));
     secret = view_sub(secret, 0, sizeof(c->secret));
     c->login = r->auth_login;
-    c->token = r->auth_token.len > 0;
-    c->is_derived = false;
+    c->token = r->auth_password.len == 0;
+    c->is_derived = c->refused = c->awaited = false;
     c->secret_len = secret.len;
-    memcpy(c->secret, secret.ptr, secret.len);
+    if (secret.len > 0)
+        memcpy(c->secret, secret.ptr, secret.len);
+    destination_serve_route(w, r);
 }
 
 void worker_set_tls(struct worker *w, uint32_t route, struct tls_context *tls)

@@ -28,6 +28,7 @@ struct worker {
     struct list idle;                /* connections without a job, the longest unused first */
     size_t conn_count;               /* connections of all destinations */
     struct credential **credentials; /* by number of the route; NULL: there is none */
+    void (*refused)(struct worker *w, uint32_t route); /* a token: another is wanted */
     bool draining;
     struct timer patience; /* of a drain */
 };
@@ -36,7 +37,7 @@ struct worker {
 void worker_init(struct worker *w, const struct settings *s, struct loop *l,
                  struct tls_context *tls);
 
-/* What the route, which has a login, logs in with from now on. */
+/* What the route, which has a login, logs in with from now on; empty: there is nothing. */
 void worker_set_secret(struct worker *w, uint32_t route, struct view secret);
 
 /* What the route's TLS is done with instead of the general context; borrowed. */

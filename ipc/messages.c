@@ -17,8 +17,8 @@ static const struct {
 
 const char *process_name(enum process p)
 {
-    static const char *const names[] = { "master", "smtpd", "queue", "delivery",
-                                         "dns",    "local", "auth",  "keys" };
+    static const char *const names[] = { "master", "smtpd", "queue", "delivery", "dns",
+                                         "local",  "auth",  "keys",  "tokens" };
 
     return (unsigned)p < COUNT_OF(names) ? names[p] : "unknown";
 }
@@ -121,6 +121,7 @@ CODEC_OF_ONE(LOGIN_CANCEL, login_cancel, exchange, 64)
 CODEC_OF_PART(LOGIN_CHALLENGE, login_challenge, exchange)
 CODEC_OF_PART(LOGIN_RESPONSE, login_response, exchange)
 CODEC_OF_PART(KEY_SIGNED, key_signed, request)
+CODEC_OF_ONE(TOKEN_REFUSED, token_refused, route, 32)
 
 bool message_grant_encode(const struct message_grant *m, struct buf *room)
 {
@@ -597,5 +598,47 @@ bool message_key_sign_decode(struct view fields, struct message_key_sign *m)
     m->key = wire_get_u32(&r);
     m->how = wire_get_u8(&r);
     m->bytes = wire_get_rest(&r);
+    return wire_done(&r);
+}
+
+bool message_token_ask_encode(const struct message_token_ask *m, struct buf *room)
+{
+    struct wire_writer w = begin(MESSAGE_TOKEN_ASK, room);
+
+    wire_put_u64(&w, m->question);
+    wire_put_u64(&w, m->patience_ms);
+    wire_put_view(&w, m->command);
+    return finish(&w, room);
+}
+
+bool message_token_ask_decode(struct view fields, struct message_token_ask *m)
+{
+    struct wire_reader r = wire_read(fields);
+
+    m->question = wire_get_u64(&r);
+    m->patience_ms = wire_get_u64(&r);
+    m->command = wire_get_view(&r);
+    return wire_done(&r);
+}
+
+bool message_token_answer_encode(const struct message_token_answer *m, struct buf *room)
+{
+    struct wire_writer w = begin(MESSAGE_TOKEN_ANSWER, room);
+
+    wire_put_u64(&w, m->question);
+    wire_put_u64(&w, m->lifetime_s);
+    wire_put_view(&w, m->token);
+    wire_put_view(&w, m->words);
+    return finish(&w, room);
+}
+
+bool message_token_answer_decode(struct view fields, struct message_token_answer *m)
+{
+    struct wire_reader r = wire_read(fields);
+
+    m->question = wire_get_u64(&r);
+    m->lifetime_s = wire_get_u64(&r);
+    m->token = wire_get_view(&r);
+    m->words = wire_get_view(&r);
     return wire_done(&r);
 }

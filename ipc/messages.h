@@ -11,7 +11,7 @@
 #include "common/view.h"
 #include "mail/envelope.h"
 
-enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, AUTH, KEYS, PROCESS_KINDS };
+enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, AUTH, KEYS, TOKENS, PROCESS_KINDS };
 #define FROM(process) (1u << (process))
 #define WORKER        (FROM(DELIVERY) | FROM(LOCAL))
 #define DNS_CLIENT    (FROM(SMTPD) | FROM(DELIVERY))
@@ -52,7 +52,10 @@ enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, AUTH, KEYS, PROCESS_K
     M(LOGIN_CANCEL,     login_cancel,    FROM(SMTPD),    FROM(AUTH))   /* nobody waits any more */ \
     M(LOGIN_END,        login_end,       FROM(AUTH),     FROM(SMTPD))  /* how it went */ \
     M(KEY_SIGN,         key_sign,        FROM(SMTPD),    FROM(KEYS))   /* for a handshake, which waits */ \
-    M(KEY_SIGNED,       key_signed,      FROM(KEYS),     FROM(SMTPD))
+    M(KEY_SIGNED,       key_signed,      FROM(KEYS),     FROM(SMTPD))                              \
+    M(TOKEN_ASK,        token_ask,       FROM(MASTER),   FROM(TOKENS)) /* run a command that gets one */ \
+    M(TOKEN_ANSWER,     token_answer,    FROM(TOKENS),   FROM(MASTER)) /* what it said */ \
+    M(TOKEN_REFUSED,    token_refused,   FROM(DELIVERY), FROM(MASTER)) /* a host does not believe it */
 /* clang-format on */
 
 enum message {
@@ -84,7 +87,7 @@ enum grant_kind {
                             all others */
     GRANT_CLIENT_CA,     /* PEM file, open for reading */
     GRANT_SECRET, /* a password or token, open for reading; index: of settings.routes; again when it
-                     changed */
+                     changed; empty: the command has got none */
     GRANT_CONTROL,  /* the listening control socket */
     GRANT_LIST,     /* a file of settings.rules, open for reading; index: of its lists */
     GRANT_COUNTERS, /* shared memory: connections by client; index: this process's share */
@@ -325,6 +328,25 @@ struct message_key_sign {
 struct message_key_signed {
     uint64_t request;
     struct view bytes; /* the signature; empty: it cannot be signed so */
+};
+
+/* ---- master, tokens and delivery ---- */
+
+enum { TOKEN_MAX = 8192 }; /* bytes */
+
+struct message_token_ask {
+    uint64_t question;
+    uint64_t patience_ms;
+    struct view command; /* its words, a NUL behind each */
+};
+struct message_token_answer {
+    uint64_t question;
+    uint64_t lifetime_s; /* from now on; 0: not said */
+    struct view token;   /* empty: there is none */
+    struct view words;   /* why not, for people */
+};
+struct message_token_refused {
+    uint32_t route; /* of settings.routes: another token is granted, or the same, or none */
 };
 
 /* Encode writes a whole packet to `room` (CHANNEL_PACKET_MAX bytes); false: it does not fit.

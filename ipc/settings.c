@@ -54,6 +54,7 @@ static const struct config_item users_items[] = {
     USERS("local",    local,    "tern-local",    "user of local delivery, owner of the mailboxes"),
     USERS("auth",     auth,     "tern-auth",     "user of the process that checks logins"),
     USERS("keys",     keys,     "tern-keys",     "user of the process that has the private keys"),
+    USERS("tokens",   tokens,   "tern-tokens",   "user of the commands that get tokens"),
 };
 
 static const struct config_item tls_items[] = {
@@ -167,6 +168,7 @@ static const struct config_item timeouts_items[] = {
     TIMEOUT("rset",      rset,      "5m",  "its reply to RSET or QUIT"),
     TIMEOUT("idle-connection", idle_connection, "5s",
             "how long a connection is kept for the next message"),
+    TIMEOUT("token",     token,     "30s", "a command that gets a token for a route"),
 };
 
 #define RETRY(key, kind, field, low, high, value, text) \

@@ -79,6 +79,7 @@ struct timeouts_settings { /* all in ms */
     uint64_t greeting, ehlo, mail, rcpt, data, block, final, rset; /* client: RFC 5321, 4.5.3.2 */
     uint64_t transaction;     /* a whole message to a remote host, up to its final dot: 1h */
     uint64_t idle_connection; /* a connection kept for the next message: 5s */
+    uint64_t token;           /* a command that gets one: 30s */
 };
 
 /* A role is a set of defaults (settings_listen.c); beside those it decides whether messages are
@@ -199,6 +200,8 @@ enum { ROUTE_TARGETS_MAX = 16 };
 
 /* Where mail goes instead of to the MX hosts of its domain. Conditions that are empty always hold.
  */
+enum { ROUTE_COMMAND_WORDS_MAX = 64 };
+
 struct route_settings {
     struct view name;   /* for rules to choose it, and for the queue; may be empty */
     struct view domain; /* "example.net", ".example.net" (subdomains), "*" (everything) */
@@ -213,7 +216,8 @@ struct route_settings {
     unsigned tls;                          /* enum route_tls */
     struct view ca;                        /* path of its trust anchors; empty: tls.trust-anchors */
     struct view auth_login;                /* to log in as; empty: not at all */
-    struct view auth_password, auth_token; /* paths; one of them */
+    struct view auth_password, auth_token; /* paths; one of them, or: */
+    struct view auth_command; /* words, a NUL behind each, that print a token when they are run */
     const char *origin;
 };
 
@@ -288,8 +292,8 @@ struct settings {
     unsigned log_level;  /* enum log_level */
 
     struct users_settings {
-        struct view smtpd, queue, delivery, dns, local, auth,
-            keys; /* system users, when started as root */
+        struct view smtpd, queue, delivery, dns, local, auth, keys,
+            tokens; /* system users, when started as root */
     } users;
     struct tls_settings {
         struct view certificate, key;            /* paths; both or neither */
@@ -445,6 +449,9 @@ struct hop {
  * domain and is not postmaster's, or its literal is no address that mail may be sent to. */
 bool settings_hop(const struct settings *s, const struct envelope *e, const struct address *rcpt,
                   struct buf *room, struct hop *out) MUST_USE;
+
+/* Some route gets its token by a command. */
+bool settings_has_commands(const struct settings *s);
 
 /* "opportunistic", "none", "encrypt", "verify". */
 const char *settings_tls_name(enum route_tls level);

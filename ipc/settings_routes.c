@@ -9,6 +9,7 @@ enum {
     SMTPS_PORT = 465,
     LMTP_PORT = 24,
     REPLY_WORDS_MAX = 200, /* bytes */
+    COMMAND_MAX = 4096,    /* bytes of its words together */
 };
 
 static const char *const tls_words[] = { "opportunistic", "none", "encrypt", "verify", NULL };
@@ -21,6 +22,7 @@ static void read_domain(struct config *c, struct config_node *n, void *section);
 static void read_sender(struct config *c, struct config_node *n, void *section);
 static void read_via(struct config *c, struct config_node *n, void *section);
 static void read_source(struct config *c, struct config_node *n, void *section);
+static void read_command(struct config *c, struct config_node *n, void *section);
 
 /* clang-format off */
 static const struct config_item items[] = {
@@ -44,6 +46,8 @@ static const struct config_item items[] = {
           "file whose first line is the password"),
     VALUE("auth-token", PATH, struct route_settings, auth_token, NULL,
           "file whose first line is an OAuth token; it is read again when it has changed"),
+    READ("auth-token-command", read_command, false, NULL,
+         "a program and its arguments, run as users.tokens, that prints an OAuth token"),
     CHOICE("tls", struct route_settings, tls, tls_words, "opportunistic",
            "opportunistic: when the host offers it; encrypt: or no delivery; verify: and with a certificate for the host's name"),
     VALUE("ca", PATH, struct route_settings, ca, NULL,
@@ -56,6 +60,15 @@ const struct settings_table settings_routes = { "routes", items, COUNT_OF(items)
 const char *settings_tls_name(enum route_tls level)
 {
     return tls_words[level];
+}
+
+bool settings_has_commands(const struct settings *s)
+{
+    for (size_t i = 0; i < s->route_count; i++) {
+        if (s->routes[i].auth_command.len > 0)
+            return true;
+    }
+    return false;
 }
 
 static void read_name(struct config *c, struct config_node *n, void *section)
@@ -231,6 +244,34 @@ static void read_source(struct config *c, struct config_node *n, void *section)
         add_source(c, config_at(n, i), r);
 }
 
+/* Words of which none has a NUL; the first is a path, since nobody looks for it. */
+static bool put_word(struct config_node *n, bool first, struct buf *out)
+{
+    struct view word;
+
+    return config_scalar(n, &word) && !view_has(word, '\0') &&
+           (!first || view_starts(word, VIEW("/"))) && buf_put(out, word) &&
+           buf_put_byte(out, '\0');
+}
+
+static void read_command(struct config *c, struct config_node *n, void *section)
+{
+    struct route_settings *r = section;
+    char room[COMMAND_MAX];
+    struct buf words = BUF_ON_ARRAY(room);
+    bool good =
+        config_is_list(n) && config_count(n) > 0 && config_count(n) <= ROUTE_COMMAND_WORDS_MAX;
+
+    for (size_t i = 0; good && i < config_count(n); i++)
+        good = put_word(config_at(n, i), i == 0, &words);
+    if (good)
+        r->auth_command = view_make(settings_copy(c, words.room, buf_len(&words)), buf_len(&words));
+    else
+        config_report(c, n,
+                      "expected a list of a program's path and its arguments, such as "
+                      "[/usr/local/bin/token, --quiet]; no shell reads it");
+}
+
 void settings_read_routes(struct config *c, struct config_node *n, void *section)
 {
     struct settings *s = section;
@@ -269,9 +310,10 @@ static bool same_target(const struct route_target *a, const struct route_target 
 static bool same_way(const struct route_settings *a, const struct route_settings *b)
 {
     if (a->target_count != b->target_count || a->source_count != b->source_count ||
-        a->tls != b->tls || !view_equal(a->ca, b->ca) || a->balance != b->balance || !view_equal(a->auth_login, b->auth_login) ||
+        a->tls != b->tls || !view_equal(a->ca, b->ca) || a->balance != b->balance ||
+        !view_equal(a->auth_login, b->auth_login) ||
         !view_equal(a->auth_password, b->auth_password) ||
-        !view_equal(a->auth_token, b->auth_token))
+        !view_equal(a->auth_token, b->auth_token) || !view_equal(a->auth_command, b->auth_command))
         return false;
     for (size_t i = 0; i < a->target_count; i++) {
         if (!same_target(&a->targets[i], &b->targets[i]))
@@ -306,14 +348,18 @@ static void check_pair(struct config *c, const struct settings *s, size_t i, siz
 
 static void check_login(struct config *c, const struct route_settings *r, size_t i)
 {
-    bool password = r->auth_password.len > 0, token = r->auth_token.len > 0;
+    int secrets = (r->auth_password.len > 0) + (r->auth_token.len > 0) + (r->auth_command.len > 0);
 
-    if (r->auth_login.len == 0 && (password || token))
-        config_report(c, find_item(c, i, password ? "auth-password" : "auth-token"),
+    if (r->auth_login.len == 0 && secrets > 0)
+        config_report(c,
+                      find_item(c, i,
+                                r->auth_password.len > 0 ? "auth-password"
+                                : r->auth_token.len > 0  ? "auth-token"
+                                                         : "auth-token-command"),
                       "auth-login is missing: who to log in as");
-    if (r->auth_login.len > 0 && password == token)
+    if (r->auth_login.len > 0 && secrets != 1)
         config_report(c, find_item(c, i, "auth-login"),
-                      "a login needs either auth-password or auth-token");
+                      "a login needs one of auth-password, auth-token and auth-token-command");
     if (r->auth_login.len > 0 && r->tls != ROUTE_TLS_VERIFY)
         config_report(c, find_item(c, i, "auth-login"),
                       "a login needs \"tls: verify\": its secret is for a host that has proved its "

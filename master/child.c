@@ -43,7 +43,7 @@ int child_find_executables(struct error *err)
 }
 
 /* Between fork and exec: only calls that are safe there. */
-static NORETURN void become(enum process kind, int channel)
+NORETURN void child_become(enum process kind, int channel)
 {
     char name[32];
     char *argv[] = { name, NULL };
@@ -167,9 +167,15 @@ static bool on_heard(struct peer *p, enum message type, struct view fields, int 
 {
     struct child *c = container_of(p, struct child, peer);
     struct message_ready ready;
+    struct message_token_refused refused;
 
     if (fd >= 0)
         close(fd);
+    if (type == MESSAGE_TOKEN_REFUSED && message_token_refused_decode(fields, &refused) &&
+        refused.route < c->generation->settings.route_count) {
+        tokens_refused(&c->master->tokens, c->generation, refused.route);
+        return true;
+    }
     if (type != MESSAGE_READY || !message_ready_decode(fields, &ready))
         return false;
     c->ready = true;
@@ -208,7 +214,7 @@ int child_start(struct master *m, struct generation *g, enum process kind, uint3
     }
     c->pid = fork();
     if (c->pid == 0)
-        become(kind, fds[1]);
+        child_become(kind, fds[1]);
     close(fds[1]);
     if (c->pid < 0) {
         err = -errno;

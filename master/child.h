@@ -2,6 +2,7 @@
 #ifndef MASTER_CHILD_H
 #define MASTER_CHILD_H
 
+#include "common/attrs.h"
 #include "common/list.h"
 #include "ipc/peer.h"
 #include "master/generation.h"
@@ -24,6 +25,9 @@ struct child {
 /* Finds the executables: beside our own, or where the build leaves them. */
 int child_find_executables(struct error *err) MUST_USE;
 
+/* In a new process: goes on as that executable, with the channel. Calls only what is safe between
+ * fork and exec. */
+NORETURN void child_become(enum process kind, int channel);
 /* Starts the role, grants it what it may hold and a channel to every living child that it talks to,
  * and tells those of it. Appended to master.children. A negative errno: no process could be made.
  */

@@ -166,8 +166,20 @@ bool generation_renew_secret(struct generation *g, size_t route)
         return false;
     }
     close_fd(&s->fd);
-    *s = (struct secret){ fd, now };
+    s->fd = fd;
+    s->seen = now;
     return true;
+}
+
+int generation_set_secret(struct generation *g, size_t route, struct view secret, struct error *err)
+{
+    int fd = make_memory_file("secret", secret, secret.len, err);
+
+    if (fd < 0)
+        return fd;
+    close_fd(&g->secrets[route].fd);
+    g->secrets[route].fd = fd;
+    return 0;
 }
 
 static int find_listener(const struct generation *g, const struct net_address *a)
@@ -224,6 +236,16 @@ static int find_user(struct view name, struct identity *who, struct error *err)
     return result;
 }
 
+/* Who has no logins, no keys or no commands needs no user for them. */
+static bool is_needed(enum process kind, const struct settings *s)
+{
+    if (kind == AUTH)
+        return settings_has_logins(s);
+    if (kind == KEYS)
+        return s->tls.key.len > 0;
+    return kind != TOKENS || settings_has_commands(s);
+}
+
 static int find_users(struct generation *g, struct error *err)
 {
     const struct users_settings *u = &g->settings.users;
@@ -232,15 +254,13 @@ static int find_users(struct generation *g, struct error *err)
         struct view name;
     } wanted[] = {
         { SMTPD, u->smtpd }, { QUEUE, u->queue }, { DELIVERY, u->delivery }, { DNS, u->dns },
-        { LOCAL, u->local }, { AUTH, u->auth },   { KEYS, u->keys },
+        { LOCAL, u->local }, { AUTH, u->auth },   { KEYS, u->keys },         { TOKENS, u->tokens },
     };
 
     for (size_t i = 0; i < COUNT_OF(wanted); i++) {
         int result = 0;
 
-        /* Who has no logins, or no keys, needs no user for them. */
-        if ((wanted[i].kind != AUTH || settings_has_logins(&g->settings)) &&
-            (wanted[i].kind != KEYS || g->settings.tls.key.len > 0))
+        if (is_needed(wanted[i].kind, &g->settings))
             result = find_user(wanted[i].name, &g->users[wanted[i].kind], err);
         if (result < 0)
             return result;

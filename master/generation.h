@@ -29,6 +29,10 @@ struct generation {
     struct secret {
         int fd; /* -1: none */
         struct stat seen;
+        /* Of a token that a command gets; master/tokens.c. Monotonic; 0: at once, or never. */
+        uint64_t due_ms, expires_ms, refused_ms;
+        uint64_t pause_ms;      /* since the command has failed; 0: it has not */
+        uint64_t question;      /* 0: it does not run */
     } * secrets;                /* one for each of settings.routes */
     int *route_ca_fds;          /* the same; -1: none */
     struct watched_list *lists; /* of the rules; as many as they have */
@@ -47,6 +51,9 @@ void generation_close(struct generation *g);
 /* The secret of a route is another than before, and open now. One that cannot be read is logged,
  * and the old one stays. */
 bool generation_renew_secret(struct generation *g, size_t route);
+/* The secret is this from now on; empty: there is none. */
+int generation_set_secret(struct generation *g, size_t route, struct view secret,
+                          struct error *err) MUST_USE;
 /* So that nobody waits in the backlog of a socket that no process accepts from. */
 void generation_close_listeners(struct generation *g);
 

@@ -234,6 +234,18 @@ static int check_unchanged(const struct settings *now, const struct settings *ne
     return error_set(err, -EINVAL, "%s cannot change while Tern runs: restart it", changed);
 }
 
+/* Who runs them was begun with less behind bars than now, and as the user of then. */
+static int check_commands(const struct master *m, const struct generation *next, struct error *err)
+{
+    if (!tokens_can_serve(&m->tokens, next))
+        return error_set(err, -EINVAL,
+                         "the first auth-token-command needs tern-tokens, which is begun when Tern "
+                         "starts: restart it");
+    if (!settings_has_commands(&next->settings) || next->users[TOKENS].uid == m->tokens.uid)
+        return 0;
+    return error_set(err, -EINVAL, "users.tokens cannot change while Tern runs: restart it");
+}
+
 static void begin_reload(struct master *m)
 {
     struct generation *g = memory_new(sizeof(*g));
@@ -247,12 +259,13 @@ static void begin_reload(struct master *m)
     }
     list_append(&m->generations, &g->link);
     if (check_unchanged(&m->now->settings, &g->settings, &why) < 0 ||
-        generation_make_folders(g, &why) < 0) {
+        check_commands(m, g, &why) < 0 || generation_make_folders(g, &why) < 0) {
         abandon_reload(m, why.text);
         return;
     }
     m->next = g;
     m->state = MASTER_RELOADING;
+    tokens_run(&m->tokens);
     loop_start_timer(&m->loop, &m->patience, RELOAD_PATIENCE_MS);
     if (!start_workers(m, g))
         abandon_reload(m, "a process could not be started");
@@ -455,7 +468,7 @@ static void on_signal(struct watch *w, unsigned what)
     }
 }
 
-/* Tokens are renewed by somebody else, outside every sandbox. */
+/* Files of tokens are renewed by somebody else. */
 static void on_secrets(struct timer *t)
 {
     struct master *m = container_of(t, struct master, secrets);
@@ -522,7 +535,10 @@ static int prepare(struct master *m, struct error *err)
     control = memory_copy(g->settings.control);
     m->control_fd = net_listen_unix(control, 0666, err); /* SO_PEERCRED decides who may what */
     free(control);
-    return m->control_fd < 0 ? m->control_fd : lock_up(err);
+    if (m->control_fd < 0)
+        return m->control_fd;
+    result = tokens_start(&m->tokens, m, err);
+    return result < 0 ? result : lock_up(err);
 }
 
 int master_run(struct master *m, const char *config_path)
@@ -548,10 +564,13 @@ int master_run(struct master *m, const char *config_path)
     if (err == 0)
         err = watch_signals(m);
     if (err == 0)
+        err = tokens_open(&m->tokens, &m->loop);
+    if (err == 0)
         err = child_start(m, m->now, QUEUE, 0);
     if (err == 0) {
         loop_start_timer(&m->loop, &m->secrets, SECRETS_MS);
         loop_start_timer(&m->loop, &m->look, LOOK_MS);
+        tokens_run(&m->tokens);
         err = loop_run(&m->loop);
     }
     if (err < 0)

@@ -8,6 +8,7 @@
 #include "io/loop.h"
 #include "master/child.h"
 #include "master/generation.h"
+#include "master/tokens.h"
 
 enum master_state {
     MASTER_STARTING, /* the queue first, then the others; a failure ends everything */
@@ -28,6 +29,7 @@ struct master {
     uint64_t restart_ms[PROCESS_KINDS]; /* the pause before the next one */
     struct watch signals;
     struct timer secrets;  /* looks for new ones */
+    struct tokens tokens;  /* that commands get */
     struct timer look;     /* at the files of lists */
     struct timer patience; /* with a reload or a drain */
     bool reload_again;     /* a SIGHUP came while one was being carried out */

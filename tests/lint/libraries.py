@@ -28,6 +28,8 @@ RULES = {
     "tern-keys": ({"libssl"} | DNS | PATTERNS | IDN, {"libcrypto"}),
     # Checks passwords; speaks no TLS.
     "tern-auth": ({"libssl"} | DNS | PATTERNS | IDN, {"libcrypto"}),
+    # Reads what commands print; knows nothing else.
+    "tern-tokens": (TLS | DNS | PATTERNS | IDN, set()),
     "tern": (DNS, set()),
 }
 

@@ -2,7 +2,7 @@
 
 import pathlib
 
-ROLES = ["smtpd", "queue", "delivery", "dns", "local", "auth", "keys", "master", "tools"]
+ROLES = ["smtpd", "queue", "delivery", "dns", "local", "auth", "keys", "tokens", "master", "tools"]
 FOLDERS = ["common", "io", "mail", "ipc"] + ROLES
 
 

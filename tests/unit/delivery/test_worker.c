@@ -156,7 +156,8 @@ static const struct {
 static void set_timeouts(struct town *t, uint64_t ms)
 {
     t->settings.timeouts = (struct timeouts_settings){ ms, ms, ms, ms, ms, ms, ms, ms, ms,
-                                                       ms, ms, ms, ms, ms, ms, ms, ms, ms };
+                                                       ms, ms, ms, ms, ms, ms, ms, ms, ms,
+                                                       ms };
 }
 
 /* Ports and addresses of the last reason, out of its brackets. */
@@ -311,6 +312,32 @@ static void balances(void **state)
     assert_int_equal(t.hosts[0].messages, 2);
     assert_int_equal(t.hosts[1].messages, 2);
     town_close(&t);
+}
+
+/* Nobody connects before the command has got a token, or has failed to. */
+static void waits_for_a_token(void **state)
+{
+    static const struct route_target targets[] = { TARGET("127.0.0.2") };
+    static struct town t;
+    static struct route_settings r;
+
+    (void)state;
+    for (int got = 0; got < 2; got++) {
+        town_open(&t, "", "", "");
+        use_route(&t, &r, targets, COUNT_OF(targets));
+        r.auth_command = VIEW("/bin/token");
+        worker_set_secret(&t.worker, 0, VIEW_EMPTY);
+        t.worker.credentials[0]->awaited = true;
+        town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+        town_send_job(&t, 2, VIEW("b.test"), HELLO, false);
+        town_turn(&t, 20);
+        assert_int_equal(t.hosts[0].connections, 0);
+        worker_set_secret(&t.worker, 0, got ? VIEW("token") : VIEW_EMPTY);
+        assert_true(town_await(&t, 2));
+        assert_int_equal(t.hosts[0].messages, 2);
+        free(t.worker.credentials[0]);
+        town_close(&t);
+    }
 }
 
 static void comes_from_its_source(void **state)
@@ -913,6 +940,7 @@ int main(void)
         cmocka_unit_test(finds_a_host),
         cmocka_unit_test(follows_routes),
         cmocka_unit_test(balances),
+        cmocka_unit_test(waits_for_a_token),
         cmocka_unit_test(comes_from_its_source),
         cmocka_unit_test(keeps_connections),
         cmocka_unit_test(does_not_keep_them_for_ever),

@@ -547,7 +547,7 @@ static void sample_is_valid(void **state)
     c = read_text(bare, &s);
     check_view("uncommented", config_errors(c), VIEW(""));
     assert_int_equal(s.listener_count, 4);
-    assert_int_equal(s.route_count, 6);
+    assert_int_equal(s.route_count, 7);
     release(&s, c);
 }
 
