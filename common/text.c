@@ -181,13 +181,28 @@ static bool put_character(struct view *bytes, struct buf *out)
     return buf_put(out, character);
 }
 
+/* How many bytes from the first one on are written as they are. */
+static size_t json_plain_length(struct view bytes)
+{
+    size_t len = 0;
+
+    while (len < bytes.len && bytes.ptr[len] >= ' ' && bytes.ptr[len] < 0x7f &&
+           bytes.ptr[len] != '"' && bytes.ptr[len] != '\\')
+        len++;
+    return len;
+}
+
 bool json_quote(struct view bytes, struct buf *out)
 {
     size_t len = buf_len(out);
     bool fits = buf_put_byte(out, '"');
 
-    while (fits && bytes.len > 0)
-        fits = put_character(&bytes, out);
+    while (fits && bytes.len > 0) {
+        size_t plain = json_plain_length(bytes);
+
+        fits = plain > 0 ? buf_put(out, view_sub(bytes, 0, plain)) : put_character(&bytes, out);
+        bytes = view_from(bytes, plain);
+    }
     fits = fits && buf_put_byte(out, '"');
     if (!fits)
         buf_truncate(out, len);

@@ -1,5 +1,6 @@
 #include "queue/answer.h"
 
+#include "io/clock.h"
 #include "queue/admin.h"
 #include "queue/backoff.h"
 #include "queue/deadline.h"
@@ -10,7 +11,8 @@
 
 enum {
     OUTPUT_MARK = 65536,     /* bytes that wait: no further row is made */
-    MESSAGES_PER_TURN = 200, /* looked at for one client; each may be a read */
+    MESSAGES_PER_TURN = 200, /* looked at for one client; each may be a read, */
+    TURN_MS = 5,             /* so there is a limit of time, too */
     HISTORY_PAUSE_MS = 5,    /* between looks whether the history is written */
     BEHIND_PAUSE_MS = 100,   /* between looks whether the store has caught up */
 };
@@ -326,6 +328,7 @@ void answer_begin(struct answer *a, struct view line, const struct request_right
 
 static bool answer_some_mails(struct answer *a)
 {
+    uint64_t until_ms = clock_monotonic_ms() + TURN_MS;
     uint32_t mail;
 
     if (request_changes(&a->request) && store_is_behind(a->queue->store)) {
@@ -333,7 +336,7 @@ static bool answer_some_mails(struct answer *a)
         return true;
     }
     for (unsigned left = MESSAGES_PER_TURN; left > 0; left--) {
-        if (buf_len(&a->out) > OUTPUT_MARK)
+        if (buf_len(&a->out) > OUTPUT_MARK || clock_monotonic_ms() > until_ms)
             return true;
         if (!parcel_empty(&a->parcel)) {
             if (!parcel_pass(&a->parcel, &a->out))

@@ -10,7 +10,11 @@ static inline void put_key(struct buf *out, const char *key)
     struct view have = buf_view(out);
     char last = have.len > 0 ? have.ptr[have.len - 1] : '{';
 
-    buf_printf(out, "%s\"%s\":", last == '{' ? "" : ",", key);
+    if (last != '{')
+        buf_put_byte(out, ',');
+    buf_put_byte(out, '"');
+    buf_put(out, view_of(key));
+    buf_put(out, VIEW("\":"));
 }
 
 static inline void put_view(struct buf *out, const char *key, struct view value)

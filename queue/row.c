@@ -82,25 +82,39 @@ static uint64_t next_at(const struct queue *q, const struct unit *u)
 
 /* ---- the last reply ---- */
 
+/* Of one unit at a time, so that it is read once for all that is told of it. */
 struct last {
+    uint32_t unit; /* POOL_NONE: none yet */
+    bool known;
     struct outcome outcome;
     uint64_t at_ms, duration_ms;
     struct view past; /* attempts before it */
     struct arena arena;
 };
 
-static bool read_last(struct queue *q, const struct unit *u, struct last *last)
+static void forget_last(struct last *last)
 {
+    if (last->unit != POOL_NONE)
+        arena_reset(&last->arena);
+    last->unit = POOL_NONE;
+}
+
+static bool read_last(struct queue *q, uint32_t unit, struct last *last)
+{
+    const struct unit *u = index_unit(&q->index, unit);
     struct store_outcome record;
     struct attempt a;
 
+    if (last->unit == unit)
+        return last->known;
+    forget_last(last);
+    last->unit = unit;
     arena_init(&last->arena, ATTEMPTS_ARENA_MAX);
-    if (u->last_place == 0 ||
-        store_read_outcome(q->store, index_last(u), &last->arena, &record) < 0 ||
-        !attempts_take(&record.text, &last->arena, &a)) {
-        arena_reset(&last->arena);
+    last->known = u->last_place != 0 &&
+                  store_read_outcome(q->store, index_last(u), &last->arena, &record) == 0 &&
+                  attempts_take(&record.text, &last->arena, &a);
+    if (!last->known)
         return false;
-    }
     last->outcome = a.outcome;
     last->duration_ms = a.duration_ms;
     last->past = record.text;
@@ -154,11 +168,11 @@ static void put_past(struct buf *out, struct last *last)
 }
 
 /* Why the unit still waits, in one line. */
-static void print_reason(struct queue *q, const struct unit *u, struct buf *words)
+static void print_reason(struct queue *q, uint32_t unit, struct last *last, struct buf *words)
 {
+    const struct unit *u = index_unit(&q->index, unit);
     const struct mail *m = index_mail(&q->index, u->mail);
     const struct site *s = index_destination(&q->index, u->destination)->site;
-    struct last last;
 
     if (m->flags & MAIL_DAMAGED) {
         buf_put(words, VIEW("held: it is damaged in the spool"));
@@ -174,13 +188,11 @@ static void print_reason(struct queue *q, const struct unit *u, struct buf *word
     }
     if (s->backed_off && siterow_print_cause(s, words))
         return;
-    if (read_last(q, u, &last)) {
-        outcome_print(&last.outcome, words);
-        arena_reset(&last.arena);
-    } else {
+    if (read_last(q, unit, last))
+        outcome_print(&last->outcome, words);
+    else
         buf_put(words, unit_state(q, u) == MAIL_ACTIVE ? VIEW("the first attempt is being made")
                                                        : VIEW("waits for its first attempt"));
-    }
 }
 
 /* ---- recipients ---- */
@@ -201,22 +213,20 @@ static void put_rcpt(struct queue *q, const struct unit *u, struct view address,
     buf_put_byte(out, '}');
 }
 
-static unsigned put_unit(struct queue *q, const struct unit *u, const struct envelope *e,
-                         bool whole, struct buf *out)
+static unsigned put_unit(struct queue *q, uint32_t unit, const struct envelope *e, bool whole,
+                         struct last *last, struct buf *out)
 {
+    const struct unit *u = index_unit(&q->index, unit);
     unsigned total = index_mail(&q->index, u->mail)->rcpt_count;
     unsigned left_out = 0;
-    struct last last;
-    bool tried = read_last(q, u, &last);
+    bool tried = read_last(q, unit, last);
 
     rcpts_each (i, &u->rcpts, total) {
         if (buf_space(out) < RCPT_ROOM)
             left_out++;
         else
-            put_rcpt(q, u, e->rcpts[i].address, tried ? &last : NULL, whole, out);
+            put_rcpt(q, u, e->rcpts[i].address, tried ? last : NULL, whole, out);
     }
-    if (tried)
-        arena_reset(&last.arena);
     return left_out;
 }
 
@@ -283,7 +293,7 @@ static bool is_held_for_cause(const struct mail *m, const struct envelope *e)
 /* What holds for the message as a whole, from its units: the most attempts, the first of the next
  * ones, a reason. */
 static void put_summary(struct queue *q, const struct mail *m, const struct envelope *e,
-                        struct buf *out)
+                        struct last *last, struct buf *out)
 {
     char room[1024];
     struct buf words = BUF_ON_ARRAY(room);
@@ -300,7 +310,7 @@ static void put_summary(struct queue *q, const struct mail *m, const struct enve
         if (at_ms > 0 && (first_ms == 0 || at_ms < first_ms))
             first_ms = at_ms;
         if (buf_len(&words) == 0)
-            print_reason(q, unit, &words);
+            print_reason(q, u, last, &words);
     }
     put_number(out, "attempts", attempts);
     put_time(out, "next_at", first_ms);
@@ -313,16 +323,18 @@ void row_write(struct queue *q, uint32_t mail, const struct envelope *e, bool wh
                struct buf *out)
 {
     const struct mail *m = index_mail(&q->index, mail);
+    struct last last = { .unit = POOL_NONE };
     unsigned left_out = 0;
 
     put_head(q, m, e, out);
-    put_summary(q, m, e, out);
+    put_summary(q, m, e, &last, out);
     if (whole)
         put_facts(e, out);
     put_key(out, "rcpts");
     buf_put_byte(out, '[');
     for (uint32_t u = m->units; u != POOL_NONE; u = index_next_unit(&q->index, u))
-        left_out += put_unit(q, index_unit(&q->index, u), e, whole, out);
+        left_out += put_unit(q, u, e, whole, &last, out);
+    forget_last(&last);
     if (whole)
         left_out += put_done(q, m, e, out);
     buf_put_byte(out, ']');

@@ -173,6 +173,11 @@ static bool shows_all(const struct call *call)
 }
 
 /* The last line of an answer: {"end":true,"matched":N} or {"error":"..."}. */
+static bool is_last(struct view line)
+{
+    return view_starts(line, VIEW("{\"end\":")) || view_starts(line, VIEW("{\"error\":"));
+}
+
 static int finish(const struct call *call, const struct json_node *n)
 {
     unsigned long long matched = json_number(json_get(n, "matched"));
@@ -195,17 +200,22 @@ static int read_answer(const struct call *call, struct control *control)
     struct view line;
 
     while (control_read(control, &line)) {
-        struct json *j = json_parse(line);
-        const struct json_node *n = json_root(j);
-        bool last = json_get(n, "end") != NULL || json_get(n, "error") != NULL;
-        int status = last ? finish(call, n) : 0;
+        bool last = is_last(line);
+        int status = 0;
+        struct json *j;
 
-        if (!last && call->json)
-            printf("%.*s\n", VIEW_ARG(line));
-        else if (!last && shows_all(call))
-            print_message(n);
-        else if (!last)
-            print_row(n);
+        if (!last && call->json) { /* as it is: there may be millions */
+            fwrite(line.ptr, 1, line.len, stdout);
+            putchar('\n');
+            continue;
+        }
+        j = json_parse(line);
+        if (last)
+            status = finish(call, json_root(j));
+        else if (shows_all(call))
+            print_message(json_root(j));
+        else
+            print_row(json_root(j));
         json_free(&j);
         if (last)
             return status;
