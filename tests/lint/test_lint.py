@@ -7,6 +7,7 @@ import tempfile
 import unittest
 
 import events
+import extensions
 import functions
 import includes
 import libraries
@@ -150,7 +151,8 @@ class Replies(Tree):
     def test_each_is_expected(self):
         self.write(
             "smtpd/x.c",
-            'step(550, "5.1.1", "No such "\n"box here");\nstep(354, NULL, "Go on"); /* 250, NULL, "x" */\n'
+            'step(550, "5.1.1", "No such "\n"box here");\n'
+            'step(354, NULL, "Go on"); /* 250, NULL, "x" */\n'
             'step(451, "4.3.0", words); const char *words = "Come again %s";\n',
         )
         self.write("tests/dialogs/x.txt", "S: 550 5.1.1 No such\nS: 451 4.3.0 Come again\n")
@@ -173,6 +175,24 @@ class Replies(Tree):
     def test_nothing_to_look_at_is_a_mistake(self):
         self.root = self.root / "nowhere"
         self.assertEqual(self.run_lint(replies), ["replies: found nothing to look at"])
+
+
+class Extensions(Tree):
+    def test_tables_and_proofs_agree(self):
+        self.write("smtpd/extensions.c", 'print("%s\\nSIZE %d\\n", a);\nprint("DSN\\n");\n')
+        self.write("README.md", "| SIZE | 1 | everywhere | - |\n| AUTH | 4954 | under TLS | - |\n")
+        self.write("man/tern.8", "".join(f".It {x} Ta 1 Ta x Ta -\n" for x in ("SIZE", "DSN", "ETRN")))
+        self.write("tests/e2e/test_extensions.py", 'PROOFS = {"SIZE": a, "DSN": b, "AUTH": c}\n')
+        self.assertEqual(
+            self.run_lint(extensions),
+            [
+                "README.md: DSN is missing",
+                "man/tern.8: AUTH is missing",
+                "man/tern.8: ETRN is not announced",
+                "the proofs: XCLIENT is not announced",
+                "SIZE: ('1', 'everywhere') in README.md, ('1', 'x') in man/tern.8",
+            ],
+        )
 
 
 class Libraries(unittest.TestCase):
