@@ -6,6 +6,7 @@ import pathlib
 import tempfile
 import unittest
 
+import accidents
 import events
 import extensions
 import functions
@@ -175,6 +176,29 @@ class Replies(Tree):
     def test_nothing_to_look_at_is_a_mistake(self):
         self.root = self.root / "nowhere"
         self.assertEqual(self.run_lint(replies), ["replies: found nothing to look at"])
+
+
+class Accidents(Tree):
+    def test_what_is_named_is_there(self):
+        self.write("tests/dialogs/meson.build", "['one', 'three']\n")
+        self.write("tests/dialogs/one.txt", "")
+        self.write("tests/dialogs/two.txt", "")
+        self.write("tests/unit/x.c", "static void works(void **state)\n")
+        self.write(
+            "tests/accidents.md",
+            "`dialogs/one`, `dialogs/two`\n`dialogs/three` `unit/x.c: works`\n`unit/x.c: work`\n",
+        )
+        self.assertEqual(
+            self.run_lint(accidents),
+            [
+                "tests/accidents.md:1: there is no dialogs/two",
+                "tests/accidents.md:2: there is no dialogs/three",
+                "tests/accidents.md:3: there is no unit/x.c: work",
+            ],
+        )
+
+    def test_nothing_to_look_at_is_a_mistake(self):
+        self.assertEqual(self.run_lint(accidents), ["accidents: found nothing to look at"])
 
 
 class Extensions(Tree):
