@@ -46,11 +46,9 @@ static void expire_overdue(struct queue *q, const struct site *s)
 {
     if (q->index.overdue_count == 0)
         return;
-    site_each_flow(f, &q->index, s)
-    {
-        const struct flow *flow = pool_at(&q->index.flows, f);
-
-        for (uint32_t u = flow->first; u != POOL_NONE; u = index_unit(&q->index, u)->link.next) {
+    flow_each (f, s) {
+        for (uint32_t u = flow_at(&q->index, f)->first; u != POOL_NONE;
+             u = index_unit(&q->index, u)->link.next) {
             uint32_t mail = index_unit(&q->index, u)->mail;
             const struct mail *m = index_mail(&q->index, mail);
 

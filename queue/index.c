@@ -8,8 +8,8 @@
 #include <string.h>
 
 enum {
-    FIRST_BUCKETS = 1024, /* always a power of two */
-    DEADLINE_MASK = 7,    /* its room in a message */
+    FIRST_SLOTS = 1024, /* always a power of two */
+    DEADLINE_MASK = 7,  /* its room in a message */
 };
 
 void index_init(struct index *x)
@@ -20,8 +20,8 @@ void index_init(struct index *x)
     pool_init(&x->destinations, sizeof(struct destination));
     pool_init(&x->sites, sizeof(struct site));
     pool_init(&x->flows, sizeof(struct flow));
-    x->bucket_count = FIRST_BUCKETS;
-    x->buckets = memory_new_array(x->bucket_count, sizeof(*x->buckets));
+    x->slot_count = FIRST_SLOTS;
+    x->slots = memory_new_array(x->slot_count, sizeof(*x->slots));
     table_init(&x->by_hop, false);
     table_init(&x->by_site, false);
     list_init(&x->resting);
@@ -45,8 +45,9 @@ void index_release(struct index *x)
     pool_release(&x->flows);
     table_release(&x->by_hop);
     table_release(&x->by_site);
-    free(x->buckets);
-    x->buckets = NULL;
+    free(x->slots);
+    free(x->flow_buckets);
+    x->slots = x->flow_buckets = NULL;
 }
 
 struct mail *index_mail(const struct index *x, uint32_t mail)
@@ -67,27 +68,54 @@ struct destination *index_destination(const struct index *x, uint32_t destinatio
 /* ---- messages ---- */
 
 /* Ids are addresses in the log, made by us: nobody can choose them, but they are regular. */
-static uint32_t *bucket_of(const struct index *x, uint64_t id)
+static uint32_t home_of(const struct index *x, uint64_t id)
 {
-    return &x->buckets[(id * 0x9e3779b97f4a7c15 >> 32) & (x->bucket_count - 1)];
+    return (uint32_t)(id * 0x9e3779b97f4a7c15 >> 32) & (x->slot_count - 1);
 }
 
-static void grow_buckets(struct index *x)
+static uint32_t next_slot(const struct index *x, uint32_t slot)
 {
-    uint32_t *old = x->buckets;
-    uint32_t old_count = x->bucket_count;
+    return (slot + 1) & (x->slot_count - 1);
+}
 
-    x->bucket_count *= 2;
-    x->buckets = memory_new_array(x->bucket_count, sizeof(*x->buckets));
+/* Into the first free slot from its home on. */
+static void put_in_slot(struct index *x, uint32_t mail)
+{
+    uint32_t slot = home_of(x, index_mail(x, mail)->id);
+
+    while (x->slots[slot] != POOL_NONE)
+        slot = next_slot(x, slot);
+    x->slots[slot] = mail;
+}
+
+/* What comes behind moves up, as far as it is not at home: there are no holes on the way to it. */
+static void leave_slot(struct index *x, uint32_t mail)
+{
+    uint32_t hole = home_of(x, index_mail(x, mail)->id), slot;
+
+    while (x->slots[hole] != mail)
+        hole = next_slot(x, hole);
+    for (slot = next_slot(x, hole); x->slots[slot] != POOL_NONE; slot = next_slot(x, slot)) {
+        uint32_t home = home_of(x, index_mail(x, x->slots[slot])->id);
+
+        if (((slot - home) & (x->slot_count - 1)) < ((slot - hole) & (x->slot_count - 1)))
+            continue;
+        x->slots[hole] = x->slots[slot];
+        hole = slot;
+    }
+    x->slots[hole] = POOL_NONE;
+}
+
+static void grow_slots(struct index *x)
+{
+    uint32_t *old = x->slots;
+    uint32_t old_count = x->slot_count;
+
+    x->slot_count *= 2;
+    x->slots = memory_new_array(x->slot_count, sizeof(*x->slots));
     for (uint32_t i = 0; i < old_count; i++) {
-        for (uint32_t mail = old[i], next; mail != POOL_NONE; mail = next) {
-            struct mail *m = index_mail(x, mail);
-            uint32_t *bucket = bucket_of(x, m->id);
-
-            next = m->hash_next;
-            m->hash_next = *bucket;
-            *bucket = mail;
-        }
+        if (old[i] != POOL_NONE)
+            put_in_slot(x, old[i]);
     }
     free(old);
 }
@@ -96,39 +124,31 @@ uint32_t index_add_mail(struct index *x, uint64_t id, unsigned rcpt_count)
 {
     uint32_t mail = pool_take(&x->mails);
     struct mail *m = index_mail(x, mail);
-    uint32_t *bucket;
 
-    if (x->mails.count > x->bucket_count && x->bucket_count < UINT32_MAX / 2)
-        grow_buckets(x);
-    bucket = bucket_of(x, id);
+    if (x->mails.count > x->slot_count / 4 * 3)
+        grow_slots(x);
     m->id = id;
     m->rcpt_count = (uint16_t)rcpt_count;
-    m->hash_next = *bucket;
-    *bucket = mail;
+    put_in_slot(x, mail);
     return mail;
 }
 
 uint32_t index_find(const struct index *x, uint64_t id)
 {
-    uint32_t mail = *bucket_of(x, id);
+    uint32_t slot = home_of(x, id);
 
-    while (mail != POOL_NONE && index_mail(x, mail)->id != id)
-        mail = index_mail(x, mail)->hash_next;
-    return mail;
+    while (x->slots[slot] != POOL_NONE && index_mail(x, x->slots[slot])->id != id)
+        slot = next_slot(x, slot);
+    return x->slots[slot];
 }
 
 void index_remove_mail(struct index *x, uint32_t mail)
 {
-    struct mail *m = index_mail(x, mail);
-    uint32_t *link = bucket_of(x, m->id);
-
-    assert(m->units == POOL_NONE);
+    assert(index_mail(x, mail)->units == POOL_NONE);
     index_set_held(x, mail, false);
     index_set_overdue(x, mail, false);
     index_set_deadline(x, mail, DEADLINE_NONE);
-    while (*link != mail)
-        link = &index_mail(x, *link)->hash_next;
-    *link = m->hash_next;
+    leave_slot(x, mail);
     pool_give(&x->mails, mail);
 }
 

@@ -43,8 +43,7 @@ struct unit {
     uint16_t attempts : 15;
     uint16_t in_doubt : 1; /* may have arrived: a queue died when it may have been in a job */
     uint16_t routing;      /* the settings that chose the destination */
-    uint16_t state : 3;    /* enum unit_state; set by the index alone */
-    uint16_t sender : 13;  /* who sends it, of SITE_SENDERS */
+    uint8_t state;         /* enum unit_state; set by the index alone */
 };
 
 /* The flags of struct mail. */
@@ -70,8 +69,8 @@ enum deadline {
 };
 
 struct mail {
-    uint32_t units; /* the first; POOL_NONE only while it is made or taken apart */
-    uint32_t hash_next;
+    uint32_t units;  /* the first; POOL_NONE only while it is made or taken apart */
+    uint32_t sender; /* who takes turns with others (site_sender) */
     uint64_t id;
     uint64_t place;
     uint32_t record_bytes;
@@ -81,7 +80,7 @@ struct mail {
     uint16_t rcpt_count;   /* in the envelope */
     uint8_t flags;
     uint8_t deadline : 3; /* enum deadline */
-    uint8_t priority : 5; /* RFC 6710: 0 the least, SITE_PRIORITIES - 1 the most */
+    uint8_t priority : 5; /* RFC 6710: 0 the least, FLOW_PRIORITIES - 1 the most */
 };
 
 /* Where the settings send a recipient: a domain's mail hosts, a configured host, or local. */
@@ -107,8 +106,11 @@ struct destination {
 
 struct index {
     struct pool mails, units, destinations, sites, flows;
-    uint32_t *buckets; /* of mails by id */
-    uint32_t bucket_count;
+    uint32_t *slots; /* mails by id */
+    uint32_t slot_count;
+    uint32_t *flow_buckets; /* of flows by site and sender */
+    uint32_t flow_bucket_count;
+    uint32_t turns; /* of all flows, for their ages */
     struct table by_hop, by_site;
     struct list resting; /* destinations without units, those that have been for longest first */
     uint32_t resting_count;
@@ -148,10 +150,9 @@ void index_move_destination(struct index *x, struct destination *d, enum site_ki
 /* Forgets the site if nothing needs it: no destinations, no jobs, no back-off, no timer. */
 void index_drop_site(struct index *x, struct site *s);
 
-/* Puts a recipient of a new message into its parked unit for `d`, making that if there is none.
- * `sender`: of SITE_SENDERS. */
+/* Puts a recipient of a new message into its parked unit for `d`, making that if there is none. */
 void index_add_rcpt(struct index *x, uint32_t mail, struct destination *d, unsigned rcpt,
-                    uint16_t routing, uint16_t sender);
+                    uint16_t routing);
 
 /* States; each may be entered from any other. */
 void index_park(struct index *x, uint32_t unit);

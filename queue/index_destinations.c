@@ -3,6 +3,7 @@
 #include "common/memory.h"
 #include "ipc/messages.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 static void release_destination(struct destination *d)
@@ -14,6 +15,7 @@ static void release_destination(struct destination *d)
 static void release_site(struct site *s)
 {
     free((void *)(uintptr_t)s->cause.ptr);
+    free(s->flows.flows);
     free(s->key);
 }
 
@@ -91,36 +93,32 @@ static void leave_site(struct index *x, struct destination *d)
     index_drop_site(x, s);
 }
 
-/* The first of the flow from `unit` on that goes to the destination. */
-static uint32_t find_due(const struct index *x, uint32_t unit, const struct destination *d)
+/* What is due of the destination, a unit of each flow after the other. */
+static uint32_t *list_due(const struct index *x, const struct destination *d)
 {
-    while (unit != POOL_NONE && index_unit(x, unit)->destination != d->self)
-        unit = index_unit(x, unit)->link.next;
-    return unit;
+    uint32_t *units = memory_new_array(MAX(d->due_count, 1), sizeof(*units));
+    uint32_t count = 0;
+
+    flow_each (f, d->site) {
+        for (uint32_t u = flow_at(x, f)->first; u != POOL_NONE; u = index_unit(x, u)->link.next) {
+            if (index_unit(x, u)->destination == d->self)
+                units[count++] = u;
+        }
+    }
+    assert(count == d->due_count);
+    return units;
 }
 
-/* What is due of the destination, out of the flows of one site and into those of the other. */
-static void move_due(struct index *x, const struct destination *d, struct site *from,
-                     struct site *to)
+/* Out of the flows of one site and into those of the other. */
+static void move_due(struct index *x, const struct destination *d, struct site *to)
 {
-    uint32_t left = d->due_count;
-    uint32_t f = from->flows;
+    uint32_t *units = list_due(x, d);
 
-    while (left > 0 && f != POOL_NONE) {
-        const struct flow *flow = pool_at(&x->flows, f);
-        uint32_t next_flow = flow->next;
-        uint32_t unit = find_due(x, flow->first, d);
-
-        while (unit != POOL_NONE) {
-            uint32_t next = find_due(x, index_unit(x, unit)->link.next, d);
-
-            site_remove_due(x, unit);
-            site_add_due(x, to, unit, false);
-            left--;
-            unit = next;
-        }
-        f = next_flow;
+    for (uint32_t i = 0; i < d->due_count; i++) {
+        site_remove_due(x, units[i]);
+        site_add_due(x, to, units[i], false);
     }
+    free(units);
 }
 
 void index_move_destination(struct index *x, struct destination *d, enum site_kind kind,
@@ -130,7 +128,7 @@ void index_move_destination(struct index *x, struct destination *d, enum site_ki
 
     if (to == d->site)
         return;
-    move_due(x, d, d->site, to);
+    move_due(x, d, to);
     leave_site(x, d);
     join_site(to, d);
 }

@@ -2,10 +2,6 @@
 
 #include <assert.h>
 
-#define SENDER_MASK (SITE_SENDERS - 1u)
-
-enum { STATE_MASK = 7 }; /* the room of a unit's state */
-
 static void leave_state(struct index *x, uint32_t unit)
 {
     struct unit *u = index_unit(x, unit);
@@ -24,7 +20,7 @@ static struct unit *enter(struct index *x, uint32_t unit, enum unit_state state)
     struct unit *u = index_unit(x, unit);
 
     leave_state(x, unit);
-    u->state = state & STATE_MASK;
+    u->state = (uint8_t)state;
     x->unit_counts[state]++;
     return u;
 }
@@ -103,7 +99,7 @@ bool index_is_open(const struct index *x, const struct mail *m, unsigned rcpt)
 }
 
 void index_add_rcpt(struct index *x, uint32_t mail, struct destination *d, unsigned rcpt,
-                    uint16_t routing, uint16_t sender)
+                    uint16_t routing)
 {
     uint32_t unit = d->recent;
 
@@ -112,7 +108,6 @@ void index_add_rcpt(struct index *x, uint32_t mail, struct destination *d, unsig
         unit = make_unit(x, mail, d->self);
     d->recent = unit;
     index_unit(x, unit)->routing = routing;
-    index_unit(x, unit)->sender = sender & SENDER_MASK;
     rcpts_add(&index_unit(x, unit)->rcpts, index_mail(x, mail)->rcpt_count, rcpt);
 }
 
@@ -141,7 +136,6 @@ uint32_t index_split(struct index *x, uint32_t unit, const struct rcpts *rcpts)
     index_unit(x, part)->attempts = u->attempts;
     index_unit(x, part)->in_doubt = u->in_doubt;
     index_unit(x, part)->routing = u->routing;
-    index_unit(x, part)->sender = u->sender;
     return part;
 }
 

@@ -88,16 +88,15 @@ uint32_t queue_add_mail(struct queue *q, uint64_t id, struct store_ref where,
     uint64_t begins_ms = e->not_before_ms > 0 ? queue_time_ms(q, e->not_before_ms) : 0;
     uint32_t mail = index_add_mail(&q->index, id, (unsigned)e->rcpt_count);
     struct mail *m = index_mail(&q->index, mail);
-    uint16_t sender = site_sender(e->login, e->sender, e->client);
 
     index_set_place(m, where);
     m->body_bytes = (uint32_t)MIN(body_bytes, (uint64_t)UINT32_MAX);
     m->arrival_s = (uint32_t)((MAX(arrived_ms, begins_ms) + 999) / 1000);
     m->flags = e->sender.len == 0 ? MAIL_NULL_SENDER : 0;
     m->priority = (unsigned)(e->priority - PRIORITY_LEAST) & PRIORITY_MASK;
+    m->sender = site_sender(e->login, e->sender, e->client);
     for (size_t i = 0; i < e->rcpt_count; i++)
-        index_add_rcpt(&q->index, mail, queue_destination(q, e, i), (unsigned)i, q->routing,
-                       sender);
+        index_add_rcpt(&q->index, mail, queue_destination(q, e, i), (unsigned)i, q->routing);
     /* For when they get their time. */
     index_each_unit (u, &q->index, mail)
         index_unit(&q->index, u)->link.due = queue_tick(q, begins_ms);

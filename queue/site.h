@@ -2,11 +2,12 @@
  * One set of limits and one breaker holds for all of it, and one worker has it, so that all about
  * it (connections, concurrency, TLS memory) lives in one process.
  *
- * The due units of a site wait in flows, one for each sender and priority; flows take turns, so
- * that a bulk mailing delays its own mail alone. A flow has a pass, which grows with what it is
- * given; the smallest is next, and a new flow begins one turn behind the last that was served
- * (self-clocked fair queueing). With each level of priority (RFC 6710) a turn costs half, so that
- * more urgent mail goes first, and none waits for ever. Pure bookkeeping, part of the index. */
+ * The due units of a site wait in flows (queue/flow.h), one for each sender and priority; flows
+ * take turns, so that a bulk mailing delays its own mail alone. A flow has a pass, which grows with
+ * what it is given; the smallest is next, and a new flow begins one turn behind the last that was
+ * served (self-clocked fair queueing). With each level of priority (RFC 6710) a turn costs half, so
+ * that more urgent mail goes first, and none waits for ever. Pure bookkeeping, part of the index.
+ */
 #ifndef QUEUE_SITE_H
 #define QUEUE_SITE_H
 
@@ -14,34 +15,18 @@
 #include "common/table.h"
 #include "common/view.h"
 #include "io/loop.h"
+#include "queue/flow.h"
 #include "queue/pace.h"
 
 #include <stdint.h>
 
 struct index;
 
-enum {
-    SITE_FLOWS_MAX = 64,    /* more senders share the shortest of them */
-    SITE_SENDERS = 1 << 13, /* as many are told apart */
-    SITE_PRIORITIES = 19,   /* -9 to 9 */
-    SITE_PRIORITY_NORMAL = 9,
-};
-
 enum site_kind {
     SITE_LOCAL,
     SITE_DOMAIN, /* a domain whose mail hosts are not known: it stands for itself */
     SITE_HOSTS,  /* a set of mail hosts, or a configured host */
     SITE_NAMED,  /* what the settings name so */
-};
-
-struct flow {             /* of the pool `flows` */
-    uint32_t first, last; /* units */
-    uint32_t count;
-    uint32_t next; /* flow of the site */
-    uint64_t pass;
-    struct site *site;
-    uint16_t sender;
-    uint16_t priority;
 };
 
 struct site {
@@ -55,8 +40,7 @@ struct site {
     uint32_t units; /* of all members */
     uint32_t due_count;
     uint32_t running; /* jobs */
-    uint32_t flows;   /* the first */
-    uint32_t flow_count;
+    struct flow_heap flows;
     uint64_t pass;    /* of the flow that had the last turn */
     struct list turn; /* in its worker's round (queue/dispatch.c) */
     struct destination_limits limits;
@@ -75,8 +59,10 @@ struct site {
     void *owner; /* for the timers */
 };
 
-/* Who sends a message, for taking turns: its login, else its reverse-path, else its client. */
-uint16_t site_sender(struct view login, struct view sender, struct view client) MUST_USE;
+/* Who sends a message, for taking turns: its login, else its reverse-path, else its client; a keyed
+ * hash. A mailing in which each message has a reverse-path of its own, made from the recipient's
+ * address, is one sender. */
+uint32_t site_sender(struct view login, struct view sender, struct view client) MUST_USE;
 
 /* The unit joins the flow of its sender and priority, at the end or in front. */
 void site_add_due(struct index *x, struct site *s, uint32_t unit, bool in_front);
@@ -85,9 +71,5 @@ void site_remove_due(struct index *x, uint32_t unit);
 uint32_t site_first(const struct index *x, const struct site *s) MUST_USE;
 /* The unit, which is due, is given so many recipients' worth. */
 void site_charge(struct index *x, uint32_t unit, unsigned recipients);
-
-#define site_each_flow(f, x, site)                                                                 \
-    for (uint32_t f = (site)->flows; f != POOL_NONE;                                               \
-         f = ((const struct flow *)pool_at(&(x)->flows, f))->next)
 
 #endif

@@ -117,7 +117,7 @@ void siterow_write(struct queue *q, const struct site *s, struct buf *out)
         put_view(out, "hosts", s->name);
     put_breaker(q, s, out);
     put_number(out, "waiting", s->due_count);
-    put_number(out, "senders_waiting", s->flow_count);
+    put_number(out, "senders_waiting", s->flows.count);
     put_number(out, "deliveries", s->units); /* with those that have a time of their own */
     put_limits(s, out);
     put_past(q, s, out);

@@ -60,7 +60,7 @@ static void add(struct index *x, uint64_t i, uint64_t destinations)
 
     buf_printf(&name, "d%" PRIu64 ".example.org", i % destinations);
     hop.name = hop.host = buf_view(&name);
-    index_add_rcpt(x, mail, index_destination_for(x, &hop), 0, 0, 0);
+    index_add_rcpt(x, mail, index_destination_for(x, &hop), 0, 0);
     index_set_deadline(x, mail, DEADLINE_NOTICE);
     index_time(x, index_mail(x, mail)->units, tick_of(i));
 }

@@ -36,7 +36,7 @@ static uint32_t add(uint64_t id, const char *letters)
     for (unsigned i = 0; letters[i] != '\0'; i++) {
         char name[] = { letters[i], '\0' };
 
-        index_add_rcpt(&x, mail, destination_of(name), i, 1, 0);
+        index_add_rcpt(&x, mail, destination_of(name), i, 1);
     }
     return mail;
 }
@@ -190,7 +190,8 @@ static const char *take_turns(struct site *s, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         uint32_t unit = site_first(&x, s);
 
-        order[i] = unit == POOL_NONE ? '-' : (char)index_unit(&x, unit)->sender;
+        order[i] =
+            unit == POOL_NONE ? '-' : (char)index_mail(&x, index_unit(&x, unit)->mail)->sender;
         if (unit == POOL_NONE)
             continue;
         site_charge(&x, unit, rcpts_count(&index_unit(&x, unit)->rcpts, 1));
@@ -200,15 +201,16 @@ static const char *take_turns(struct site *s, unsigned count)
     return order;
 }
 
-static void send_from(char sender, int priority, unsigned count)
+static void send_from(unsigned sender, int priority, unsigned count)
 {
     static uint64_t id = 1000;
 
     for (unsigned i = 0; i < count; i++) {
         uint32_t mail = index_add_mail(&x, ++id, 1);
 
-        index_mail(&x, mail)->priority = (unsigned)(priority + SITE_PRIORITY_NORMAL) & 31u;
-        index_add_rcpt(&x, mail, destination_of("a"), 0, 1, (uint16_t)sender);
+        index_mail(&x, mail)->sender = sender;
+        index_mail(&x, mail)->priority = (unsigned)(priority + FLOW_PRIORITY_NORMAL) & 31u;
+        index_add_rcpt(&x, mail, destination_of("a"), 0, 1);
         index_make_due(&x, index_mail(&x, mail)->units, false);
     }
 }
@@ -245,21 +247,88 @@ static void nobody_is_always_first(void **state)
     assert_in_range(bulk, 9, 11);
 }
 
-static void bounds_the_flows_of_a_site(void **state)
+static const struct mail *take_turn(struct site *s)
 {
+    uint32_t unit = site_first(&x, s);
+
+    site_charge(&x, unit, 1);
+    index_run(&x, unit);
+    return index_mail(&x, index_unit(&x, unit)->mail);
+}
+
+/* However many they are, none waits behind the queue of another; and the mail of each goes in its
+ * order. */
+static void each_sender_has_a_turn(void **state)
+{
+    enum { SENDERS = 3000, EACH = 20 };
     struct site *s = destination_of("a")->site;
+    unsigned turns[SENDERS] = { 0 };
+    uint64_t last[SENDERS] = { 0 };
 
     (void)state;
-    send_from('z', 0, 5);
-    for (unsigned i = 0; i < 3 * SITE_FLOWS_MAX; i++)
-        send_from((char)(i % 60 + 1), (int)(i / 60) % 2 - 1, 1);
-    assert_int_equal(s->flow_count, SITE_FLOWS_MAX);
-    for (unsigned i = 0; i < 5 + 3 * SITE_FLOWS_MAX; i++) {
-        assert_int_equal(s->due_count, 5 + 3 * SITE_FLOWS_MAX - i);
-        take_turns(s, 1);
+    for (unsigned i = 0; i < SENDERS; i++)
+        send_from(i, 0, EACH);
+    assert_int_equal(s->flows.count, SENDERS);
+    for (unsigned i = 0; i < SENDERS * EACH; i++) {
+        const struct mail *m = take_turn(s);
+
+        assert_int_equal(turns[m->sender]++, i / SENDERS);
+        assert_true(m->id > last[m->sender]);
+        last[m->sender] = m->id;
     }
-    assert_int_equal(s->due_count, 0);
     assert_int_equal(x.flows.count, 0);
+}
+
+static void a_late_sender_waits_for_one_turn_of_each(void **state)
+{
+    enum { SENDERS = 300, EACH = 20 };
+    struct site *s = destination_of("a")->site;
+    unsigned waited = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < SENDERS; i++)
+        send_from(i, 0, EACH);
+    for (unsigned i = 0; i < SENDERS + SENDERS / 2; i++)
+        take_turn(s);
+    send_from(SENDERS, 0, 1);
+    while (take_turn(s)->sender != SENDERS)
+        waited++;
+    assert_in_range(waited, 0, SENDERS);
+}
+
+static void tells_senders_apart(void **state)
+{
+    static const struct {
+        const char *name, *login, *path, *client;
+        char same; /* as */
+    } cases[] = {
+        { "plain", "", "a@x.test", "1", 'a' },
+        { "no case", "", "A@X.test", "2", 'a' },
+        { "a detail", "", "a+b@x.test", "1", 'a' },
+        { "another", "", "b@x.test", "1", 'b' },
+        { "another domain", "", "a@y.test", "1", 'c' },
+        { "a mailing", "", "news-17-joe=there.test@x.test", "1", 'd' },
+        { "its next message", "", "news-18-ann=where.test@x.test", "1", 'd' },
+        { "forwarded", "", "SRS0=HHH=TT=there.test=joe@x.test", "1", 'd' },
+        { "quoted", "", "\"a@b\"@x.test", "1", 'e' },
+        { "a login", "joe", "a@x.test", "1", 'f' },
+        { "whatever it says", "joe", "b@x.test", "1", 'f' },
+        { "nobody", "", "", "192.0.2.1", 'g' },
+        { "nobody, elsewhere", "", "", "192.0.2.2", 'h' },
+        { "no domain", "", "postmaster", "1", 'i' },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        for (size_t k = 0; k < i; k++) {
+            bool same = site_sender(view_of(cases[i].login), view_of(cases[i].path),
+                                    view_of(cases[i].client)) ==
+                        site_sender(view_of(cases[k].login), view_of(cases[k].path),
+                                    view_of(cases[k].client));
+
+            check(cases[i].name, same == (cases[i].same == cases[k].same));
+        }
+    }
 }
 
 /* ---- sites ---- */
@@ -387,7 +456,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(keeps_a_site_that_is_needed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(senders_take_turns, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nobody_is_always_first, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(bounds_the_flows_of_a_site, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(each_sender_has_a_turn, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_late_sender_waits_for_one_turn_of_each, set_up,
+                                        tear_down),
+        cmocka_unit_test(tells_senders_apart),
         cmocka_unit_test_setup_teardown(domains_with_the_same_hosts_are_one_site, set_up,
                                         tear_down),
     };

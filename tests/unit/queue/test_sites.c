@@ -364,17 +364,54 @@ static void asks_again_when_it_has_become_old(void **state)
     assert_int_equal(world.job_count, 4);
 }
 
-/* A bulk mailing is on its way, and a single message comes. */
+/* How many of a mailing go after the single message has come, and before it does. */
+static unsigned count_overtaken(const char *sender)
+{
+    unsigned running = world.job_count, n = 0;
+
+    world_accept(sender, "reset@a.test", body);
+    assert_int_equal(world.job_count, running);
+    for (;; n++) {
+        deliver(world_job(running + n - 2));
+        assert_int_equal(world.job_count, running + n + 1);
+        if (view_equal(last_job()->envelope.rcpts[0].address, VIEW("reset@a.test")))
+            return n;
+    }
+}
+
+/* On its way over one connection; another sender, another login, a message of more priority. */
 static void a_bulk_mailing_delays_nobody_else(void **state)
 {
     (void)state;
-    for (int i = 0; i < 20; i++)
+    world_reload("destinations: [{domain: a.test, concurrency: 1}]\n");
+    world.said.login = VIEW("crm");
+    for (int i = 0; i < 10000; i++)
         world_accept("bulk@here.test", "x@a.test", body);
-    world_accept("reset@here.test", "y@a.test", body);
-    assert_int_equal(world.job_count, 4);
-    deliver(world_job(0));
-    deliver(world_job(1));
-    check_view("next but one", world_job(5)->envelope.sender, VIEW("reset@here.test"));
+    assert_int_equal(world.job_count, 2);
+    world.said.login = VIEW("portal");
+    assert_in_range(count_overtaken("bulk@here.test"), 0, 1);
+    world.said.login = VIEW_EMPTY;
+    assert_in_range(count_overtaken("reset@here.test"), 0, 1);
+    world.said.login = VIEW("crm");
+    world.said.priority = 3;
+    assert_in_range(count_overtaken("bulk@here.test"), 0, 0);
+    world.said.priority = 0; /* that is the mailing itself */
+    deliver(world_job(world.job_count - 2));
+    check_view("the mailing goes on", last_job()->envelope.rcpts[0].address, VIEW("x@a.test"));
+}
+
+/* A mailing in which each message has a reverse-path of its own is one sender, too. */
+static void so_does_one_with_many_return_paths(void **state)
+{
+    char from[64];
+
+    (void)state;
+    world_reload("destinations: [{domain: a.test, concurrency: 1}]\n");
+    for (int i = 0; i < 100; i++) {
+        snprintf(from, sizeof(from), "news-%d-x%d=a.test@list.test", i, i);
+        world_accept(from, "x@a.test", body);
+    }
+    assert_in_range(count_overtaken("reset@here.test"), 0, 1);
 }
 
 /* However many others are slow. The worker takes 50 jobs. */
@@ -431,6 +468,7 @@ int main(void)
         IN_WORLD(waits_for_the_answer_of_its_own_domain_alone),
         IN_WORLD(asks_again_when_it_has_become_old),
         IN_WORLD(a_bulk_mailing_delays_nobody_else),
+        IN_WORLD(so_does_one_with_many_return_paths),
         IN_WORLD(what_works_always_moves),
         IN_WORLD(refuses_an_answer_to_no_question),
     };
