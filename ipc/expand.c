@@ -9,12 +9,12 @@ static const struct view postmaster = VIEW_INIT("postmaster");
 /* What an address is: an alias, a mailbox, or neither. */
 struct found {
     const struct alias_settings *alias;
-    bool mailbox;
+    enum mailbox_answer mailbox;
 };
 
 static bool is_found(const struct found *f)
 {
-    return f->alias != NULL || f->mailbox;
+    return f->alias != NULL || f->mailbox != MAILBOX_NONE;
 }
 
 static const struct alias_settings *find_alias(const struct settings *s, struct view key)
@@ -72,7 +72,8 @@ static struct found find_postmaster(const struct expansion *x)
 {
     struct found f = { .alias = find_alias(x->settings, postmaster) };
 
-    f.mailbox = f.alias == NULL && table_find(&x->settings->mailboxes, postmaster) != NULL;
+    if (f.alias == NULL && table_find(&x->settings->mailboxes, postmaster) != NULL)
+        f.mailbox = MAILBOX_HERE;
     return f;
 }
 
@@ -167,21 +168,27 @@ static bool is_on_path(const struct expansion *x, const struct alias_settings *a
 
 static enum expand_result visit(struct expansion *x, const struct address *a);
 
-/* If the alias reaches others, the sender hears of this one. */
-static enum expand_result visit_nobody(struct expansion *x, const struct address *a)
+/* What is no alias, or is one that leads to itself. When nobody has it, and the alias reaches
+ * others, the sender hears of it. */
+static enum expand_result visit_mailbox(struct expansion *x, const struct address *a,
+                                        enum mailbox_answer mailbox)
 {
+    if (mailbox == MAILBOX_HERE)
+        return add(x, a);
+    if (mailbox == MAILBOX_UNSURE)
+        return EXPAND_UNSURE;
     return x->depth > 0 && !x->add(x, a) ? EXPAND_TOO_MANY : EXPAND_UNKNOWN;
 }
 
 /* "ann: ann, bob@b.test" keeps ann's mailbox. */
 static enum expand_result visit_itself(struct expansion *x, const struct address *a)
 {
+    enum mailbox_answer mailbox = x->has_mailbox(x->settings, a);
     struct address base = *a;
 
-    if (x->has_mailbox(x->settings, a) ||
-        (settings_drop_detail(x->settings, &base) && x->has_mailbox(x->settings, &base)))
-        return add(x, a);
-    return visit_nobody(x, a);
+    if (mailbox == MAILBOX_NONE && settings_drop_detail(x->settings, &base))
+        mailbox = x->has_mailbox(x->settings, &base);
+    return visit_mailbox(x, a, mailbox);
 }
 
 static enum expand_result visit_target(struct expansion *x, struct view target, struct view domain)
@@ -208,7 +215,7 @@ static enum expand_result visit_targets(struct expansion *x, const struct alias_
     for (size_t i = 0; i < alias->target_count; i++) {
         enum expand_result r = visit_target(x, alias->targets[i], domain);
 
-        if (r == EXPAND_LOOP || r == EXPAND_TOO_MANY)
+        if (r == EXPAND_LOOP || r == EXPAND_TOO_MANY || r == EXPAND_UNSURE)
             return r;
         if (r == EXPAND_DONE)
             best = EXPAND_DONE;
@@ -243,7 +250,7 @@ static enum expand_result visit(struct expansion *x, const struct address *a)
     f = resolve(x, a);
     if (f.alias != NULL)
         return visit_alias(x, f.alias, a);
-    return f.mailbox ? add(x, a) : visit_nobody(x, a);
+    return visit_mailbox(x, a, f.mailbox);
 }
 
 enum expand_result expand_rcpt(struct expansion *x, const struct address *rcpt)
@@ -253,9 +260,11 @@ enum expand_result expand_rcpt(struct expansion *x, const struct address *rcpt)
     return visit(x, rcpt);
 }
 
-bool expand_is_known(const struct expansion *x, const struct address *rcpt)
+enum expand_result expand_look(const struct expansion *x, const struct address *rcpt)
 {
     struct found f = resolve(x, rcpt);
 
-    return is_found(&f);
+    if (f.mailbox == MAILBOX_UNSURE)
+        return EXPAND_UNSURE;
+    return is_found(&f) ? EXPAND_DONE : EXPAND_UNKNOWN;
 }

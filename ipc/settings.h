@@ -394,21 +394,25 @@ bool settings_login_owns(const struct settings *s, struct view login,
                          const struct address *a) MUST_USE;
 
 const struct domain_settings *settings_domain(const struct settings *s, struct view domain);
+/* MAILBOX_UNSURE: a pattern took too many steps, and nobody knows (PATTERN_FAILED). */
+enum mailbox_answer { MAILBOX_NONE, MAILBOX_HERE, MAILBOX_UNSURE };
 /* Exactly this address has one: by its name, a pattern, or the directory rule. */
-bool settings_has_mailbox(const struct settings *s, const struct address *a) MUST_USE;
+enum mailbox_answer settings_has_mailbox(const struct settings *s,
+                                         const struct address *a) MUST_USE;
 /* The same without looking at patterns: any of them may be it. */
-bool settings_may_have_mailbox(const struct settings *s, const struct address *a) MUST_USE;
+enum mailbox_answer settings_may_have_mailbox(const struct settings *s,
+                                              const struct address *a) MUST_USE;
 /* "bob+news" becomes "bob"; false: there is no detail. */
 bool settings_drop_detail(const struct settings *s, struct address *a) MUST_USE;
-/* The mailbox of an address whose domain is ours (or that has none: "postmaster"); false: unknown.
- * The address as it is, then without its detail. Mail about abuse is the postmaster's if nobody
- * else has it (RFC 2142, 4). A postmaster who is not found so is the mailbox "postmaster" of the
- * configuration, else that of the first local domain which has one (RFC 5321, 4.5.1). `folder`
- * receives its folder below maildir.root. */
-const struct mailbox_settings *settings_find_mailbox(const struct settings *s,
-                                                     const struct address *a); /* NULL: unknown */
-bool settings_mailbox(const struct settings *s, const struct address *a,
-                      struct buf *folder) MUST_USE;
+/* The mailbox of an address whose domain is ours (or that has none: "postmaster"). The address as
+ * it is, then without its detail. Mail about abuse is the postmaster's if nobody else has it (RFC
+ * 2142, 4). A postmaster who is not found so is the mailbox "postmaster" of the configuration, else
+ * that of the first local domain which has one (RFC 5321, 4.5.1). `folder` receives its folder
+ * below maildir.root. */
+enum mailbox_answer settings_find_mailbox(const struct settings *s, const struct address *a,
+                                          const struct mailbox_settings **out) MUST_USE;
+enum mailbox_answer settings_mailbox(const struct settings *s, const struct address *a,
+                                     struct buf *folder) MUST_USE;
 /* "/PATTERN/": takes the slashes away; false when it is no pattern. */
 bool settings_take_pattern(struct view *text);
 bool network_list_has(const struct network_list *l, const struct net_address *a);

@@ -180,6 +180,7 @@ static void check_alias(struct config *c, const struct settings *s,
     }
     switch (try_address(s, &a)) {
     case EXPAND_DONE:
+    case EXPAND_UNSURE:
         break;
     case EXPAND_UNKNOWN:
         config_warn(c, NULL, "%s: the alias %.*s leads to nobody: its mail will be refused",
@@ -205,7 +206,7 @@ static void check_postmaster(struct config *c, const struct domain_settings *d,
     const struct expansion x = { .settings = s, .has_mailbox = settings_has_mailbox };
     const struct address a = { .local = VIEW("postmaster"), .domain = d->name };
 
-    if (d->deliver != DOMAIN_RELAY && !expand_is_known(&x, &a))
+    if (d->deliver != DOMAIN_RELAY && expand_look(&x, &a) == EXPAND_UNKNOWN)
         config_warn(c, NULL,
                     "%s: %.*s has no postmaster, whom other mail servers must reach (RFC 5321, "
                     "4.5.1): name one under mailboxes or aliases, \"postmaster: ann\"",

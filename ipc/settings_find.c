@@ -18,12 +18,13 @@ bool network_list_has(const struct network_list *l, const struct net_address *a)
     return false;
 }
 
-bool settings_may_have_mailbox(const struct settings *s, const struct address *a)
+enum mailbox_answer settings_may_have_mailbox(const struct settings *s, const struct address *a)
 {
     char room[ADDRESS_MAX + 2];
     struct buf key = BUF_ON_ARRAY(room);
+    bool may = s->pattern_count > 0 ||
+               (address_key(a, &key) && (table_find(&s->mailboxes, buf_view(&key)) != NULL ||
+                                         table_find(&s->folders, buf_view(&key)) != NULL));
 
-    return s->pattern_count > 0 ||
-           (address_key(a, &key) && (table_find(&s->mailboxes, buf_view(&key)) != NULL ||
-                                     table_find(&s->folders, buf_view(&key)) != NULL));
+    return may ? MAILBOX_HERE : MAILBOX_NONE;
 }

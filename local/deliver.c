@@ -252,9 +252,16 @@ static void deliver_one(struct deliver *d, struct result *r, const struct letter
     struct box *box;
     int err;
 
-    if (!mailbox_find(d->settings, recipient, &folder)) {
+    switch (mailbox_find(d->settings, recipient, &folder)) {
+    case MAILBOX_HERE:
+        break;
+    case MAILBOX_NONE:
         decide(r, OUTCOME_FAILED, (struct enhanced){ 5, 1, 1 }, "there is no such mailbox here",
                VIEW_EMPTY);
+        return;
+    case MAILBOX_UNSURE:
+        decide(r, OUTCOME_DEFERRED, (struct enhanced){ 4, 3, 5 },
+               "the pattern of a mailbox takes too many steps for this address", VIEW_EMPTY);
         return;
     }
     if (delivered_before(l->header, recipient)) {

@@ -52,10 +52,14 @@ static bool folder_safe(struct view folder)
     return true;
 }
 
-bool mailbox_find(const struct settings *s, struct view recipient, struct buf *folder)
+enum mailbox_answer mailbox_find(const struct settings *s, struct view recipient,
+                                 struct buf *folder)
 {
     struct address address;
+    enum mailbox_answer found;
 
-    return read_recipient(recipient, &address) && settings_mailbox(s, &address, folder) &&
-           folder_safe(buf_view(folder));
+    if (!read_recipient(recipient, &address))
+        return MAILBOX_NONE;
+    found = settings_mailbox(s, &address, folder);
+    return found == MAILBOX_HERE && !folder_safe(buf_view(folder)) ? MAILBOX_NONE : found;
 }

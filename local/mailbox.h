@@ -7,10 +7,11 @@
 
 enum { MAILBOX_FOLDER_MAX = 512 }; /* bytes of a folder's name */
 
-/* The folder below maildir.root, appended to `folder`. False: nobody has this address (any more).
- * What comes out is safe to open part by part: one or two names of a-z 0-9 . _ - + @ that do not
- * begin with a dot. */
-bool mailbox_find(const struct settings *s, struct view recipient, struct buf *folder) MUST_USE;
+/* The folder below maildir.root, appended to `folder`. MAILBOX_NONE: nobody has this address (any
+ * more). What comes out is safe to open part by part: one or two names of a-z 0-9 . _ - + @ that do
+ * not begin with a dot. */
+enum mailbox_answer mailbox_find(const struct settings *s, struct view recipient,
+                                 struct buf *folder) MUST_USE;
 
 /* The next name of a folder, from its front; false at the end. */
 bool mailbox_take_name(struct view *folder, struct view *name) MUST_USE;

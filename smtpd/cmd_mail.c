@@ -1,7 +1,5 @@
 #include "mail/address.h"
-#include "mail/params.h"
-#include "smtpd/commands.h"
-#include "smtpd/extensions.h"
+#include "smtpd/parameters.h"
 
 /* size-value = 1*20DIGIT; RFC 1870, 6.1 */
 static struct step take_size(struct session *s, struct view value)
@@ -49,11 +47,7 @@ static struct step take_requiretls(struct session *s, struct view value)
 }
 
 /* clang-format off */
-static const struct {
-    struct view keyword;
-    struct step (*take)(struct session *s, struct view value);
-    enum extension of;
-} parameters[] = {
+static const struct parameter parameters[] = {
     { VIEW_INIT("SIZE"),       take_size,           EXTENSION_NONE },
     { VIEW_INIT("BODY"),       take_body,           EXTENSION_NONE },
     { VIEW_INIT("AUTH"),       take_auth_parameter, EXTENSION_NONE },
@@ -67,37 +61,6 @@ static const struct {
     { VIEW_INIT("MT-PRIORITY"), take_priority,      EXTENSION_MT_PRIORITY },
 };
 /* clang-format on */
-
-/* `seen` has a bit for each of the parameters that were there. */
-static struct step take_parameter(struct session *s, const struct param *p, unsigned *seen)
-{
-    for (size_t i = 0; i < COUNT_OF(parameters); i++) {
-        if (!view_equal_nocase(parameters[i].keyword, p->keyword) ||
-            !extension_on(s, parameters[i].of))
-            continue;
-        if (*seen & 1u << i)
-            return step_refuse(s, 501, "5.5.4", "Parameter given twice");
-        *seen |= 1u << i;
-        return parameters[i].take(s, p->value);
-    }
-    return step_refuse(s, 555, "5.5.4", "Parameter not recognized");
-}
-
-static struct step take_parameters(struct session *s, struct view args)
-{
-    struct step step = step_accept(SESSION_MAIL, 250, "2.1.0", "Sender ok");
-    enum params_result result;
-    struct param p;
-    unsigned seen = 0;
-
-    while ((result = params_take(&args, &p)) == PARAMS_NEXT) {
-        struct step refused = take_parameter(s, &p, &seen);
-
-        if (refused.code != 0)
-            return refused;
-    }
-    return result == PARAMS_END ? step : step_refuse(s, 501, "5.5.4", "Malformed parameters");
-}
 
 /* What the listener asks of its clients before any mail; code 0: nothing is missing. */
 static struct step check_client(const struct session *s)
@@ -149,16 +112,16 @@ struct step run_mail(struct session *s, struct view args)
     rule = screen_session(s, RULE_AT_MAIL, s->asked_sender);
     if (rule != NULL)
         return step_rule(s, rule);
-    step = take_parameters(s, args);
-    if (step.code < 400 && from.utf8 && !s->transaction.said.utf8)
+    step = parameters_take(s, parameters, COUNT_OF(parameters), args);
+    if (step.code != 0)
+        return step;
+    if (from.utf8 && !s->transaction.said.utf8)
         return step_refuse(s, 553, "5.6.7",
                            "This sender address needs SMTPUTF8"); /* RFC 6531, 3.5 */
-    if (step.code >= 400)
-        return step;
     counted = step_counted(s, RATE_MESSAGES);
     if (counted.code != 0)
         return counted;
     if (addresses_short(s) || !transaction_begin(s, &from))
         return step_refuse(s, 452, "4.3.1", "Out of room for addresses");
-    return step;
+    return step_accept(SESSION_MAIL, 250, "2.1.0", "Sender ok");
 }

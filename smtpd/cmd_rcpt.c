@@ -2,9 +2,7 @@
 #include "ipc/expand.h"
 #include "ipc/policy.h"
 #include "mail/address.h"
-#include "mail/params.h"
-#include "smtpd/commands.h"
-#include "smtpd/extensions.h"
+#include "smtpd/parameters.h"
 
 #include <stdio.h>
 
@@ -97,13 +95,9 @@ static enum policy_verdict add_own(struct session *s, const struct address *to,
     size_t first = t->to.count;
     enum expand_result result = expand_rcpt(&arrival.expansion, to);
 
-    if (result == EXPAND_DONE) {
+    if (result == EXPAND_DONE)
         tell_of_several(&t->to, first);
-        return POLICY_LOCAL;
-    }
-    if (result == EXPAND_TOO_MANY)
-        return verdict_of(arrival.answer, POLICY_TOO_MANY);
-    return result == EXPAND_LOOP ? POLICY_LOOP : POLICY_UNKNOWN_MAILBOX;
+    return verdict_of(arrival.answer, policy_of(result));
 }
 
 /* Mail to those who can help is taken nevertheless. */
@@ -124,45 +118,10 @@ static struct step refuse_listed(const struct session *s)
                             : step_refuse(s, 450, "4.7.1", words);
 }
 
-static const struct {
-    struct view keyword;
-    struct step (*take)(struct session *s, struct envelope_rcpt *rcpt, struct view value);
-    enum extension of;
-} parameters[] = {
+static const struct parameter parameters[] = {
     { VIEW_INIT("NOTIFY"), take_notify, EXTENSION_DSN },
     { VIEW_INIT("ORCPT"), take_orcpt, EXTENSION_DSN },
 };
-
-static struct step take_parameter(struct session *s, const struct param *p,
-                                  struct envelope_rcpt *rcpt, unsigned *seen)
-{
-    for (size_t i = 0; i < COUNT_OF(parameters); i++) {
-        if (!view_equal_nocase(parameters[i].keyword, p->keyword) ||
-            !extension_on(s, parameters[i].of))
-            continue;
-        if (*seen & 1u << i)
-            return step_refuse(s, 501, "5.5.4", "Parameter given twice");
-        *seen |= 1u << i;
-        return parameters[i].take(s, rcpt, p->value);
-    }
-    return step_refuse(s, 555, "5.5.4", "Parameter not recognized");
-}
-
-/* Code 0 if nothing is wrong. */
-static struct step take_parameters(struct session *s, struct view args, struct envelope_rcpt *rcpt)
-{
-    struct step step = step_accept(s->state, 0, NULL, NULL);
-    enum params_result result;
-    struct param p;
-    unsigned seen = 0;
-
-    while ((result = params_take(&args, &p)) == PARAMS_NEXT) {
-        step = take_parameter(s, &p, rcpt, &seen);
-        if (step.code != 0)
-            return step;
-    }
-    return result == PARAMS_END ? step : step_refuse(s, 501, "5.5.4", "Malformed parameters");
-}
 
 /* What the rules say to it; code 0: it is to be added. What is discarded is not. */
 static struct step screen(struct session *s, struct screen_found *found)
@@ -219,7 +178,7 @@ static struct step hear_rcpt(struct session *s, struct view args)
     const struct policy_reply *reply;
     enum policy_verdict verdict;
     struct screen_found found;
-    struct envelope_rcpt rcpt;
+    struct envelope_rcpt *rcpt = &s->transaction.rcpt;
     struct address to;
     struct step step;
     bool others;
@@ -236,8 +195,8 @@ static struct step hear_rcpt(struct session *s, struct view args)
         return refuse_listed(s);
     if (to.utf8 && !s->transaction.said.utf8)
         return step_refuse(s, 553, "5.6.7", "This recipient address needs SMTPUTF8");
-    rcpt = (struct envelope_rcpt){ .address = s->asked_rcpt };
-    step = take_parameters(s, args, &rcpt);
+    *rcpt = (struct envelope_rcpt){ .address = s->asked_rcpt };
+    step = parameters_take(s, parameters, COUNT_OF(parameters), args);
     if (step.code != 0)
         return step;
     if (addresses_short(s))
@@ -252,7 +211,7 @@ static struct step hear_rcpt(struct session *s, struct view args)
             step = step_counted(s, RATE_RECIPIENTS);
         if (step.code != 0)
             return step;
-        verdict = add(s, &to, verdict, &rcpt, &found);
+        verdict = add(s, &to, verdict, rcpt, &found);
     }
     /* With a message of its own there may be room. */
     if (verdict == POLICY_TOO_MANY && others)

@@ -8,6 +8,7 @@ enum {
     LAST_IN_GROUP = 1, /* RFC 2920, 3.1: nothing may follow before the answer */
     NO_ARGS = 2,
     OF_MAIL = 4, /* its refusal is one of mail */
+    UNSAID = 8,  /* by HELP */
 };
 
 #define IN(state) (1u << SESSION_##state)
@@ -40,7 +41,7 @@ static const struct command commands[] = {
     { VIEW_INIT("BDAT"),     run_bdat,     ANYWHERE,           OF_MAIL },                 /* RFC 3030, 2 */
     { VIEW_INIT("RSET"),     run_rset,     ANYWHERE,           NO_ARGS },                 /* 4.1.1.5 */
     { VIEW_INIT("VRFY"),     run_vrfy,     ANYWHERE,           0 },                       /* 4.1.1.6 */
-    { VIEW_INIT("EXPN"),     run_expn,     ANYWHERE,           0 },                       /* 4.1.1.7 */
+    { VIEW_INIT("EXPN"),     run_expn,     ANYWHERE,           UNSAID },                  /* 4.1.1.7 */
     { VIEW_INIT("HELP"),     run_help,     ANYWHERE,           0 },                       /* 4.1.1.8 */
     { VIEW_INIT("NOOP"),     run_noop,     ANYWHERE,           0 },                       /* 4.1.1.9 */
     { VIEW_INIT("QUIT"),     run_quit,     ANYWHERE,           NO_ARGS },                 /* 4.1.1.10 */
@@ -48,16 +49,16 @@ static const struct command commands[] = {
     { VIEW_INIT("XCLIENT"),  run_xclient,  IN(NEW) | IN(READY), LAST_IN_GROUP },           /* Postfix */
     { VIEW_INIT("AUTH"),     run_auth,     IN(READY),          LAST_IN_GROUP },           /* RFC 4954 */
     /* A browser that was talked into posting here must not get further. */
-    { VIEW_INIT("GET"),      run_http,     ANYWHERE,           0 },
-    { VIEW_INIT("HEAD"),     run_http,     ANYWHERE,           0 },
-    { VIEW_INIT("POST"),     run_http,     ANYWHERE,           0 },
-    { VIEW_INIT("PUT"),      run_http,     ANYWHERE,           0 },
-    { VIEW_INIT("DELETE"),   run_http,     ANYWHERE,           0 },
-    { VIEW_INIT("CONNECT"),  run_http,     ANYWHERE,           0 },
-    { VIEW_INIT("OPTIONS"),  run_http,     ANYWHERE,           0 },
-    { VIEW_INIT("TRACE"),    run_http,     ANYWHERE,           0 },
-    { VIEW_INIT("PATCH"),    run_http,     ANYWHERE,           0 },
-    { VIEW_INIT("PRI"),      run_http,     ANYWHERE,           0 },
+    { VIEW_INIT("GET"),      run_http,     ANYWHERE,           UNSAID },
+    { VIEW_INIT("HEAD"),     run_http,     ANYWHERE,           UNSAID },
+    { VIEW_INIT("POST"),     run_http,     ANYWHERE,           UNSAID },
+    { VIEW_INIT("PUT"),      run_http,     ANYWHERE,           UNSAID },
+    { VIEW_INIT("DELETE"),   run_http,     ANYWHERE,           UNSAID },
+    { VIEW_INIT("CONNECT"),  run_http,     ANYWHERE,           UNSAID },
+    { VIEW_INIT("OPTIONS"),  run_http,     ANYWHERE,           UNSAID },
+    { VIEW_INIT("TRACE"),    run_http,     ANYWHERE,           UNSAID },
+    { VIEW_INIT("PATCH"),    run_http,     ANYWHERE,           UNSAID },
+    { VIEW_INIT("PRI"),      run_http,     ANYWHERE,           UNSAID },
 };
 /* clang-format on */
 
@@ -272,15 +273,33 @@ static struct step run_expn(struct session *s, struct view args)
     return step_refuse(s, 502, "5.5.1", "Command not implemented");
 }
 
+/* What this session can have. */
+static bool is_there(const struct session *s, const struct command *c)
+{
+    if (c->run == run_bdat)
+        return extension_on(s, EXTENSION_CHUNKING);
+    if (c->run == run_starttls)
+        return s->rules->starttls && s->tls[0] == '\0';
+    if (c->run == run_auth)
+        return auth_offered(s);
+    if (c->run == run_xclient)
+        return s->may_xclient;
+    return (c->flags & UNSAID) == 0;
+}
+
 static struct step run_help(struct session *s, struct view args)
 {
+    static char room[SESSION_REPLY_MAX / 2]; /* until the reply is printed, which is at once */
+    struct buf text = BUF_ON_ARRAY(room);
+
     (void)args;
-    return step_accept(s->state, 214, "2.0.0",
-                       extension_on(s, EXTENSION_CHUNKING)
-                           ? "Commands: EHLO HELO MAIL RCPT DATA BDAT RSET VRFY NOOP STARTTLS AUTH "
-                             "HELP QUIT"
-                           : "Commands: EHLO HELO MAIL RCPT DATA RSET VRFY NOOP STARTTLS AUTH HELP "
-                             "QUIT");
+    buf_put(&text, VIEW("Commands:"));
+    for (size_t i = 0; i < COUNT_OF(commands); i++) {
+        if (is_there(s, &commands[i]))
+            buf_printf(&text, " %.*s", VIEW_ARG(commands[i].verb));
+    }
+    buf_put_byte(&text, '\0');
+    return step_accept(s->state, 214, "2.0.0", room);
 }
 
 static struct step run_quit(struct session *s, struct view args)

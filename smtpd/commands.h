@@ -52,8 +52,8 @@ struct step take_by(struct session *s, struct view value);
 struct step take_holdfor(struct session *s, struct view value);
 struct step take_holduntil(struct session *s, struct view value);
 struct step take_priority(struct session *s, struct view value);
-struct step take_notify(struct session *s, struct envelope_rcpt *rcpt, struct view value);
-struct step take_orcpt(struct session *s, struct envelope_rcpt *rcpt, struct view value);
+struct step take_notify(struct session *s, struct view value);
+struct step take_orcpt(struct session *s, struct view value);
 
 struct step run_mail(struct session *s, struct view args);
 struct step run_rcpt(struct session *s, struct view args);

@@ -76,8 +76,9 @@ static bool take_notify_word(struct view word, unsigned *notify)
 }
 
 /* notify-esmtp-value = "NEVER" / 1#notify-list-element */
-struct step take_notify(struct session *s, struct envelope_rcpt *rcpt, struct view value)
+struct step take_notify(struct session *s, struct view value)
 {
+    struct envelope_rcpt *rcpt = &s->transaction.rcpt;
     bool good = value.len > 0 && value.ptr[value.len - 1] != ',';
 
     while (good && value.len > 0)
@@ -114,8 +115,9 @@ static bool decode_orcpt(struct view value, struct buf *out)
 }
 
 /* original-recipient-address = addr-type ";" xtext */
-struct step take_orcpt(struct session *s, struct envelope_rcpt *rcpt, struct view value)
+struct step take_orcpt(struct session *s, struct view value)
 {
+    struct envelope_rcpt *rcpt = &s->transaction.rcpt;
     char room[ORCPT_MAX + 1];
     struct buf original = BUF_ON_ARRAY(room);
 

@@ -1,6 +1,8 @@
 #include "smtpd/recipients.h"
 
+#include "common/text.h"
 #include "mail/address.h"
+#include "mail/punycode.h"
 #include "smtpd/session.h"
 
 enum { FIRST_RCPTS = 4 };
@@ -53,14 +55,24 @@ static bool has_room(struct transaction *t)
     return true;
 }
 
-/* The table compares without case: only quotes make another spelling of the same. */
+/* The table compares without case: only quotes, and letters beyond ASCII in a domain, make another
+ * spelling of the same. */
 static struct view key_of(struct view address, struct buf *room)
 {
+    char bytes[ADDRESS_MAX + 2];
+    struct buf key = BUF_ON_ARRAY(bytes);
     struct address a;
+    size_t at;
 
-    if (address.len == 0 || address.ptr[0] != '"')
+    if (address.len == 0 || (address.ptr[0] != '"' && text_is_ascii(address)))
         return address;
-    return address_parse(address, true, &a) && address_key(&a, room) ? buf_view(room) : address;
+    if (!address_parse(address, true, &a) || !address_key(&a, &key))
+        return address;
+    at = view_find_last(buf_view(&key), '@') + 1;
+    return buf_put(room, view_sub(buf_view(&key), 0, at)) &&
+                   punycode_domain(view_from(buf_view(&key), at), room)
+               ? buf_view(room)
+               : address;
 }
 
 /* Then the sender hears of it if one of them asks for that. */

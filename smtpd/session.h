@@ -119,7 +119,8 @@ struct transaction {
     struct arena arena;
     struct view sender;
     struct recipients to;
-    struct envelope said; /* by the parameters of MAIL */
+    struct envelope said;      /* by the parameters of MAIL */
+    struct envelope_rcpt rcpt; /* by the RCPT that runs */
     uint64_t arrival_ms;
     struct body_receiver receiver;
     struct header_scan header;

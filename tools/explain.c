@@ -222,11 +222,14 @@ static void tell_route(struct question *q, const struct route_settings *r)
 
 static void tell_mailbox(struct question *q, const struct address *a)
 {
-    const struct mailbox_settings *m = settings_find_mailbox(q->settings, a);
+    const struct mailbox_settings *m;
+    enum mailbox_answer found = settings_find_mailbox(q->settings, a, &m);
 
-    if (m != NULL)
+    if (found == MAILBOX_HERE)
         steps_add(&q->steps, "mailbox", m->origin, "%.*s/%.*s", VIEW_ARG(q->settings->maildir.root),
                   VIEW_ARG(m->folder));
+    else if (found == MAILBOX_UNSURE)
+        steps_add(&q->steps, "mailbox", NULL, "nobody knows: a pattern takes too many steps");
     else
         steps_add(&q->steps, "mailbox", NULL, "there is none: the sender will hear so");
 }
@@ -259,8 +262,7 @@ void explain_delivery(struct question *q, const struct address *a)
         const struct destination_settings *d =
             settings_destination(q->settings, hop.host, VIEW_EMPTY);
 
-        steps_add(&q->steps, "mx", NULL,
-                  "asked for when it is sent, port %llu",
+        steps_add(&q->steps, "mx", NULL, "asked for when it is sent, port %llu",
                   (unsigned long long)q->settings->delivery.port);
         if (d != NULL)
             steps_add(&q->steps, "limits", d->origin,
@@ -293,6 +295,7 @@ static bool on_expanded(struct expansion *x, const struct address *a)
 
 static void tell_expanded(struct question *q)
 {
+    const struct policy_reply *reply;
     struct told_expansion x = {
         .expansion = { .settings = q->settings,
                        .has_mailbox = settings_has_mailbox,
@@ -300,10 +303,10 @@ static void tell_expanded(struct question *q)
         .question = q,
     };
 
-    if (expand_rcpt(&x.expansion, &q->to) != EXPAND_DONE)
-        steps_add(&q->steps, "refused", NULL,
-                  "554 5.4.6 to RCPT: an alias that leads back to "
-                  "itself, or to too many");
+    reply = policy_reply(policy_of(expand_rcpt(&x.expansion, &q->to)));
+    if (reply->code >= 400)
+        steps_add(&q->steps, "refused", NULL, "%u %s to RCPT: %s", reply->code, reply->enhanced,
+                  reply->text);
 }
 
 static bool tell_recipient(struct question *q)

@@ -460,7 +460,7 @@ static bool find(const struct settings *s, const char *text, struct buf *folder)
 
     if (strchr(text, '@') != NULL && !address_parse(view_of(text), true, &a))
         return false;
-    return settings_mailbox(s, &a, folder);
+    return settings_mailbox(s, &a, folder) == MAILBOX_HERE;
 }
 
 static void finds_mailboxes(void **state)

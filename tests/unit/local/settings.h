@@ -6,6 +6,9 @@
 #include "tests/unit/config_text.h"
 #include "tests/unit/unit.h"
 
+/* The pattern of a mailbox takes too many steps for it. */
+#define UNSURE_MAILBOX "slowaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@here.test"
+
 static struct settings test_settings;
 static struct config *test_config;
 
@@ -19,6 +22,7 @@ static inline UNUSED int settings_make(void **state)
                                "  bob@here.test: bob\n"
                                "  alice@here.test: here.test/alice\n"
                                "  /^sales-.*@here\\.test$/: sales\n"
+                               "  /slow(?:a*)*[bc]@here\\.test/: slow\n"
                                "  postmaster@here.test: postmaster\n"
                                "maildir: { root: /var/mail }\n";
     static const char *const files[] = { "t.yaml", text, NULL };

@@ -123,6 +123,19 @@ static void test_each_recipient_has_a_result(void **state)
     assert_int_equal(folder_count("bob/new", NULL), 2);
 }
 
+/* Nobody knows whether it is there: that is no reason to give up. */
+static void test_an_unsure_mailbox_is_tried_again(void **state)
+{
+    struct message_job_start job = make_job(body, UNSURE_MAILBOX);
+
+    (void)state;
+    assert_true(deliver_job(&deliver, &job, -1));
+    deliver_finish(&deliver);
+    assert_int_equal(heard_count, 1);
+    assert_int_equal(heard[0].outcome.class, OUTCOME_DEFERRED);
+    check_enhanced(&heard[0].outcome, 4, 3, 5);
+}
+
 static void test_repeated_jobs_deliver_once(void **state)
 {
     struct message_job_start job = make_job(body, "bob@here.test");
@@ -237,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         DELIVER_TEST(test_a_message_arrives),
         DELIVER_TEST(test_each_recipient_has_a_result),
+        DELIVER_TEST(test_an_unsure_mailbox_is_tried_again),
         DELIVER_TEST(test_repeated_jobs_deliver_once),
         DELIVER_TEST(test_loops_end),
         DELIVER_TEST(test_only_the_header_tells_of_loops),

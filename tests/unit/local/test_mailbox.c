@@ -28,12 +28,22 @@ static void test_recipients(void **state)
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         char room[MAILBOX_FOLDER_MAX];
         struct buf folder = BUF_ON_ARRAY(room);
-        bool found = mailbox_find(&test_settings, view_of(cases[i].recipient), &folder);
+        bool found =
+            mailbox_find(&test_settings, view_of(cases[i].recipient), &folder) == MAILBOX_HERE;
 
         check(cases[i].recipient, found == (cases[i].folder != NULL));
         if (found)
             check_view(cases[i].recipient, buf_view(&folder), view_of(cases[i].folder));
     }
+}
+
+static void test_unsure(void **state)
+{
+    char room[MAILBOX_FOLDER_MAX];
+    struct buf folder = BUF_ON_ARRAY(room);
+
+    (void)state;
+    assert_int_equal(mailbox_find(&test_settings, VIEW(UNSURE_MAILBOX), &folder), MAILBOX_UNSURE);
 }
 
 static void test_names(void **state)
@@ -52,6 +62,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recipients),
+        cmocka_unit_test(test_unsure),
         cmocka_unit_test(test_names),
     };
 
