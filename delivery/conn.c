@@ -58,8 +58,8 @@ static void note_plain(struct conn *c)
 
 /* ---- ends ---- */
 
-/* From now on the connection takes no jobs, and another may take its place. */
-static void uncount(struct conn *c)
+/* From now on the connection takes no jobs; until it is closed, none comes in its place. */
+static void leave(struct conn *c)
 {
     list_remove(&c->link);
     list_remove(&c->idle_link);
@@ -68,6 +68,7 @@ static void uncount(struct conn *c)
     c->counted = false;
     c->destination->conn_count--;
     c->destination->site->conn_count--;
+    c->destination->site->leaving_count++;
     worker_of(c)->conn_count--;
 }
 
@@ -119,6 +120,7 @@ static void close_stream(struct conn *c)
     if (c->stream.fd < 0)
         return;
     loop_unwatch(loop_of(c), &c->watch);
+    loop_stop_timer(loop_of(c), &c->timer);
     stream_close(&c->stream);
     client_release(&c->client);
     log_debug("connection_closed", LOG_VIEW("destination", c->destination->name),
@@ -128,11 +130,11 @@ static void close_stream(struct conn *c)
 static void end(struct conn *c)
 {
     close_stream(c);
-    loop_stop_timer(loop_of(c), &c->timer);
     dial_stop(&c->dial);
     c->state = CONN_CLOSED;
-    uncount(c);
+    leave(c);
     loop_defer(loop_of(c), &c->deferred);
+    c->destination->site->leaving_count--;
     c->destination->conn_total--;
     destination_lose_conn(c->destination);
 }
@@ -439,9 +441,8 @@ static void become_idle(struct conn *c)
 
 static void say_quit(struct conn *c)
 {
-    uncount(c);
+    leave(c);
     client_quit(&c->client);
-    destination_lose_conn(c->destination);
 }
 
 static bool is_worn(const struct conn *c)
@@ -479,6 +480,21 @@ static void next_message(struct conn *c)
         become_idle(c);
 }
 
+/* ---- time ---- */
+
+/* For the next step; but all steps up to the first message, and those of a message, have a deadline
+ * together too, or a host that takes a byte now and then would keep the connection for ever. What
+ * may be accepted is not broken off. */
+static uint64_t patience_ms(const struct conn *c)
+{
+    uint64_t step_ms = client_timeout_ms(&c->client, &settings_of(c)->timeouts);
+    uint64_t now_ms = loop_of(c)->now_ms;
+
+    if (c->job == NULL || client_is_past_dot(&c->client))
+        return step_ms;
+    return MIN(step_ms, c->until_ms > now_ms ? c->until_ms - now_ms : 1);
+}
+
 /* ---- TLS ---- */
 
 static void handshake(struct conn *c)
@@ -514,24 +530,11 @@ static void start_tls(struct conn *c)
     }
     offer_session(c);
     c->state = CONN_HANDSHAKING;
-    loop_start_timer(loop_of(c), &c->timer, settings_of(c)->timeouts.handshake);
+    loop_start_timer(loop_of(c), &c->timer, patience_ms(c));
     handshake(c);
 }
 
 /* ---- driving ---- */
-
-/* For the next step; but all steps of a message together have a deadline too, or a host that takes
- * a byte now and then would keep the connection for ever. What may be accepted is not broken off.
- */
-static uint64_t patience_ms(const struct conn *c)
-{
-    uint64_t step_ms = client_timeout_ms(&c->client, &settings_of(c)->timeouts);
-    uint64_t now_ms = loop_of(c)->now_ms;
-
-    if (c->job == NULL || !c->started || client_is_past_dot(&c->client))
-        return step_ms;
-    return MIN(step_ms, c->until_ms > now_ms ? c->until_ms - now_ms : 1);
-}
 
 /* Watches for what comes next. The deadline moves with replies and with what was written, not with
  * single bytes of a reply. */
@@ -595,6 +598,7 @@ static void on_connected(struct dial *d, int fd)
     c->state = CONN_TALKING;
     c->started = c->resuming = false;
     c->messages = 0;
+    c->until_ms = loop_of(c)->now_ms + settings_of(c)->timeouts.opening;
     c->tls_len = 0;
     c->policy = tlspolicy_choose(tls_wish(c), &c->destination->memory, loop_of(c)->now_ms);
     client_init(&c->client, settings_of(c)->hostname, c->policy, dial_target(d)->lmtp);

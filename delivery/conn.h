@@ -35,7 +35,7 @@ struct conn {
     uint64_t session_until_ms; /* for those that come of it; monotonic */
     bool no_resume;            /* one was, and the handshake failed: a full one first */
     unsigned messages;         /* that this connection was used for */
-    uint64_t until_ms;         /* monotonic: then the transaction is given up */
+    uint64_t until_ms;         /* monotonic: then the opening, or the transaction, is given up */
     unsigned heard;            /* replies when the timer was started */
     bool wrote;                /* since then */
     bool write_blocked;        /* until the socket is writable */

@@ -187,7 +187,7 @@ static void open_conn(struct destination *d, struct job *j)
 
 static bool is_full(const struct site *s)
 {
-    return s->conn_count >= s->connections;
+    return s->conn_count + s->leaving_count >= s->connections;
 }
 
 /* If not now, what waits is served when it may. */

@@ -18,8 +18,9 @@ struct site {
     struct worker *worker;
     char *name;
     size_t destinations;
-    size_t conn_count;   /* that take jobs */
-    struct list wanting; /* destinations whose jobs wait for a connection */
+    size_t conn_count;    /* that take jobs */
+    size_t leaving_count; /* that say goodbye */
+    struct list wanting;  /* destinations whose jobs wait for a connection */
     /* As the newest job said. */
     size_t connections;
     size_t messages_per_connection;

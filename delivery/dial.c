@@ -4,10 +4,14 @@
 #include "delivery/hosts.h"
 #include "io/log.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { RESOLVE_MS = 2 * 60 * 1000 }; /* for the dns process, which has its own time-outs */
+enum {
+    RESOLVE_MS = 2 * 60 * 1000, /* for the dns process, which has its own time-outs */
+    SAY_AGAIN_MS = 60 * 1000,   /* that nothing can be connected to */
+};
 
 static void seek(struct dial *d);
 
@@ -52,11 +56,19 @@ struct view dial_words(int err)
     return words;
 }
 
+/* What one host lacks for good counts least, then what is wrong here. */
+static int weight_of(const struct outcome *o)
+{
+    if (o->class == OUTCOME_FAILED)
+        return 0;
+    return o->code == 0 && o->scope == SCOPE_MESSAGE ? 1 : 2;
+}
+
 void dial_keep_failure(struct dial *d, const struct outcome *o)
 {
     struct dial_failure *f = &d->failure;
 
-    if (d->failed && o->class == OUTCOME_FAILED && f->outcome.class == OUTCOME_DEFERRED)
+    if (d->failed && weight_of(o) < weight_of(&f->outcome))
         return;
     d->failed = true;
     f->outcome = *o;
@@ -90,6 +102,59 @@ static void fail_to_connect(struct dial *d, const struct net_address *a, struct 
     o.host = dial_host(d);
     d->unreached = a->family;
     dial_keep_failure(d, &o);
+}
+
+/* The socket could not even be made, or sent from: whoever is called is not to blame. */
+static bool is_fault_of_ours(const struct dial *d, int err)
+{
+    static const int always[] = { EMFILE, ENFILE, ENOBUFS, ENOMEM };
+    /* Policy (EACCES, EPERM, EINVAL: a route that prohibits, or a firewall), no source address or
+     * port, no route. */
+    static const int in_networks[] = { EACCES,        EPERM,  EINVAL,      EADDRINUSE,
+                                       EADDRNOTAVAIL, EAGAIN, ENETUNREACH, EAFNOSUPPORT };
+
+    for (size_t i = 0; i < COUNT_OF(always); i++) {
+        if (err == -always[i])
+            return true;
+    }
+    for (size_t i = 0; i < COUNT_OF(in_networks); i++) {
+        if (err == -in_networks[i])
+            return dial_target(d)->kind != TARGET_PATH;
+    }
+    return false;
+}
+
+/* Costs the message an attempt, and not the destination. */
+static void fail_here(struct dial *d, const struct net_address *a, int err)
+{
+    struct worker *w = d->destination->worker;
+    char room[OUTCOME_TEXT_MAX];
+    struct buf words = BUF_ON_ARRAY(room);
+    struct outcome o = { .class = OUTCOME_DEFERRED,
+                         .scope = SCOPE_MESSAGE,
+                         .enhanced = { 4, 3, 0 },
+                         .doing = VIEW_INIT("connecting") };
+
+    note_host(d, a);
+    buf_printf(&words, "this host cannot connect: %.*s", VIEW_ARG(dial_words(err)));
+    o.text = buf_view(&words);
+    o.host = dial_host(d);
+    if (err == -ENETUNREACH)
+        d->unreached = a->family;
+    dial_keep_failure(d, &o);
+    if (loop_of(d)->now_ms < w->complained_ms + SAY_AGAIN_MS && w->complained_ms > 0)
+        return;
+    w->complained_ms = loop_of(d)->now_ms;
+    log_error("connecting_impossible", LOG_VIEW("destination", d->destination->name),
+              LOG_VIEW("host", dial_host(d)), LOG_ERRNO("error", -err));
+}
+
+static void fail_at_once(struct dial *d, const struct net_address *a, int err)
+{
+    if (is_fault_of_ours(d, err))
+        fail_here(d, a, err);
+    else
+        fail_to_connect(d, a, dial_words(err));
 }
 
 /* For a while others of the destination avoid it too. */
@@ -173,7 +238,7 @@ static bool try_address(struct dial *d, const struct net_address *address)
     a->address = *address;
     err = start_attempt(d, a);
     if (err < 0) {
-        fail_to_connect(d, address, dial_words(err));
+        fail_at_once(d, address, err);
         return false;
     }
     d->newest = a;

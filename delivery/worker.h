@@ -29,6 +29,7 @@ struct worker {
     size_t conn_count;               /* connections of all destinations */
     struct credential **credentials; /* by number of the route; NULL: there is none */
     void (*refused)(struct worker *w, uint32_t route); /* a token: another is wanted */
+    uint64_t complained_ms; /* when it was said that nothing can be connected to; 0: never */
     bool draining;
     struct timer patience; /* of a drain */
 };

@@ -157,6 +157,8 @@ static const struct config_item timeouts_items[] = {
     TIMEOUT("commit",    commit,    "1m",  "waiting until a message is safe in the spool"),
     TIMEOUT("drain",     drain,     "30s", "for running transactions when Tern stops"),
     TIMEOUT("connect",   connect,   "30s", "a connection to a remote host"),
+    TIMEOUT("opening",   opening,   "10m",
+            "from there until it can be given a message: greeting, EHLO, TLS, login"),
     TIMEOUT("greeting",  greeting,  "5m",  "a remote host's greeting"),
     TIMEOUT("ehlo",      ehlo,      "5m",  "its reply to EHLO or HELO"),
     TIMEOUT("mail",      mail,      "5m",  "its reply to MAIL"),

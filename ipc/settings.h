@@ -77,6 +77,7 @@ struct timeouts_settings { /* all in ms */
     uint64_t drain;        /* after SIGTERM, for running transactions: 30s */
     uint64_t connect;      /* to a remote host: 30s */
     uint64_t greeting, ehlo, mail, rcpt, data, block, final, rset; /* client: RFC 5321, 4.5.3.2 */
+    uint64_t opening;         /* from the connection to the first message: 10m */
     uint64_t transaction;     /* a whole message to a remote host, up to its final dot: 1h */
     uint64_t idle_connection; /* a connection kept for the next message: 5s */
     uint64_t token;           /* a command that gets one: 30s */

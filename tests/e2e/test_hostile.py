@@ -193,3 +193,21 @@ def test_a_host_that_stops_reading_is_left(world, hosts):
     there.wait_message()
     row = world.wait_deferred("--domain", "full.test")
     assert row["rcpts"][0]["last"]["stage"] == "sending the message"
+
+
+def test_a_host_that_is_slow_at_every_step_up_to_the_message_is_left(world, hosts):
+    """Each reply is in time; all of them together are not."""
+    there = world.domain("there.test")
+    host = Host(world, "slow.test", None, silence)
+    hosts.append(host)
+
+    def reply(s, stage):
+        for byte in USUAL.get(stage, b"250 ok\r\n"):
+            s.sendall(bytes([byte]))
+            time.sleep(0.5)
+        return True
+    host.reply = reply
+    world.start_relay(timeouts={"opening": "6s"})
+    send_and_watch(world, ["slow.test"], there)
+    last = world.queue("--all")[0]["rcpts"][0]["last"]
+    assert last["stage"] == "sending EHLO" and last["text"] == "timed out", last

@@ -11,7 +11,10 @@
 
 #define HELLO VIEW("Subject: x\r\n\r\nhello\r\n")
 
-enum { DEAF_GUESTS = 3 };
+enum {
+    DEAF_GUESTS = 3,
+    TURNS = 12, /* more than there are steps up to a greeting */
+};
 
 /* A host whose backlog is full: what connects to it gets no answer. */
 struct deaf {
@@ -47,9 +50,9 @@ static void free_deaf(struct deaf d)
 
 static void pass(struct town *t, uint64_t ms)
 {
-    town_turn(t, 5);
+    town_turn(t, TURNS);
     clock_advance(ms);
-    town_turn(t, 5);
+    town_turn(t, TURNS);
 }
 
 static void begins_another_address_beside_one_that_is_slow(void **state)
@@ -139,6 +142,93 @@ static void waits_for_the_preferred_host(void **state)
     free_deaf(d);
 }
 
+/* What is wrong here is said, and blames nobody. */
+static void blames_no_host_for_what_is_wrong_here(void **state)
+{
+    static struct town t;
+    struct route_settings r = { .targets = { { .kind = TARGET_HOST, .host = VIEW("127.0.0.2") } },
+                                .target_count = 1,
+                                .source_count = 1 };
+
+    (void)state;
+    town_open(&t, "", NULL, NULL);
+    r.targets[0].port = (uint16_t)t.settings.delivery.port;
+    assert_true(net_parse_address(VIEW("203.0.113.9"), &r.sources[0]));
+    t.settings.routes = &r;
+    t.settings.route_count = 1;
+    t.routed = true;
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 1));
+    check_view("results", buf_view(&t.results), VIEW("1 all deferred 0 4.3.0\n1 end\n"));
+    assert_int_equal(t.scope, SCOPE_MESSAGE);
+    assert_true(view_starts(buf_view(&t.reason), VIEW("this host cannot connect: ")));
+    town_close(&t);
+}
+
+/* What decides in the end when several hosts were tried in vain. */
+static void weighs_failures(void **state)
+{
+    static const struct outcome lacking = { .class = OUTCOME_FAILED, .scope = SCOPE_MESSAGE };
+    static const struct outcome ours = { .class = OUTCOME_DEFERRED, .scope = SCOPE_MESSAGE };
+    static const struct outcome theirs = { .class = OUTCOME_DEFERRED, .scope = SCOPE_DESTINATION };
+    static const struct {
+        const struct outcome *first, *second, *kept;
+    } pairs[] = {
+        { &lacking, &ours, &ours },     { &ours, &lacking, &ours },  { &lacking, &theirs, &theirs },
+        { &theirs, &lacking, &theirs }, { &ours, &theirs, &theirs }, { &theirs, &ours, &theirs },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(pairs); i++) {
+        struct dial d = { .failed = false };
+
+        dial_keep_failure(&d, pairs[i].first);
+        dial_keep_failure(&d, pairs[i].second);
+        assert_int_equal(d.failure.outcome.class, pairs[i].kept->class);
+        assert_int_equal(d.failure.outcome.scope, pairs[i].kept->scope);
+    }
+}
+
+/* One that says goodbye is a connection too, as long as the host lets it wait. */
+static void counts_connections_that_say_goodbye(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test\nmx1.test a 127.0.0.2\n", "QUIT -", NULL);
+    t.settings.delivery.concurrency = 1;
+    t.settings.delivery.messages_per_connection = 1;
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    town_send_job(&t, 2, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 1));
+    town_turn(&t, 5);
+    assert_int_equal(t.hosts[0].connections, 1);
+    pass(&t, t.settings.timeouts.idle_connection);
+    assert_true(town_await(&t, 2));
+    assert_int_equal(t.hosts[0].messages, 2);
+    assert_int_equal(t.hosts[0].most_open, 1);
+    town_close(&t);
+}
+
+/* However little each step takes of its own time. */
+static void gives_up_a_slow_opening(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test 20 mx2.test\nmx1.test a 127.0.0.2\nmx2.test a 127.0.0.3\n",
+              "EHLO -", NULL);
+    t.settings.timeouts.ehlo = t.settings.timeouts.opening * 10;
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    pass(&t, t.settings.timeouts.opening - 1);
+    assert_int_equal(t.hosts[0].open, 1);
+    assert_int_equal(t.hosts[1].connections, 0);
+    pass(&t, 1);
+    assert_true(town_await(&t, 1));
+    assert_int_equal(t.hosts[1].messages, 1);
+    town_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +236,10 @@ int main(void)
         cmocka_unit_test(keeps_to_the_limits),
         cmocka_unit_test(counts_the_second_attempt),
         cmocka_unit_test(waits_for_the_preferred_host),
+        cmocka_unit_test(blames_no_host_for_what_is_wrong_here),
+        cmocka_unit_test(weighs_failures),
+        cmocka_unit_test(counts_connections_that_say_goodbye),
+        cmocka_unit_test(gives_up_a_slow_opening),
     };
 
     signal(SIGPIPE, SIG_IGN);

@@ -463,8 +463,11 @@ static void tells_who_is_blamed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(goes_its_way),        cmocka_unit_test(knows_its_own_address),
-        cmocka_unit_test(keeps_its_limits),    cmocka_unit_test(turns_from_a_family), cmocka_unit_test(gives_another_address_beside_one),
+        cmocka_unit_test(goes_its_way),
+        cmocka_unit_test(knows_its_own_address),
+        cmocka_unit_test(keeps_its_limits),
+        cmocka_unit_test(turns_from_a_family),
+        cmocka_unit_test(gives_another_address_beside_one),
         cmocka_unit_test(tells_who_is_blamed),
     };
 

@@ -155,9 +155,11 @@ static const struct {
 
 static void set_timeouts(struct town *t, uint64_t ms)
 {
-    t->settings.timeouts = (struct timeouts_settings){ ms, ms, ms, ms, ms, ms, ms, ms, ms,
-                                                       ms, ms, ms, ms, ms, ms, ms, ms, ms,
-                                                       ms };
+    /* All of them, however many there are. */
+    uint64_t *all = (uint64_t *)&t->settings.timeouts;
+
+    for (size_t i = 0; i < sizeof(t->settings.timeouts) / sizeof(*all); i++)
+        all[i] = ms;
 }
 
 /* Ports and addresses of the last reason, out of its brackets. */

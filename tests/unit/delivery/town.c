@@ -402,6 +402,7 @@ void town_open(struct town *t, const char *names, const char *script0, const cha
                                                        .block = 5000,
                                                        .final = 5000,
                                                        .rset = 5000,
+                                                       .opening = 60000,
                                                        .transaction = 60000,
                                                        .idle_connection = 5000 };
     t->tls = tls_client_new(VIEW_EMPTY, &err);
