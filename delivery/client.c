@@ -287,11 +287,19 @@ static enum client_phase break_off(struct client *c, struct view words)
     return CLIENT_OVER;
 }
 
+static bool insists_on_tls(const struct client *c)
+{
+    return tlspolicy_needs_tls(c->tls) || c->tls.preferred;
+}
+
 static enum client_phase miss_tls(struct client *c)
 {
     c->why = make_outcome(c, OUTCOME_DEFERRED, SCOPE_DESTINATION);
     c->why.enhanced = (struct enhanced){ 4, 7, 10 };
-    c->why.text = VIEW("TLS is required, and the host does not offer it");
+    c->why.text = c->tls.preferred
+                      ? VIEW("another host may have TLS, and this one does not offer it")
+                      : VIEW("TLS is required, and the host does not offer it");
+    c->missed_tls = true;
     say(c, "QUIT\r\n");
     return CLIENT_OVER;
 }
@@ -361,7 +369,7 @@ static enum client_phase go_on(struct client *c)
         return CLIENT_READY;
     if (c->ext.starttls)
         return CLIENT_STARTTLS;
-    return tlspolicy_needs_tls(c->tls) ? miss_tls(c) : CLIENT_READY;
+    return insists_on_tls(c) ? miss_tls(c) : CLIENT_READY;
 }
 
 static enum client_phase hear_ehlo(struct client *c, const struct reply *r)
@@ -384,7 +392,8 @@ static enum client_phase hear_starttls(struct client *c, const struct reply *r)
 {
     if (r->code == 220)
         return CLIENT_HANDSHAKE;
-    return tlspolicy_needs_tls(c->tls) ? end_by(c, r) : CLIENT_READY;
+    c->missed_tls = insists_on_tls(c);
+    return c->missed_tls ? end_by(c, r) : CLIENT_READY;
 }
 
 static enum client_phase hear_unasked(struct client *c, const struct reply *r)

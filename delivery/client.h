@@ -79,6 +79,7 @@ struct client {
     struct view challenge; /* that is to be answered; borrowed from the reply at hand */
     bool gave_up;          /* to log in */
     bool encrypted, greeted, lost;
+    bool missed_tls; /* it was left since it has none, or takes none */
     struct ext ext;
     enum client_phase saying;    /* what is said next */
     enum client_phase hearing;   /* what the reply at hand answers */

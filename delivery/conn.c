@@ -221,8 +221,8 @@ static bool decide(struct conn *c, const struct client_verdict *v)
     return true;
 }
 
-/* True: the same host is tried again: with a full handshake when one that was to resume failed,
- * else in plain text. */
+/* True: the same host is tried again, with a full handshake, when one that was to resume failed.
+ * Else others come first, and then this one in plain text. */
 static bool fall_back(struct conn *c, const struct outcome *o)
 {
     struct destination *d = c->destination;
@@ -233,12 +233,16 @@ static bool fall_back(struct conn *c, const struct outcome *o)
     c->no_resume = full;
     log_warn("tls_failed", LOG_VIEW("destination", d->name), LOG_VIEW("host", dial_host(&c->dial)),
              LOG_VIEW("reason", o->text));
-    if (!full && !tlspolicy_fall_back(c->policy, &d->memory, loop_of(c)->now_ms))
-        return false;
-    close_stream(c);
-    c->state = CONN_DIALING;
-    dial_again(&c->dial);
-    return true;
+    if (full) {
+        close_stream(c);
+        c->state = CONN_DIALING;
+        dial_again(&c->dial);
+    } else if (tlspolicy_fall_back(c->policy,
+                                   tlspolicy_remember(&d->tls_memories, &c->dial.address),
+                                   loop_of(c)->now_ms)) {
+        dial_prefer_tls(&c->dial);
+    }
+    return full;
 }
 
 /* The connection is of no use any more. A host that had been of use before may have closed it for
@@ -246,10 +250,14 @@ static bool fall_back(struct conn *c, const struct outcome *o)
 static void fail(struct conn *c, const struct outcome *why)
 {
     struct outcome o;
-    bool again = c->job != NULL && job_is_untouched(c->job) && !client_is_past_dot(&c->client);
+    bool again = c->job != NULL && !client_is_past_dot(&c->client) &&
+                 (job_is_untouched(c->job) || !c->started);
 
     if (lacks_tls(c, why))
         note_plain(c);
+    if (c->client.missed_tls && c->policy.preferred)
+        tlspolicy_remember(&c->destination->tls_memories, &c->dial.address)->lacking_until_ms =
+            loop_of(c)->now_ms + TLSPOLICY_BROKEN_MS;
     o = complete(c, why);
     if (fall_back(c, &o))
         return;
@@ -285,16 +293,6 @@ static void on_nothing_left(struct dial *d)
 }
 
 /* ---- talking ---- */
-
-static struct tls_wish tls_wish(const struct conn *c)
-{
-    struct tls_wish wish = c->destination->tls;
-
-    wish.implicit = dial_target(&c->dial)->implicit_tls;
-    if (dial_target(&c->dial)->kind == TARGET_PATH) /* never leaves the machine */
-        wish = (struct tls_wish){ .level = ROUTE_TLS_NONE };
-    return wish;
-}
 
 /* Where a route has a login, every message needs it, whether or not there is a secret by now. */
 static void log_in(struct conn *c)
@@ -600,7 +598,7 @@ static void on_connected(struct dial *d, int fd)
     c->messages = 0;
     c->until_ms = loop_of(c)->now_ms + settings_of(c)->timeouts.opening;
     c->tls_len = 0;
-    c->policy = tlspolicy_choose(tls_wish(c), &c->destination->memory, loop_of(c)->now_ms);
+    c->policy = dial_tls_policy(d);
     client_init(&c->client, settings_of(c)->hostname, c->policy, dial_target(d)->lmtp);
     log_in(c);
     log_debug("connection_opened", LOG_VIEW("destination", c->destination->name),

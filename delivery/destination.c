@@ -58,7 +58,7 @@ static void on_release(struct deferred *deferred)
 {
     struct destination *d = container_of(deferred, struct destination, release);
     struct loop *l = d->worker->loop;
-    uint64_t until_ms = MAX(d->memory.broken_until_ms, d->families.until_ms);
+    uint64_t until_ms = MAX(tlspolicy_until_ms(&d->tls_memories), d->families.until_ms);
 
     if (d->conn_total > 0 || !list_empty(&d->waiting))
         return;

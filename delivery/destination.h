@@ -47,7 +47,7 @@ struct destination {
     struct list idle;                 /* connections, the last used first */
     size_t conn_count;                /* connections that take jobs */
     size_t conn_total;                /* with those that say goodbye */
-    struct tls_memory memory;
+    struct tls_memories tls_memories;
     struct route_memory families;
     struct timer forget; /* when nothing else keeps it */
     struct deferred release;

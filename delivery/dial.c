@@ -229,6 +229,54 @@ static int end_attempt(struct dial *d, struct dial_attempt *a)
     return fd;
 }
 
+/* ---- TLS ---- */
+
+static struct tls_wish tls_wish(const struct dial *d)
+{
+    struct tls_wish wish = d->destination->tls;
+
+    wish.implicit = dial_target(d)->implicit_tls;
+    if (dial_target(d)->kind == TARGET_PATH) /* never leaves the machine */
+        wish = (struct tls_wish){ .level = ROUTE_TLS_NONE };
+    return wish;
+}
+
+static bool is_opportunistic(struct tls_wish wish)
+{
+    return wish.level == ROUTE_TLS_OFFERED && !wish.implicit && !wish.onward;
+}
+
+struct tls_policy dial_tls_policy(const struct dial *d)
+{
+    struct tls_wish wish = tls_wish(d);
+    struct tls_policy policy = tlspolicy_choose(
+        wish, tlspolicy_recall(&d->destination->tls_memories, &d->address), loop_of(d)->now_ms);
+
+    policy.preferred = is_opportunistic(wish) && d->wants_tls && !d->plain;
+    return policy;
+}
+
+void dial_prefer_tls(struct dial *d)
+{
+    d->wants_tls = true;
+}
+
+/* The address at hand is left for later: another host may have TLS that works. */
+static bool passes_by(struct dial *d)
+{
+    const struct tls_memory *memory =
+        tlspolicy_recall(&d->destination->tls_memories, &d->route.address);
+
+    if (d->plain || !is_opportunistic(tls_wish(d)) ||
+        !tlspolicy_comes_second(memory, loop_of(d)->now_ms))
+        return false;
+    d->wants_tls = true;
+    d->route.tried--;
+    return true;
+}
+
+/* ---- one address ---- */
+
 /* Another free one is the newest then. True: under way. */
 static bool try_address(struct dial *d, const struct net_address *address)
 {
@@ -269,7 +317,7 @@ static void race(struct dial *d)
     uint8_t family = d->newest->address.family;
 
     while (route_next_beside(&d->route, family)) {
-        if (try_address(d, &d->route.address))
+        if (!passes_by(d) && try_address(d, &d->route.address))
             return;
     }
     end_race(d);
@@ -349,17 +397,24 @@ static void begin_target(struct dial *d)
     route_release(&d->route);
     route_init(&d->route, settings_of(d), mx, mx ? d->domain : t->host,
                mx ? to->own.port : t->port);
+    d->wants_tls = d->plain = false;
     d->route.family = family_of(to->route);
     if (loop_of(d)->now_ms < to->families.until_ms)
         d->route.second = to->families.second;
 }
 
-/* The target is used up. True: another may do; not where the domain takes no mail at all. */
+/* The target is used up. True: another may do; not where the domain takes no mail at all. Or its
+ * hosts in plain text, now that none was found that has TLS. */
 static bool next_target(struct dial *d)
 {
     bool tried = d->route.tried > 0;
 
     d->host_len = 0;
+    if (d->wants_tls && !d->plain) {
+        begin_target(d);
+        d->plain = true;
+        return true;
+    }
     if (!tried)
         dial_keep_failure(d, &d->route.end);
     if ((!tried && d->route.end.class == OUTCOME_FAILED) ||
@@ -415,7 +470,7 @@ static void seek(struct dial *d)
             resolve(d);
             return;
         case ROUTE_TRY:
-            if (try_address(d, &d->route.address)) {
+            if (!passes_by(d) && try_address(d, &d->route.address)) {
                 if (route_has_more(&d->route))
                     loop_start_timer(loop_of(d), &d->timer, DIAL_PATIENCE_MS);
                 return;

@@ -45,10 +45,12 @@ struct dial {
     struct dial_attempt *newest;
     bool racing;                /* there is room for a second one */
     struct net_address address; /* that was connected to, or failed last */
-    bool paid;                  /* the next attempt to connect was counted when it was allowed */
-    bool alone;                 /* its domain has other mail hosts than the queue knew */
-    uint8_t unreached;          /* the family of an address that could not be connected to */
-    char host[DIAL_HOST_MAX];   /* "mx1.example.org[192.0.2.1]:25" */
+    bool wants_tls;    /* hosts whose TLS does not work, or that have none, are passed by ... */
+    bool plain;        /* ... until no other is left */
+    bool paid;         /* the next attempt to connect was counted when it was allowed */
+    bool alone;        /* its domain has other mail hosts than the queue knew */
+    uint8_t unreached; /* the family of an address that could not be connected to */
+    char host[DIAL_HOST_MAX]; /* "mx1.example.org[192.0.2.1]:25" */
     size_t host_len;
     bool failed;
     struct dial_failure failure; /* of the last host that was tried */
@@ -60,6 +62,9 @@ void dial_init(struct dial *d, struct destination *to, bool paid);
 void dial_begin(struct dial *d, struct view domain);
 /* The host that was found is of no use, which dial_keep_failure was told: the next one. */
 void dial_next(struct dial *d);
+/* The TLS of the host that was found does not work: others come first, and then it is found again,
+ * for plain text. */
+void dial_prefer_tls(struct dial *d);
 /* The host that was found, once more. */
 void dial_again(struct dial *d);
 /* Whatever is under way is dropped. */
@@ -73,6 +78,7 @@ void dial_keep_failure(struct dial *d, const struct outcome *o);
 bool dial_avoid_ipv6(struct dial *d, const struct outcome *o);
 
 /* Of the host that was found. */
+struct tls_policy dial_tls_policy(const struct dial *d);
 const struct route_target *dial_target(const struct dial *d);
 struct view dial_host(const struct dial *d);
 /* "Connection refused" in the middle of a sentence; dies with the next call. */

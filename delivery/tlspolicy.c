@@ -1,5 +1,45 @@
 #include "delivery/tlspolicy.h"
 
+const struct tls_memory *tlspolicy_recall(const struct tls_memories *m,
+                                          const struct net_address *address)
+{
+    for (size_t i = 0; i < TLSPOLICY_HOSTS_MAX; i++) {
+        const struct tls_memory_of *h = &m->hosts[i];
+
+        if (net_equal(&h->address, address) && h->address.port == address->port)
+            return &h->memory;
+    }
+    return NULL;
+}
+
+struct tls_memory *tlspolicy_remember(struct tls_memories *m, const struct net_address *address)
+{
+    const struct tls_memory *known = tlspolicy_recall(m, address);
+    struct tls_memory_of *h = &m->hosts[m->next % TLSPOLICY_HOSTS_MAX];
+
+    if (known != NULL)
+        return (struct tls_memory *)(uintptr_t)known;
+    m->next++;
+    *h = (struct tls_memory_of){ .address = *address };
+    return &h->memory;
+}
+
+uint64_t tlspolicy_until_ms(const struct tls_memories *m)
+{
+    uint64_t until_ms = 0;
+
+    for (size_t i = 0; i < TLSPOLICY_HOSTS_MAX; i++)
+        until_ms = MAX(
+            until_ms, MAX(m->hosts[i].memory.broken_until_ms, m->hosts[i].memory.lacking_until_ms));
+    return until_ms;
+}
+
+bool tlspolicy_comes_second(const struct tls_memory *memory, uint64_t now_ms)
+{
+    return memory != NULL &&
+           (now_ms < memory->broken_until_ms || now_ms < memory->lacking_until_ms);
+}
+
 struct tls_policy tlspolicy_choose(struct tls_wish wish, const struct tls_memory *memory,
                                    uint64_t now_ms)
 {
@@ -8,7 +48,7 @@ struct tls_policy tlspolicy_choose(struct tls_wish wish, const struct tls_memory
                                  .onward = wish.onward };
 
     policy.broken = wish.level == ROUTE_TLS_OFFERED && !wish.implicit && !wish.onward &&
-                    now_ms < memory->broken_until_ms;
+                    memory != NULL && now_ms < memory->broken_until_ms;
     if (wish.onward)
         policy.level = ROUTE_TLS_VERIFY;
     else if (policy.broken)

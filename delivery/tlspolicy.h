@@ -2,17 +2,30 @@
 #ifndef DELIVERY_TLSPOLICY_H
 #define DELIVERY_TLSPOLICY_H
 
+#include "io/net.h"
 #include "io/tls.h"
 #include "ipc/settings.h"
 
 enum {
     TLSPOLICY_TEXT_MAX = 256,             /* bytes of a description */
     TLSPOLICY_BROKEN_MS = 60 * 60 * 1000, /* how long a broken STARTTLS is remembered */
+    TLSPOLICY_HOSTS_MAX = 16,             /* of a destination that are remembered, by address */
 };
 
-/* What is remembered of a destination. Zeroed: nothing. */
+/* What is remembered of a host. Zeroed: nothing. */
 struct tls_memory {
-    uint64_t broken_until_ms; /* monotonic */
+    uint64_t broken_until_ms; /* monotonic: a handshake failed */
+    uint64_t
+        lacking_until_ms; /* it did not offer TLS when others were to be preferred for theirs */
+};
+
+/* Of a destination. Zeroed: nothing. */
+struct tls_memories {
+    struct tls_memory_of {
+        struct net_address address;
+        struct tls_memory memory;
+    } hosts[TLSPOLICY_HOSTS_MAX]; /* a ring */
+    size_t next;
 };
 
 /* What a next hop or a message asks for. */
@@ -27,8 +40,20 @@ struct tls_policy {
     bool implicit, onward; /* as they were wished */
     bool verify;           /* the certificate must be the host's, by a trust anchor */
     bool broken;           /* plain text, since a handshake failed a while ago */
+    bool preferred;        /* another host of the destination may have it, where this one has not */
 };
 
+/* Of the host at the address; NULL: nothing. */
+const struct tls_memory *tlspolicy_recall(const struct tls_memories *m,
+                                          const struct net_address *address);
+/* The same to be changed; takes the place of another host where there are too many. */
+struct tls_memory *tlspolicy_remember(struct tls_memories *m, const struct net_address *address);
+/* When there is nothing left to be remembered. */
+uint64_t tlspolicy_until_ms(const struct tls_memories *m);
+/* The host has no TLS that works: others come first, where TLS is opportunistic. */
+bool tlspolicy_comes_second(const struct tls_memory *memory, uint64_t now_ms);
+
+/* `memory` may be NULL. */
 struct tls_policy tlspolicy_choose(struct tls_wish wish, const struct tls_memory *memory,
                                    uint64_t now_ms);
 
@@ -43,8 +68,8 @@ void tlspolicy_describe_plain(struct tls_policy policy, const char *origin, bool
                               struct buf *out);
 /* Without TLS there is no delivery. */
 bool tlspolicy_needs_tls(struct tls_policy policy);
-/* A handshake after STARTTLS failed. True: the host may be tried again at once, in plain text, and
- * so are all of the destination for a while. */
+/* A handshake after STARTTLS failed. True: the host may be used in plain text, for a while, where
+ * no other has TLS that works. */
 bool tlspolicy_fall_back(struct tls_policy policy, struct tls_memory *memory, uint64_t now_ms);
 
 #endif

@@ -46,6 +46,48 @@ def test_a_broken_starttls_is_remembered(world):
     assert there.commands.count("STARTTLS") == 1
 
 
+def two_hosts(world, first, second):
+    """A domain with two mail hosts, of which the second is for bad times."""
+    world.dns.mx("there.test", (10, "mx1.there.test"), (20, "mx2.there.test"))
+    return world.sink("mx1.there.test", **first), world.sink("mx2.there.test", **second)
+
+
+def test_a_host_whose_tls_works_comes_before_one_whose_tls_is_broken(world):
+    first, second = two_hosts(world, {"starttls": "break"}, {"starttls": True})
+    world.start_relay(timeouts={"idle-connection": "1s"})
+    for i in range(2):
+        world.send("a@here.test", "b@there.test")
+        second.wait(i + 1)
+        second.wait_until(lambda: second.open == 0)
+    assert all(message.tls == "TLSv1.3" for message in second.messages)
+    assert first.attempts == 1 and first.messages == []  # remembered
+    assert not world.log.has("deferred")
+
+
+def test_a_host_that_has_no_tls_does_not_come_before_one_whose_tls_is_broken(world):
+    first, second = two_hosts(world, {"starttls": "break"}, {})
+    world.start_relay(timeouts={"idle-connection": "1s"})
+    for i in range(2):
+        world.send("a@here.test", "b@there.test")
+        first.wait(i + 1)
+        first.wait_until(lambda: first.open == 0)
+    assert second.attempts == 1 and second.messages == []  # it was asked whether it has TLS
+    assert first.commands.count("STARTTLS") == 1
+
+
+def test_a_host_that_is_broken_does_not_cost_the_others_their_tls(world):
+    """The other is met in plain text too if its own memory says so, and only then."""
+    first, second = two_hosts(world, {"starttls": "break"}, {"starttls": True})
+    world.start_relay(timeouts={"idle-connection": "1s"})
+    world.send("a@here.test", "b@there.test")
+    second.wait_message()
+    second.wait_until(lambda: second.open == 0)
+    second.says["greet"] = "421 4.3.2 not now"
+    world.send("a@here.test", "b@there.test")
+    assert first.wait_message().tls == ""  # nobody else takes it
+    assert len(second.messages) == 1
+
+
 def test_text_that_comes_with_the_answer_to_starttls_is_not_believed(world):
     there = world.domain("there.test", starttls="220 go\r\n250 injected")
     world.start_relay()

@@ -36,7 +36,7 @@ static void chooses(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        struct tls_memory m = { cases[i].broken ? NOW_MS + 1 : 0 };
+        struct tls_memory m = { .broken_until_ms = cases[i].broken ? NOW_MS + 1 : 0 };
         struct tls_policy p = tlspolicy_choose(cases[i].wish, &m, NOW_MS);
 
         check(cases[i].name, p.level == cases[i].level);
@@ -59,6 +59,35 @@ static void remembers_for_a_while(void **state)
     assert_int_equal(p.level, ROUTE_TLS_NONE);
     p = tlspolicy_choose(wish, &m, NOW_MS + TLSPOLICY_BROKEN_MS);
     assert_int_equal(p.level, ROUTE_TLS_OFFERED);
+}
+
+static void remembers_hosts(void **state)
+{
+    struct tls_memories m = { .next = 0 };
+    struct net_address a = { .family = AF_INET, .bytes = { 192, 0, 2, 1 }, .port = 25 };
+
+    (void)state;
+    assert_null(tlspolicy_recall(&m, &a));
+    tlspolicy_remember(&m, &a)->broken_until_ms = NOW_MS + 1;
+    assert_int_equal(tlspolicy_until_ms(&m), NOW_MS + 1);
+    assert_true(tlspolicy_comes_second(tlspolicy_recall(&m, &a), NOW_MS));
+    assert_false(tlspolicy_comes_second(tlspolicy_recall(&m, &a), NOW_MS + 1));
+    a.port = 587; /* another server */
+    assert_null(tlspolicy_recall(&m, &a));
+    tlspolicy_remember(&m, &a)->lacking_until_ms = NOW_MS + 2;
+    assert_true(tlspolicy_comes_second(tlspolicy_recall(&m, &a), NOW_MS + 1));
+    assert_int_equal(tlspolicy_choose((struct tls_wish){ .level = ROUTE_TLS_OFFERED },
+                                      tlspolicy_recall(&m, &a), NOW_MS)
+                         .level,
+                     ROUTE_TLS_OFFERED); /* it may offer it by now */
+    assert_int_equal(tlspolicy_until_ms(&m), NOW_MS + 2);
+    for (unsigned i = 0; i < TLSPOLICY_HOSTS_MAX; i++) {
+        a.bytes[3] = (uint8_t)(10 + i);
+        tlspolicy_remember(&m, &a)->broken_until_ms = NOW_MS + 3;
+    }
+    assert_ptr_equal(tlspolicy_remember(&m, &a), tlspolicy_recall(&m, &a));
+    a.bytes[3] = 1;
+    assert_null(tlspolicy_recall(&m, &a));
 }
 
 static void describes(void **state)
@@ -141,6 +170,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chooses),
         cmocka_unit_test(remembers_for_a_while),
+        cmocka_unit_test(remembers_hosts),
         cmocka_unit_test(describes),
         cmocka_unit_test(describes_plain_text),
     };

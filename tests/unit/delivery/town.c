@@ -429,7 +429,8 @@ void town_close(struct town *t)
     for (struct table_entry *e = NULL; (e = table_next(&t->worker.destinations, e)) != NULL;) {
         struct destination *d = container_of(e, struct destination, entry);
 
-        d->memory.broken_until_ms = d->families.until_ms = 0;
+        d->tls_memories = (struct tls_memories){ .next = 0 };
+        d->families.until_ms = 0;
         loop_defer(&t->loop, &d->release);
     }
     for (struct table_entry *e = NULL; (e = table_next(&t->worker.sites, e)) != NULL;) {
