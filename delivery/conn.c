@@ -190,7 +190,7 @@ static void decide_rest(struct conn *c, const struct outcome *o)
 static void start_over(struct conn *c)
 {
     c->messages = 0;
-    c->no_resume = false;
+    c->no_resume = c->detour = false;
     c->state = CONN_DIALING;
     dial_begin(&c->dial, c->job->host);
 }
@@ -199,6 +199,16 @@ static void try_next(struct conn *c)
 {
     c->state = CONN_DIALING;
     dial_next(&c->dial);
+}
+
+/* A host that had been of use to other messages says little about where this one may go. */
+static void redial(struct conn *c)
+{
+    close_stream(c);
+    if (c->messages > 1)
+        start_over(c);
+    else
+        try_next(c);
 }
 
 /* False: the connection is not what it was. */
@@ -264,11 +274,7 @@ static void fail(struct conn *c, const struct outcome *why)
     if (again) {
         (void)dial_avoid_ipv6(&c->dial, &o);
         dial_keep_failure(&c->dial, &o);
-        close_stream(c);
-        if (c->messages > 1)
-            start_over(c);
-        else
-            try_next(c);
+        redial(c);
         return;
     }
     if (c->job != NULL)
@@ -413,10 +419,21 @@ static bool put_content(struct conn *c)
     return true;
 }
 
-static void start_job(struct conn *c, struct job *j)
+/* What this host lacks, the next may have; when none has it, the last failure decides. */
+static void look_elsewhere(struct conn *c, const struct outcome *why)
 {
-    const struct outcome place = { .host = dial_host(&c->dial),
-                                   .tls = view_make(c->tls, c->tls_len) };
+    struct outcome o = complete(c, why);
+
+    client_quit(&c->client);
+    say_goodbye(c);
+    dial_keep_failure(&c->dial, &o);
+    c->detour = true;
+    redial(c);
+}
+
+/* False: the connection is not what it was. */
+static bool start_job(struct conn *c, struct job *j)
+{
     struct client_verdict v;
 
     c->job = j;
@@ -425,10 +442,10 @@ static void start_job(struct conn *c, struct job *j)
     c->until_ms = loop_of(c)->now_ms + settings_of(c)->timeouts.transaction;
     j->conn = c;
     job_rewind(j);
-    if (!job_prepare(j, &c->client.ext, &place, loop_of(c)->now_ms))
-        end_job(c);
-    else if (client_start(&c->client, &j->message, &v))
-        (void)decide(c, &v); /* no reply, so nothing that IPv4 would mend */
+    if (job_prepare(j, &c->client.ext, &v.outcome) && !client_start(&c->client, &j->message, &v))
+        return true;
+    look_elsewhere(c, &v.outcome);
+    return false;
 }
 
 static void become_idle(struct conn *c)
@@ -447,7 +464,8 @@ static bool is_worn(const struct conn *c)
 {
     uint64_t most = c->client.ext.mails_most;
 
-    return c->dial.alone || c->messages >= c->destination->site->messages_per_connection ||
+    return c->dial.alone || c->detour ||
+           c->messages >= c->destination->site->messages_per_connection ||
            (most > 0 && c->messages >= most) || destination_is_crowded(c->destination);
 }
 
@@ -460,22 +478,21 @@ static struct job *pick_job(struct conn *c)
     return is_worn(c) ? NULL : destination_next_job(c->destination);
 }
 
-/* The engine is ready for a message. */
-static void next_message(struct conn *c)
+/* The engine is ready for a message. False: the connection is not what it was. */
+static bool next_message(struct conn *c)
 {
     struct job *j;
 
     keep_session(c);
     note_plain(c);
-    while ((j = pick_job(c)) != NULL) {
-        start_job(c, j);
-        if (c->job != NULL) /* else it was decided at once */
-            return;
-    }
+    j = pick_job(c);
+    if (j != NULL)
+        return start_job(c, j);
     if (is_worn(c) || worker_of(c)->draining)
         say_quit(c);
     else if (list_empty(&c->link))
         become_idle(c);
+    return true;
 }
 
 /* ---- time ---- */
@@ -564,8 +581,7 @@ static bool fulfil(struct conn *c)
     case CLIENT_WISH_BODY:
         return put_content(c);
     case CLIENT_WISH_MESSAGE:
-        next_message(c);
-        return true;
+        return next_message(c);
     case CLIENT_WISH_CLOSE:
         close_engine(c);
         return false;
@@ -684,8 +700,8 @@ void conn_give(struct conn *c, struct job *j)
 {
     list_remove(&c->link);
     list_remove(&c->idle_link);
-    start_job(c, j);
-    pump(c);
+    if (start_job(c, j))
+        pump(c);
 }
 
 void conn_quit(struct conn *c)

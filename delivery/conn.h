@@ -20,6 +20,7 @@ struct conn {
     struct destination *destination;
     struct job *job; /* NULL: idle */
     bool started;    /* the engine has the job */
+    bool detour;     /* for its job alone, which the hosts that come first cannot take */
     bool counted;    /* among the connections that take jobs */
     enum conn_state state;
     struct dial dial;

@@ -248,24 +248,15 @@ static int64_t seconds_left(const struct job *j)
     return ms >= 0 ? ms / 1000 : -((-ms + 999) / 1000);
 }
 
-bool job_prepare(struct job *j, const struct ext *ext, const struct outcome *place, uint64_t now_ms)
+bool job_prepare(struct job *j, const struct ext *ext, struct outcome *why)
 {
-    struct outcome why;
-
     j->message.rcpt_count = 0;
     j->message.by_seconds = seconds_left(j);
     for (uint32_t i = 0; i < j->envelope.rcpt_count; i++) {
-        if (j->decided[i])
-            continue;
         if (ext->rcpts_most > 0 && j->message.rcpt_count == ext->rcpts_most)
             break;
-        if (transaction_rcpt_obstacle(&j->envelope, i, ext, &why)) {
-            why.host = place->host;
-            why.tls = place->tls;
-            job_decide(j, i, &why, now_ms);
-        } else {
+        if (!j->decided[i] && !transaction_rcpt_obstacle(&j->envelope, i, ext, why))
             j->batch[j->message.rcpt_count++] = i;
-        }
     }
     return j->message.rcpt_count > 0;
 }

@@ -67,9 +67,9 @@ enum job_content job_put_content(struct job *j, struct buf *out) MUST_USE;
 const struct outcome *job_damage(const struct job *j);
 
 /* Makes j->message of what is not decided yet, as far as the host, which offers `ext`, takes at
- * once. What it cannot take is decided, with `place` for host and tls. False: nothing is left. */
-bool job_prepare(struct job *j, const struct ext *ext, const struct outcome *place,
-                 uint64_t now_ms) MUST_USE;
+ * once. Recipients that it cannot take stay, for another host. False: there are only those, and
+ * *why tells what is in the way. */
+bool job_prepare(struct job *j, const struct ext *ext, struct outcome *why) MUST_USE;
 
 /* Tells the queue; the job is over when none is undecided. `rcpt` is a number in j->envelope. */
 void job_decide(struct job *j, size_t rcpt, const struct outcome *o, uint64_t now_ms);

@@ -23,7 +23,7 @@ struct client_message {
 };
 
 /* Whether the host cannot take the message, or the recipient, whatever it says. What it lacks,
- * another host may have: the outcome is permanent, and the caller's to weigh. Its text is constant
+ * another host may have: the outcome is permanent if none has it. Its text is constant
  * but for `room`. */
 bool transaction_obstacle(const struct client_message *m, const struct ext *e, struct buf *room,
                           struct outcome *why) MUST_USE;

@@ -4,10 +4,10 @@ ALL = ("PIPELINING", "8BITMIME", "SIZE 100000000", "ENHANCEDSTATUSCODES", "DSN",
 IDN, A_LABELS = "bücher.test", "xn--bcher-kva.test"
 
 
-def submit(world, mail, rcpt, content=b"Subject: x\r\n\r\nx\r\n"):
+def submit(world, mail, *rcpts, content=b"Subject: x\r\n\r\nx\r\n"):
     with world.connect() as c:
         c.hello()
-        for command in (mail, rcpt, "DATA"):
+        for command in (mail, *rcpts, "DATA"):
             words = c.command(command)
             assert words[0] in "23", words
         c.send(content + b".\r\n")
@@ -67,5 +67,17 @@ def test_utf8_in_the_header_alone_needs_no_smtputf8(world):
     there = world.domain("there.test")
     world.start_relay()
     submit(world, "MAIL FROM:<alice@here.test> SMTPUTF8 BODY=8BITMIME", "RCPT TO:<b@there.test>",
-           "Subject: Grüße\r\n\r\nx\r\n".encode())
+           content="Subject: Grüße\r\n\r\nx\r\n".encode())
     assert "Subject: Grüße".encode() in there.wait_message().content
+
+
+def test_what_the_first_host_lacks_the_second_may_have(world):
+    world.dns.mx("there.test", (10, "mx1.there.test"), (20, "mx2.there.test"))
+    first = world.sink("mx1.there.test", extensions=["PIPELINING", "8BITMIME"])
+    second = world.sink("mx2.there.test", extensions=ALL)
+    world.start_relay()
+    submit(world, "MAIL FROM:<alice@here.test> SMTPUTF8", "RCPT TO:<b@there.test>", "RCPT TO:<bö@there.test>")
+    assert first.wait_message().recipients == ["b@there.test"]
+    assert [r.encode("latin-1").decode() for r in second.wait_message().recipients] == ["bö@there.test"]
+    world.wait_empty_queue()
+    assert not world.log.has("bounced") and not world.log.has("deferred")

@@ -146,6 +146,28 @@ static const struct {
       .script0 = "EHLO 250-mx.test\\250 STARTTLS\nSTARTTLS 454 no",
       .results = "1 all delivered 250 2.0.0\n1 end\n",
       .messages0 = 1 },
+    { .name = "too large for the first host",
+      .names = TWO_HOSTS,
+      .script0 = "EHLO 250-mx.test\\250 SIZE 5",
+      .results = "1 all delivered 250 2.0.0\n1 end\n",
+      .messages1 = 1 },
+    { .name = "too large for all",
+      .names = TWO_HOSTS,
+      .script0 = "EHLO 250-mx.test\\250 SIZE 5",
+      .script1 = "EHLO 250-mx.test\\250 SIZE 6",
+      .results = "1 all failed 0 5.3.4\n1 end\n",
+      .reason =
+          "the message has 22 bytes, the host takes 6 (mx2.test[], while sending MAIL FROM)" },
+    { .name = "too large for the first host, and the other does not answer: it may take it yet",
+      .names = TWO_HOSTS,
+      .script0 = "EHLO 250-mx.test\\250 SIZE 5",
+      .script1 = "GREETING 421 4.3.2 not now",
+      .results = "1 all deferred 421 4.3.2\n1 end\n" },
+    { .name = "too large for the second host, and the first does not answer",
+      .names = TWO_HOSTS,
+      .script0 = "GREETING 421 4.3.2 not now",
+      .script1 = "EHLO 250-mx.test\\250 SIZE 5",
+      .results = "1 all deferred 421 4.3.2\n1 end\n" },
     { .name = "HELO, one command at a time",
       .names = TWO_HOSTS,
       .script0 = "EHLO 502 what",
@@ -378,6 +400,28 @@ static void keeps_connections(void **state)
     assert_int_equal(t.hosts[0].connections, 1);
     assert_int_equal(t.hosts[0].messages, 5);
     check_view("content", buf_view(&t.hosts[0].heard), VIEW("Subject: x\r\n\r\n..hello"));
+    town_close(&t);
+}
+
+/* A host that is preferred less is met for the one message that the first cannot take. */
+static void makes_detours_for_a_message_alone(void **state)
+{
+    static struct town t;
+    char large[2000];
+
+    (void)state;
+    memset(large, 'x', sizeof(large));
+    memcpy(large + sizeof(large) - 2, "\r\n", 2);
+    town_open(&t, TWO_HOSTS, "EHLO 250-mx.test\\250 SIZE 1000", NULL);
+    t.settings.delivery.concurrency = 1;
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 1));
+    town_send_job(&t, 2, VIEW("b.test"), view_make(large, sizeof(large)), false);
+    assert_true(town_await(&t, 2));
+    town_send_job(&t, 3, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 3));
+    assert_int_equal(t.hosts[0].messages, 2);
+    assert_int_equal(t.hosts[1].messages, 1);
     town_close(&t);
 }
 
@@ -945,6 +989,7 @@ int main(void)
         cmocka_unit_test(waits_for_a_token),
         cmocka_unit_test(comes_from_its_source),
         cmocka_unit_test(keeps_connections),
+        cmocka_unit_test(makes_detours_for_a_message_alone),
         cmocka_unit_test(does_not_keep_them_for_ever),
         cmocka_unit_test(wears_connections_out),
         cmocka_unit_test(keeps_to_the_hosts_limit_of_messages),
