@@ -76,6 +76,16 @@ bool digest_is_whole(const struct digest *d)
     return !d->gaps && d->filled == d->end;
 }
 
+static struct view fronts(const struct digest *d)
+{
+    return view_make(d->memory + d->first, d->len - d->first);
+}
+
+bool digest_equal(const struct digest *a, const struct digest *b)
+{
+    return view_equal(fronts(a), fronts(b));
+}
+
 /* ---- from the segment ---- */
 
 struct walk {
@@ -181,12 +191,14 @@ int digest_save(const struct digest *d, int log_folder)
 {
     char front[RECORD_HEADER + LINE_ROOM];
     struct buf line = buf_on(front + RECORD_HEADER, LINE_ROOM);
-    struct record r = { .type = RECORD_INDEX, .id = d->segment, .body = { NULL, d->len } };
-    struct view fronts = view_make(d->memory, d->len);
+    struct record r = { .type = RECORD_INDEX,
+                        .id = d->segment,
+                        .body = { NULL, d->len - d->first } };
+    struct view body = fronts(d);
     int fd, err;
 
     assert(digest_is_whole(d));
-    if (!record_put_index(&line, d->end, crc32c(0, fronts)))
+    if (!record_put_index(&line, d->end, crc32c(0, body)))
         return -EOVERFLOW;
     r.meta = buf_view(&line);
     record_seal(front, &r, d->seed);
@@ -195,7 +207,7 @@ int digest_save(const struct digest *d, int log_folder)
         return fd;
     err = file_write_all(fd, view_make(front, RECORD_HEADER + r.meta.len), 0);
     if (err == 0)
-        err = file_write_all(fd, fronts, RECORD_HEADER + r.meta.len);
+        err = file_write_all(fd, body, RECORD_HEADER + r.meta.len);
     close(fd);
     return err;
 }

@@ -29,6 +29,7 @@ void digest_begin(struct digest *d, uint64_t segment, uint32_t seed, uint64_t en
 void digest_add(struct digest *d, const struct record *r, uint64_t offset);
 /* It tells of every byte. */
 bool digest_is_whole(const struct digest *d);
+bool digest_equal(const struct digest *a, const struct digest *b); /* of the same segment */
 
 /* From the segment itself, through a small window; in any thread. What makes no sense is
  * passed over. 0 or a negative errno: -EIO when not all of it could be read. */

@@ -114,6 +114,11 @@ bool record_is_likely(struct view bytes)
            bytes.ptr[RECORD_HEADER - 1] == '\n';
 }
 
+bool record_claims_batch(struct view bytes, uint64_t *batch)
+{
+    return record_is_likely(bytes) && get_hex(bytes.ptr + BATCH_AT, BATCH_LEN, batch);
+}
+
 bool record_read_front(struct view bytes, uint32_t seed, struct record *r)
 {
     const char *at = bytes.ptr;

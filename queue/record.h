@@ -56,6 +56,8 @@ void record_seal(char *at, const struct record *r, uint32_t seed);
 bool record_read(struct view bytes, uint32_t seed, struct record *r) MUST_USE;
 /* It begins as records do. */
 bool record_is_likely(struct view bytes);
+/* The same, and which batch it says it is of: not verified, where no seed is known. */
+bool record_claims_batch(struct view bytes, uint64_t *batch) MUST_USE;
 /* The same when `bytes` may end behind the meta: r->body is where the body would be. */
 bool record_read_front(struct view bytes, uint32_t seed, struct record *r) MUST_USE;
 

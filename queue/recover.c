@@ -196,7 +196,7 @@ int recover_begin(struct recovery *r, struct spool *spool, struct ledger *ledger
     int result;
 
     *r = (struct recovery){ .replay = replay, .fd = -1, .began_ms = clock_monotonic_ms() };
-    result = survey_take(&r->survey, spool, ledger);
+    result = survey_take(&r->survey, spool, ledger, NULL);
     if (result == 0)
         result = survey_resume(&r->survey, &r->current, &r->fd, &r->tail);
     if (result < 0)

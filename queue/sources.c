@@ -21,6 +21,21 @@ const char *source_name(uint64_t number)
     return name;
 }
 
+const char *source_path(uint64_t number)
+{
+    static char path[SHELF_NAME + 4];
+
+    snprintf(path, sizeof(path), "log/%s", source_name(number));
+    return path;
+}
+
+bool source_tell(struct survey *v, struct finding f)
+{
+    if (v->inspector != NULL)
+        v->inspector->found(v->inspector, &f);
+    return v->inspector != NULL;
+}
+
 /* ---- which are there ---- */
 
 static void list_segment(void *arg, const char *name)
@@ -31,7 +46,8 @@ static void list_segment(void *arg, const char *name)
     if (segment_index_number(view_of(name), &number))
         return;
     if (!segment_number(view_of(name), &number)) {
-        log_warn("foreign_file", LOG_STRING("file", name));
+        if (v->inspector == NULL)
+            log_warn("foreign_file", LOG_STRING("file", name));
         return;
     }
     if (v->source_count == v->source_room) {
@@ -61,6 +77,8 @@ static void set_source(struct source *s, const struct record_start *start, uint6
 static void lose_segment(struct survey *v, uint64_t number, const char *why)
 {
     v->damaged++;
+    if (source_tell(v, (struct finding){ .file = source_path(number), .what = why }))
+        return;
     log_error("segment_damaged", LOG_STRING("file", source_name(number)), LOG_STRING("why", why));
     spool_move_aside(v->spool, v->spool->log, source_name(number));
 }
@@ -72,8 +90,11 @@ void source_leave(struct survey *v, uint64_t number, int err)
     v->damaged++;
     v->unread++;
     v->highest = MAX(v->highest, number);
-    log_error("segment_unreadable", LOG_STRING("file", source_name(number)),
-              LOG_ERRNO("error", -err));
+    if (!source_tell(v, (struct finding){ .file = source_path(number),
+                                          .what = "the segment cannot be read, or not wholly",
+                                          .error = -err }))
+        log_error("segment_unreadable", LOG_STRING("file", source_name(number)),
+                  LOG_ERRNO("error", -err));
     if (s == NULL)
         s = ledger_add(v->ledger, number);
     s->begun = s->stubborn = s->indexed = true;
@@ -90,7 +111,7 @@ void source_break(struct survey *v, struct source *s, int err)
 
 bool source_lacks_means(int err)
 {
-    return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -EACCES || err == -EPERM;
+    return err == -EMFILE || err == -ENFILE || err == -ENOMEM;
 }
 
 /* A write began nothing here: nobody was answered. */
@@ -115,11 +136,66 @@ static int read_head(int fd, char head[static RECORD_HEAD], uint64_t *bytes, boo
     return got < 0 ? (int)got : 0;
 }
 
-/* One without records was renamed just before a crash: only the last one can be. Another whose head
- * is blank has lost it. */
-static bool may_be_stale(const struct survey *v, const struct source *s)
+static bool is_blank(struct view header)
 {
-    return s->number > v->highest;
+    for (size_t i = 0; i < header.len; i++) {
+        if (header.ptr[i] != '\0')
+            return false;
+    }
+    return true;
+}
+
+/* Of how many batches there seem to be records behind the head; 2 are many. Without the nonce of
+ * the segment nobody can know more. */
+static unsigned count_batches(struct view bytes)
+{
+    uint64_t first = 0, batch;
+    unsigned count = 0;
+
+    for (size_t at = RECORD_HEAD; at < bytes.len && count < 2; at += RECORD_UNIT) {
+        if (!record_claims_batch(view_from(bytes, at), &batch))
+            continue;
+        if (count == 0)
+            first = batch;
+        count += count == 0 || batch != first;
+    }
+    return count;
+}
+
+static unsigned look_behind(const struct survey *v, const struct source *s, uint64_t bytes)
+{
+    int fd = openat(v->spool->log, source_name(s->number), SPOOL_READING);
+    char *room = memory_new(bytes);
+    bool broken;
+    ssize_t got = fd < 0 ? fd : file_read_all(fd, room, bytes, 0, &broken);
+    unsigned count = count_batches(view_make(room, got < 0 ? 0 : (size_t)got));
+
+    if (fd >= 0)
+        close(fd);
+    free(room);
+    return count;
+}
+
+/* A write began nothing in the last segment: nobody was answered. It was renamed just before a
+ * crash, and its head is blank or of a former life. Where a blank head has records of several
+ * batches behind it, the first of them was durable with the head, which is lost; where they are of
+ * a single one, that may be torn, but who knows: it is kept. */
+static bool never_began(struct survey *v, const struct source *s, struct view head, uint64_t bytes)
+{
+    unsigned batches = 0;
+
+    if (s->number <= v->highest)
+        return false;
+    if (is_blank(view_sub(head, 0, RECORD_HEADER)) &&
+        is_blank(view_sub(head, RECORD_HEAD_COPY, RECORD_HEADER)))
+        batches = look_behind(v, s, bytes);
+    if (batches == 0) {
+        return_segment(v->spool, source_name(s->number));
+    } else if (batches == 1) {
+        v->highest = s->number;
+        spool_move_aside(v->spool, v->spool->log, source_name(s->number));
+    }
+    return batches < 2;
 }
 
 /* Whether there are records in it. */
@@ -128,20 +204,21 @@ static bool judge_head(struct survey *v, struct source *s, struct view head, uin
     struct record_start start;
     enum record_head state = record_get_head(head, s->number, &start);
 
-    if (state == RECORD_HEAD_STALE && may_be_stale(v, s)) {
-        return_segment(v->spool, source_name(s->number));
+    if (state == RECORD_HEAD_STALE && never_began(v, s, head, bytes))
         return false;
-    }
     v->highest = MAX(v->highest, s->number);
     if (state == RECORD_HEAD_LOST || state == RECORD_HEAD_STALE) {
-        lose_segment(v, s->number, "its head cannot be read");
+        lose_segment(v, s->number, "both copies of its head are damaged");
         return false;
     }
     if (start.spool.len != SPOOL_UUID_LEN) {
         lose_segment(v, s->number, "it belongs to another spool");
         return false;
     }
-    if (state == RECORD_HEAD_HALF)
+    if (state == RECORD_HEAD_HALF &&
+        !source_tell(v, (struct finding){ .file = source_path(s->number),
+                                          .bytes = RECORD_HEAD,
+                                          .what = "one copy of the segment's head is damaged" }))
         log_warn("segment_head_damaged", LOG_STRING("file", source_name(s->number)));
     set_source(s, &start, bytes);
     return true;
@@ -210,7 +287,9 @@ static void settle_uuid(struct survey *v)
 
     if (uuid == NULL || (s->uuid_known && count_of(v, s->uuid) >= count_of(v, uuid)))
         return;
-    if (s->uuid_known)
+    if (s->uuid_known &&
+        !source_tell(v, (struct finding){ .file = "format",
+                                          .what = "its uuid is not that of the segments" }))
         log_warn("spool_uuid_differs", LOG_STRING("file", "format"));
     memcpy(s->uuid, uuid, SPOOL_UUID_LEN);
     s->uuid_known = true;

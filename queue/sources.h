@@ -15,7 +15,10 @@ void source_leave(struct survey *v, uint64_t number, int err);
 void source_break(struct survey *v, struct source *s, int err);
 /* That errno is not the disk's fault. */
 bool source_lacks_means(int err);
-/* "0000019f3a42.seg", until the next call. */
+/* "0000019f3a42.seg", until the next call; and "log/0000019f3a42.seg". */
 const char *source_name(uint64_t number);
+const char *source_path(uint64_t number);
+/* Tells the inspector; false: there is none. */
+bool source_tell(struct survey *v, struct finding f);
 
 #endif

@@ -3,6 +3,7 @@
 #include "common/memory.h"
 #include "io/log.h"
 #include "queue/bodies.h"
+#include "queue/shelf.h"
 #include "queue/sources.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include <unistd.h>
 
 /* The newest segment has no more, so that the next ones have higher numbers even when it cannot be
- * read. */
+ * read. Nothing else makes their numbers jump so far. */
 enum { UNREAD_BATCHES = 1 << 20 };
 
 /* ---- reading ---- */
@@ -56,6 +57,50 @@ void survey_unload(struct survey *v)
     v->loaded = 0;
 }
 
+/* ---- for an inspector ---- */
+
+static struct finding place_in(const struct survey *v, size_t i, uint64_t from, uint64_t to)
+{
+    return (struct finding){ .file = source_path(v->sources[i].number),
+                             .offset = from,
+                             .bytes = to - from };
+}
+
+static void show_record(struct survey *v, size_t i, const struct record *r, uint64_t from,
+                        uint64_t to)
+{
+    struct finding place = place_in(v, i, from, to);
+
+    place.id = r->id;
+    if (v->inspector != NULL)
+        v->inspector->record(v->inspector, r, &place);
+}
+
+/* Whether the index file tells what `d` does, which was made from the segment just now. */
+static void compare_index(struct survey *v, size_t i, const struct digest *d)
+{
+    const struct source *s = &v->sources[i];
+    struct digest index = { 0 };
+    char name[SHELF_NAME], path[SHELF_NAME + 4];
+    struct finding f = { .file = path };
+    int err;
+
+    digest_begin(&index, s->number, s->seed, s->end);
+    err = digest_load(&index, v->spool->log);
+    segment_index_name(s->number, name);
+    snprintf(path, sizeof(path), "log/%s", name);
+    if (err == 0 && digest_is_whole(d) && !digest_equal(&index, d))
+        f.what = "the index file does not tell what is in the segment";
+    else if (err < 0 && err != -ENOENT)
+        f.what = "the index file is not sound";
+    f.error = err < 0 && err != -EBADMSG ? -err : 0;
+    if (f.what != NULL)
+        source_tell(v, f);
+    digest_release(&index);
+}
+
+/* ---- what is noted ---- */
+
 static void add_gap(struct survey *v, struct gap gap)
 {
     if (v->gap_count == v->gap_room) {
@@ -84,6 +129,7 @@ static void add_large(struct survey *v, const struct record *r, const struct rec
         .file = m->file,
         .bytes = m->body_bytes,
         .size = (uint32_t)(RECORD_HEADER + r->meta.len),
+        .crc = m->body_crc,
     };
 }
 
@@ -122,6 +168,8 @@ struct digest *survey_load_digest(struct survey *v, size_t i)
 {
     const struct source *s = &v->sources[i];
 
+    if (v->inspector != NULL)
+        return NULL;
     if (is_newest(v, i)) {
         digest_rewind(&v->newest);
         return v->newest.segment == s->number && v->newest.len > 0 ? &v->newest : NULL;
@@ -137,8 +185,7 @@ static void keep_digest(struct survey *v, size_t i, struct digest *d)
         digest_release(d);
     else if (!is_newest(v, i) && !v->sources[i].broken && !v->spool->read_only &&
              digest_is_whole(d))
-        ledger_find(v->ledger, v->sources[i].number)->indexed =
-            digest_save(d, v->spool->log) == 0;
+        ledger_find(v->ledger, v->sources[i].number)->indexed = digest_save(d, v->spool->log) == 0;
 }
 
 static void look_through_digest(struct survey *v, size_t i, struct digest *d)
@@ -191,15 +238,18 @@ static int look_through(struct survey *v, size_t i)
         if (step == RECORD_FOUND) {
             v->sound_end = to;
             note_record(v, &r, record_place(scan.segment, from));
+            show_record(v, i, &r, from, to);
             digest_add(d, &r, from);
         } else if (step == RECORD_BROKEN) {
             add_broken(v, i, &r, from, to);
             d->gaps = true; /* what is not in it may have to be told */
         } else {
-            add_gap(v, (struct gap){ .source = i, .from = from, .to = to });
+            add_gap(v, (struct gap){ .source = i, .from = from, .to = to, .batch = scan.batch });
         }
     }
     v->last_batch = scan.batch;
+    if (v->inspector != NULL && !is_newest(v, i))
+        compare_index(v, i, d);
     keep_digest(v, i, d);
     return 0;
 }
@@ -209,10 +259,15 @@ static int look_through(struct survey *v, size_t i)
 static void report_damage(struct survey *v, const struct gap *gap)
 {
     const struct source *s = &v->sources[gap->source];
+    struct finding found = place_in(v, gap->source, gap->from, gap->to);
     char copy[64];
     struct record_scan scan;
 
     v->damaged++;
+    found.id = gap->id;
+    found.what = gap->broken ? "the body of the message is damaged" : "no record can be read here";
+    if (source_tell(v, found))
+        return;
     log_error("record_damaged", LOG_STRING("file", source_name(s->number)),
               LOG_U64("offset", gap->from), LOG_U64("size_bytes", gap->to - gap->from),
               gap->broken ? LOG_ID("message", gap->id) : (struct log_field){ .key = NULL });
@@ -274,12 +329,30 @@ static void judge_newest(struct survey *v, struct gap *gap)
     gap->from = damage.to; /* the rest is torn */
 }
 
+/* Behind the last record of what was the newest segment when it could not be read or written: the
+ * log went on elsewhere, which shows in the numbers of batches. */
+static bool is_unused_rest(struct survey *v, const struct gap *gap)
+{
+    const struct source *s = &v->sources[gap->source];
+    struct record_scan scan;
+    uint64_t batch;
+
+    if (gap->broken || gap->to != s->end || s[1].first_batch < gap->batch + UNREAD_BATCHES / 2 ||
+        survey_load(v, gap->source, &scan) < 0)
+        return false;
+    for (size_t at = gap->from; at < gap->to; at += RECORD_UNIT) {
+        if (record_claims_batch(view_from(scan.bytes, at), &batch) && batch >= gap->batch)
+            return false;
+    }
+    return true;
+}
+
 static void judge_gaps(struct survey *v)
 {
     for (size_t i = 0; i < v->gap_count; i++) {
         if (v->gaps[i].source + 1 == v->source_count)
             judge_newest(v, &v->gaps[i]);
-        else
+        else if (!is_unused_rest(v, &v->gaps[i]))
             take_damage(v, &v->gaps[i]);
     }
 }
@@ -338,6 +411,11 @@ int survey_resume(struct survey *v, struct segment **current, int *fd, uint64_t 
     if (s == NULL || s->broken || v->spool->read_only)
         return 0;
     *fd = openat(v->spool->log, source_name(s->number), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (*fd < 0 && (errno == EACCES || errno == EPERM)) {
+        source_leave(v, s->number, -errno);
+        v->last_batch += UNREAD_BATCHES;
+        return 0;
+    }
     err = *fd < 0 ? -errno : mend_newest(v, s, *fd, closed);
     if (err == 0 && !closed) {
         *current = ledger_find(v->ledger, s->number);
@@ -361,6 +439,10 @@ static void look_at_larges(struct survey *v)
         if (!survey_counts(v, l->id, l->place))
             continue;
         idset_add(&v->bodies, l->file);
+        if (v->inspector != NULL) {
+            v->inspector->body(v->inspector, l);
+            continue;
+        }
         fd = bodies_read(v->spool, l->file, l->bytes);
         if (fd == -EBADMSG) {
             v->bodiless++;
@@ -395,11 +477,12 @@ static int look_through_all(struct survey *v)
     return 0;
 }
 
-int survey_take(struct survey *v, struct spool *spool, struct ledger *ledger)
+int survey_take(struct survey *v, struct spool *spool, struct ledger *ledger,
+                struct inspector *inspector)
 {
     int err;
 
-    *v = (struct survey){ .spool = spool, .ledger = ledger };
+    *v = (struct survey){ .spool = spool, .ledger = ledger, .inspector = inspector };
     err = sources_find(v);
     if (err < 0)
         return err;

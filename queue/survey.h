@@ -28,19 +28,39 @@ struct gap {
     size_t from, to;
     bool broken; /* the record `id` of `batch`, whose body is not whole */
     bool copy;   /* it is a copy, of what lay at `was` */
-    uint64_t id, batch, was;
+    uint64_t id, was;
+    uint64_t batch; /* when not broken, the newest before it in the segment */
 };
 
 /* A message whose body is a file. */
 struct large {
     uint64_t id, place, file, bytes;
     uint32_t size; /* of the record */
+    uint32_t crc;  /* of the file */
+};
+
+/* Something that is not as it should be. */
+struct finding {
+    const char *file; /* "log/0000019f3a42.seg" */
+    uint64_t offset, bytes;
+    uint64_t id; /* of a message; 0: not known */
+    const char *what;
+    int error; /* errno, or 0 */
+};
+
+/* Who wants to know everything, and nothing to be done about it: index files are not believed but
+ * compared, every body is read, and what is found is told here and not logged. */
+struct inspector {
+    void (*found)(struct inspector *i, const struct finding *f);
+    void (*record)(struct inspector *i, const struct record *r, const struct finding *place);
+    void (*body)(struct inspector *i, const struct large *l); /* of a message that counts */
 };
 
 struct survey {
     struct spool *spool;
-    struct ledger *ledger;  /* empty before; the segments after */
-    struct source *sources; /* by number */
+    struct inspector *inspector; /* NULL: none */
+    struct ledger *ledger;       /* empty before; the segments after */
+    struct source *sources;      /* by number */
     size_t source_count, source_room;
     struct gap *gaps;
     size_t gap_count, gap_room;
@@ -68,8 +88,10 @@ struct survey {
     uint32_t rcpts[ENVELOPE_RCPTS_MAX];
 };
 
-/* 0, or a negative errno when the log cannot be read at all; then, too, release it. */
-int survey_take(struct survey *v, struct spool *spool, struct ledger *ledger) MUST_USE;
+/* 0, or a negative errno when the log cannot be read at all; then, too, release it. With an
+ * inspector the spool is open for reading only. */
+int survey_take(struct survey *v, struct spool *spool, struct ledger *ledger,
+                struct inspector *inspector) MUST_USE;
 void survey_release(struct survey *v);
 
 /* Makes good the torn end, so that writing can go on in *current at *tail; its file is *fd, the

@@ -275,6 +275,34 @@ static void a_damaged_head_costs_nothing(void **state)
     box_remove(&b);
 }
 
+/* The head of the only segment, as a disk gives it back that has lost two sectors. */
+static void a_blank_head_is_damage_when_more_than_a_batch_lies_behind(void **state)
+{
+    (void)state;
+    for (uint64_t more = 0; more < 3; more++) { /* than the one that tries the disk */
+        static const char zeros[SECTOR];
+        struct store_numbers n;
+        struct box b;
+        char *bytes;
+
+        box_new(&b);
+        box_open(&b, true);
+        for (uint64_t i = 0; i < more; i++)
+            box_commit_free(box_accept(&b, i, SIZE));
+        bytes = load(&b);
+        box_close(&b);
+        overwrite(&b, 0, bytes, BOX_SEGMENT); /* nothing of the end in good order */
+        free(bytes);
+        overwrite(&b, 0, zeros, sizeof(zeros));
+        overwrite(&b, RECORD_HEAD_COPY, zeros, sizeof(zeros));
+        box_open(&b, true);
+        store_count(b.store, &n);
+        check("kept", b.told_count == 0 && box_count_files(&b, "bad") == 1);
+        check("said", n.damaged == (more > 0));
+        box_remove(&b);
+    }
+}
+
 static void damage_found_when_reading(void **state)
 {
     struct box b;
@@ -563,6 +591,7 @@ int main(void)
         cmocka_unit_test(a_damaged_sector_costs_its_message_alone),
         cmocka_unit_test(a_damaged_body_at_the_end_is_held_and_kept),
         cmocka_unit_test(a_damaged_head_costs_nothing),
+        cmocka_unit_test(a_blank_head_is_damage_when_more_than_a_batch_lies_behind),
         cmocka_unit_test(damage_found_when_reading),
         cmocka_unit_test(records_in_a_body_are_no_records),
         cmocka_unit_test(leftovers_of_a_recycled_segment_are_no_records),

@@ -2,6 +2,7 @@
 /* Each function has two names in the C library; both are ours here. */
 #undef _FILE_OFFSET_BITS
 
+#include "queue/check.h"
 #include "queue/digest.h"
 #include "queue/journal.h"
 #include "queue/record.h"
@@ -28,6 +29,8 @@ static struct {
     unsigned reads;      /* so many reads at `from` succeed first */
     unsigned opens;      /* the so many-th opening fails; 0: none */
     unsigned opens_done; /* for reading, of segments */
+    char denied[32];     /* that file may not be opened, */
+    bool readable;       /* but for reading */
 } trouble;
 
 static bool is_troubled(int fd)
@@ -71,6 +74,11 @@ int openat64(int folder, const char *path, int flags, ...)
     va_start(args, flags);
     mode = va_arg(args, unsigned);
     va_end(args);
+    if (trouble.denied[0] != '\0' && strcmp(path, trouble.denied) == 0 &&
+        !(trouble.readable && (flags & O_ACCMODE) == O_RDONLY)) {
+        errno = EACCES;
+        return -1;
+    }
     if ((flags & O_ACCMODE) == O_RDONLY && strstr(path, ".seg") != NULL &&
         ++trouble.opens_done == trouble.opens) {
         errno = EMFILE;
@@ -203,6 +211,57 @@ static void a_blank_head_of_an_old_segment_frees_nothing(void **state)
     empty(&f);
 }
 
+/* ---- rights: somebody has copied files as root ---- */
+
+static void a_segment_of_another_owner_stops_nothing(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 3; kind++) {
+        struct store_numbers n;
+        struct filled f;
+
+        fill(&f);
+        segment_name(kind == 0 ? f.first : f.newest, trouble.denied);
+        trouble.readable = kind == 2;
+        live_through(&f);
+        check_all(&f);
+        store_count(f.box.store, &n);
+        check("and nothing is damaged", n.damaged == 0 && box_count_files(&f.box, "bad") == 0);
+        empty(&f);
+    }
+}
+
+/* ---- tern spool check ---- */
+
+static void what_cannot_be_read_is_reported(void **state)
+{
+    (void)state;
+    for (int denied = 0; denied < 2; denied++) {
+        char report[4096], name[SHELF_NAME];
+        struct error err = { "" };
+        struct filled f;
+        FILE *out = tmpfile();
+        size_t got;
+
+        fill(&f);
+        segment_name(f.first + 1, name);
+        if (denied)
+            segment_name(f.first + 1, trouble.denied);
+        else
+            trouble_in(f.first + 1, BATCH_BLOCK * 4, BATCH_BLOCK * 5);
+        check("entered", chdir(f.box.path) == 0);
+        check("damaged", check_spool(fileno(out), false, &err) == CHECK_DAMAGED);
+        rewind(out);
+        got = fread(report, 1, sizeof(report) - 1, out);
+        report[got] = '\0';
+        fclose(out);
+        check("named", strstr(report, name) != NULL && strstr(report, "cannot be read") != NULL);
+        check("and why", strstr(report, strerror(denied ? EACCES : EIO)) != NULL);
+        check("back", chdir("/") == 0);
+        empty(&f);
+    }
+}
+
 /* ---- records ---- */
 
 static void a_tail_that_cannot_be_read_is_not_written_over(void **state)
@@ -288,6 +347,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_head_that_cannot_be_read_frees_nothing),
         cmocka_unit_test(a_blank_head_of_an_old_segment_frees_nothing),
+        cmocka_unit_test(a_segment_of_another_owner_stops_nothing),
+        cmocka_unit_test(what_cannot_be_read_is_reported),
         cmocka_unit_test(a_tail_that_cannot_be_read_is_not_written_over),
         cmocka_unit_test(a_middle_that_cannot_be_read_is_kept),
         cmocka_unit_test(what_fails_at_the_second_reading_is_kept),
