@@ -1,24 +1,19 @@
-/* A queue command as it stands on the command line: which messages, and how to answer. */
+/* Which messages a queue command is about, as it stands on the command line. */
 #ifndef TOOLS_CALL_H
 #define TOOLS_CALL_H
 
 #include "common/buf.h"
-#include "tools/control.h"
+#include "tools/commands.h"
 
 enum { CALL_REQUEST_MAX = 65536 }; /* bytes: some thousand ids */
 
 struct call {
-    const char *command; /* as it was typed */
-    struct buf request;  /* for the queue */
-    const char *folder;  /* the last word, where a command wants one; NULL: none */
-    bool wants_folder;
-    bool json;
+    struct buf request; /* for the queue */
     unsigned filters;
 };
 
-/* Options and words become conditions of c->request. 0, or an exit status after telling why. */
-int call_read(struct call *c, int argc, char **argv) MUST_USE;
-/* Opens the control socket and asks. 0, or an exit status after telling why. */
-int call_begin(const struct call *c, const struct settings *s, struct control *control) MUST_USE;
+/* Options and words become conditions of c->request; `folder` takes the last word, unless it is
+ * NULL. 0, or an exit status after telling why. */
+int call_read(struct call *c, const struct invocation *in, const char **folder) MUST_USE;
 
 #endif

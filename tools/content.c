@@ -3,7 +3,7 @@
 #include "common/memory.h"
 #include "ipc/messages.h"
 #include "tools/call.h"
-#include "tools/commands.h"
+#include "tools/control.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,9 +21,8 @@ enum {
 
 /* What becomes of the messages. */
 struct receiver {
-    const char *command;
+    struct control control;
     int folder; /* -1: to standard output */
-    bool json;  /* what was done, in the end */
     struct buf envelope;
     unsigned long long received, failed;
     /* of the message that is coming */
@@ -62,14 +61,14 @@ static bool put_safe(FILE *out, struct view bytes, unsigned char *last)
     return true;
 }
 
-static bool read_envelope(struct receiver *r, struct control *c)
+static bool read_envelope(struct receiver *r)
 {
     uint64_t left = r->envelope_bytes;
     struct view bytes;
 
     buf_clear(&r->envelope);
     while (left > 0) {
-        if (!control_read_bytes(c, left, &bytes) || !buf_put(&r->envelope, bytes))
+        if (!control_read_bytes(&r->control, left, &bytes) || !buf_put(&r->envelope, bytes))
             return false;
         left -= bytes.len;
     }
@@ -78,7 +77,7 @@ static bool read_envelope(struct receiver *r, struct control *c)
 
 /* Takes the whole body from the queue, even if it cannot be written. NULL: it is whole, and
  * written; else why not. */
-static const char *read_body(const struct receiver *r, struct control *c, FILE *out)
+static const char *read_body(struct receiver *r, FILE *out)
 {
     bool safe = isatty(fileno(out));
     bool written = true;
@@ -88,7 +87,7 @@ static const char *read_body(const struct receiver *r, struct control *c, FILE *
     struct view bytes;
 
     while (left > 0) {
-        if (!control_read_bytes(c, left, &bytes))
+        if (!control_read_bytes(&r->control, left, &bytes))
             return "the queue could not read it to its end";
         crc = crc32c(crc, bytes);
         if (written)
@@ -101,13 +100,13 @@ static const char *read_body(const struct receiver *r, struct control *c, FILE *
     return written && fflush(out) == 0 ? NULL : "it cannot be written";
 }
 
-static bool skip_body(const struct receiver *r, struct control *c)
+static bool skip_body(struct receiver *r)
 {
     uint64_t left = r->body_bytes;
     struct view bytes;
 
     for (; left > 0; left -= bytes.len) {
-        if (!control_read_bytes(c, left, &bytes))
+        if (!control_read_bytes(&r->control, left, &bytes))
             return false;
     }
     return true;
@@ -159,16 +158,16 @@ static void remove_body(const struct receiver *r)
 }
 
 /* False: nothing more can be read. */
-static bool write_files(struct receiver *r, struct control *c)
+static bool write_files(struct receiver *r)
 {
     FILE *out = create(r, "eml");
     const char *why;
 
     if (out == NULL) {
         fail(r, strerror(errno));
-        return skip_body(r, c);
+        return skip_body(r);
     }
-    why = read_body(r, c, out);
+    why = read_body(r, out);
     if (!close_durably(out) && why == NULL)
         why = "it cannot be written";
     if (why == NULL)
@@ -203,7 +202,7 @@ static bool read_head(struct receiver *r, const struct json_node *n)
     return true;
 }
 
-static bool take_message(struct receiver *r, struct control *c)
+static bool take_message(struct receiver *r)
 {
     const char *why;
 
@@ -211,11 +210,11 @@ static bool take_message(struct receiver *r, struct control *c)
         fail(r, "it cannot be read from the spool");
         return true;
     }
-    if (!read_envelope(r, c))
+    if (!read_envelope(r))
         return false;
     if (r->folder >= 0)
-        return write_files(r, c);
-    why = read_body(r, c, stdout);
+        return write_files(r);
+    why = read_body(r, stdout);
     if (why == NULL)
         r->received++;
     else
@@ -223,90 +222,73 @@ static bool take_message(struct receiver *r, struct control *c)
     return true;
 }
 
-static int end_answer(const struct receiver *r, const struct json_node *n)
+/* The head is copied: what follows takes the place of its line. */
+static int hear_message(void *of, const struct json_node *n)
 {
-    struct view error = field(n, "error");
+    struct receiver *r = of;
 
-    if (error.len > 0)
-        return trouble("%.*s", VIEW_ARG(error));
-    if (r->json)
-        printf("{\"v\":1,\"matched\":%llu}\n", r->received);
-    else if (r->folder >= 0)
-        printf("%s: %llu message%s\n", r->command, r->received, r->received == 1 ? "" : "s");
-    if (r->failed > 0)
+    return read_head(r, n) && take_message(r) ? 0 : control_tell_end(&r->control);
+}
+
+static int receive(struct receiver *r, const struct settings *s, struct view request)
+{
+    const struct control_listener to = { .hear = hear_message, .of = r };
+    struct error why;
+    int status;
+
+    if (control_open(&r->control, s, &why) < 0)
+        return trouble("%s", why.text);
+    buf_new(&r->envelope, ENVELOPE_MAX);
+    status = control_converse(&r->control, request, &to, NULL);
+    buf_free(&r->envelope);
+    control_close(&r->control);
+    if (status != 0 || r->failed > 0)
         return EXIT_TROUBLE;
     return r->received > 0 ? EXIT_SUCCESS : EXIT_NONE_MATCHED;
 }
 
-static int receive(struct receiver *r, struct control *c)
+int command_cat(const struct invocation *in)
 {
-    struct view line;
+    static char room[CALL_REQUEST_MAX];
+    struct call call = { .request = BUF_ON_ARRAY(room) };
+    struct receiver r = { .folder = -1 };
+    int status;
 
-    while (control_read(c, &line)) {
-        struct json *j = json_parse(line);
-        const struct json_node *n = json_root(j);
-        bool last = json_get(n, "end") != NULL || json_get(n, "error") != NULL;
-        int status = last ? end_answer(r, n) : 0;
-        bool sound = last || read_head(r, n);
-
-        json_free(&j); /* it borrows from the line, and what follows takes its place */
-        if (last)
-            return status;
-        if (!sound || !take_message(r, c))
-            break;
-    }
-    return trouble("the queue ended the conversation before its answer was complete");
-}
-
-static int run(struct receiver *r, const struct call *call, const struct settings *s)
-{
-    struct control control;
-    int status = call_begin(call, s, &control);
-
+    if (in->argc != 2 || in->argv[1][0] == '-')
+        return wrong_use("cat takes the id of one message");
+    buf_put(&call.request, VIEW("get"));
+    status = call_read(&call, in, NULL);
     if (status != 0)
         return status;
-    buf_new(&r->envelope, ENVELOPE_MAX);
-    status = receive(r, &control);
-    buf_free(&r->envelope);
-    control_close(&control);
+    status = receive(&r, in->settings, buf_view(&call.request));
+    if (status == EXIT_NONE_MATCHED)
+        trouble("there is no such message");
     return status;
 }
 
-int command_cat(const struct settings *s, int argc, char **argv)
-{
-    char room[256];
-    struct call call = { .command = argv[0], .request = BUF_ON_ARRAY(room) };
-    struct receiver r = { .command = argv[0], .folder = -1 };
-
-    if (argc != 2)
-        return trouble("cat takes the id of one message");
-    if (!buf_put(&call.request, VIEW("get")) || !control_put(&call.request, "id", view_of(argv[1])))
-        return trouble("%s is not the id of a message", argv[1]);
-    return run(&r, &call, s);
-}
-
-int command_export(const struct settings *s, int argc, char **argv)
+int command_export(const struct invocation *in)
 {
     static char room[CALL_REQUEST_MAX];
-    struct call call = { .command = argv[0], .request = BUF_ON_ARRAY(room), .wants_folder = true };
-    struct receiver r = { .command = argv[0] };
+    struct call call = { .request = BUF_ON_ARRAY(room) };
+    struct receiver r = { .folder = -1 };
+    const char *folder = NULL;
     int status;
 
     buf_put(&call.request, VIEW("get"));
-    status = call_read(&call, argc, argv);
+    status = call_read(&call, in, &folder);
     if (status != 0)
         return status;
-    r.json = call.json;
-    if (call.filters == 0 || call.folder == NULL)
-        return trouble("export which messages, and into which folder?");
-    if (mkdir(call.folder, 0700) < 0 && errno != EEXIST)
-        return trouble("cannot make the folder %s: %s", call.folder, strerror(errno));
-    r.folder = open(call.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (call.filters == 0 || folder == NULL)
+        return wrong_use("export which messages, and into which folder?");
+    if (mkdir(folder, 0700) < 0 && errno != EEXIST)
+        return trouble("cannot make the folder %s: %s", folder, strerror(errno));
+    r.folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (r.folder < 0)
-        return trouble("cannot open the folder %s: %s", call.folder, strerror(errno));
-    status = run(&r, &call, s);
+        return trouble("cannot open the folder %s: %s", folder, strerror(errno));
+    status = receive(&r, in->settings, buf_view(&call.request));
+    print_matched(in, r.received, "message");
     if (fsync(r.folder) < 0)
-        status = trouble("cannot sync the folder %s: %s", call.folder, strerror(errno));
+        status = trouble("cannot sync the folder %s: %s", folder, strerror(errno));
     close(r.folder);
     return status;
 }

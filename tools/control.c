@@ -1,15 +1,16 @@
 #include "tools/control.h"
 
 #include "common/memory.h"
+#include "tools/commands.h"
 
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -74,14 +75,19 @@ static int start_offline(struct control *c, const struct settings *s, struct err
     char option[] = "--offline";
     char *argv[] = { NULL, option, NULL, NULL };
     char *spool;
-    int fds[2];
+    struct stat st;
+    int fds[2], result = 0;
 
     if (s->spool.path.len == 0)
         return error_set(err, -EINVAL, "nothing runs, and the configuration has mistakes");
     argv[2] = spool = memory_copy(s->spool.path);
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
+    if (stat(spool, &st) < 0 && errno == ENOENT)
+        result = error_set(err, -ENOENT, "nothing runs, and there is no spool at %s", spool);
+    else if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+        result = error_set(err, -errno, "no socket pair: %s", strerror(errno));
+    if (result < 0) {
         free(spool);
-        return error_set(err, -errno, "no socket pair: %s", strerror(errno));
+        return result;
     }
     c->offline = fork();
     if (c->offline == 0) {
@@ -98,7 +104,6 @@ static int start_offline(struct control *c, const struct settings *s, struct err
 int control_reach(struct control *c, const struct settings *s, struct error *err)
 {
     *c = (struct control){ .fd = connect_to(s->control, err) };
-    signal(SIGPIPE, SIG_IGN);
     if (c->fd < 0)
         return c->fd;
     buf_new(&c->input, LINE_MAX_BYTES);
@@ -143,7 +148,7 @@ bool control_put(struct buf *request, const char *key, struct view value)
 bool control_write(struct control *c, struct view bytes)
 {
     while (bytes.len > 0) {
-        ssize_t n = write(c->fd, bytes.ptr, bytes.len);
+        ssize_t n = send(c->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -152,13 +157,6 @@ bool control_write(struct control *c, struct view bytes)
         bytes = view_from(bytes, (size_t)n);
     }
     return true;
-}
-
-int control_ask(struct control *c, struct view request, struct error *err)
-{
-    if (control_write(c, request) && control_write(c, VIEW("\n")))
-        return 0;
-    return error_set(err, -errno, "the queue does not listen: %s", strerror(errno));
 }
 
 /* More of what the queue says. */
@@ -201,4 +199,75 @@ bool control_read_bytes(struct control *c, uint64_t most, struct view *bytes)
     bytes->len = (size_t)MIN(most, (uint64_t)bytes->len);
     c->used = bytes->len;
     return true;
+}
+
+/* The last line of an answer: {"end":true,"matched":N} or {"error":"..."}. */
+static bool is_last(struct view line)
+{
+    return view_starts(line, VIEW("{\"end\":")) || view_starts(line, VIEW("{\"error\":"));
+}
+
+static int hear_last(const struct json_node *n, unsigned long long *matched)
+{
+    struct view error = json_text(json_get(n, "error"));
+
+    if (error.len > 0)
+        return trouble("%.*s", VIEW_ARG(error));
+    if (matched != NULL)
+        *matched = json_number(json_get(n, "matched"));
+    return 0;
+}
+
+static void print_as_it_is(struct view line)
+{
+    fwrite(line.ptr, 1, line.len, stdout);
+    putchar('\n');
+}
+
+int control_tell_end(const struct control *c)
+{
+    /* Who reads the spool has said himself why he cannot. */
+    if (c->offline > 0)
+        return EXIT_TROUBLE;
+    return trouble("the queue ended the conversation before its answer was complete");
+}
+
+int control_converse(struct control *c, struct view request, const struct control_listener *to,
+                     unsigned long long *matched)
+{
+    struct view line;
+    bool last = false;
+    int status = 0;
+
+    if (!control_write(c, request) || !control_write(c, VIEW("\n")))
+        return control_tell_end(c);
+    while (!last && status == 0) {
+        struct json *j;
+
+        if (!control_read(c, &line))
+            return control_tell_end(c);
+        last = is_last(line);
+        if (!last && to->as_it_is) {
+            print_as_it_is(line);
+            continue;
+        }
+        j = json_parse(line);
+        status = last ? hear_last(json_root(j), matched) : to->hear(to->of, json_root(j));
+        json_free(&j);
+    }
+    return status;
+}
+
+int control_call(const struct settings *s, struct view request, const struct control_listener *to,
+                 unsigned long long *matched)
+{
+    struct control c;
+    struct error why;
+    int status;
+
+    if (control_open(&c, s, &why) < 0)
+        return trouble("%s", why.text);
+    status = control_converse(&c, request, to, matched);
+    control_close(&c);
+    return status;
 }

@@ -30,13 +30,29 @@ int control_become_queue(char **argv);
 
 /* Adds " key=value" to a request, the value escaped as the queue wants it. */
 bool control_put(struct buf *request, const char *key, struct view value) MUST_USE;
-/* Sends one request line (without its LF). */
-int control_ask(struct control *c, struct view request, struct error *err) MUST_USE;
+/* What is done with an answer. */
+struct control_listener {
+    /* Each object but the last; what is not 0 ends the conversation, as its exit status. */
+    int (*hear)(void *of, const struct json_node *n);
+    void *of;
+    bool as_it_is; /* the lines are printed, and nobody hears them: there may be millions */
+};
+
+/* Sends one request line (without its LF), and listens to its answer. 0 and, unless that is NULL,
+ * how many the queue counted; or an exit status, after telling why. */
+int control_converse(struct control *c, struct view request, const struct control_listener *to,
+                     unsigned long long *matched) MUST_USE;
+/* The same with a connection of its own. */
+int control_call(const struct settings *s, struct view request, const struct control_listener *to,
+                 unsigned long long *matched) MUST_USE;
+/* The queue has stopped to speak; EXIT_TROUBLE, after telling so. */
+int control_tell_end(const struct control *c);
+
 /* The next line of the answer, valid until the next call; false when the connection ended. */
 bool control_read(struct control *c, struct view *line) MUST_USE;
 /* After a line: some of the bytes that follow it, at most `most`; likewise. */
 bool control_read_bytes(struct control *c, uint64_t most, struct view *bytes) MUST_USE;
-/* After a request that was answered so: the bytes that it announced. */
+/* A request line with its LF, or, when it was answered so, the bytes that it announced. */
 bool control_write(struct control *c, struct view bytes) MUST_USE;
 
 #endif

@@ -72,8 +72,7 @@ void destination_print_mail(const struct json_node *n, struct buf *out)
 void destination_print_past(const struct json_node *n, struct buf *out)
 {
     print_field("last success ", n, "last_success", out);
-    print_field(field(n, "last_success").len > 0 ? " last failure " : "last failure ", n,
-                "last_failure", out);
+    print_field(buf_len(out) > 0 ? " last failure " : "last failure ", n, "last_failure", out);
 }
 
 static void print_line(const struct json_node *n, const char *label,
@@ -100,69 +99,38 @@ static void print_destination(const struct json_node *n)
     print_line(n, "", destination_print_past);
 }
 
-static int finish(const struct json_node *n, const char *verb, bool named)
+static int hear_destination(void *of, const struct json_node *n)
 {
-    unsigned long long matched = number(n, "matched");
-
-    if (field(n, "error").len > 0)
-        return trouble("%.*s", VIEW_ARG(field(n, "error")));
-    if (strcmp(verb, "destinations") != 0)
-        printf("%s: %llu destination%s\n", verb, matched, matched == 1 ? "" : "s");
-    return matched > 0 || !named ? EXIT_SUCCESS : EXIT_NONE_MATCHED;
+    (void)of;
+    print_destination(n);
+    return 0;
 }
 
-static int read_answer(struct control *control, const char *verb, bool named, bool as_json)
+/* destinations [NAME], and open NAME, close NAME */
+int command_destinations(const struct invocation *in)
 {
-    struct view line;
-
-    while (control_read(control, &line)) {
-        struct json *j = json_parse(line);
-        const struct json_node *n = json_root(j);
-        bool last = json_get(n, "end") != NULL || json_get(n, "error") != NULL;
-        int status = last ? finish(n, verb, named) : 0;
-
-        if (!last && as_json)
-            printf("%.*s\n", VIEW_ARG(line));
-        else if (!last)
-            print_destination(n);
-        json_free(&j);
-        if (last)
-            return status;
-    }
-    return trouble("the queue ended the conversation before its answer was complete");
-}
-
-/* destinations [open | close] [NAME] [--json] */
-int command_destinations(const struct settings *s, int argc, char **argv)
-{
-    const char *verb = "destinations", *name = NULL;
+    const struct control_listener to = { .hear = hear_destination, .as_it_is = in->json };
+    const char *name = in->argc > 1 ? in->argv[1] : NULL;
+    bool looks = strcmp(in->name, "destinations") == 0;
+    unsigned long long matched = 0;
     char room[REQUEST_MAX];
     struct buf request = BUF_ON_ARRAY(room);
-    bool as_json = false, fits;
-    struct control control;
-    struct error why;
     int status;
 
-    if (argc > 0 && (strcmp(argv[0], "open") == 0 || strcmp(argv[0], "close") == 0)) {
-        verb = argv[0];
-        argc--;
-        argv++;
-    }
-    for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0)
-            as_json = true;
-        else if (argv[i][0] == '-' || name != NULL)
-            return trouble("destinations takes open or close, one name, and --json");
-        else
-            name = argv[i];
-    }
-    fits = buf_put(&request, view_of(verb)) &&
-           (name == NULL || control_put(&request, "name", view_of(name)));
-    if (!fits)
+    if (name == NULL && !looks)
+        return wrong_use("%s which destination?", in->name);
+    if (in->argc > 2 || (name != NULL && name[0] == '-'))
+        return wrong_use("there is one name at most");
+    if (!buf_put(&request, view_of(in->name)) ||
+        (name != NULL && !control_put(&request, "name", view_of(name))))
         return trouble("this is too long for a name");
-    if (control_open(&control, s, &why) < 0 || control_ask(&control, buf_view(&request), &why) < 0)
-        return trouble("%s", why.text);
-    status = read_answer(&control, verb, name != NULL, as_json);
-    control_close(&control);
-    return status;
+    status = control_call(in->settings, buf_view(&request), &to, &matched);
+    if (status != 0)
+        return status;
+    if (!looks)
+        print_matched(in, matched, "destination");
+    if (name == NULL || matched > 0)
+        return EXIT_SUCCESS;
+    trouble("the queue has no destination %s: \"tern destinations\" lists them", name);
+    return EXIT_NONE_MATCHED;
 }

@@ -431,16 +431,22 @@ static int prepare(const struct settings *s)
     return EXIT_SUCCESS;
 }
 
-int command_explain(struct config *c, const struct settings *s, int argc, char **argv)
+int command_explain(const struct invocation *in)
 {
     static const struct option options[] = {
-        { "from", required_argument, NULL, 'f' },     { "to", required_argument, NULL, 't' },
-        { "login", required_argument, NULL, 'l' },    { "client", required_argument, NULL, 'c' },
-        { "name", required_argument, NULL, 'n' },     { "helo", required_argument, NULL, 'h' },
-        { "listener", required_argument, NULL, 'i' }, { "tls", required_argument, NULL, 's' },
-        { "json", no_argument, NULL, 'j' },           { NULL, 0, NULL, 0 },
+        { "from", required_argument, NULL, 'f' },
+        { "to", required_argument, NULL, 't' },
+        { "login", required_argument, NULL, 'l' },
+        { "client", required_argument, NULL, 'c' },
+        { "name", required_argument, NULL, 'n' },
+        { "helo", required_argument, NULL, 'h' },
+        { "listener", required_argument, NULL, 'i' },
+        { "tls", required_argument, NULL, 's' },
+        { NULL, 0, NULL, 0 },
     };
-    struct question q = { .config = c, .settings = s, .live = true };
+    struct question q = {
+        .config = in->config, .settings = in->settings, .live = true, .steps = { .json = in->json }
+    };
     struct words w = { .from = NULL };
     const char **const places[256] = {
         ['f'] = &w.from, ['t'] = &w.to,   ['l'] = &w.login,    ['c'] = &w.client,
@@ -448,22 +454,20 @@ int command_explain(struct config *c, const struct settings *s, int argc, char *
     };
     int option, status;
 
-    if (config_error_count(c) > 0)
+    if (config_error_count(in->config) > 0)
         return trouble("the configuration has mistakes");
     optind = 0;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (option == 'j')
-            q.steps.json = true;
-        else if (option > 0 && option < 256 && places[option] != NULL)
+    while ((option = getopt_long(in->argc, in->argv, "", options, NULL)) != -1) {
+        if (option > 0 && option < 256 && places[option] != NULL)
             *places[option] = optarg;
         else
-            return EXIT_TROUBLE;
+            return EXIT_WRONG_USE;
     }
-    if (optind + 1 == argc && w.from == NULL && w.to == NULL)
-        return explain_message(&q, view_of(argv[optind]));
-    if (optind < argc || w.from == NULL || w.to == NULL)
-        return trouble("explain takes --from and --to, or the id of a message in the queue");
-    status = prepare(s);
+    if (optind + 1 == in->argc && w.from == NULL && w.to == NULL)
+        return explain_message(&q, view_of(in->argv[optind]));
+    if (optind < in->argc || w.from == NULL || w.to == NULL)
+        return wrong_use("explain takes --from and --to, or the id of a message in the queue");
+    status = prepare(in->settings);
     if (status == EXIT_SUCCESS)
         status = read_words(&q, &w);
     if (status != EXIT_SUCCESS)

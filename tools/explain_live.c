@@ -5,7 +5,6 @@
 #include "tools/control.h"
 #include "tools/destinations.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { LINE_ROOM = 4096 }; /* bytes of a step */
@@ -59,55 +58,55 @@ static void tell_destination(struct steps *s, const struct json_node *n)
     tell_line(s, "past", n, destination_print_past);
 }
 
+static int hear_destination(void *of, const struct json_node *n)
+{
+    tell_destination(of, n);
+    return 0;
+}
+
 /* Whatever the queue has under that name. */
 static void tell_destinations(struct steps *s, struct control *control, struct view name)
 {
+    const struct control_listener to = { .hear = hear_destination, .of = s };
     char room[2 * ADDRESS_MAX];
     struct buf request = BUF_ON_ARRAY(room);
-    struct error why;
-    struct view line;
-    bool end = false, any = false;
+    unsigned long long matched;
 
     buf_put(&request, VIEW("destinations"));
-    if (!control_put(&request, "name", name) || control_ask(control, buf_view(&request), &why) < 0)
-        return;
-    while (!end && control_read(control, &line)) {
-        struct json *j = json_parse(line);
-        const struct json_node *n = json_root(j);
-
-        end = json_get(n, "end") != NULL || json_get(n, "error") != NULL;
-        if (!end)
-            tell_destination(s, n);
-        any = any || !end;
-        json_free(&j);
-    }
-    if (!any)
+    if (control_put(&request, "name", name) &&
+        control_converse(control, buf_view(&request), &to, &matched) == 0 && matched == 0)
         steps_add(s, "breaker", NULL, "closed: the queue has nothing for %.*s", VIEW_ARG(name));
 }
 
 /* ---- mail ---- */
 
-/* The first message that waits for somebody there speaks for all: they share the destination. */
+/* The first message that waits for somebody there speaks for all: they share the destination. The
+ * list is not heard to its end: it may be long. */
+struct waiting {
+    struct steps *steps;
+    struct view domain;
+};
+
+static int hear_waiting(void *of, const struct json_node *n)
+{
+    const struct waiting *w = of;
+
+    steps_add(w->steps, "live", NULL, "mail for %.*s waits (%.*s): %.*s", VIEW_ARG(w->domain),
+              VIEW_ARG(text_of(n, "id")), VIEW_ARG(text_of(n, "reason")));
+    return EXIT_NONE_MATCHED;
+}
+
 static void tell_waiting(struct steps *s, struct control *control, struct view domain)
 {
+    struct waiting w = { s, domain };
+    const struct control_listener to = { .hear = hear_waiting, .of = &w };
     char room[2 * ADDRESS_MAX];
     struct buf request = BUF_ON_ARRAY(room);
-    struct error why;
-    struct view line;
-    struct json *j = NULL;
-    const struct json_node *n;
 
     buf_put(&request, VIEW("list"));
     if (control_put(&request, "domain", domain) &&
-        control_ask(control, buf_view(&request), &why) == 0 && control_read(control, &line))
-        j = json_parse(line);
-    n = json_root(j);
-    if (json_get(n, "id") == NULL)
+        control_converse(control, buf_view(&request), &to, NULL) == 0)
         steps_add(s, "live", NULL, "no mail waits for %.*s", VIEW_ARG(domain));
-    else
-        steps_add(s, "live", NULL, "mail for %.*s waits (%.*s): %.*s", VIEW_ARG(domain),
-                  VIEW_ARG(text_of(n, "id")), VIEW_ARG(text_of(n, "reason")));
-    json_free(&j);
 }
 
 static void explain_destination(struct question *q, struct view destination)
@@ -121,7 +120,7 @@ static void explain_destination(struct question *q, struct view destination)
     control_close(&control);
 }
 
-/* The list is not read to its end: it may be long. So each request has a connection of its own. */
+/* Each request has a connection of its own. */
 void explain_live(struct question *q, const struct address *a, struct view destination)
 {
     struct control control;
@@ -160,8 +159,9 @@ static void explain_rcpt(struct question *q, const struct json_node *n,
     steps_end(&q->steps, "in the queue");
 }
 
-static int explain_row(struct question *q, const struct json_node *n)
+static int hear_message(void *of, const struct json_node *n)
 {
+    struct question *q = of;
     const struct json_node *rcpts = json_get(n, "rcpts");
 
     q->live = false; /* the row says it */
@@ -171,40 +171,23 @@ static int explain_row(struct question *q, const struct json_node *n)
                                      .route = text_of(n, "route") };
     for (size_t i = 0; i < json_count(rcpts); i++)
         explain_rcpt(q, n, json_at(rcpts, i));
-    return EXIT_SUCCESS;
+    return 0;
 }
 
 int explain_message(struct question *q, struct view id)
 {
+    const struct control_listener to = { .hear = hear_message, .of = q };
     char room[256];
     struct buf request = BUF_ON_ARRAY(room);
-    struct control control;
-    struct error why;
-    struct view line;
-    int status = EXIT_NONE_MATCHED;
+    unsigned long long matched = 0;
+    int status;
 
     buf_put(&request, VIEW("show"));
     if (!control_put(&request, "id", id))
         return trouble("this is no id");
-    if (control_open(&control, q->settings, &why) < 0 ||
-        control_ask(&control, buf_view(&request), &why) < 0)
-        return trouble("%s", why.text);
-    while (control_read(&control, &line)) {
-        struct json *j = json_parse(line);
-        const struct json_node *n = json_root(j);
-        struct view error = text_of(n, "error");
-        bool end = json_get(n, "end") != NULL || error.len > 0;
-
-        if (error.len > 0)
-            status = trouble("%.*s", VIEW_ARG(error));
-        else if (!end)
-            status = explain_row(q, n);
-        json_free(&j);
-        if (end)
-            break;
-    }
-    control_close(&control);
-    if (status == EXIT_NONE_MATCHED)
-        fprintf(stderr, "tern: there is no such message in the queue\n");
-    return status;
+    status = control_call(q->settings, buf_view(&request), &to, &matched);
+    if (status != 0 || matched > 0)
+        return status;
+    trouble("there is no such message in the queue");
+    return EXIT_NONE_MATCHED;
 }

@@ -4,13 +4,14 @@
 #include "common/crc32c.h"
 #include "common/memory.h"
 #include "mail/fields.h"
-#include "tools/call.h"
 #include "tools/commands.h"
+#include "tools/control.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -216,14 +217,13 @@ static bool hear(struct import *m, const char *stem, const char *key, char *valu
 static bool ask(struct import *m, const char *stem)
 {
     char line[128];
-    struct error why;
 
-    snprintf(line, sizeof(line), "put envelope=%zu size=%llu crc=%08x hold=%d",
+    snprintf(line, sizeof(line), "put envelope=%zu size=%llu crc=%08x hold=%d\n",
              buf_len(&m->envelope), (unsigned long long)m->body_bytes, m->crc, m->held);
-    if (control_ask(&m->control, view_of(line), &why) == 0)
+    if (control_write(&m->control, view_of(line)))
         return true;
     m->over = true;
-    return fail(m, stem, why.text);
+    return fail(m, stem, "the queue ended the conversation");
 }
 
 static bool hand_over(struct import *m, const char *stem)
@@ -298,23 +298,26 @@ static int import_all(struct import *m)
     return m->done > 0 ? EXIT_SUCCESS : EXIT_NONE_MATCHED;
 }
 
-int command_import(const struct settings *s, int argc, char **argv)
+int command_import(const struct invocation *in)
 {
-    const struct call call = { .command = argv[0] };
-    struct import m = { .folder_name = argc == 2 ? argv[1] : NULL };
+    struct import m = { .over = false };
+    struct error why;
     int status;
 
-    if (argc != 2)
-        return trouble("import takes one folder");
-    m.folder = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (in->argc != 2 || in->argv[1][0] == '-')
+        return wrong_use("import takes one folder");
+    m.folder_name = in->argv[1];
+    m.folder = open(m.folder_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (m.folder < 0)
-        return trouble("cannot open the folder %s: %s", argv[1], strerror(errno));
-    status = call_begin(&call, s, &m.control);
-    if (status == 0) {
+        return trouble("cannot open the folder %s: %s", m.folder_name, strerror(errno));
+    signal(SIGPIPE, SIG_IGN); /* what is in the queue is marked so, though nobody reads the ids */
+    if (control_open(&m.control, in->settings, &why) == 0) {
         buf_new(&m.envelope, ENVELOPE_MAX);
         status = import_all(&m);
         buf_free(&m.envelope);
         control_close(&m.control);
+    } else {
+        status = trouble("%s", why.text);
     }
     close(m.folder);
     return status;

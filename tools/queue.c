@@ -1,5 +1,5 @@
 #include "tools/call.h"
-#include "tools/commands.h"
+#include "tools/control.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,124 +167,63 @@ static void print_message(const struct json_node *n)
     print_last(json_get(n, "last")); /* of mail that is over, for all of them */
 }
 
-static bool shows_all(const struct call *call)
+static int hear_row(void *of, const struct json_node *n)
 {
-    return strcmp(call->command, "show") == 0 || strcmp(call->command, "trace") == 0;
+    (void)of;
+    print_row(n);
+    return 0;
 }
 
-/* The last line of an answer: {"end":true,"matched":N} or {"error":"..."}. */
-static bool is_last(struct view line)
+static int hear_message(void *of, const struct json_node *n)
 {
-    return view_starts(line, VIEW("{\"end\":")) || view_starts(line, VIEW("{\"error\":"));
+    (void)of;
+    print_message(n);
+    return 0;
 }
 
-static int finish(const struct call *call, const struct json_node *n)
+int command_queue(const struct invocation *in)
 {
-    unsigned long long matched = json_number(json_get(n, "matched"));
-    struct view error = field(n, "error");
-    bool list = strcmp(call->command, "list") == 0, show = shows_all(call);
+    static char room[CALL_REQUEST_MAX];
+    struct call call = { .request = BUF_ON_ARRAY(room) };
+    bool list = strcmp(in->name, "list") == 0, show = strcmp(in->name, "show") == 0;
+    struct control_listener to = { .hear = show ? hear_message : hear_row, .as_it_is = in->json };
+    unsigned long long matched = 0;
+    int status;
 
-    if (error.len > 0)
-        return trouble("%.*s", VIEW_ARG(error));
-    if (call->json && !list && !show)
-        printf("{\"v\":1,\"matched\":%llu}\n", matched);
-    else if (!call->json && list)
+    buf_put(&call.request, view_of(in->name));
+    status = call_read(&call, in, NULL);
+    if (status == 0 && call.filters == 0 && !list)
+        return wrong_use("%s which messages?", in->name);
+    if (status == 0)
+        status = control_call(in->settings, buf_view(&call.request), &to, &matched);
+    if (status != 0)
+        return status;
+    if (list && !in->json)
         printf("%llu message%s\n", matched, matched == 1 ? "" : "s");
-    else if (!call->json && !show)
-        printf("%s: %llu message%s\n", call->command, matched, matched == 1 ? "" : "s");
+    if (!list && !show)
+        print_matched(in, matched, "message");
+    if (show && matched == 0)
+        trouble("there is no such message");
     return matched > 0 || list ? EXIT_SUCCESS : EXIT_NONE_MATCHED;
 }
 
-static int read_answer(const struct call *call, struct control *control)
-{
-    struct view line;
-
-    while (control_read(control, &line)) {
-        bool last = is_last(line);
-        int status = 0;
-        struct json *j;
-
-        if (!last && call->json) { /* as it is: there may be millions */
-            fwrite(line.ptr, 1, line.len, stdout);
-            putchar('\n');
-            continue;
-        }
-        j = json_parse(line);
-        if (last)
-            status = finish(call, json_root(j));
-        else if (shows_all(call))
-            print_message(json_root(j));
-        else
-            print_row(json_root(j));
-        json_free(&j);
-        if (last)
-            return status;
-    }
-    return trouble("the queue ended the conversation before its answer was complete");
-}
-
-static int run_simple(const struct settings *s, int argc, char **argv)
+int command_trace(const struct invocation *in)
 {
     static char room[CALL_REQUEST_MAX];
-    struct call call = { .command = argv[0], .request = BUF_ON_ARRAY(room) };
-    struct control control;
+    struct buf request = BUF_ON_ARRAY(room);
+    struct control_listener to = { .hear = hear_message, .as_it_is = in->json };
+    unsigned long long matched = 0;
     int status;
 
-    buf_put(&call.request, view_of(call.command));
-    status = call_read(&call, argc, argv);
-    if (status != 0)
-        return status;
-    if (call.filters == 0 && strcmp(call.command, "list") != 0)
-        return trouble("%s which messages? An id, --all, --sender, --recipient, --domain or "
-                       "--state",
-                       call.command);
-    status = call_begin(&call, s, &control);
-    if (status != 0)
-        return status;
-    status = read_answer(&call, &control);
-    control_close(&control);
-    return status;
-}
-
-int command_trace(const struct settings *s, int argc, char **argv)
-{
-    static char room[CALL_REQUEST_MAX];
-    struct call call = { .command = "trace", .request = BUF_ON_ARRAY(room) };
-    struct control control;
-    int status;
-
-    call.json = argc == 3 && strcmp(argv[2], "--json") == 0;
-    if (argc != 2 && !call.json)
-        return trouble("trace what? An address, an id or a Message-ID, and --json or nothing");
-    buf_put(&call.request, VIEW("trace"));
-    if (!control_put(&call.request, "word", view_of(argv[1])))
+    if (in->argc != 2 || in->argv[1][0] == '-')
+        return wrong_use("trace what?");
+    buf_put(&request, VIEW("trace"));
+    if (!control_put(&request, "word", view_of(in->argv[1])))
         return trouble("this is too long to look for");
-    status = call_begin(&call, s, &control);
+    status = control_call(in->settings, buf_view(&request), &to, &matched);
     if (status != 0)
         return status;
-    status = read_answer(&call, &control);
-    control_close(&control);
-    return status;
-}
-
-int command_queue(const struct settings *s, int argc, char **argv)
-{
-    static const struct {
-        const char *name;
-        int (*run)(const struct settings *s, int argc, char **argv);
-    } commands[] = {
-        { "list", run_simple },       { "show", run_simple },    { "retry", run_simple },
-        { "hold", run_simple },       { "release", run_simple }, { "delete", run_simple },
-        { "undelete", run_simple },   { "cat", command_cat },    { "export", command_export },
-        { "import", command_import },
-    };
-
-    for (size_t i = 0; i < COUNT_OF(commands); i++) {
-        if (strcmp(argv[0], commands[i].name) == 0)
-            return commands[i].run(s, argc, argv);
-    }
-    return trouble(
-        "no such queue command: %s (list, show, cat, retry, hold, release, delete, undelete, "
-        "export, import)",
-        argv[0]);
+    if (matched == 0)
+        trouble("nothing is known of such mail");
+    return matched > 0 ? EXIT_SUCCESS : EXIT_NONE_MATCHED;
 }

@@ -1,6 +1,6 @@
 /* tern reroute: what another configuration would change for the mail that waits. */
-#include "tools/call.h"
 #include "tools/commands.h"
+#include "tools/control.h"
 
 #include "common/attrs.h"
 #include "common/text.h"
@@ -11,6 +11,7 @@
 
 /* What is counted, and shown at the end. */
 struct tally {
+    const struct settings *next;
     bool json;
     unsigned long long recipients, moved;
 };
@@ -61,8 +62,8 @@ static struct envelope envelope_of(const struct json_node *mail)
                               .route = text_of(mail, "route") };
 }
 
-static void look_at_recipient(const struct settings *next, struct tally *t,
-                              const struct json_node *mail, const struct json_node *rcpt)
+static void look_at_recipient(struct tally *t, const struct json_node *mail,
+                              const struct json_node *rcpt)
 {
     const struct envelope e = envelope_of(mail);
     struct view to = VIEW("invalid"); /* where the queue sends what fits no rule */
@@ -74,7 +75,8 @@ static void look_at_recipient(const struct settings *next, struct tally *t,
     if (text_of(rcpt, "destination").len == 0) /* done */
         return;
     t->recipients++;
-    if (address_parse(text_of(rcpt, "addr"), true, &a) && settings_hop(next, &e, &a, &name, &hop))
+    if (address_parse(text_of(rcpt, "addr"), true, &a) &&
+        settings_hop(t->next, &e, &a, &name, &hop))
         to = hop.name;
     if (view_equal(to, text_of(rcpt, "destination")))
         return;
@@ -82,56 +84,27 @@ static void look_at_recipient(const struct settings *next, struct tally *t,
     print_move(t, mail, rcpt, to);
 }
 
-static int finish(const struct tally *t, const struct json_node *n)
+static int hear_mail(void *of, const struct json_node *n)
 {
-    struct view error = text_of(n, "error");
+    const struct json_node *rcpts = json_get(n, "rcpts");
 
-    if (error.len > 0)
-        return trouble("%.*s", VIEW_ARG(error));
+    for (size_t i = 0; i < json_count(rcpts); i++)
+        look_at_recipient(of, n, json_at(rcpts, i));
+    return 0;
+}
+
+static int look_at_all(const struct settings *s, struct tally *t)
+{
+    const struct control_listener to = { .hear = hear_mail, .of = t };
+    int status = control_call(s, VIEW("show all=1"), &to, NULL);
+
+    if (status != 0)
+        return status;
     if (t->json)
         printf("{\"v\":1,\"recipients\":%llu,\"moved\":%llu}\n", t->recipients, t->moved);
     else
         printf("%llu of %llu recipients would go elsewhere\n", t->moved, t->recipients);
     return EXIT_SUCCESS;
-}
-
-static int look_at_all(const struct settings *next, struct tally *t, struct control *control)
-{
-    struct view line;
-
-    while (control_read(control, &line)) {
-        struct json *j = json_parse(line);
-        const struct json_node *n = json_root(j);
-        const struct json_node *rcpts = json_get(n, "rcpts");
-        bool last = json_get(n, "end") != NULL || json_get(n, "error") != NULL;
-        int status = last ? finish(t, n) : 0;
-
-        for (size_t i = 0; !last && i < json_count(rcpts); i++)
-            look_at_recipient(next, t, n, json_at(rcpts, i));
-        json_free(&j);
-        if (last)
-            return status;
-    }
-    return trouble("the queue ended the conversation before its answer was complete");
-}
-
-static int ask(const struct settings *s, const struct settings *next, struct tally *t)
-{
-    static const char *const words[] = { "show", "--all", NULL };
-    static char room[CALL_REQUEST_MAX];
-    struct call call = { .command = "show", .request = BUF_ON_ARRAY(room) };
-    struct control control;
-    int status;
-
-    buf_put(&call.request, view_of(call.command));
-    status = call_read(&call, 2, (char **)(uintptr_t)words);
-    if (status == 0)
-        status = call_begin(&call, s, &control);
-    if (status != 0)
-        return status;
-    status = look_at_all(next, t, &control);
-    control_close(&control);
-    return status;
 }
 
 static int compare(const struct settings *s, const char *path, struct tally *t)
@@ -144,39 +117,38 @@ static int compare(const struct settings *s, const char *path, struct tally *t)
     settings_load(&next, c);
     words = config_errors(c);
     fprintf(stderr, "%.*s", VIEW_ARG(words));
-    status = config_error_count(c) > 0 ? trouble("%s has mistakes: nothing would change", path)
-                                       : ask(s, &next, t);
+    t->next = &next;
+    status = config_error_count(c) > 0
+                 ? trouble("%s has mistakes: a reload would keep what there is", path)
+                 : look_at_all(s, t);
     settings_release(&next);
     config_free(&c);
     return status;
 }
 
-int command_reroute(const struct settings *s, const char *path, int argc, char **argv)
+int command_reroute(const struct invocation *in)
 {
     static const struct option options[] = {
         { "dry-run", no_argument, NULL, 'n' },
         { "config", required_argument, NULL, 'c' },
-        { "json", no_argument, NULL, 'j' },
         { NULL, 0, NULL, 0 },
     };
-    struct tally t = { .json = false };
+    struct tally t = { .json = in->json };
+    const char *path = in->path;
     bool dry = false;
     int option;
 
     optind = 0;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while ((option = getopt_long(in->argc, in->argv, "", options, NULL)) != -1) {
         if (option == 'n')
             dry = true;
         else if (option == 'c')
             path = optarg;
-        else if (option == 'j')
-            t.json = true;
         else
-            return EXIT_TROUBLE;
+            return EXIT_WRONG_USE;
     }
-    if (!dry || optind < argc)
-        return trouble(
-            "a reload routes all mail again by itself; \"tern reroute --dry-run\" tells what "
-            "it would change");
-    return compare(s, path, &t);
+    if (!dry || optind < in->argc)
+        return wrong_use("a reload routes all mail again by itself; with --dry-run this tells what "
+                         "it would change");
+    return compare(in->settings, path, &t);
 }

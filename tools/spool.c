@@ -4,19 +4,16 @@
 #include "tools/commands.h"
 #include "tools/control.h"
 
-#include <string.h>
-
-int command_spool(const struct settings *s, int argc, char **argv)
+int command_spool_check(const struct invocation *in)
 {
-    bool json = argc == 2 && strcmp(argv[1], "--json") == 0;
     char text[] = "--check", objects[] = "--check-json";
-    char *words[] = { NULL, json ? objects : text, NULL, NULL };
+    char *words[] = { NULL, in->json ? objects : text, NULL, NULL };
 
-    if (strcmp(argv[0], "check") != 0 || argc > (json ? 2 : 1))
-        return trouble("there is spool check, with --json or without");
-    if (s->spool.path.len == 0)
+    if (in->argc > 1)
+        return wrong_use("the spool is the one of the configuration");
+    if (in->settings->spool.path.len == 0)
         return trouble("the configuration has mistakes");
-    words[2] = memory_copy(s->spool.path);
+    words[2] = memory_copy(in->settings->spool.path);
     control_become_queue(words);
     return EXIT_TROUBLE;
 }

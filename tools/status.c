@@ -28,36 +28,18 @@ static void print_pairs(const struct json_node *object, int indent)
     }
 }
 
-int command_status(const struct settings *s, int argc, char **argv)
+static int hear(void *of, const struct json_node *n)
 {
-    bool as_json = argc == 1 && strcmp(argv[0], "--json") == 0;
-    struct control control;
-    struct error why;
-    struct view line;
-    int status = EXIT_TROUBLE;
+    (void)of;
+    print_pairs(n, 0);
+    return 0;
+}
 
-    if (argc > 0 && !as_json)
-        return trouble("status takes nothing but --json");
-    if (control_open(&control, s, &why) < 0 || control_ask(&control, VIEW("status"), &why) < 0)
-        return trouble("%s", why.text);
-    while (control_read(&control, &line)) {
-        struct json *j = json_parse(line);
-        const struct json_node *n = json_root(j);
-        struct view error = json_text(json_get(n, "error"));
-        bool last = error.len > 0 || json_get(n, "end") != NULL;
+int command_status(const struct invocation *in)
+{
+    const struct control_listener to = { .hear = hear, .as_it_is = in->json };
 
-        if (error.len > 0)
-            trouble("%.*s", VIEW_ARG(error));
-        else if (last)
-            status = EXIT_SUCCESS;
-        else if (as_json)
-            printf("%.*s\n", VIEW_ARG(line));
-        else
-            print_pairs(n, 0);
-        json_free(&j);
-        if (last)
-            break;
-    }
-    control_close(&control);
-    return status;
+    if (in->argc > 1)
+        return wrong_use("status is of everything");
+    return control_call(in->settings, VIEW("status"), &to, NULL);
 }

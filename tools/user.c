@@ -271,26 +271,27 @@ static int list_users(const struct file *f)
                                   : trouble("%s: this is no user file of Tern", f->path);
 }
 
-int command_user(const struct settings *s, int argc, char **argv)
+int command_user(const struct invocation *in)
 {
     static const char *const changes[] = {
         [ADD] = "add", [CHANGE] = "passwd", [REMOVE] = "remove"
     };
-    bool lists = argc == 1 && strcmp(argv[0], "list") == 0;
+    bool lists = strcmp(in->name, "list") == 0;
     unsigned change = 0;
     struct file f;
     int status;
 
-    while (change < COUNT_OF(changes) && strcmp(argv[0], changes[change]) != 0)
+    while (change < COUNT_OF(changes) && strcmp(in->name, changes[change]) != 0)
         change++;
-    if (!lists && (argc != 2 || change == COUNT_OF(changes)))
-        return trouble("there are user list, and user add, passwd and remove, each with a login");
-    if (!lists && !userfile_login_valid(view_of(argv[1])))
+    if (in->argc != (lists ? 1 : 2))
+        return wrong_use(lists ? "all users are listed" : "%s which login?", in->name);
+    if (!lists && !userfile_login_valid(view_of(in->argv[1])))
         return trouble("a login is UTF-8 without blanks, at most %d bytes", USERFILE_LOGIN_MAX);
     scram_load();
-    status = open_file(&f, s, !lists);
+    status = open_file(&f, in->settings, !lists);
     if (status == 0)
-        status = lists ? list_users(&f) : change_user(&f, s, view_of(argv[1]), (enum change)change);
+        status = lists ? list_users(&f)
+                       : change_user(&f, in->settings, view_of(in->argv[1]), (enum change)change);
     close_file(&f);
     return status;
 }
