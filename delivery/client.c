@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+enum { BDAT_COMMAND_MAX = 40 }; /* bytes */
+
 static enum client_phase say_ehlo(struct client *c);
 static enum client_phase say_helo(struct client *c);
 static enum client_phase say_starttls(struct client *c);
@@ -14,6 +16,7 @@ static enum client_phase say_answer(struct client *c);
 static enum client_phase say_mail(struct client *c);
 static enum client_phase say_rcpt(struct client *c);
 static enum client_phase say_data(struct client *c);
+static enum client_phase say_bdat(struct client *c);
 static enum client_phase say_lone_dot(struct client *c);
 static enum client_phase say_rset(struct client *c);
 static enum client_phase say_quit(struct client *c);
@@ -29,6 +32,7 @@ static enum client_phase hear_rcpt(struct client *c, const struct reply *r);
 static enum client_phase hear_data(struct client *c, const struct reply *r);
 static enum client_phase hear_early(struct client *c, const struct reply *r);
 static enum client_phase hear_dot(struct client *c, const struct reply *r);
+static enum client_phase hear_bdat(struct client *c, const struct reply *r);
 static enum client_phase hear_lone_dot(struct client *c, const struct reply *r);
 static enum client_phase hear_rset(struct client *c, const struct reply *r);
 static enum client_phase hear_quit(struct client *c, const struct reply *r);
@@ -63,6 +67,9 @@ static const struct phase {
     PHASE(BODY,      "sending the message",   NULL,         hear_early,    block,           MAIL),
     PHASE(DOT,       "waiting for the reply to the message",
                                               NULL,         hear_dot,      final,           MAIL),
+    PHASE(BDAT,      "waiting for the reply to the message",
+                                              say_bdat,     hear_bdat,     final,           MAIL),
+    PHASE(CHUNK,     "sending the message",   NULL,         hear_unasked,  block,           MAIL),
     PHASE(LONE_DOT,  "sending an empty message",
                                               say_lone_dot, hear_lone_dot, final,           MAIL),
     PHASE(RSET,      "sending RSET",          say_rset,     hear_rset,     rset,            HOST),
@@ -79,11 +86,19 @@ static void remember(struct client *c, enum client_phase p)
     c->sent[(c->sent_first + c->sent_count++) % CLIENT_WINDOW] = (uint8_t)p;
 }
 
+/* What is promised must be sent: a chunk follows commands without a reply only when it fits behind
+ * them, so that it is under way before any of them is heard. */
+static bool may_say(const struct client *c)
+{
+    if (c->saying == CLIENT_BDAT)
+        return c->sent_count == 0 || c->message.bytes + BDAT_COMMAND_MAX <= buf_space(&c->out);
+    return buf_space(&c->out) >= TRANSACTION_COMMAND_MAX;
+}
+
 /* Says as much as the window and the protocol allow (RFC 2920, 3.1). */
 static void speak(struct client *c)
 {
-    while (phases[c->saying].say != NULL && c->sent_count < c->window &&
-           buf_space(&c->out) >= TRANSACTION_COMMAND_MAX) {
+    while (phases[c->saying].say != NULL && c->sent_count < c->window && may_say(c)) {
         remember(c, c->saying);
         c->saying = phases[c->saying].say(c);
     }
@@ -174,7 +189,16 @@ static enum client_phase say_rcpt(struct client *c)
     bool fits = transaction_put_rcpt(&c->message, rcpt, &c->ext, &c->out);
 
     assert(fits);
-    return c->said_rcpts < c->message.rcpt_count ? CLIENT_RCPT : CLIENT_DATA;
+    if (c->said_rcpts < c->message.rcpt_count)
+        return CLIENT_RCPT;
+    return c->message.chunk && c->ext.chunking && c->ext.pipelining && !c->lmtp ? CLIENT_BDAT
+                                                                                : CLIENT_DATA;
+}
+
+static enum client_phase say_bdat(struct client *c)
+{
+    say(c, "BDAT %" PRIu64 " LAST\r\n", c->message.bytes);
+    return CLIENT_CHUNK;
 }
 
 static enum client_phase say_data(struct client *c)
@@ -274,6 +298,7 @@ static void decide_one(struct client *c, const struct reply *r, size_t rcpt)
 static enum client_phase end_by(struct client *c, const struct reply *r)
 {
     c->why = outcome_of(c, r, OUTCOME_DEFERRED, SCOPE_DESTINATION);
+    c->chunk_sent = false;
     if (r->code != 421)
         say(c, "QUIT\r\n");
     return CLIENT_OVER;
@@ -401,11 +426,16 @@ static enum client_phase hear_unasked(struct client *c, const struct reply *r)
     return r->code == 421 ? end_by(c, r) : break_off(c, VIEW("a reply that nobody asked for"));
 }
 
-/* Where a transaction goes once a reply is booked. */
-static enum client_phase carry_on(const struct client *c)
+/* Where a transaction goes once a reply is booked. A chunk that nobody takes any more is not sent
+ * to its end. */
+static enum client_phase carry_on(struct client *c)
 {
     if (!c->refused)
         return c->saying;
+    if (c->saying == CLIENT_CHUNK) {
+        c->why = make_outcome(c, OUTCOME_DEFERRED, SCOPE_MESSAGE);
+        return CLIENT_OVER;
+    }
     return c->sent_count > 0 ? CLIENT_LISTEN : CLIENT_RSET;
 }
 
@@ -481,6 +511,28 @@ static enum client_phase hear_dot(struct client *c, const struct reply *r)
     return r->code / 100 == 2 ? CLIENT_READY : CLIENT_RSET;
 }
 
+/* The codes of a host that does not know the command, or not here. */
+static bool means_no_bdat(const struct reply *r)
+{
+    return r->code >= 500 && r->code <= 504;
+}
+
+static enum client_phase hear_bdat(struct client *c, const struct reply *r)
+{
+    bool early = c->saying == CLIENT_CHUNK;
+
+    c->chunk_sent = false;
+    if (c->refused)
+        return r->code == 421 ? end_by(c, r) : CLIENT_RSET;
+    if (means_no_bdat(r)) {
+        c->chunk_refused = true;
+        c->ext.chunking = false;
+        c->why = outcome_of(c, r, OUTCOME_DEFERRED, SCOPE_MESSAGE);
+        return early ? CLIENT_OVER : CLIENT_RSET;
+    }
+    return early ? hear_early(c, r) : hear_dot(c, r);
+}
+
 static enum client_phase hear_lone_dot(struct client *c, const struct reply *r)
 {
     (void)c;
@@ -512,7 +564,8 @@ static enum client_phase hear_reply(struct client *c, const struct reply *r)
 {
     c->heard++;
     c->hearing = c->sent_count > 0 ? forget_first(c) : c->saying;
-    if (r->code == 421 && c->hearing != CLIENT_DOT && c->hearing != CLIENT_BODY)
+    if (r->code == 421 && c->hearing != CLIENT_DOT && c->hearing != CLIENT_BODY &&
+        c->hearing != CLIENT_BDAT)
         return end_by(c, r);
     if (c->hearing == CLIENT_AUTH || c->hearing == CLIENT_AUTH_ANSWER)
         return r->code / 100 != 3 || r->code == 334
@@ -604,6 +657,8 @@ enum client_wish client_wish(const struct client *c)
 {
     if (c->saying == CLIENT_OVER)
         return CLIENT_WISH_CLOSE;
+    if (c->saying == CLIENT_CHUNK)
+        return CLIENT_WISH_CHUNK;
     if (c->sent_count > 0)
         return CLIENT_WISH_NOTHING;
     if (c->saying == CLIENT_HANDSHAKE)
@@ -632,8 +687,11 @@ void client_tls_ready(struct client *c)
 
 void client_body_sent(struct client *c)
 {
-    assert(c->saying == CLIENT_BODY);
-    remember(c, CLIENT_DOT);
+    assert(c->saying == CLIENT_BODY || c->saying == CLIENT_CHUNK);
+    if (c->saying == CLIENT_BODY)
+        remember(c, CLIENT_DOT);
+    else
+        c->chunk_sent = true;
     c->saying = CLIENT_LISTEN;
 }
 
@@ -662,7 +720,7 @@ void client_quit(struct client *c)
 
 void client_lost(struct client *c, struct view words)
 {
-    c->hearing = awaited(c);
+    c->hearing = c->chunk_sent ? CLIENT_BDAT : awaited(c);
     c->why = make_outcome(c, OUTCOME_DEFERRED, phases[c->hearing].scope);
     c->why.enhanced = c->hearing == CLIENT_HANDSHAKE ? (struct enhanced){ 4, 7, 5 }
                                                      : (struct enhanced){ 4, 4, 2 };
@@ -683,7 +741,8 @@ bool client_failed_at_tls(const struct client *c)
 
 bool client_is_past_dot(const struct client *c)
 {
-    return (c->saying == CLIENT_OVER ? c->hearing : awaited(c)) == CLIENT_DOT;
+    return (c->chunk_sent && !c->refused) ||
+           (c->saying == CLIENT_OVER ? c->hearing : awaited(c)) == CLIENT_DOT;
 }
 
 uint64_t client_timeout_ms(const struct client *c, const struct timeouts_settings *t)

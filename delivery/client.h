@@ -11,6 +11,10 @@
  * fails.
  * - A login that fails is temporary for the mail, whatever the server says: nothing is wrong with
  * it.
+ * - Where BDAT and PIPELINING are offered, a message goes as one chunk: without dots to be stuffed,
+ *   and without waiting for 354. A small one follows RCPT at once; a larger one waits until it is
+ *   known that somebody takes it. A host that announces CHUNKING and does not know BDAT gets the
+ *   message again with DATA.
  * - QUIT never travels with other commands: its reply must not be taken for the message's. */
 #ifndef DELIVERY_CLIENT_H
 #define DELIVERY_CLIENT_H
@@ -43,6 +47,8 @@ enum client_phase {
     CLIENT_DATA,
     CLIENT_BODY,
     CLIENT_DOT,
+    CLIENT_BDAT,
+    CLIENT_CHUNK,
     CLIENT_LONE_DOT,
     CLIENT_RSET,
     CLIENT_QUIT,
@@ -55,6 +61,7 @@ enum client_wish {
     CLIENT_WISH_NOTHING, /* waits for replies */
     CLIENT_WISH_TLS,     /* a handshake, then client_tls_ready */
     CLIENT_WISH_BODY,    /* the content and the final dot, then client_body_sent */
+    CLIENT_WISH_CHUNK,   /* the content alone, then client_body_sent */
     CLIENT_WISH_MESSAGE, /* client_start or client_quit */
     CLIENT_WISH_CLOSE,   /* over; client_why tells why */
 };
@@ -90,6 +97,8 @@ struct client {
     size_t said_rcpts, heard_rcpts, accepted;
     size_t answered;                /* LMTP: recipients that the final dot was answered for */
     bool taken[ENVELOPE_RCPTS_MAX]; /* LMTP: by place in the message */
+    bool chunk_sent;                /* all of it, and its reply is not heard */
+    bool chunk_refused;             /* the host does not know BDAT after all */
     bool refused;                   /* of the transaction nothing but replies is left */
     bool decided;                   /* there is a verdict to hand out */
     struct client_verdict verdict;
@@ -136,7 +145,8 @@ const struct outcome *client_why(const struct client *c);
 /* The connection was lost at STARTTLS or in the handshake: in plain text the host may be of use.
  * Not so when it said too much or nonsense instead, which may be an attack. */
 bool client_failed_at_tls(const struct client *c);
-/* The final dot was said, and no proper answer heard: the message may have been accepted. */
+/* The final dot, or all of the chunk, was said, and no proper answer heard: the message may have
+ * been accepted. */
 bool client_is_past_dot(const struct client *c);
 /* How long the reply that is awaited, or the wish, may take. */
 uint64_t client_timeout_ms(const struct client *c, const struct timeouts_settings *t);

@@ -255,6 +255,15 @@ static bool fall_back(struct conn *c, const struct outcome *o)
     return full;
 }
 
+static void note_bdat(struct conn *c)
+{
+    if (!c->client.chunk_refused || c->destination->no_bdat)
+        return;
+    c->destination->no_bdat = true;
+    log_warn("bdat_refused", LOG_VIEW("destination", c->destination->name),
+             LOG_VIEW("host", dial_host(&c->dial)));
+}
+
 /* The connection is of no use any more. A host that had been of use before may have closed it for
  * no fault of the message's; otherwise the next host may be better. */
 static void fail(struct conn *c, const struct outcome *why)
@@ -268,6 +277,7 @@ static void fail(struct conn *c, const struct outcome *why)
     if (c->client.missed_tls && c->policy.preferred)
         tlspolicy_remember(&c->destination->tls_memories, &c->dial.address)->lacking_until_ms =
             loop_of(c)->now_ms + TLSPOLICY_BROKEN_MS;
+    note_bdat(c);
     o = complete(c, why);
     if (fall_back(c, &o))
         return;
@@ -404,9 +414,9 @@ static void spoil(struct conn *c)
 }
 
 /* False: the connection is gone. */
-static bool put_content(struct conn *c)
+static bool put_content(struct conn *c, enum job_content (*put)(struct job *, struct buf *))
 {
-    switch (job_put_content(c->job, &c->client.out)) {
+    switch (put(c->job, &c->client.out)) {
     case JOB_CONTENT_MORE:
         break;
     case JOB_CONTENT_DONE:
@@ -431,6 +441,13 @@ static void look_elsewhere(struct conn *c, const struct outcome *why)
     redial(c);
 }
 
+/* What failed once is tried in the way that every host knows: some announce CHUNKING, and then
+ * hang or close. */
+static bool may_use_bdat(const struct conn *c, const struct job *j)
+{
+    return j->start.bdat && j->start.attempt <= 1 && !c->destination->no_bdat;
+}
+
 /* False: the connection is not what it was. */
 static bool start_job(struct conn *c, struct job *j)
 {
@@ -442,6 +459,7 @@ static bool start_job(struct conn *c, struct job *j)
     c->until_ms = loop_of(c)->now_ms + settings_of(c)->timeouts.transaction;
     j->conn = c;
     job_rewind(j);
+    j->message.chunk = may_use_bdat(c, j);
     if (job_prepare(j, &c->client.ext, &v.outcome) && !client_start(&c->client, &j->message, &v))
         return true;
     look_elsewhere(c, &v.outcome);
@@ -485,6 +503,7 @@ static bool next_message(struct conn *c)
 
     keep_session(c);
     note_plain(c);
+    note_bdat(c);
     j = pick_job(c);
     if (j != NULL)
         return start_job(c, j);
@@ -579,9 +598,12 @@ static bool fulfil(struct conn *c)
         start_tls(c);
         return c->state == CONN_TALKING;
     case CLIENT_WISH_BODY:
-        return put_content(c);
-    case CLIENT_WISH_MESSAGE:
-        return next_message(c);
+        return put_content(c, job_put_content);
+    case CLIENT_WISH_CHUNK:
+        return put_content(c, job_put_chunk);
+    case CLIENT_WISH_MESSAGE: /* a small one is said at once, with its commands */
+        return next_message(c) &&
+               (client_wish(&c->client) != CLIENT_WISH_CHUNK || put_content(c, job_put_chunk));
     case CLIENT_WISH_CLOSE:
         close_engine(c);
         return false;

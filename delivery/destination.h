@@ -49,6 +49,7 @@ struct destination {
     size_t conn_total;                /* with those that say goodbye */
     struct tls_memories tls_memories;
     struct route_memory families;
+    bool no_bdat;        /* it was refused, though it was offered */
     struct timer forget; /* when nothing else keeps it */
     struct deferred release;
 };

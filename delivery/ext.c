@@ -44,6 +44,7 @@ static void read_line(struct view line, struct ext *out)
     } flags[] = {
         { VIEW_INIT("PIPELINING"), &out->pipelining },
         { VIEW_INIT("8BITMIME"), &out->eight_bit },
+        { VIEW_INIT("CHUNKING"), &out->chunking },
         { VIEW_INIT("STARTTLS"), &out->starttls },
         { VIEW_INIT("DSN"), &out->dsn },
         { VIEW_INIT("SMTPUTF8"), &out->utf8 },

@@ -7,6 +7,7 @@
 struct ext {
     bool pipelining;     /* RFC 2920 */
     bool eight_bit;      /* RFC 6152 */
+    bool chunking;       /* RFC 3030 */
     bool starttls;       /* RFC 3207 */
     bool size;           /* RFC 1870 */
     uint64_t size_most;  /* bytes of a message; 0: no limit was said */

@@ -158,9 +158,14 @@ const struct outcome *job_damage(const struct job *j)
     return j->unreadable ? &unreadable : &damaged;
 }
 
+static bool is_whole(const struct job *j)
+{
+    return j->crc == j->start.body_crc && j->read_bytes == j->start.body_bytes;
+}
+
 static enum job_content put_end(struct job *j, struct buf *out)
 {
-    if (j->crc != j->start.body_crc || j->read_bytes != j->start.body_bytes)
+    if (!is_whole(j))
         return JOB_CONTENT_DAMAGED;
     if (buf_space(out) < END_BYTES)
         return JOB_CONTENT_MORE;
@@ -181,6 +186,25 @@ enum job_content job_put_content(struct job *j, struct buf *out)
         j->unsent = view_from(j->unsent, piece.len);
     }
     return put_end(j, out);
+}
+
+/* The last piece is looked at with all before it, and only then given away: nothing ends a chunk
+ * but its last byte. */
+enum job_content job_put_chunk(struct job *j, struct buf *out)
+{
+    for (;;) {
+        struct view piece;
+
+        if (j->unread.len == 0 && !read_more(j))
+            return is_whole(j) ? JOB_CONTENT_DONE : JOB_CONTENT_DAMAGED;
+        if (j->read_bytes >= j->start.body_bytes && !is_whole(j))
+            return JOB_CONTENT_DAMAGED;
+        piece = view_sub(j->unread, 0, buf_space(out));
+        if (piece.len == 0)
+            return JOB_CONTENT_MORE;
+        buf_put(out, piece);
+        j->unread = view_from(j->unread, piece.len);
+    }
 }
 
 /* ---- results ---- */

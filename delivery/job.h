@@ -63,6 +63,8 @@ void job_rewind(struct job *j); /* to the beginning of the content */
 /* Puts as much of the content as fits, with dots stuffed, and at its end the final dot. DAMAGED:
  * it is not what the queue took in; the dot is not there and must never be sent. */
 enum job_content job_put_content(struct job *j, struct buf *out) MUST_USE;
+/* The same as it is, start.body_bytes of it. DAMAGED: the last of them are not there. */
+enum job_content job_put_chunk(struct job *j, struct buf *out) MUST_USE;
 /* What all of them hear after DAMAGED. */
 const struct outcome *job_damage(const struct job *j);
 

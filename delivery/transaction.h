@@ -19,6 +19,7 @@ struct client_message {
     const uint32_t *rcpts; /* their numbers in the envelope */
     size_t rcpt_count;     /* at least 1 */
     uint64_t bytes;        /* of the content, without dots stuffed */
+    bool chunk;            /* may go as one chunk (BDAT) */
     int64_t by_seconds;    /* until envelope->deliver_by_ms; negative when it is past */
 };
 

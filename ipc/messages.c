@@ -287,6 +287,7 @@ bool message_job_start_encode(const struct message_job_start *m, struct buf *roo
     wire_put_u32(&w, m->connections);
     wire_put_u32(&w, m->messages_per_connection);
     wire_put_u64(&w, m->connection_us);
+    wire_put_bool(&w, m->bdat);
     wire_put_bool(&w, m->big);
     wire_put_u64(&w, m->body_bytes);
     wire_put_u32(&w, m->body_crc);
@@ -312,6 +313,7 @@ bool message_job_start_decode(struct view fields, struct message_job_start *m)
     m->connections = wire_get_u32(&r);
     m->messages_per_connection = wire_get_u32(&r);
     m->connection_us = wire_get_u64(&r);
+    m->bdat = wire_get_bool(&r);
     m->big = wire_get_bool(&r);
     m->body_bytes = wire_get_u64(&r);
     m->body_crc = wire_get_u32(&r);

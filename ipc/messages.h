@@ -193,6 +193,7 @@ struct message_job_start {
     uint32_t connections; /* of the site, at most, from now on */
     uint32_t messages_per_connection;
     uint64_t connection_us; /* from one attempt to connect to the next */
+    bool bdat;              /* where it is offered */
     bool big;               /* the body is the file whose descriptor came along, read-only */
     uint64_t body_bytes;
     uint32_t body_crc;

@@ -260,6 +260,7 @@ struct destination_limits {
     uint64_t messages_per_connection;
     struct rate messages, recipients, connections;
     struct retry_settings retry; /* only the intervals are a destination's own */
+    bool bdat;                   /* instead of DATA, where it is offered: yes */
 };
 
 struct name_list {

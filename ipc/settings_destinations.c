@@ -32,6 +32,8 @@ static const struct config_item items[] = {
     LIMIT("retry-first",   SECONDS, retry.first_ms,     1, DAY_MS,     "instead of retry.first"),
     LIMIT("retry-factor",  FACTOR,  retry.factor_milli, 1000, 10000,   "instead of retry.factor"),
     LIMIT("retry-longest", SECONDS, retry.longest_ms,   1, 7 * DAY_MS, "instead of retry.longest"),
+    VALUE("bdat", BOOL, struct destination_settings, limits.bdat, "yes",
+          "messages go by BDAT instead of DATA where hosts offer it (CHUNKING)"),
 };
 /* clang-format on */
 
@@ -233,6 +235,7 @@ void settings_limits(const struct settings *s, const struct destination_settings
         .recipients = choose_rate(own->recipients, s->delivery.recipient_rate),
         .connections = choose_rate(own->connections, s->delivery.connection_rate),
         .retry = s->retry,
+        .bdat = d == NULL || d->limits.bdat,
     };
     out->retry.first_ms = choose(own->retry.first_ms, s->retry.first_ms);
     out->retry.factor_milli = choose(own->retry.factor_milli, s->retry.factor_milli);

@@ -157,6 +157,7 @@ static void send_job(struct job_maker *k, const struct job *job, uint64_t number
         .connections = pace_window(&job->site->pace, limits),
         .messages_per_connection = (uint32_t)limits->messages_per_connection,
         .connection_us = rate_interval_us(&limits->connections),
+        .bdat = limits->bdat,
         .big = c->big_fd >= 0,
         .body_bytes = c->body_bytes,
         .body_crc = c->body_crc,

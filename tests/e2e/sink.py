@@ -1,6 +1,6 @@
 """A remote SMTP server that behaves as a test wants.
 
-What it says in each phase (greet, ehlo, helo, starttls, mail, rcpt, data, final, rset, noop, quit)
+What it says in each phase (greet, ehlo, helo, starttls, mail, rcpt, data, final, bdat, rset, noop, quit)
 can be given as
   - a reply: "451 4.2.0 later"
   - CLOSE: the connection ends there; SILENT: nothing is said any more
@@ -19,7 +19,7 @@ SILENT = object()
 
 DEFAULTS = {
     "greet": "220 sink ESMTP", "helo": "250 sink", "starttls": "220 go", "mail": "250 2.1.0 ok",
-    "rcpt": "250 2.1.5 ok", "data": "354 go on", "final": "250 2.0.0 taken", "rset": "250 ok",
+    "rcpt": "250 2.1.5 ok", "bdat": "250 2.0.0 taken", "data": "354 go on", "final": "250 2.0.0 taken", "rset": "250 ok",
     "noop": "250 ok", "quit": "221 bye",
 }
 
@@ -35,6 +35,7 @@ class Message:
     helo: str = ""
     client: str = ""
     connection: int = 0    # counted from 1
+    chunk: bool = False    # came by BDAT
 
 
 class Over(Exception):
@@ -270,6 +271,25 @@ class Session:
         words = self.words_for("final", message)
         if isinstance(words, str) and words.startswith("2"):
             self.note(lambda: self.sink.messages.append(message))
+        self.utter(words)
+
+    def on_bdat(self, argument):
+        """One chunk, the last; without CHUNKING its bytes are commands."""
+        if "CHUNKING" not in self.sink.extensions:
+            self.on_other(argument)
+            return
+        size, _, last = argument.partition(" ")
+        content = self.f.read(int(size))
+        if last != "LAST" or len(content) < int(size):
+            raise Over
+        words = self.words_for("bdat", argument)
+        if self.message is None or not self.message.recipients:
+            words = "503 5.5.1 no valid recipients"
+        elif isinstance(words, str) and words.startswith("2"):
+            self.message.content = content
+            self.message.chunk = True
+            self.note(lambda message=self.message: self.sink.messages.append(message))
+        self.message = None
         self.utter(words)
 
     def on_rset(self, argument):

@@ -1,4 +1,6 @@
 """What SMTP extensions say of a message reaches the next host, as far as it understands."""
+from sink import CLOSE
+
 ALL = ("PIPELINING", "8BITMIME", "SIZE 100000000", "ENHANCEDSTATUSCODES", "DSN", "SMTPUTF8", "MT-PRIORITY",
        "DELIVERBY")
 IDN, A_LABELS = "bücher.test", "xn--bcher-kva.test"
@@ -81,3 +83,56 @@ def test_what_the_first_host_lacks_the_second_may_have(world):
     assert [r.encode("latin-1").decode() for r in second.wait_message().recipients] == ["bö@there.test"]
     world.wait_empty_queue()
     assert not world.log.has("bounced") and not world.log.has("deferred")
+
+
+CHUNKING = ["PIPELINING", "8BITMIME", "CHUNKING"]
+DOTS = b"Subject: x\r\n\r\n.\r\n..two\r\n"
+AGAIN = {"first": "1s", "factor": "1", "longest": "1s", "jitter": 0}
+
+
+def send_dots(world, c, more=b""):
+    c.begin("a@here.test", "b@there.test")
+    c.send((DOTS + more).replace(b"\r\n.", b"\r\n..") + b".\r\n")
+    assert c.reply().startswith("250")
+
+
+def test_messages_go_by_bdat_where_it_is_offered(world):
+    there = world.domain("there.test", extensions=CHUNKING)
+    world.start_relay(spool={"big-body": "256K"})
+    large = b"0123456789abcde\r\n" * 100_000
+    with world.connect() as c:
+        c.hello()
+        send_dots(world, c)
+        send_dots(world, c, large)
+    small, big = sorted(there.wait(2), key=lambda m: len(m.content))
+    assert small.chunk and small.content.endswith(DOTS)
+    assert big.chunk and big.content.endswith(DOTS + large)
+    assert not any(command == "DATA" for command in there.commands)
+
+
+def test_a_host_that_does_not_know_bdat_after_all_gets_data_at_once(world):
+    there = world.domain("there.test", extensions=CHUNKING, bdat="502 5.5.1 what")
+    world.start_relay()
+    with world.connect() as c:
+        c.hello()
+        send_dots(world, c)
+    message = there.wait_message()
+    assert not message.chunk and message.content.endswith(DOTS)
+    assert there.attempts == 1 and world.log.has("bdat_refused")
+    assert not world.log.has("deferred") and not world.log.has("bounced")
+
+
+def test_a_host_that_breaks_at_bdat_gets_data_in_the_next_attempt(world):
+    there = world.domain("there.test", extensions=CHUNKING, bdat=CLOSE)
+    world.start_relay(retry=AGAIN)
+    world.send("a@here.test", "b@there.test")
+    assert not there.wait_message().chunk
+    assert len(world.log.find("deferred")) == 1 and not world.log.has("bounced")
+
+
+def test_bdat_can_be_switched_off_for_a_destination(world):
+    there = world.domain("there.test", extensions=CHUNKING, bdat=CLOSE)
+    world.start_relay(destinations=[{"domain": "there.test", "bdat": False}])
+    world.send("a@here.test", "b@there.test")
+    assert not there.wait_message().chunk
+    assert not world.log.has("deferred")

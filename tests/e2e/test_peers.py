@@ -143,6 +143,9 @@ def test_real_messages_arrive_unchanged(world, peer, kind):
         client.sendmail("a@here.test", ["b@there.test"], REAL[kind])
     stored = without_trace(box(peer, "b").wait_message(), b"\n", more=(b"Envelope-to:", b"Delivery-date:"))
     assert stored == REAL[kind].replace(b"\r\n", b"\n")
+    if peer.name == "exim":  # "K": CHUNKING was used
+        log = peer.root / "var/log/exim4/mainlog"
+        assert re.search(r"<= a@here\.test .* K ", log.read_text())
 
 
 def test_a_recipient_that_is_not_known_bounces(world, peer):

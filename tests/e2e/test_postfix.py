@@ -137,11 +137,12 @@ def test_tern_relays_to_postfix_over_tls(world, postfix):
 # Postfix changes the others, which have no header or no text.
 @pytest.mark.parametrize("kind", sorted(set(REAL) - {"no header", "no body", "all bytes"}))
 def test_real_messages_reach_postfix_unchanged(world, postfix, kind):
-    world.start_relay()
+    world.start_relay(timeouts={"idle-connection": "1s"})
     submit("127.0.0.1", ["b@there.test"], REAL[kind])
     stored = wait_mail(postfix, "b")[0]
     assert without_trace(stored, b"\n", more=(b"X-Original-To:",)) == \
         REAL[kind].replace(b"\r\n", b"\n")
+    wait_for(lambda: " bdat=1 " in read_log(postfix), lambda: "BDAT to be used\n" + read_log(postfix))
 
 
 def test_a_recipient_that_postfix_does_not_know_bounces(world, postfix):

@@ -38,7 +38,7 @@ static void start(struct run *r)
 {
     struct client_verdict v;
 
-    assert(!r->active);
+    assert(!r->active || r->client.chunk_refused);
     r->active = true;
     r->dot_said = false;
     r->decided[0] = r->decided[1] = r->decided[2] = false;
@@ -63,6 +63,7 @@ static bool fulfil(struct run *r)
         client_tls_ready(&r->client);
         return true;
     case CLIENT_WISH_BODY:
+    case CLIENT_WISH_CHUNK:
         r->dot_said = true;
         client_body_sent(&r->client);
         return true;
@@ -128,7 +129,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 
         r = (struct run){ .noted = &noted };
         r.message = (struct client_message){
-            .envelope = &envelope, .rcpts = batch, .rcpt_count = RCPTS, .bytes = 1000
+            .envelope = &envelope,
+            .rcpts = batch,
+            .rcpt_count = RCPTS,
+            .bytes = (bytes[0] & 64) != 0 ? 100000 : 1000,
+            .chunk = (bytes[0] & 32) != 0,
         };
         talk(&r, view_make(bytes, len), most);
     }

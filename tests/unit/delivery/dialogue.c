@@ -85,6 +85,12 @@ static bool fulfil(struct stage *s)
         return true;
     case CLIENT_WISH_BODY:
         return false; /* at the end of the turn */
+    case CLIENT_WISH_CHUNK:
+        if (s->d->slow)
+            return false;
+        buf_put(s->said, VIEW("[chunk]\n"));
+        client_body_sent(&s->client);
+        return true;
     case CLIENT_WISH_MESSAGE:
         start_message(s);
         return true;
@@ -125,9 +131,10 @@ static void take_turn(struct stage *s, struct view turn, struct cutter how)
 /* A server that is silent gets the content. */
 static void send_body(struct stage *s)
 {
-    if (client_wish(&s->client) != CLIENT_WISH_BODY)
+    if (client_wish(&s->client) != CLIENT_WISH_BODY && client_wish(&s->client) != CLIENT_WISH_CHUNK)
         return;
-    buf_put(s->said, VIEW("[body]\n"));
+    buf_put(s->said,
+            client_wish(&s->client) == CLIENT_WISH_BODY ? VIEW("[body]\n") : VIEW("[chunk]\n"));
     client_body_sent(&s->client);
 }
 
@@ -174,6 +181,7 @@ static void make_message(struct stage *s)
                                           .rcpts = s->batch,
                                           .rcpt_count = s->envelope.rcpt_count,
                                           .bytes = s->d->bytes > 0 ? s->d->bytes : 7,
+                                          .chunk = s->d->chunk,
                                           .by_seconds = s->d->by_seconds };
 }
 

@@ -11,7 +11,7 @@ struct dialogue {
      * in "\n", sent as CRLF. A turn "EOF" is the end of the connection. */
     const char *server;
     /* What the client said, line by line as "...\n", and between it:
-     *   [tls] [body] [start] [quit]   wishes, as they are fulfilled
+     *   [tls] [body] [chunk] [start] [quit]   wishes, as they are fulfilled
      *   [1 failed 550 5.1.1]          a verdict on a recipient, by number, or on the "rest"
      *   [over deferred 4.4.2 destination: text while doing] */
     const char *transcript;
@@ -26,7 +26,8 @@ struct dialogue {
     bool onward, lmtp;
     const char *secret; /* log in as "me" with it; needs .tls = ROUTE_TLS_VERIFY */
     bool token;
-    bool whole_only; /* what is cut comes out another way, rightly */
+    bool chunk, slow; /* may go as a chunk; which is sent only in a turn "BODY" */
+    bool whole_only;  /* what is cut comes out another way, rightly */
 };
 
 /* How a turn is cut into pieces. */

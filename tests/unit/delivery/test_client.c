@@ -8,6 +8,7 @@
     "250-MT-PRIORITY STANAG4406\n250-DELIVERBY 60\n250 PIPELINING|"
 #define HELLO_SLOW  "220 mx.test ESMTP|250 mx.test|"
 #define HELLO_TLS   "220 mx.test ESMTP|250-mx.test\n250-STARTTLS\n250 PIPELINING|"
+#define HELLO_CHUNK "220 mx.test ESMTP|250-mx.test\n250-CHUNKING\n250 PIPELINING|"
 #define EHLO        "EHLO me.test\n"
 #define RCPTS       "RCPT TO:<r0@b.test>\nRCPT TO:<r1@b.test>\n"
 #define GROUP       "[start]\nMAIL FROM:<s@a.test> SIZE=7\n" RCPTS "DATA\n"
@@ -17,6 +18,7 @@
 #define RCPT1       "RCPT TO:<r1@b.test>\n"
 #define QUIT        "[quit]\nQUIT\n"
 #define BYE         "[over deferred 221 4.0.0 destination: bye while sending QUIT]\n"
+#define GROUP_CHUNK "[start]\nMAIL FROM:<s@a.test>\n" RCPTS "BDAT 7 LAST\n[chunk]\n"
 #define GROUP_PLAIN "[start]\nMAIL FROM:<s@a.test>\n" RCPTS "DATA\n"
 
 static const struct dialogue cases[] = {
@@ -73,6 +75,95 @@ static const struct dialogue cases[] = {
       .server = "220 mx|250-mx\n250 SIZE 0|",
       .bytes = 2000,
       .transcript = EHLO "[start]\nMAIL FROM:<s@a.test> SIZE=2000\n" },
+
+    /* ---- BDAT ---- */
+    { .name = "a small chunk goes with its commands",
+      .chunk = true,
+      .server = HELLO_CHUNK "250 ok\n250 ok\n250 ok\n250 2.0.0 taken|221 bye",
+      .transcript = EHLO GROUP_CHUNK "[rest delivered 250 2.0.0]\n" QUIT BYE },
+    { .name = "a large chunk waits until somebody takes it",
+      .chunk = true,
+      .bytes = 100000,
+      .server = HELLO_CHUNK "250 ok\n250 ok\n550 no|250 2.0.0 taken",
+      .transcript = EHLO "[start]\nMAIL FROM:<s@a.test>\n" RCPTS "[1 failed 550 5.0.0]\n"
+                         "BDAT 100000 LAST\n[chunk]\n[rest delivered 250 2.0.0]\n" QUIT },
+    { .name = "a large chunk that nobody takes is not sent",
+      .chunk = true,
+      .bytes = 100000,
+      .server = HELLO_CHUNK "250 ok\n550 no\n550 no|250 ok",
+      .transcript = EHLO "[start]\nMAIL FROM:<s@a.test>\n" RCPTS
+                         "[0 failed 550 5.0.0]\n[1 failed 550 5.0.0]\nRSET\n" QUIT },
+    { .name = "a small chunk that nobody took",
+      .chunk = true,
+      .server = HELLO_CHUNK "250 ok\n550 no\n550 no\n503 for whom|250 ok",
+      .transcript = EHLO GROUP_CHUNK "[0 failed 550 5.0.0]\n[1 failed 550 5.0.0]\nRSET\n" QUIT },
+    { .name = "a small chunk, and the sender is refused",
+      .chunk = true,
+      .server = HELLO_CHUNK "550 5.7.1 no\n503 MAIL\n503 MAIL\n503 MAIL|250 ok",
+      .transcript = EHLO GROUP_CHUNK "[rest failed 550 5.7.1]\nRSET\n" QUIT },
+    { .name = "a chunk is refused for good",
+      .chunk = true,
+      .server = HELLO_CHUNK "250 ok\n250 ok\n250 ok\n554 5.6.0 no|250 ok",
+      .transcript = EHLO GROUP_CHUNK "[rest failed 554 5.6.0]\nRSET\n" QUIT },
+    { .name = "BDAT is not known after all: DATA",
+      .chunk = true,
+      .messages = 2,
+      .server = HELLO_CHUNK "250 ok\n250 ok\n250 ok\n502 what|250 ok|"
+                            "250 ok\n250 ok\n250 ok\n354 go|BODY|250 2.0.0 taken",
+      .transcript =
+          EHLO GROUP_CHUNK "RSET\n" GROUP_PLAIN "[body]\n[rest delivered 250 2.0.0]\n" QUIT },
+    { .name = "a chunk is answered with 421",
+      .chunk = true,
+      .server = HELLO_CHUNK "250 ok\n250 ok\n250 ok\n421 4.3.2 closing",
+      .transcript = EHLO GROUP_CHUNK "[rest deferred 421 4.3.2]\n[over deferred 421 4.3.2 "
+                                     "destination: closing while waiting for the reply to the "
+                                     "message]\n" },
+    { .name = "no chunk without PIPELINING",
+      .chunk = true,
+      .server = "220 mx|250-mx\n250 CHUNKING|250 ok|250 ok|250 ok|",
+      .transcript = EHLO MAIL RCPT0 RCPT1 "DATA\n" },
+    { .name = "no chunk to LMTP",
+      .chunk = true,
+      .lmtp = true,
+      .server = HELLO_CHUNK,
+      .transcript = "LHLO me.test\n" GROUP_PLAIN },
+    { .name = "no chunk where it is not wished",
+      .server = HELLO_CHUNK,
+      .transcript = EHLO GROUP_PLAIN },
+    { .name = "a chunk is refused before its end",
+      .chunk = true,
+      .slow = true,
+      .bytes = 100000,
+      .server = HELLO_CHUNK "250 ok\n250 ok\n250 ok|552 5.3.4 too large",
+      .transcript = EHLO "[start]\nMAIL FROM:<s@a.test>\n" RCPTS "BDAT 100000 LAST\n"
+                         "[rest failed 552 5.3.4]\n[over deferred 552 4.3.4 message: too large "
+                         "while waiting for the reply to the message]\n" },
+    { .name = "BDAT is not known, which is said before the end of the chunk",
+      .chunk = true,
+      .slow = true,
+      .bytes = 100000,
+      .server = HELLO_CHUNK "250 ok\n250 ok\n250 ok|500 what",
+      .transcript = EHLO "[start]\nMAIL FROM:<s@a.test>\n" RCPTS "BDAT 100000 LAST\n"
+                         "[over deferred 500 4.0.0 message: what while waiting for the reply to "
+                         "the message]\n" },
+    { .name = "success before the end of the chunk",
+      .chunk = true,
+      .slow = true,
+      .bytes = 100000,
+      .server = HELLO_CHUNK "250 ok\n250 ok\n250 ok|250 taken",
+      .transcript = EHLO "[start]\nMAIL FROM:<s@a.test>\n" RCPTS "BDAT 100000 LAST\n"
+                         "[over deferred 4.5.0 message: a reply before the end of the message "
+                         "while waiting for the reply to the message]\n" },
+    { .name = "closed after a chunk of which no recipient was answered: perhaps it was taken",
+      .chunk = true,
+      .server = HELLO_CHUNK "EOF",
+      .transcript = EHLO GROUP_CHUNK "[over deferred 4.4.2 message: closed while waiting for the "
+                                     "reply to the message]\n" },
+    { .name = "421 to a recipient after a chunk: it was not taken",
+      .chunk = true,
+      .server = HELLO_CHUNK "250 ok\n421 4.3.2 closing",
+      .transcript = EHLO GROUP_CHUNK "[over deferred 421 4.3.2 destination: closing while sending "
+                                     "RCPT TO]\n" },
 
     /* ---- what extensions carry ---- */
     { .name = "DSN, offered",
@@ -599,12 +690,44 @@ static void knows_when_the_dot_is_past(void **state)
     client_release(&c);
 }
 
+/* With replies to come about those before it. */
+static void knows_when_the_chunk_is_past(void **state)
+{
+    static struct client c;
+    static const struct envelope_rcpt rcpt = { .address = VIEW_INIT("a@b.test") };
+    static const struct envelope e = { .rcpts = &rcpt, .rcpt_count = 1 };
+    static const uint32_t batch[] = { 0 };
+    const struct client_message m = {
+        .envelope = &e, .rcpts = batch, .rcpt_count = 1, .chunk = true
+    };
+    struct view hello = VIEW("220 x\r\n"),
+                ehlo = VIEW("250-x\r\n250-CHUNKING\r\n250 PIPELINING\r\n");
+    struct view mail = VIEW("250 x\r\n"), no = VIEW("550 x\r\n");
+    struct client_verdict v;
+
+    (void)state;
+    client_init(&c, VIEW("me.test"), (struct tls_policy){ .level = ROUTE_TLS_NONE }, false);
+    assert_false(client_hear(&c, &hello, &v));
+    assert_false(client_hear(&c, &ehlo, &v));
+    assert_false(client_start(&c, &m, &v));
+    assert_int_equal(client_wish(&c), CLIENT_WISH_CHUNK);
+    assert_false(client_is_past_dot(&c));
+    client_body_sent(&c);
+    assert_true(client_is_past_dot(&c));
+    assert_false(client_hear(&c, &mail, &v));
+    assert_true(client_is_past_dot(&c));
+    assert_true(client_hear(&c, &no, &v)); /* the only recipient */
+    assert_false(client_is_past_dot(&c));
+    client_release(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(holds_dialogues),
         cmocka_unit_test(keeps_the_window),
         cmocka_unit_test(knows_when_the_dot_is_past),
+        cmocka_unit_test(knows_when_the_chunk_is_past),
     };
 
     return cmocka_run_group_tests_name("client", tests, NULL, NULL);

@@ -147,6 +147,40 @@ static void sends_a_large_file(void **state)
     free(bytes);
 }
 
+/* As it came; and the last byte of what is damaged never. */
+static void sends_chunks(void **state)
+{
+    char room[256], small[7];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(contents); i++) {
+        for (unsigned where = 0; where < PLACES; where++) {
+            for (unsigned damaged = 0; damaged < 2; damaged++) {
+                struct job *j = make_job(contents[i].body, (enum where)where);
+                struct buf all = BUF_ON_ARRAY(room);
+                enum job_content result;
+
+                check(contents[i].name, j != NULL);
+                j->start.body_crc ^= damaged;
+                do {
+                    struct buf out = BUF_ON_ARRAY(small);
+
+                    result = job_put_chunk(j, &out);
+                    assert_true(buf_put(&all, buf_view(&out)));
+                } while (result == JOB_CONTENT_MORE);
+                check(place_names[where],
+                      result == (damaged != 0 ? JOB_CONTENT_DAMAGED : JOB_CONTENT_DONE));
+                if (damaged == 0)
+                    check_view(contents[i].name, buf_view(&all), contents[i].body);
+                else
+                    check(contents[i].name,
+                          contents[i].body.len == 0 || buf_len(&all) < contents[i].body.len);
+                job_free(&j);
+            }
+        }
+    }
+}
+
 static void refuses_damage(void **state)
 {
     struct message_job_start m = start_of(VIEW("hello\r\n"));
@@ -269,9 +303,13 @@ static void prepares_a_transaction(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sends_content),          cmocka_unit_test(sends_a_large_file),
-        cmocka_unit_test(refuses_damage),         cmocka_unit_test(tells_a_bad_disk_from_damage),
-        cmocka_unit_test(refuses_nonsense),       cmocka_unit_test(counts_decisions),
+        cmocka_unit_test(sends_content),
+        cmocka_unit_test(sends_a_large_file),
+        cmocka_unit_test(sends_chunks),
+        cmocka_unit_test(refuses_damage),
+        cmocka_unit_test(tells_a_bad_disk_from_damage),
+        cmocka_unit_test(refuses_nonsense),
+        cmocka_unit_test(counts_decisions),
         cmocka_unit_test(prepares_a_transaction),
     };
 

@@ -12,6 +12,7 @@
 
 #define TWO_HOSTS  "b.test mx 10 mx1.test 20 mx2.test\nmx1.test a 127.0.0.2\nmx2.test a 127.0.0.3\n"
 #define DEAD_FIRST "b.test mx 10 mx1.test 20 mx2.test\nmx1.test a 127.0.0.4\nmx2.test a 127.0.0.3\n"
+#define CHUNKING   "EHLO 250-mx.test\\250-CHUNKING\\250 PIPELINING"
 #define HELLO      VIEW("Subject: x\r\n\r\n.hello\r\n")
 
 /* One job, two recipients. */
@@ -146,6 +147,27 @@ static const struct {
       .script0 = "EHLO 250-mx.test\\250 STARTTLS\nSTARTTLS 454 no",
       .results = "1 all delivered 250 2.0.0\n1 end\n",
       .messages0 = 1 },
+    { .name = "by BDAT",
+      .names = TWO_HOSTS,
+      .script0 = CHUNKING,
+      .results = "1 all delivered 250 2.0.0\n1 end\n",
+      .messages0 = 1 },
+    { .name = "BDAT is not known after all: DATA, in the same connection",
+      .names = TWO_HOSTS,
+      .script0 = CHUNKING "\nBDAT 502 what",
+      .results = "1 all delivered 250 2.0.0\n1 end\n",
+      .messages0 = 1 },
+    { .name = "closed after a chunk: perhaps it was taken",
+      .names = TWO_HOSTS,
+      .script0 = CHUNKING "\nBDAT close",
+      .results = "1 all deferred 0 4.4.2\n1 end\n",
+      .reason = "the connection was closed (mx1.test[], while waiting for the reply to the "
+                "message)" },
+    { .name = "recipients refused before a chunk",
+      .names = TWO_HOSTS,
+      .script0 = CHUNKING "\nRCPT 550 5.1.1 who",
+      .results = "1 0 failed 550 5.1.1\n1 1 failed 550 5.1.1\n1 end\n",
+      .messages0 = 1 }, /* for nobody: the town takes whatever it is sent */
     { .name = "too large for the first host",
       .names = TWO_HOSTS,
       .script0 = "EHLO 250-mx.test\\250 SIZE 5",
@@ -579,6 +601,51 @@ static void remembers_broken_tls(void **state)
     town_close(&t);
 }
 
+/* As it is, without dots stuffed; from memory and from a file. */
+static void sends_chunks(void **state)
+{
+    static struct town t;
+    size_t len = 3 << 20;
+    char *body = memory_new(len);
+
+    (void)state;
+    memset(body, 'x', len);
+    memcpy(body + len - 2, "\r\n", 2);
+    memcpy(body + 100, "\r\n.\r\n", 5);
+    town_open(&t, TWO_HOSTS, CHUNKING, NULL);
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 1));
+    check_view("small", buf_view(&t.hosts[0].heard), HELLO);
+    town_send_job(&t, 2, VIEW("b.test"), view_make(body, len), true);
+    assert_true(town_await(&t, 2));
+    check_view("large", buf_view(&t.hosts[0].heard), view_make(body, len));
+    t.attempt = 2; /* what failed once goes in the way that every host knows */
+    town_send_job(&t, 3, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 3));
+    check_view("again", buf_view(&t.hosts[0].heard), VIEW("Subject: x\r\n\r\n..hello"));
+    town_close(&t);
+    free(body);
+}
+
+/* Of connections to come, too. */
+static void remembers_who_knows_no_bdat(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_HOSTS, CHUNKING "\nBDAT 502 what", NULL);
+    t.settings.delivery.messages_per_connection = 3;
+    for (unsigned job = 1; job <= 3; job++) {
+        town_send_job(&t, job, VIEW("b.test"), HELLO, false);
+        assert_true(town_await(&t, job));
+    }
+    assert_int_equal(t.hosts[0].messages, 3);
+    assert_int_equal(t.worker.conn_count, 1);
+    assert_true(
+        container_of(table_next(&t.worker.destinations, NULL), struct destination, entry)->no_bdat);
+    town_close(&t);
+}
+
 static void sends_large_bodies(void **state)
 {
     static struct town t;
@@ -1000,6 +1067,8 @@ int main(void)
         cmocka_unit_test(gives_up_for_all),
         cmocka_unit_test(remembers_broken_tls),
         cmocka_unit_test(sends_large_bodies),
+        cmocka_unit_test(sends_chunks),
+        cmocka_unit_test(remembers_who_knows_no_bdat),
         cmocka_unit_test(gives_up_slow_transactions),
         cmocka_unit_test(hears_an_early_refusal),
         cmocka_unit_test(keeps_who_was_never_offered),

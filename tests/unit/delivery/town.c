@@ -70,6 +70,24 @@ static void take_content(struct town_guest *g, struct view content)
         close_guest(g);
 }
 
+static bool take_chunk(struct town_guest *g)
+{
+    struct town_host *h = g->host;
+    struct view reply_text = find_reply(h, VIEW("BDAT"));
+    struct view input = buf_view(&g->input);
+
+    if (input.len < g->chunk)
+        return false;
+    buf_clear(&h->heard);
+    assert_true(buf_put(&h->heard, view_sub(input, 0, (size_t)g->chunk)));
+    h->messages += reply_text.len == 0;
+    reply(g, VIEW("BDAT"), "250 2.0.0 taken");
+    if (!g->closed)
+        buf_consume(&g->input, (size_t)g->chunk);
+    g->chunk = 0;
+    return !g->closed;
+}
+
 static void take_command(struct town_guest *g, struct view line)
 {
     static const struct {
@@ -82,6 +100,11 @@ static void take_command(struct town_guest *g, struct view line)
     };
     struct view verb = view_take_word(&line);
     const char *usual = "250 ok";
+
+    if (view_equal(verb, VIEW("BDAT"))) { /* is answered behind the chunk */
+        assert_true(view_to_u64(view_take_word(&line), UINT32_MAX, &g->chunk) && g->chunk > 0);
+        return;
+    }
 
     for (size_t i = 0; i < COUNT_OF(verbs); i++) {
         if (view_equal(verb, verbs[i].verb))
@@ -106,6 +129,8 @@ static bool take_input(struct town_guest *g)
     size_t at = view_find_view(input, end);
     struct view unit = view_sub(input, 0, at);
 
+    if (g->chunk > 0)
+        return take_chunk(g);
     if (at == input.len)
         return false;
     if (lone_dot) {
@@ -351,6 +376,8 @@ void town_send_job(struct town *t, uint64_t job, struct view domain, struct view
                                    .messages_per_connection =
                                        (uint32_t)t->settings.delivery.messages_per_connection,
                                    .connection_us = t->connection_us,
+                                   .attempt = MAX(t->attempt, 1),
+                                   .bdat = true,
                                    .big = big,
                                    .body_bytes = body.len,
                                    .body_crc = crc32c(0, body) };

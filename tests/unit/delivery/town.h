@@ -13,19 +13,20 @@ struct town_guest {
     struct town_host *host;
     struct buf input;
     bool content, tls, closed;
+    uint64_t chunk; /* bytes that are content, and not yet there */
 };
 
 struct town_host {
     struct town *town;
     struct watch watch;
-    /* Replies, a line each: "VERB text" for the commands, GREETING, CONTENT (the final dot) and TLS
-     * (the handshake); "VERB close" closes instead; "VERB -" says nothing. What is not there is
-     * answered with success. */
+    /* Replies, a line each: "VERB text" for the commands, GREETING, CONTENT (the final dot; BDAT
+     * for a chunk) and TLS (the handshake); "VERB close" closes instead; "VERB -" says nothing.
+     * What is not there is answered with success. */
     const char *script;
     unsigned close_after; /* messages, silently; 0: never */
     unsigned connections, open, most_open, messages;
     struct town_guest guests[TOWN_GUESTS_MAX];
-    struct buf heard; /* the last content, dots stuffed */
+    struct buf heard; /* the last content, dots stuffed if it came by DATA */
 };
 
 struct town {
@@ -40,7 +41,8 @@ struct town {
     const char *site, *mail_hosts; /* of the jobs; NULL: the domain, and unknown */
     uint64_t connection_us;        /* likewise; 0: no limit */
     bool dns_silent;
-    bool routed; /* jobs go by the first route of the settings */
+    uint32_t attempt; /* of the jobs; 0: the first, for which BDAT is allowed */
+    bool routed;      /* jobs go by the first route of the settings */
     unsigned ready_for, questions;
     unsigned ended;           /* jobs */
     struct buf results;       /* "JOB RCPT|all CLASS CODE ENHANCED" and "JOB end", a line each */
