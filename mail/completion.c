@@ -1,5 +1,7 @@
 #include "mail/completion.h"
 
+#include "common/attrs.h"
+
 enum { LINE, FIELD, FLUSH, BODY }; /* FLUSH: what was held is the first of the body */
 
 enum kind { UNKNOWN, A_FIELD, CONTINUED, EMPTY, NONE };
@@ -28,10 +30,25 @@ static enum kind judge(const struct completion *c)
     return NONE;
 }
 
+/* RFC 5322, 3.6 */
+static bool has_addresses(struct view name)
+{
+    static const struct view names[] = { VIEW_INIT("From"),     VIEW_INIT("Sender"),
+                                         VIEW_INIT("Reply-To"), VIEW_INIT("To"),
+                                         VIEW_INIT("Cc"),       VIEW_INIT("Bcc") };
+
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        if (view_equal_nocase(name, names[i]))
+            return true;
+    }
+    return false;
+}
+
 static void note_name(struct completion *c)
 {
     struct view name = view_trim(view_make(c->held, c->held_len - 1));
 
+    c->addresses = has_addresses(name);
     c->any = true;
     c->date = c->date || view_equal_nocase(name, VIEW("Date"));
     c->message_id = c->message_id || view_equal_nocase(name, VIEW("Message-ID"));
@@ -53,6 +70,11 @@ static enum completion_step end(struct completion *c, bool no_blank)
     return COMPLETION_HERE;
 }
 
+static enum completion_step piece_of_field(const struct completion *c)
+{
+    return c->addresses ? COMPLETION_ADDRESSES : COMPLETION_PIECE;
+}
+
 static enum completion_step take_line(struct completion *c, struct view *input, struct view *piece)
 {
     while (input->len > 0) {
@@ -69,7 +91,7 @@ static enum completion_step take_line(struct completion *c, struct view *input, 
             note_name(c);
         c->state = FIELD;
         *piece = take_held(c);
-        return COMPLETION_PIECE;
+        return kind == CONTINUED ? piece_of_field(c) : COMPLETION_PIECE;
     }
     return COMPLETION_MORE;
 }
@@ -77,6 +99,7 @@ static enum completion_step take_line(struct completion *c, struct view *input, 
 enum completion_step completion_next(struct completion *c, struct view *input, struct view *piece)
 {
     size_t len = input->len;
+    bool in_field;
 
     if (c->state == FLUSH) {
         c->state = BODY;
@@ -87,11 +110,12 @@ enum completion_step completion_next(struct completion *c, struct view *input, s
         return COMPLETION_MORE;
     if (c->state == LINE)
         return take_line(c, input, piece);
-    if (c->state == FIELD && view_has(*input, '\n')) {
+    in_field = c->state == FIELD;
+    if (in_field && view_has(*input, '\n')) {
         len = view_find(*input, '\n') + 1;
         c->state = LINE;
     }
     *piece = view_sub(*input, 0, len);
     *input = view_from(*input, len);
-    return COMPLETION_PIECE;
+    return in_field ? piece_of_field(c) : COMPLETION_PIECE;
 }

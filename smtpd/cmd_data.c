@@ -8,7 +8,6 @@
 enum {
     TRACE_MAX = 2048,  /* bytes of the Received field */
     HELD_BACK_MAX = 8, /* bytes of a line end that the receiver gives out with the next piece */
-    ADDED_MAX = COMPLETION_HELD_MAX + SUBMISSION_FIELDS_MAX, /* bytes, to a submission */
 };
 
 void content_begin(struct session *s)
@@ -140,6 +139,8 @@ void data_resume(struct session *s)
 
 void content_keep(struct session *s, struct view bytes)
 {
+    if (auth_checks_from(s))
+        from_scan_feed(&s->transaction.from, &s->transaction.arena, bytes);
     if (s->transaction.head.collecting)
         collect(s, bytes);
     else
@@ -167,8 +168,6 @@ static void keep_piece(struct session *s, struct view piece)
 {
     struct transaction *t = &s->transaction;
 
-    if (auth_checks_from(s))
-        from_scan_feed(&t->from, &t->arena, piece);
     if (!t->header.ended)
         header_scan_feed(&t->header, piece);
     if (is_wanted(t) && t->receiver.bytes > s->rules->listener->limits.message_bytes)
@@ -181,7 +180,7 @@ static bool make_room(struct session *s, size_t bytes)
 {
     struct transaction *t = &s->transaction;
     size_t most = bytes + HELD_BACK_MAX + (t->traced ? 0 : TRACE_MAX) +
-                  (submission_is_here(s) ? ADDED_MAX : 0);
+                  (submission_is_here(s) ? submission_growth(s, bytes) : 0);
 
     if (t->head.collecting) /* its memory grows by itself */
         return true;

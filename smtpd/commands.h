@@ -85,9 +85,10 @@ struct step take_auth_parameter(struct session *s, struct view value);
 bool submission_is_here(const struct session *s);
 /* "<bob>" at the front of *args becomes "<bob@domain>", which lasts until the next call. */
 void submission_qualify(const struct session *s, struct view *args);
+enum { SUBMISSION_FIELDS_MAX = 512 }; /* bytes of the fields that are added */
 /* Content goes by, with what is missing put in; then its end, when nothing is wrong. There must be
- * SUBMISSION_FIELDS_MAX bytes of room besides. */
-enum { SUBMISSION_FIELDS_MAX = 512 };
+ * room for what so many bytes may grow by. */
+size_t submission_growth(const struct session *s, size_t bytes);
 void submission_put(struct session *s, struct view bytes);
 void submission_end(struct session *s);
 

@@ -14,6 +14,7 @@
 #include "mail/completion.h"
 #include "mail/envelope.h"
 #include "mail/from.h"
+#include "mail/qualify.h"
 #include "smtpd/content.h"
 #include "smtpd/head.h"
 #include "smtpd/rates.h"
@@ -125,6 +126,8 @@ struct transaction {
     struct body_receiver receiver;
     struct header_scan header;
     struct completion completion; /* of a submission */
+    struct qualify qualify;       /* likewise */
+    size_t qualified;             /* addresses in its header */
     struct from_scan from;        /* of a login's message, where it is checked */
     struct content content;
     uint64_t chunk_left; /* bytes of the chunk that is being read */

@@ -1,9 +1,12 @@
 /* What is put right in mail that people and programs submit, and in no other (RFC 6409, 8):
- * addresses without a domain get one, and a message gets the Date and Message-ID that it lacks. */
+ * addresses without a domain get one, in the envelope and in the header, and a message gets the
+ * Date and Message-ID that it lacks. */
 #include "mail/trace.h"
 #include "smtpd/commands.h"
 
 #include <inttypes.h>
+
+enum { QUALIFIED_MAX = 200 }; /* addresses in a header that get a domain */
 
 bool submission_is_here(const struct session *s)
 {
@@ -53,6 +56,34 @@ static void put_missing(struct session *s)
     content_keep(s, buf_view(&fields));
 }
 
+size_t submission_growth(const struct session *s, size_t bytes)
+{
+    const struct transaction *t = &s->transaction;
+
+    if (t->completion.ended)
+        return COMPLETION_HELD_MAX;
+    return COMPLETION_HELD_MAX + SUBMISSION_FIELDS_MAX + QUALIFY_HELD_MAX +
+           MIN(QUALIFIED_MAX - t->qualified, bytes + 1) * (domain_of(s).len + 1);
+}
+
+/* "To: bob" becomes "To: bob@domain". `last`: the field has ended. */
+static void qualify(struct session *s, struct view bytes, bool last)
+{
+    struct transaction *t = &s->transaction;
+    enum qualify_step step;
+    struct view piece;
+
+    while ((step = qualify_next(&t->qualify, &bytes, last, &piece)) != QUALIFY_MORE) {
+        if (step == QUALIFY_PIECE) {
+            content_keep(s, piece);
+        } else if (t->qualified < QUALIFIED_MAX) {
+            t->qualified++;
+            content_keep(s, VIEW("@"));
+            content_keep(s, domain_of(s));
+        }
+    }
+}
+
 void submission_put(struct session *s, struct view bytes)
 {
     struct transaction *t = &s->transaction;
@@ -60,6 +91,11 @@ void submission_put(struct session *s, struct view bytes)
     struct view piece;
 
     while ((step = completion_next(&t->completion, &bytes, &piece)) != COMPLETION_MORE) {
+        if (step == COMPLETION_ADDRESSES) {
+            qualify(s, piece, false);
+            continue;
+        }
+        qualify(s, VIEW_EMPTY, true);
         if (step == COMPLETION_HERE)
             put_missing(s);
         else
@@ -69,6 +105,7 @@ void submission_put(struct session *s, struct view bytes)
 
 void submission_end(struct session *s)
 {
+    qualify(s, VIEW_EMPTY, true);
     if (!s->transaction.completion.ended)
         put_missing(s);
     s->transaction.completion.ended = true;

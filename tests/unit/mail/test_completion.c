@@ -72,10 +72,39 @@ static void finds_the_place_however_it_is_cut(void **state)
     }
 }
 
+/* What stands in fields of addresses, without their names. */
+static void tells_addresses_apart(void **state)
+{
+    static const char content[] = "From: a\r\nX-To: a\r\ncC : b\r\n\tc\r\nSubject: d\r\n e\r\n"
+                                  "Reply-To:e\r\n\r\nTo: f\r\n";
+    uint64_t seed = 3;
+
+    (void)state;
+    for (size_t most = 1; most < 80; most++) {
+        struct completion c = { .state = 0 };
+        struct view rest = view_of(content), piece;
+        char room[512];
+        struct buf out = BUF_ON_ARRAY(room);
+
+        while (rest.len > 0) {
+            struct view part = view_sub(rest, 0, 1 + (size_t)random_below(&seed, most));
+            enum completion_step step;
+
+            rest = view_from(rest, part.len);
+            while ((step = completion_next(&c, &part, &piece)) != COMPLETION_MORE) {
+                if (step == COMPLETION_ADDRESSES)
+                    buf_put(&out, piece);
+            }
+        }
+        check_view("addresses", buf_view(&out), VIEW(" a\r\n b\r\n\tc\r\ne\r\n"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_the_place_however_it_is_cut),
+        cmocka_unit_test(tells_addresses_apart),
     };
 
     return cmocka_run_group_tests_name("mail/completion", tests, NULL, NULL);
