@@ -33,6 +33,9 @@ struct envelope_rcpt {
     unsigned notify;      /* NOTIFY_... */
 };
 
+/* envelope.hold of what a login sent beyond its rates. */
+#define HOLD_SURPLUS "rate of the login"
+
 struct envelope {
     struct view sender; /* reverse-path, "local@domain"; empty: the null reverse-path */
     const struct envelope_rcpt *rcpts;

@@ -89,6 +89,7 @@ void admin_delete(struct queue *q, uint32_t mail, struct view who)
     m->flags |= MAIL_DELETED;
     m->arrival_s = (uint32_t)(queue_now_ms(q) / 1000);
     index_set_held(&q->index, mail, true);
+    index_set_surplus(&q->index, mail, false);
     record_change(q, m->id, STORE_DELETED, who);
     log_info("deleted", LOG_ID("message", m->id), LOG_VIEW("by", who));
     q->totals.deleted++;

@@ -1,11 +1,13 @@
-/* What is wrong with the spool, for the status: in words, with what to do about it. */
+/* What is wrong with the spool or with what comes in, for the status: in words, with what to do
+ * about it. */
 #ifndef QUEUE_ALARM_H
 #define QUEUE_ALARM_H
 
 #include "common/buf.h"
 #include "queue/store.h"
 
-/* "alarms": a list of {"alarm":...,"what":...,"do":...}; empty when all is well. */
-void alarm_write(const struct store_numbers *n, struct buf *out);
+/* "alarms": a list of {"alarm":...,"what":...,"do":...}; empty when all is well. `surplus`:
+ * messages that are held since their logins send too much. */
+void alarm_write(const struct store_numbers *n, uint64_t surplus, struct buf *out);
 
 #endif

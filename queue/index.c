@@ -128,7 +128,7 @@ uint32_t index_add_mail(struct index *x, uint64_t id, unsigned rcpt_count)
     if (x->mails.count > x->slot_count / 4 * 3)
         grow_slots(x);
     m->id = id;
-    m->rcpt_count = (uint16_t)rcpt_count;
+    m->rcpt_count = rcpt_count & 0x7fff;
     put_in_slot(x, mail);
     return mail;
 }
@@ -163,10 +163,20 @@ void index_set_place(struct mail *m, struct store_ref where)
     m->record_bytes = where.bytes;
 }
 
+void index_set_surplus(struct index *x, uint32_t mail, bool surplus)
+{
+    struct mail *m = index_mail(x, mail);
+
+    x->surplus_count += (uint64_t)surplus - m->surplus;
+    m->surplus = surplus;
+}
+
 void index_set_held(struct index *x, uint32_t mail, bool held)
 {
     struct mail *m = index_mail(x, mail);
 
+    if (!held)
+        index_set_surplus(x, mail, false);
     if (((m->flags & MAIL_HELD) != 0) == held)
         return;
     m->flags ^= MAIL_HELD;

@@ -75,9 +75,10 @@ struct mail {
     uint64_t place;
     uint32_t record_bytes;
     uint32_t body_bytes;
-    uint32_t arrival_s;    /* of the queue's clock, rounded up; begins the lifetime */
-    uint32_t older, newer; /* in its list of deadlines */
-    uint16_t rcpt_count;   /* in the envelope */
+    uint32_t arrival_s;       /* of the queue's clock, rounded up; begins the lifetime */
+    uint32_t older, newer;    /* in its list of deadlines */
+    uint16_t rcpt_count : 15; /* in the envelope */
+    uint16_t surplus : 1;     /* held: its login sent more than its rates allow */
     uint8_t flags;
     uint8_t deadline : 3; /* enum deadline */
     uint8_t priority : 5; /* RFC 6710: 0 the least, FLOW_PRIORITIES - 1 the most */
@@ -120,7 +121,7 @@ struct index {
     } deadlines[DEADLINES];
     struct list troubled; /* sites that are backed off */
     uint64_t unit_counts[UNIT_STATES];
-    uint64_t held_count, overdue_count;
+    uint64_t held_count, overdue_count, surplus_count;
 };
 
 void index_init(struct index *x);
@@ -187,6 +188,8 @@ void index_set_deadline_first(struct index *x, uint32_t mail, enum deadline list
 uint32_t index_first_deadline(const struct index *x, enum deadline list);
 
 void index_set_held(struct index *x, uint32_t mail, bool held);
+/* Until it is released or deleted. */
+void index_set_surplus(struct index *x, uint32_t mail, bool surplus);
 void index_set_overdue(struct index *x, uint32_t mail, bool overdue);
 
 struct store_ref index_place(const struct mail *m);

@@ -105,6 +105,7 @@ uint32_t queue_add_mail(struct queue *q, uint64_t id, struct store_ref where,
     /* Until a release, which has a record; the hold itself needs none. */
     if (e->hold.len > 0)
         index_set_held(&q->index, mail, true);
+    index_set_surplus(&q->index, mail, view_equal(e->hold, VIEW(HOLD_SURPLUS)));
     return mail;
 }
 

@@ -108,6 +108,7 @@ static void on_change(struct store_replay *r, const struct store_change *c)
         m->flags |= MAIL_DELETED;
         m->arrival_s = (uint32_t)(MIN(c->at_ms, q->base_ms) / 1000);
         index_set_held(&q->index, mail, true);
+        index_set_surplus(&q->index, mail, false);
         break;
     case STORE_CHANGES:
         break;

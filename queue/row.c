@@ -301,7 +301,7 @@ static void put_summary(struct queue *q, const struct mail *m, const struct enve
     unsigned attempts = 0;
 
     if (is_held_for_cause(m, e))
-        buf_printf(&words, "held: %.*s", VIEW_ARG(e->hold));
+        buf_printf(&words, "held: %.*s; tern queue release sends it", VIEW_ARG(e->hold));
     for (uint32_t u = m->units; u != POOL_NONE; u = index_next_unit(&q->index, u)) {
         const struct unit *unit = index_unit(&q->index, u);
         uint64_t at_ms = next_at(q, unit);
@@ -435,7 +435,7 @@ static void put_spool(const struct queue *q, struct buf *out)
     struct store_numbers n;
 
     store_count(q->store, &n);
-    alarm_write(&n, out);
+    alarm_write(&n, q->index.surplus_count, out);
     begin_object(out, "spool");
     put_view(out, "trouble", view_of(troubles[n.trouble]));
     put_number(out, "segments", n.segments);

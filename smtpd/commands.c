@@ -115,7 +115,7 @@ struct step step_counted(struct session *s, enum rate_kind kind)
     enum rates_verdict v = s->rules->counted == NULL ? RATES_FINE : s->rules->counted(s, kind);
 
     if (v == RATES_LOGIN && s->rules->listener->rates.login_surplus == SURPLUS_HOLD) {
-        s->transaction.hold = "rate of the login";
+        s->transaction.hold = HOLD_SURPLUS;
         v = RATES_FINE;
     }
     if (v == RATES_FINE)

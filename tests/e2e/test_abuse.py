@@ -74,20 +74,37 @@ def test_what_a_login_sends_too_much_is_held_with_an_alert(world):
     remote = world.domain("there.test")
     world.configure(rates={"login-messages": "2/1h", "login-surplus": "hold"})
     test_login.start(world)
-    for _ in range(3):
+    for _ in range(4):
         with world.connect(2526) as c:
             c.hello()
             assert c.command(test_login.plain("alice@here.test")).startswith("235")
             c.begin("alice@here.test", "bob@there.test")
             assert c.command(HELLO.decode().rstrip() + "\r\n.").startswith("250")
     remote.wait(2)
-    alert = world.log.wait("held", by="rate of the login", login="alice@here.test")
+    alert = world.log.wait("held", 2, by="rate of the login", login="alice@here.test")
     assert alert["level"] == "warning"
-    [row] = world.wait_queue(lambda rows: len(rows) == 1)
+    [row, other] = world.wait_queue(lambda rows: len(rows) == 2)
     assert row["state"] == "held"
+    assert row["reason"] == "held: rate of the login; tern queue release sends it"
     assert world.show(row["id"])["hold"] == "rate of the login"
+    assert surplus(world) == "2 messages are held, since a login sends more than its rates allow"
+    assert world.tern("queue", "delete", other["id"]).returncode == 0
+    assert surplus(world).startswith("1 messages ")
+    world.stop_relay()
+    world.start_relay()
+    assert surplus(world).startswith("1 messages ")
     assert world.tern("queue", "release", row["id"]).returncode == 0
     remote.wait(3)
+    assert surplus(world) is None
+    world.stop_relay()
+    world.start_relay()
+    assert surplus(world) is None
+
+
+def surplus(world):
+    """What "tern status" says about it, if it does."""
+    [words] = [a["what"] for a in world.status()["alarms"] if a["alarm"] == "surplus"] or [None]
+    return words
 
 
 def test_who_talks_before_the_greeting_is_sent_away(world):
