@@ -434,7 +434,7 @@ static void check_hosts(struct dial *d, const struct message_dns_answer *a)
 
     if (d->route.question != DNS_ROUTE || d->destination->mail_hosts.len == 0)
         return;
-    hosts_name(a, &name);
+    hosts_name(a, settings_of(d)->hostname, &name);
     d->alone = !view_equal(buf_view(&name), d->destination->mail_hosts);
 }
 

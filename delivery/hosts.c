@@ -18,24 +18,37 @@ static int compare_hosts(const void *a, const void *b)
     return order != 0 ? order : (x->len > y->len) - (x->len < y->len);
 }
 
-static size_t take_hosts(const struct message_dns_answer *a, struct view hosts[HOSTS_MOST])
+static size_t drop_from(uint16_t preference, const uint16_t *preferences, size_t count)
 {
+    while (count > 0 && preferences[count - 1] >= preference)
+        count--;
+    return count;
+}
+
+/* Answers have the preferred hosts first. */
+static size_t take_hosts(const struct message_dns_answer *a, struct view own,
+                         struct view hosts[HOSTS_MOST])
+{
+    uint16_t preferences[HOSTS_MOST];
     struct view rest = a->items;
     struct dns_item item;
     size_t count = 0;
 
     while (a->result == DNS_OK && rest.len > 0 && count < HOSTS_MOST &&
            dns_items_take(&rest, DNS_ROUTE, &item)) {
+        if (view_equal_nocase(item.host, own))
+            return drop_from(item.preference, preferences, count);
+        preferences[count] = item.preference;
         if (item.host.len > 0)
             hosts[count++] = item.host;
     }
     return count;
 }
 
-void hosts_name(const struct message_dns_answer *a, struct buf *out)
+void hosts_name(const struct message_dns_answer *a, struct view own, struct buf *out)
 {
     struct view hosts[HOSTS_MOST];
-    size_t count = take_hosts(a, hosts);
+    size_t count = take_hosts(a, own, hosts);
     size_t fitting = 0; /* the length with the last host that leaves room for a checksum */
     uint32_t crc = 0;
     bool fits = true;

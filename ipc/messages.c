@@ -375,13 +375,32 @@ bool message_mx_answer_encode(const struct message_mx_answer *m, struct buf *roo
     return finish(&w, room);
 }
 
+/* "mx1.example.org,mx2.example.org", perhaps with "+1234abcd" at the end. The worker has it from
+ * name servers, and others read it in logs and lists. */
+static bool is_set_of_hosts(struct view set)
+{
+    while (set.len > 0) {
+        struct view host = view_take_until(&set, ',');
+
+        if (host.len == 0 || host.len > ADDRESS_DOMAIN_MAX)
+            return false;
+        for (size_t i = 0; i < host.len; i++) {
+            char c = host.ptr[i];
+
+            if (!byte_is_alnum(c) && c != '-' && c != '_' && c != '.' && (c != '+' || i > 0))
+                return false;
+        }
+    }
+    return true;
+}
+
 bool message_mx_answer_decode(struct view fields, struct message_mx_answer *m)
 {
     struct wire_reader r = wire_read(fields);
 
     m->question = wire_get_u64(&r);
     m->hosts = wire_get_view(&r);
-    return wire_done(&r) && m->hosts.len <= MAIL_HOSTS_MAX;
+    return wire_done(&r) && m->hosts.len <= MAIL_HOSTS_MAX && is_set_of_hosts(m->hosts);
 }
 
 bool message_rcpt_result_encode(const struct message_rcpt_result *m, struct buf *room)

@@ -173,6 +173,8 @@ enum { MAIL_HOSTS_MAX = 512 }; /* bytes of a set's name: "mx1.example.org,mx2.ex
 
 #define JOB_ALL_RCPTS UINT32_MAX /* as the recipient of an RCPT_RESULT */
 
+enum { JOBS_MOST = 10000 }; /* of a worker at once; more than one can be configured to have */
+
 struct message_ready_for {
     uint32_t jobs; /* that may run at once */
 };

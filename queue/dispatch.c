@@ -192,7 +192,7 @@ static bool heard_ready_for(struct worker *w, struct view fields)
 {
     struct message_ready_for m;
 
-    if (!message_ready_for_decode(fields, &m))
+    if (!message_ready_for_decode(fields, &m) || m.jobs > JOBS_MOST)
         return false;
     w->credits = m.jobs;
     loop_defer(w->owner->queue->loop, &w->owner->again);

@@ -830,13 +830,18 @@ static void drains(void **state)
     "b.test mx 10 mx1.test 20 mx2.test\nc.test mx 10 mx2.test 10 mx1.test\nd.test mx 5 mx2.test\n" \
     "mx1.test a 127.0.0.2\nmx2.test a 127.0.0.3\n"
 
+/* Where this host is one of them, those that are preferred to it. */
 static void names_the_mail_hosts(void **state)
 {
-    static const char *const domains[] = { "b.test", "c.test", "d.test", "none.test" };
+    static const char *const domains[] = { "b.test", "c.test", "d.test", "none.test",
+                                           "e.test", "f.test", "g.test" };
     static struct town t;
 
     (void)state;
-    town_open(&t, TWO_DOMAINS, NULL, NULL);
+    town_open(&t,
+              TWO_DOMAINS "e.test mx 10 mx1.test 20 mx2.test 20 ME.test 30 mx3.test\n"
+                          "f.test mx 10 me.test 10 mx1.test\ng.test mx 10 mx1.test 10 me.test\n",
+              NULL, NULL);
     for (unsigned i = 0; i < COUNT_OF(domains); i++) {
         const struct message_mx_ask ask = { i, view_of(domains[i]) };
 
@@ -845,7 +850,7 @@ static void names_the_mail_hosts(void **state)
     }
     check_view("answers", buf_view(&t.results),
                VIEW("0 hosts mx1.test,mx2.test\n1 hosts mx1.test,mx2.test\n2 hosts mx2.test\n"
-                    "3 hosts \n"));
+                    "3 hosts \n4 hosts mx1.test\n5 hosts \n6 hosts \n"));
     town_close(&t);
 }
 

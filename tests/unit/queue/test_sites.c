@@ -449,6 +449,43 @@ static void refuses_an_answer_to_no_question(void **state)
     assert_true(world.workers[0].gone);
 }
 
+/* A worker that was taken over by a server it talks to must not put anything into logs and lists,
+ * nor get all mail at once. */
+static void refuses_hosts_that_are_none(void **state)
+{
+    static const struct view names[] = {
+        VIEW_INIT(""),
+        VIEW_INIT("mx.test,_mx-2.test,+1234abcd"), /* these are */
+        VIEW_INIT("mx.test\nsite"),
+        VIEW_INIT("mx.test,,mx2.test"),
+        VIEW_INIT(",mx.test"),
+        VIEW_INIT("mx.test, mx2.test"),
+        VIEW_INIT("mx+.test"),
+        VIEW_INIT("m\xc3\xbc.test"),
+    };
+    char room[1024];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        const struct message_mx_answer m = { .question = 1, .hosts = names[i] };
+        struct buf packet = BUF_ON_ARRAY(room);
+        struct message_mx_answer out;
+
+        assert_true(message_mx_answer_encode(&m, &packet));
+        assert_int_equal(message_mx_answer_decode(view_from(buf_view(&packet), 1), &out), i < 2);
+    }
+}
+
+static void refuses_more_jobs_than_can_be(void **state)
+{
+    static const struct message_ready_for greedy = { JOBS_MOST + 1 };
+
+    (void)state;
+    peer_send_ready_for(&world.workers[0].peer, &greedy, -1);
+    world_run();
+    assert_true(world.workers[0].gone);
+}
+
 int main(void)
 {
 #define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, world_open, world_close)
@@ -471,6 +508,8 @@ int main(void)
         IN_WORLD(so_does_one_with_many_return_paths),
         IN_WORLD(what_works_always_moves),
         IN_WORLD(refuses_an_answer_to_no_question),
+        IN_WORLD(refuses_hosts_that_are_none),
+        IN_WORLD(refuses_more_jobs_than_can_be),
     };
 #undef IN_WORLD
 
