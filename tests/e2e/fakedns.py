@@ -101,6 +101,27 @@ class FakeDns:
             return head[:4] + b"\0\1\0\5\0\0\0\0" + noise
         self._mind(name, kind, manner)
 
+    def answer_for(self, name, other, kind=None):
+        """As if `other` had been asked for."""
+        def manner(query, over_tcp):
+            return self._answer(dns.message.make_query(other, query.question[0].rdtype, id=query.id), over_tcp)
+        self._mind(name, kind, manner)
+
+    def mistake(self, name, kind=None):
+        """An answer to a question with another number, as one who guesses would send."""
+        def manner(query, over_tcp):
+            wire = self._answer(query, over_tcp)
+            return bytes([wire[0] ^ 0x55]) + wire[1:]
+        self._mind(name, kind, manner)
+
+    def add_to(self, name, kind, owner, value):
+        """Records that nobody asked for, among the answers."""
+        def manner(query, over_tcp):
+            response = dns.message.from_wire(self._answer(query, over_tcp))
+            response.answer.append(dns.rrset.from_text(owner + ".", self.ttl, "IN", kind, value))
+            return response.to_wire()
+        self._mind(name, None, manner)
+
     def behave(self, name, kind=None):
         self.manners.pop((name.lower(), kind) if kind else name.lower(), None)
 

@@ -1,6 +1,7 @@
 """TLS with remote servers."""
 import re
 import ssl
+import subprocess
 
 import pytest
 
@@ -128,6 +129,26 @@ def test_required_tls_wants_a_certificate_that_fits(world):
     world.send("a@here.test", ["b@good.test", "b@bad.test"])
     assert there.wait_message().tls != ""
     assert "certificate" in world.wait_deferred()["reason"].lower()
+
+
+@pytest.mark.parametrize("what", ["expired", "unknown", "another name"])
+def test_a_certificate_that_proves_nothing_is_as_good_as_none(world, what):
+    """Where TLS is opportunistic it serves; where it is to be verified, the mail waits."""
+    shown = make_certificate(world.folder, "else.test" if what == "another name" else "smart.test")
+    anchors = make_certificate(world.folder, "root.test") if what == "unknown" else shown
+    if what == "expired":
+        subprocess.run(["openssl", "x509", "-in", shown[0], "-signkey", shown[1], "-days", "-1", "-out", shown[0]],
+                       check=True, capture_output=True)
+    there = world.sink("smart.test", starttls=True, certificate=shown)
+    world.dns.mx("open.test", (10, "smart.test"))
+    world.start_relay(tls={"trust-anchors": str(anchors[0])},
+                      routes=[{"domain": "safe.test", "via": "smtp://smart.test", "tls": "verify"}])
+    world.send("a@here.test", ["b@open.test", "b@safe.test"])
+    assert there.wait_message().tls == "TLSv1.3"
+    assert "certificate not verified" in world.log.wait("delivered", recipient="b@open.test")["tls"]
+    last = world.wait_deferred("--domain", "safe.test")["rcpts"][0]["last"]
+    assert last["class"] == "deferred" and last["enhanced"] == "4.7.5", last
+    assert len(there.messages) == 1
 
 
 def test_a_smarthost_may_speak_tls_from_the_first_byte(world):
