@@ -1,25 +1,11 @@
 #include "delivery/client.h"
 
 #include "common/text.h"
+#include "delivery/client_say.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <string.h>
-
-enum { BDAT_COMMAND_MAX = 40 }; /* bytes */
-
-static enum client_phase say_ehlo(struct client *c);
-static enum client_phase say_helo(struct client *c);
-static enum client_phase say_starttls(struct client *c);
-static enum client_phase say_auth(struct client *c);
-static enum client_phase say_answer(struct client *c);
-static enum client_phase say_mail(struct client *c);
-static enum client_phase say_rcpt(struct client *c);
-static enum client_phase say_data(struct client *c);
-static enum client_phase say_bdat(struct client *c);
-static enum client_phase say_lone_dot(struct client *c);
-static enum client_phase say_rset(struct client *c);
-static enum client_phase say_quit(struct client *c);
 
 static enum client_phase hear_greeting(struct client *c, const struct reply *r);
 static enum client_phase hear_ehlo(struct client *c, const struct reply *r);
@@ -54,26 +40,26 @@ static const struct phase {
     /* clang-format off */
     PHASE(GREETING,  "waiting for the greeting",
                                               NULL,         hear_greeting, greeting,        HOST),
-    PHASE(EHLO,      "sending EHLO",          say_ehlo,     hear_ehlo,     ehlo,            HOST),
-    PHASE(HELO,      "sending HELO",          say_helo,     hear_helo,     ehlo,            HOST),
-    PHASE(STARTTLS,  "sending STARTTLS",      say_starttls, hear_starttls, ehlo,            HOST),
+    PHASE(EHLO,      "sending EHLO",          client_say_ehlo,     hear_ehlo,     ehlo,            HOST),
+    PHASE(HELO,      "sending HELO",          client_say_helo,     hear_helo,     ehlo,            HOST),
+    PHASE(STARTTLS,  "sending STARTTLS",      client_say_starttls, hear_starttls, ehlo,            HOST),
     PHASE(HANDSHAKE, "starting TLS",          NULL,         hear_unasked,  handshake,       HOST),
-    PHASE(AUTH,      "logging in",            say_auth,     hear_auth,     ehlo,            HOST),
-    PHASE(AUTH_ANSWER, "logging in",          say_answer,   hear_auth,     ehlo,            HOST),
+    PHASE(AUTH,      "logging in",            client_say_auth,     hear_auth,     ehlo,            HOST),
+    PHASE(AUTH_ANSWER, "logging in",          client_say_answer,   hear_auth,     ehlo,            HOST),
     PHASE(READY,     "waiting for a message", NULL,         hear_unasked,  idle_connection, HOST),
-    PHASE(MAIL,      "sending MAIL FROM",     say_mail,     hear_mail,     mail,            HOST),
-    PHASE(RCPT,      "sending RCPT TO",       say_rcpt,     hear_rcpt,     rcpt,            HOST),
-    PHASE(DATA,      "sending DATA",          say_data,     hear_data,     data,            HOST),
+    PHASE(MAIL,      "sending MAIL FROM",     client_say_mail,     hear_mail,     mail,            HOST),
+    PHASE(RCPT,      "sending RCPT TO",       client_say_rcpt,     hear_rcpt,     rcpt,            HOST),
+    PHASE(DATA,      "sending DATA",          client_say_data,     hear_data,     data,            HOST),
     PHASE(BODY,      "sending the message",   NULL,         hear_early,    block,           MAIL),
     PHASE(DOT,       "waiting for the reply to the message",
                                               NULL,         hear_dot,      final,           MAIL),
     PHASE(BDAT,      "waiting for the reply to the message",
-                                              say_bdat,     hear_bdat,     final,           MAIL),
+                                              client_say_bdat,     hear_bdat,     final,           MAIL),
     PHASE(CHUNK,     "sending the message",   NULL,         hear_unasked,  block,           MAIL),
     PHASE(LONE_DOT,  "sending an empty message",
-                                              say_lone_dot, hear_lone_dot, final,           MAIL),
-    PHASE(RSET,      "sending RSET",          say_rset,     hear_rset,     rset,            HOST),
-    PHASE(QUIT,      "sending QUIT",          say_quit,     hear_quit,     idle_connection, HOST),
+                                              client_say_lone_dot, hear_lone_dot, final,           MAIL),
+    PHASE(RSET,      "sending RSET",          client_say_rset,     hear_rset,     rset,            HOST),
+    PHASE(QUIT,      "sending QUIT",          client_say_quit,     hear_quit,     idle_connection, HOST),
     PHASE(LISTEN,    "waiting for a reply",   NULL,         hear_unasked,  ehlo,            HOST),
     PHASE(OVER,      "closing",               NULL,         hear_unasked,  rset,            HOST),
     /* clang-format on */
@@ -91,7 +77,7 @@ static void remember(struct client *c, enum client_phase p)
 static bool may_say(const struct client *c)
 {
     if (c->saying == CLIENT_BDAT)
-        return c->sent_count == 0 || c->message.bytes + BDAT_COMMAND_MAX <= buf_space(&c->out);
+        return c->sent_count == 0 || c->message.bytes + CLIENT_BDAT_MAX <= buf_space(&c->out);
     return buf_space(&c->out) >= TRANSACTION_COMMAND_MAX;
 }
 
@@ -102,127 +88,6 @@ static void speak(struct client *c)
         remember(c, c->saying);
         c->saying = phases[c->saying].say(c);
     }
-}
-
-PRINTF_LIKE(2, 3)
-static void say(struct client *c, const char *format, ...)
-{
-    va_list args;
-    bool fits;
-
-    va_start(args, format);
-    fits = buf_vprintf(&c->out, format, args);
-    va_end(args);
-    assert(fits);
-}
-
-static enum client_phase say_ehlo(struct client *c)
-{
-    say(c, "%s %.*s\r\n", c->lmtp ? "LHLO" : "EHLO", VIEW_ARG(c->hostname));
-    return CLIENT_LISTEN;
-}
-
-static enum client_phase say_helo(struct client *c)
-{
-    say(c, "HELO %.*s\r\n", VIEW_ARG(c->hostname));
-    return CLIENT_LISTEN;
-}
-
-static enum client_phase say_starttls(struct client *c)
-{
-    say(c, "STARTTLS\r\n");
-    return CLIENT_LISTEN;
-}
-
-/* Responses hold secrets: they go straight to where they are sent from. */
-static void put_response(struct client *c, const struct buf *response)
-{
-    bool fits = buf_len(response) == 0 ? buf_put_byte(&c->out, '=')
-                                       : base64_encode(buf_view(response), &c->out);
-
-    assert(fits);
-}
-
-static enum client_phase say_auth(struct client *c)
-{
-    char room[SASL_RESPONSE_MAX];
-    struct buf response = BUF_ON_ARRAY(room);
-
-    say(c, "AUTH %s", sasl_name(c->sasl.mechanism));
-    if (sasl_first(&c->sasl, c->host, c->port, &response)) {
-        say(c, " ");
-        put_response(c, &response);
-    }
-    say(c, "\r\n");
-    explicit_bzero(room, sizeof(room));
-    return CLIENT_LISTEN;
-}
-
-/* "*" gives up (RFC 4954, 4). */
-static enum client_phase say_answer(struct client *c)
-{
-    char challenge_room[REPLY_TEXT_MAX], room[SASL_RESPONSE_MAX];
-    struct buf challenge = BUF_ON_ARRAY(challenge_room), response = BUF_ON_ARRAY(room);
-
-    c->gave_up = !base64_decode(c->challenge, &challenge) ||
-                 !sasl_answer(&c->sasl, buf_view(&challenge), &response);
-    if (c->gave_up)
-        say(c, "*");
-    else if (buf_len(&response) > 0)
-        put_response(c, &response);
-    say(c, "\r\n");
-    explicit_bzero(room, sizeof(room));
-    return CLIENT_LISTEN;
-}
-
-static enum client_phase say_mail(struct client *c)
-{
-    bool fits = transaction_put_mail(&c->message, &c->ext, &c->out);
-
-    assert(fits);
-    return CLIENT_RCPT;
-}
-
-static enum client_phase say_rcpt(struct client *c)
-{
-    size_t rcpt = c->message.rcpts[c->said_rcpts++];
-    bool fits = transaction_put_rcpt(&c->message, rcpt, &c->ext, &c->out);
-
-    assert(fits);
-    if (c->said_rcpts < c->message.rcpt_count)
-        return CLIENT_RCPT;
-    return c->message.chunk && c->ext.chunking && c->ext.pipelining && !c->lmtp ? CLIENT_BDAT
-                                                                                : CLIENT_DATA;
-}
-
-static enum client_phase say_bdat(struct client *c)
-{
-    say(c, "BDAT %" PRIu64 " LAST\r\n", c->message.bytes);
-    return CLIENT_CHUNK;
-}
-
-static enum client_phase say_data(struct client *c)
-{
-    say(c, "DATA\r\n");
-    return CLIENT_LISTEN;
-}
-
-static enum client_phase say_lone_dot(struct client *c)
-{
-    say(c, ".\r\n");
-    return CLIENT_LISTEN;
-}
-
-static enum client_phase say_rset(struct client *c)
-{
-    say(c, "RSET\r\n");
-    return CLIENT_LISTEN;
-}
-
-static enum client_phase say_quit(struct client *c)
-{
-    say(c, "QUIT\r\n");
-    return CLIENT_LISTEN;
 }
 
 /* ---- outcomes ---- */
@@ -300,7 +165,7 @@ static enum client_phase end_by(struct client *c, const struct reply *r)
     c->why = outcome_of(c, r, OUTCOME_DEFERRED, SCOPE_DESTINATION);
     c->chunk_sent = false;
     if (r->code != 421)
-        say(c, "QUIT\r\n");
+        (void)client_say_quit(c);
     return CLIENT_OVER;
 }
 
@@ -325,7 +190,7 @@ static enum client_phase miss_tls(struct client *c)
                       ? VIEW("another host may have TLS, and this one does not offer it")
                       : VIEW("TLS is required, and the host does not offer it");
     c->missed_tls = true;
-    say(c, "QUIT\r\n");
+    (void)client_say_quit(c);
     return CLIENT_OVER;
 }
 
@@ -336,7 +201,7 @@ static enum client_phase miss_promise(struct client *c)
     c->why.enhanced = (struct enhanced){ 5, 7, 30 };
     c->why.text = VIEW("the sender requires TLS all the way (REQUIRETLS), and the host does not "
                        "promise that");
-    say(c, "QUIT\r\n");
+    (void)client_say_quit(c);
     return CLIENT_OVER;
 }
 
@@ -355,7 +220,7 @@ static enum client_phase miss_login(struct client *c, struct view words)
     c->why = make_outcome(c, OUTCOME_DEFERRED, SCOPE_DESTINATION);
     c->why.enhanced = (struct enhanced){ 4, 7, 0 };
     c->why.text = words;
-    say(c, "QUIT\r\n");
+    (void)client_say_quit(c);
     return CLIENT_OVER;
 }
 

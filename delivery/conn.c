@@ -1,6 +1,7 @@
 #include "delivery/conn.h"
 
 #include "common/memory.h"
+#include "delivery/conn_tls.h"
 #include "io/log.h"
 
 #include <assert.h>
@@ -25,37 +26,6 @@ static struct loop *loop_of(const struct conn *c)
     return worker_of(c)->loop;
 }
 
-/* Where the policy was set; NULL: nowhere. */
-static const char *tls_origin(const struct conn *c)
-{
-    const struct route_settings *r = c->destination->route;
-
-    return r != NULL ? r->origin : NULL;
-}
-
-static void note_tls(struct conn *c)
-{
-    struct buf text = BUF_ON_ARRAY(c->tls);
-    struct tls_facts facts;
-
-    tls_describe(c->stream.tls, &facts);
-    if (!facts.resumed)
-        c->session_until_ms = loop_of(c)->now_ms + SESSIONS_AGE_MS;
-    tlspolicy_describe(c->policy, tls_origin(c), &facts, &text);
-    c->tls_len = buf_len(&text);
-}
-
-/* What is said within the machine has no policy. */
-static void note_plain(struct conn *c)
-{
-    struct buf text = BUF_ON_ARRAY(c->tls);
-
-    if (c->stream.tls != NULL || c->tls_len > 0 || dial_target(&c->dial)->kind == TARGET_PATH)
-        return;
-    tlspolicy_describe_plain(c->policy, tls_origin(c), c->client.ext.starttls, &text);
-    c->tls_len = buf_len(&text);
-}
-
 /* ---- ends ---- */
 
 /* From now on the connection takes no jobs; until it is closed, none comes in its place. */
@@ -70,49 +40,6 @@ static void leave(struct conn *c)
     c->destination->site->conn_count--;
     c->destination->site->leaving_count++;
     worker_of(c)->conn_count--;
-}
-
-/* The number of the route whose trust anchors count, plus 1; 0: the general ones do. */
-static size_t anchors_of(const struct conn *c)
-{
-    const struct route_settings *r = c->destination->route;
-    size_t number = r == NULL ? 0 : (size_t)(r - settings_of(c)->routes);
-
-    return r == NULL || worker_of(c)->route_tls[number] == NULL ? 0 : number + 1;
-}
-
-/* What sessions of TLS are remembered by. */
-static struct view session_name(const struct conn *c, struct buf *name)
-{
-    sessions_name(c->dial.route.host, c->dial.address.port, c->policy, anchors_of(c), name);
-    return buf_view(name);
-}
-
-/* The host gave it with its first words in TLS. */
-static void keep_session(struct conn *c)
-{
-    char room[SESSIONS_NAME_MAX];
-    struct buf name = BUF_ON_ARRAY(room);
-    struct ssl_session_st *s = c->stream.tls != NULL ? tls_take_session(c->stream.tls) : NULL;
-
-    if (s != NULL)
-        sessions_keep(&worker_of(c)->sessions, session_name(c, &name), s, c->session_until_ms);
-}
-
-static void offer_session(struct conn *c)
-{
-    char room[SESSIONS_NAME_MAX];
-    struct buf name = BUF_ON_ARRAY(room);
-    struct ssl_session_st *s = NULL;
-
-    if (!c->no_resume)
-        s = sessions_take(&worker_of(c)->sessions, session_name(c, &name), loop_of(c)->now_ms,
-                          &c->session_until_ms);
-    c->resuming = s != NULL;
-    if (s == NULL)
-        return;
-    tls_offer_session(c->stream.tls, s);
-    tls_free_session(&s);
 }
 
 static void close_stream(struct conn *c)
@@ -139,12 +66,6 @@ static void end(struct conn *c)
     destination_lose_conn(c->destination);
 }
 
-/* TLS that not everybody asks for is missing. */
-static bool lacks_tls(const struct conn *c, const struct outcome *o)
-{
-    return o->code == 0 && o->enhanced.subject == 7 && tlspolicy_needs_tls(c->policy);
-}
-
 /* The hosts are not to blame, or not for all their domains, when they are not those that the queue
  * knew, or when only this message or the route of this domain finds fault with their TLS. */
 static enum outcome_scope scope_of(const struct conn *c, const struct outcome *o)
@@ -153,9 +74,9 @@ static enum outcome_scope scope_of(const struct conn *c, const struct outcome *o
 
     if (o->scope != SCOPE_DESTINATION)
         return o->scope;
-    if (lacks_tls(c, o) && c->policy.onward)
+    if (conn_lacks_tls(c, o) && c->policy.onward)
         return SCOPE_MESSAGE;
-    return c->dial.alone || (shared && lacks_tls(c, o)) ? SCOPE_DOMAIN : SCOPE_DESTINATION;
+    return c->dial.alone || (shared && conn_lacks_tls(c, o)) ? SCOPE_DOMAIN : SCOPE_DESTINATION;
 }
 
 /* What the engine and the route cannot know. */
@@ -272,8 +193,8 @@ static void fail(struct conn *c, const struct outcome *why)
     bool again = c->job != NULL && !client_is_past_dot(&c->client) &&
                  (job_is_untouched(c->job) || !c->started);
 
-    if (lacks_tls(c, why))
-        note_plain(c);
+    if (conn_lacks_tls(c, why))
+        conn_note_plain(c);
     if (c->client.missed_tls && c->policy.preferred)
         tlspolicy_remember(&c->destination->tls_memories, &c->dial.address)->lacking_until_ms =
             loop_of(c)->now_ms + TLSPOLICY_BROKEN_MS;
@@ -501,8 +422,8 @@ static bool next_message(struct conn *c)
 {
     struct job *j;
 
-    keep_session(c);
-    note_plain(c);
+    conn_keep_session(c);
+    conn_note_plain(c);
     note_bdat(c);
     j = pick_job(c);
     if (j != NULL)
@@ -546,23 +467,19 @@ static void handshake(struct conn *c)
             lose(c, VIEW("out of resources"));
         return;
     }
-    note_tls(c);
+    conn_note_tls(c);
     c->state = CONN_TALKING;
     client_tls_ready(&c->client);
 }
 
 static void start_tls(struct conn *c)
 {
-    size_t anchors = anchors_of(c);
-    struct tls_context *tls =
-        anchors > 0 ? worker_of(c)->route_tls[anchors - 1] : worker_of(c)->tls;
-    int err = stream_connect_tls(&c->stream, tls, c->dial.route.host, c->policy.verify);
+    int err = conn_open_tls(c);
 
     if (err < 0) {
         lose(c, dial_words(err));
         return;
     }
-    offer_session(c);
     c->state = CONN_HANDSHAKING;
     loop_start_timer(loop_of(c), &c->timer, patience_ms(c));
     handshake(c);
