@@ -310,7 +310,7 @@ static void read_item(struct config *c, const struct config_item *item, struct c
         read_rate(c, item, n, field);
         break;
     case CONFIG_TEXT:
-        read_text(c, item, n, is_text, "text without control characters", field);
+        read_text(c, item, n, is_text, "text, not empty and without control characters", field);
         break;
     case CONFIG_HOST:
         read_text(c, item, n, is_host, "a host name such as mx1.example.org", field);
@@ -418,12 +418,13 @@ static void check_names(struct config *c, struct config_node *map, const struct 
 static void read_section(struct config *c, struct config_node *node,
                          const struct config_item *items, size_t count, void *section, bool fresh)
 {
-    bool written = node != NULL && node->shape != CONFIG_NOTHING;
+    bool given = node != NULL && node->shape != CONFIG_NOTHING;
+    bool written = config_is_map(node);
+    /* After that, what is missing is no news. */
+    bool broken = (given && !written) || (node == config_root(c) && config_is_broken(c));
 
-    if (written && !config_is_map(node)) {
+    if (given && !written)
         config_report(c, node, "expected settings, \"name: value\"");
-        written = false;
-    }
     if (written)
         check_names(c, node, items, count);
     for (size_t i = 0; i < count; i++) {
@@ -435,7 +436,7 @@ static void read_section(struct config *c, struct config_node *node,
             read_default(c, &items[i], section);
         if (n != NULL)
             read_item(c, &items[i], n, section);
-        else if (fresh && items[i].required && !(node == config_root(c) && config_is_broken(c)))
+        else if (fresh && items[i].required && !broken)
             config_report(c, node, "%s is missing: %s", items[i].name, items[i].summary);
     }
 }

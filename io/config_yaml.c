@@ -1,6 +1,7 @@
 /* From the events of libfyaml to the tree of io/config_node.h. */
 #include "io/config_node.h"
 
+#include "common/attrs.h"
 #include "common/memory.h"
 #include "common/text.h"
 
@@ -40,7 +41,7 @@ static void locate(struct yaml *y, struct config_node *n)
 
     if (start != NULL) {
         y->line = (unsigned)start->line + 1;
-        y->column = (unsigned)start->column + 1;
+        y->column = (unsigned)start->column + (y->event->type == FYET_ALIAS ? 0 : 1); /* the "*" */
         if (y->event->type == FYET_SCALAR && end != NULL && end->line == start->line)
             n->span = (size_t)(end->column - start->column);
     }
@@ -149,6 +150,8 @@ static struct config_node *take_node(struct yaml *y)
 
     if (++y->depth > DEPTH_MAX && type != FYET_NONE)
         fail(y, "lists and mappings are nested too deeply");
+    else if (type != FYET_NONE && fy_event_get_tag_token(y->event) != NULL)
+        fail(y, "tags are not understood here: a value that begins with ! stands between quotes");
     else if (type == FYET_SCALAR)
         n = take_scalar(y);
     else if (type == FYET_SEQUENCE_START)
@@ -156,7 +159,8 @@ static struct config_node *take_node(struct yaml *y)
     else if (type == FYET_MAPPING_START)
         n = take_map(y);
     else if (type == FYET_ALIAS)
-        fail(y, "aliases are not understood here: write the value itself");
+        fail(y, "aliases are not understood here: write the value itself; one that begins with * "
+                "stands between quotes");
     y->depth--;
     return n;
 }
@@ -179,6 +183,22 @@ static struct config_node *take_document(struct yaml *y)
     return root;
 }
 
+/* What to do about mistakes whose names do not tell. */
+static const char *find_hint(const char *message)
+{
+    static const char *const hints[][2] = {
+        { "nested block mapping",
+          ": a value with a colon and a blank in it stands between quotes" },
+        { "wrongly indented flow", ": is a [ or { above not closed?" },
+    };
+
+    for (size_t i = 0; i < COUNT_OF(hints); i++) {
+        if (strstr(message, hints[i][0]) != NULL)
+            return hints[i][1];
+    }
+    return "";
+}
+
 /* What libfyaml itself found wrong. */
 static void report_syntax(struct yaml *y)
 {
@@ -195,7 +215,7 @@ static void report_syntax(struct yaml *y)
         place.line = (unsigned)e->line;
         place.column = e->column > 0 ? (unsigned)e->column : 1;
     }
-    config_report(y->config, &place, "%s", e->msg);
+    config_report(y->config, &place, "%s%s", e->msg, find_hint(e->msg));
 }
 
 /* libfyaml drops what is not UTF-8 without a word. */

@@ -447,6 +447,7 @@ static void add_domain(struct config *c, struct settings *s, struct config_node 
     d->deliver = row->deliver;
     d->directory = row->mailboxes == 1;
     d->origin = config_origin(c, key);
+    d->node = key;
     if (d->directory && d->deliver != DOMAIN_LOCAL)
         config_report(c, key, "mailboxes are for domains with \"deliver: maildir\" only");
     table_add(&s->domains, &d->entry, d->name);

@@ -147,6 +147,7 @@ struct domain_settings {
     unsigned deliver; /* enum domain_kind */
     bool directory;   /* DOMAIN_LOCAL: each folder below maildir.root/DOMAIN is a mailbox */
     const char *origin;
+    struct config_node *node; /* for mistakes */
 };
 
 /* A mailbox: who it is for, and its folder below maildir.root. */
@@ -168,6 +169,7 @@ struct alias_settings {
     const struct view *targets; /* addresses, or local parts: expand.h */
     size_t target_count;        /* at least 1 */
     const char *origin;
+    struct config_node *node; /* for mistakes */
 };
 
 /* What a connection to another host has to prove. */

@@ -215,7 +215,8 @@ static void add_alias(struct reading *r, struct place *p, struct view name)
     alias->name = key;
     alias->targets = r->targets;
     alias->target_count = r->count;
-    alias->origin = config_origin(r->c, node_at(p, name));
+    alias->node = settings_copy(r->c, node_at(p, name), sizeof(*alias->node));
+    alias->origin = config_origin(r->c, alias->node);
     table_add(&r->s->aliases, &alias->entry, key);
 }
 

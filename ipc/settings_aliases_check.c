@@ -174,8 +174,9 @@ static void check_alias(struct config *c, const struct settings *s,
     struct address a;
 
     if (!example_of(s, alias, &text, &a)) {
-        config_warn(c, NULL, "%s: the alias %.*s is never used: no domain has \"deliver: maildir\"",
-                    alias->origin, VIEW_ARG(alias->name));
+        config_warn(c, alias->node,
+                    "the alias %.*s is never used: no domain has \"deliver: maildir\"",
+                    VIEW_ARG(alias->name));
         return;
     }
     switch (try_address(s, &a)) {
@@ -183,19 +184,17 @@ static void check_alias(struct config *c, const struct settings *s,
     case EXPAND_UNSURE:
         break;
     case EXPAND_UNKNOWN:
-        config_warn(c, NULL, "%s: the alias %.*s leads to nobody: its mail will be refused",
-                    alias->origin, VIEW_ARG(alias->name));
+        config_warn(c, alias->node, "the alias %.*s leads to nobody: its mail will be refused",
+                    VIEW_ARG(alias->name));
         break;
     case EXPAND_LOOP:
-        config_report(c, NULL, "%s: the alias %.*s leads back to itself", alias->origin,
-                      VIEW_ARG(alias->name));
+        config_report(c, alias->node, "the alias %.*s leads back to itself", VIEW_ARG(alias->name));
         break;
     case EXPAND_TOO_MANY:
-        config_report(c, NULL,
-                      "%s: the alias %.*s is for more than %llu addresses, which no message can "
+        config_report(c, alias->node,
+                      "the alias %.*s is for more than %llu addresses, which no message can "
                       "have (limits.recipients)",
-                      alias->origin, VIEW_ARG(alias->name),
-                      (unsigned long long)s->limits.recipients);
+                      VIEW_ARG(alias->name), (unsigned long long)s->limits.recipients);
         break;
     }
 }
@@ -207,10 +206,10 @@ static void check_postmaster(struct config *c, const struct domain_settings *d,
     const struct address a = { .local = VIEW("postmaster"), .domain = d->name };
 
     if (d->deliver != DOMAIN_RELAY && expand_look(&x, &a) == EXPAND_UNKNOWN)
-        config_warn(c, NULL,
-                    "%s: %.*s has no postmaster, whom other mail servers must reach (RFC 5321, "
+        config_warn(c, d->node,
+                    "%.*s has no postmaster, whom other mail servers must reach (RFC 5321, "
                     "4.5.1): name one under mailboxes or aliases, \"postmaster: ann\"",
-                    d->origin, VIEW_ARG(d->name));
+                    VIEW_ARG(d->name));
 }
 
 void settings_check_aliases(struct config *c, const struct settings *s)

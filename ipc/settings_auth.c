@@ -3,8 +3,7 @@
 #include "ipc/settings_rows.h"
 
 enum {
-    SOCKET_PATH_MAX = 107, /* bytes; unix(7) */
-    SHA256_DIGITS = 64,    /* hexadecimal */
+    SHA256_DIGITS = 64, /* hexadecimal */
 };
 
 static void read_certificates(struct config *c, struct config_node *n, void *section);
@@ -47,9 +46,9 @@ void settings_read_auth(struct config *c, struct config_node *n, void *settings)
         config_report(c, n, "give users or dovecot: logins are checked in one place");
     if (auth->certificate_count > 0 && auth->client_ca.len == 0)
         config_report(c, n, "certificates are believed if their authority is: give client-ca");
-    if (auth->dovecot.len > SOCKET_PATH_MAX)
-        config_report(c, n, "the path of Dovecot's socket is longer than %d bytes",
-                      SOCKET_PATH_MAX);
+    if (auth->dovecot.len > NET_PATH_MAX)
+        config_report(c, config_find(n, "dovecot"), "the path of a socket has at most %d bytes",
+                      NET_PATH_MAX);
 }
 
 bool settings_has_logins(const struct settings *s)

@@ -66,6 +66,7 @@ static bool listeners_clash(const struct net_address *a, const struct net_addres
     return net_equal(a, b) || is_wildcard(a) || is_wildcard(b);
 }
 
+/* One without an address has neither place nor name, which was told. */
 static void check_listener(struct config *c, const struct settings *s, size_t i)
 {
     const struct listener_settings *l = &s->listeners[i];
@@ -80,7 +81,7 @@ static void check_listener(struct config *c, const struct settings *s, size_t i)
         if (listeners_clash(&l->address, &other->address))
             config_report(c, find_element(c, "listen", i, "address"),
                           "the listener at %s has this address and port already", other->origin);
-        else if (view_equal_nocase(l->name, other->name))
+        else if (l->name.len > 0 && view_equal_nocase(l->name, other->name))
             config_report(c, find_element(c, "listen", i, "name"),
                           "the listener at %s has this name already", other->origin);
         else
@@ -142,8 +143,16 @@ static void check_numbers(struct config *c, const struct settings *s)
                       "big-body must be at most half of segment");
 }
 
+static void check_control(struct config *c, const struct settings *s)
+{
+    if (s->control.len > NET_PATH_MAX)
+        config_report(c, config_find(config_root(c), "control"),
+                      "the path of a socket has at most %d bytes", NET_PATH_MAX);
+}
+
 void settings_check(struct config *c, const struct settings *s)
 {
+    check_control(c, s);
     check_tls(c, s);
     for (size_t i = 0; i < s->listener_count; i++)
         check_listener(c, s, i);

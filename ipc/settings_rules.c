@@ -47,7 +47,7 @@ static const struct config_item items[] = {
     CONDITIONS,
     READ("except", read_except, false, NULL,
          "conditions as above: where they all hold, the rule does not match"),
-    READ("then", settings_read_then, true, NULL, "what is done, see below; one or a list"),
+    READ("then", settings_read_then, true, NULL, "what is done: one action, or a list of them"),
 };
 static const struct config_item condition_items[] = { CONDITIONS };
 /* clang-format on */

@@ -255,11 +255,12 @@ static void tells_where_aliases_lead(void **state)
         const char *words;
     } tries[] = {
         { "aliases: { a@one.test: b@one.test, b@one.test: a@one.test }", 2,
-          "error: t.yaml:4: the alias a@one.test leads back to itself" },
+          "t.yaml:4:12: error: the alias a@one.test leads back to itself" },
         { "aliases: { a@one.test: b }", 0,
-          "warning: t.yaml:4: the alias a@one.test leads to nobody: its mail will be refused" },
+          "t.yaml:4:12: warning: the alias a@one.test leads to nobody: its mail will be refused" },
         { "aliases: { a@one.test: x@far.test }", 0,
-          "warning: t.yaml:2: one.test has no postmaster" },
+          "t.yaml:2:12: warning: one.test has no postmaster" },
+        { "alias-files: [/file]", 2, "/file:2:1: error: the alias b leads back to itself" },
         { "aliases: { postmaster: x@far.test }", 0, "" },
         { "aliases: { \"@one.test\": x@far.test }", 0, "" },
         { "aliases: { x@one.test: y@far.test, postmaster@one.test: \":include:/loop\" }", 1,
@@ -279,6 +280,7 @@ static void tells_where_aliases_lead(void **state)
                        "maildir: { root: /m }\n%s\n",
                        tries[i].yaml);
         c = config_from(bundle, sizeof(bundle), files);
+        config_attach(c, SETTINGS_ALIASES_PREFIX "/file", VIEW("a: b\nb: a\n"));
         config_attach(c, SETTINGS_ALIASES_PREFIX "/loop", VIEW("x@far.test\n:include:/loop\n"));
         settings_load(&s, c);
         words = config_errors(c);

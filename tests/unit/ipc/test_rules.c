@@ -120,7 +120,7 @@ static const struct {
 static const struct {
     const char *rules, *wanted; /* the first report's first line */
 } mistakes[] = {
-    { "[{}]", "t.yaml:2:9: error: then is missing: what is done, see below; one or a list" },
+    { "[{}]", "t.yaml:2:9: error: then is missing: what is done: one action, or a list of them" },
     { "[{then: reject}]", "t.yaml:2:16: error: expected accept, refuse, defer, discard or hold; tag, route, limit, add-header, replace-header or remove-header" },
     { "[{then: limit}]", LIMIT_FAULT },
     { "[{then: limit off}]", LIMIT_FAULT },

@@ -207,6 +207,9 @@ static void a_listener_may_have_limits_of_its_own(void **state)
     release(&s, c);
 }
 
+#define TEN       "123456789/"
+#define LONG_NAME TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "s"
+
 /* clang-format off */
 static const struct {
     const char *name, *text; /* after the host name */
@@ -217,6 +220,8 @@ static const struct {
     { "half of everybody", "trust: [0.0.0.0/1]", "t.yaml:2:9: error: to trust 0.0.0.0/1 would make this server an open relay: name your own networks only" },
     { "everybody at a listener", "listen: [{address: \"*:25\", trust: [0.0.0.0/0]}]", "t.yaml:2:36: error: to trust 0.0.0.0/0 would make this server an open relay: name your own networks only" },
     { "two sources of logins", "auth: {users: /u, dovecot: /d}", "t.yaml:2:7: error: give users or dovecot: logins are checked in one place" },
+    { "a socket with a long path", "auth: {dovecot: /" LONG_NAME "}", "t.yaml:2:17: error: the path of a socket has at most 107 bytes" },
+    { "a long control", "control: /" LONG_NAME, "t.yaml:2:10: error: the path of a socket has at most 107 bytes" },
     { "a sender that is none", "auth: {senders: {bob: [bob]}}", "t.yaml:2:24: error: expected an address, \"@example.org\" for all of a domain, or \"*\"" },
     { "a certificate of no authority", "auth: {certificates: {a.test: a}}", "t.yaml:2:7: error: certificates are believed if their authority is: give client-ca" },
     { "a certificate without a name", "auth: {client-ca: /c, certificates: {\"sha256:ab\": a}}", "t.yaml:2:39: error: expected a host name, an e-mail address, or \"sha256:\" and the 64 hexadecimal digits of a fingerprint" },
@@ -225,6 +230,7 @@ static const struct {
     { "no list of networks", "trust: 192.0.2.1", "t.yaml:2:8: error: expected a list of networks, \"[192.0.2.0/24, 198.51.100.7]\"" },
     { "no port", "listen: [{address: 192.0.2.1}]", "t.yaml:2:20: error: expected an address and a port: \"*:25\", 192.0.2.1:25 or \"[2001:db8::1]:25\"" },
     { "no address", "listen: [{tls: none}]", "t.yaml:2:10: error: address is missing: address and port to listen on; \"*\" is every address" },
+    { "no listener", "listen: [5]", "t.yaml:2:10: error: expected settings, \"name: value\"" },
     { "no listeners", "listen: []", "t.yaml:2:9: error: at least one listener is needed" },
     { "listeners are no list", "listen: {address: \"*:25\"}", "t.yaml:2:9: error: expected a list: each element begins with \"- \"" },
     { "two of a kind", "listen: [{address: 192.0.2.1:25}, {address: 192.0.2.1:25}]", "t.yaml:2:45: error: the listener at t.yaml:2 has this address and port already" },
