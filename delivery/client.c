@@ -105,10 +105,10 @@ static struct outcome make_outcome(const struct client *c, enum outcome_class cl
                              .doing = view_of(phases[c->hearing].doing) };
 }
 
-/* RFC 5321, 4.5.3.1.10: 552 to RCPT once meant "too many recipients", and still may. */
+/* RFC 5321, 4.5.3.1.10: 452 to RCPT. 552 once meant that, and still may. */
 static bool means_too_many(const struct client *c, const struct reply *r)
 {
-    return r->code == 552 && c->hearing == CLIENT_RCPT &&
+    return (r->code == 452 || r->code == 552) && c->hearing == CLIENT_RCPT &&
            (r->enhanced.class == 0 || (r->enhanced.subject == 5 && r->enhanced.detail == 3));
 }
 
@@ -154,6 +154,13 @@ static void decide_one(struct client *c, const struct reply *r, size_t rcpt)
     c->decided = true;
     c->verdict = (struct client_verdict){ .rcpt = rcpt,
                                           .outcome = outcome_of(c, r, class_of(c, r), SCOPE_RCPT) };
+}
+
+/* The recipients before it are enough for one transaction: it is to come in the next one. */
+static void put_off(struct client *c, size_t rcpt)
+{
+    c->decided = true;
+    c->verdict = (struct client_verdict){ .later = true, .rcpt = rcpt };
 }
 
 /* ---- ends ---- */
@@ -322,6 +329,8 @@ static enum client_phase hear_rcpt(struct client *c, const struct reply *r)
     c->taken[at] = r->code / 100 == 2;
     if (c->taken[at])
         c->accepted++;
+    else if (c->accepted > 0 && means_too_many(c, r))
+        put_off(c, c->message.rcpts[at]);
     else
         decide_one(c, r, c->message.rcpts[at]);
     c->refused = c->accepted == 0 && c->heard_rcpts == c->message.rcpt_count;

@@ -70,6 +70,7 @@ enum client_wish {
  * next call. */
 struct client_verdict {
     bool rest;   /* about every recipient that has no verdict yet; else about one: */
+    bool later;  /* which has none, but is to come in another transaction, at once */
     size_t rcpt; /* its number in the message's envelope */
     struct outcome outcome;
 };

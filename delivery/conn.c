@@ -135,8 +135,13 @@ static void redial(struct conn *c)
 /* False: the connection is not what it was. */
 static bool decide(struct conn *c, const struct client_verdict *v)
 {
-    struct outcome o = complete(c, &v->outcome);
+    struct outcome o;
 
+    if (v->later) {
+        job_put_off(c->job, v->rcpt);
+        return true;
+    }
+    o = complete(c, &v->outcome);
     if (v->rest && job_is_untouched(c->job) && dial_avoid_ipv6(&c->dial, &o)) {
         dial_keep_failure(&c->dial, &o);
         close_stream(c);

@@ -29,6 +29,7 @@ static bool read_start(struct job *j, struct view fields)
         !job_envelope(&j->start, &j->arena, e, &j->indexes))
         return false;
     j->decided = memory_new_array(e->rcpt_count, sizeof(*j->decided));
+    j->later = memory_new_array(e->rcpt_count, sizeof(*j->later));
     j->undecided = e->rcpt_count;
     j->batch = memory_new_array(e->rcpt_count, sizeof(*j->batch));
     j->message.envelope = e;
@@ -68,6 +69,7 @@ void job_free(struct job **j)
     arena_reset(&job->arena);
     free(job->batch);
     free(job->decided);
+    free(job->later);
     free((void *)(uintptr_t)job->host.ptr);
     free(job->packet);
     free(job->front);
@@ -239,6 +241,12 @@ void job_decide(struct job *j, size_t rcpt, const struct outcome *o, uint64_t no
     tell(j, j->indexes[rcpt], o, now_ms);
 }
 
+void job_put_off(struct job *j, size_t rcpt)
+{
+    j->later_count += !j->later[rcpt];
+    j->later[rcpt] = true;
+}
+
 void job_decide_rest(struct job *j, const struct outcome *o, uint64_t now_ms)
 {
     if (job_is_untouched(j)) {
@@ -254,12 +262,12 @@ void job_decide_rest(struct job *j, const struct outcome *o, uint64_t now_ms)
 
 void job_decide_message(struct job *j, const struct outcome *o, uint64_t now_ms)
 {
-    if (j->message.rcpt_count == j->envelope.rcpt_count) {
+    if (j->message.rcpt_count == j->envelope.rcpt_count && j->later_count == 0) {
         job_decide_rest(j, o, now_ms);
         return;
     }
     for (size_t i = 0; i < j->message.rcpt_count; i++) {
-        if (!j->decided[j->batch[i]])
+        if (!j->decided[j->batch[i]] && !j->later[j->batch[i]])
             job_decide(j, j->batch[i], o, now_ms);
     }
 }
@@ -276,6 +284,8 @@ bool job_prepare(struct job *j, const struct ext *ext, struct outcome *why)
 {
     j->message.rcpt_count = 0;
     j->message.by_seconds = seconds_left(j);
+    j->later_count = 0;
+    memset(j->later, 0, j->envelope.rcpt_count * sizeof(*j->later));
     for (uint32_t i = 0; i < j->envelope.rcpt_count; i++) {
         if (ext->rcpts_most > 0 && j->message.rcpt_count == ext->rcpts_most)
             break;

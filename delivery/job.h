@@ -34,6 +34,8 @@ struct job {
     struct client_message message; /* for the engine: those of a transaction */
     uint32_t *batch;               /* its recipients */
     bool *decided;
+    bool *later; /* of the batch: too many for this transaction */
+    size_t later_count;
     size_t undecided;
     struct view host; /* to look up, as name servers know it; heap */
     char *packet;
@@ -75,6 +77,8 @@ bool job_prepare(struct job *j, const struct ext *ext, struct outcome *why) MUST
 
 /* Tells the queue; the job is over when none is undecided. `rcpt` is a number in j->envelope. */
 void job_decide(struct job *j, size_t rcpt, const struct outcome *o, uint64_t now_ms);
+/* What becomes of this transaction says nothing of it: it is to come in the next one. */
+void job_put_off(struct job *j, size_t rcpt);
 /* What is not decided of j->message; there may be more in the job, for the next transaction. */
 void job_decide_message(struct job *j, const struct outcome *o, uint64_t now_ms);
 void job_decide_rest(struct job *j, const struct outcome *o, uint64_t now_ms);

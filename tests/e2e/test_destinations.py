@@ -2,20 +2,70 @@
 
 import json
 
+import pytest
+
 QUICK = {"first": "1s", "longest": "2s", "jitter": 0}
 
 
-def test_domains_at_one_host_share_its_connections_and_their_limit(world):
+@pytest.mark.parametrize("workers", [1, 4])
+def test_domains_at_one_host_share_its_connections_and_their_limit(world, workers):
     there = world.sink("mx.provider.test")
     domains = [f"customer{i}.test" for i in range(8)]
     for name in domains:
         world.dns.mx(name, (10, "mx.provider.test"))
-    world.start_relay(delivery={"concurrency": 2})
+    world.start_relay(delivery={"concurrency": 2}, workers={"delivery": workers})
+    assert len(world.pids_of("delivery")) == workers
     for name in domains * 3:
         world.send("a@here.test", f"b@{name}")
     there.wait(3 * len(domains))
     assert there.most_open <= 2
     assert there.attempts <= 4
+
+
+def test_domains_at_one_host_share_its_breaker_whichever_worker_asked(world):
+    there = world.sink("mx.provider.test", greet="421 4.3.2 not now")
+    domains = [f"customer{i}.test" for i in range(12)]
+    for name in domains:
+        world.dns.mx(name, (10, "mx.provider.test"))
+    world.start_relay(retry={"first": "1h", "longest": "4h", "jitter": 0},
+                      delivery={"concurrency": 1}, workers={"delivery": 4})
+    world.send("a@here.test", "b@customer0.test")
+    world.log.wait("destination_backed_off", destination="mx.provider.test")
+    before = there.attempts
+    for name in domains:
+        world.send("a@here.test", f"b@{name}")
+    world.wait_queue(lambda rows: len(rows) == 13 and all(r["state"] in ("deferred", "waiting")
+                                                          for r in rows))
+    row, = [json.loads(line) for line in world.tern("destinations", "--json").stdout.splitlines()
+            if "customer" in line]
+    assert (row["destination"], row["breaker"], row["waiting"]) == ("mx.provider.test", "open", 13)
+    assert "421" in row["cause"] and row["next_at"]
+    assert there.attempts == before
+    there.says["greet"] = "220 here again"
+    world.tern("destinations", "close", "mx.provider.test")
+    there.wait(13)
+    assert there.most_open == 1
+
+
+def test_recipients_that_are_too_many_come_in_the_next_transaction(world):
+    """RFC 5321, 4.5.3.1.10: at once, over the same connection, and as no failure."""
+    taken = []
+
+    def rcpt(_):
+        taken.append(len(there.messages))
+        return "250 2.1.5 ok" if taken.count(taken[-1]) <= 2 else "452 4.5.3 too many recipients"
+
+    there = world.domain("there.test", rcpt=rcpt)
+    world.start_relay(retry={"first": "1h", "longest": "4h"})
+    everybody = [f"b{i}@there.test" for i in range(5)]
+    world.send("a@here.test", everybody)
+    messages = there.wait(3)
+    assert [len(m.recipients) for m in messages] == [2, 2, 1]
+    assert sorted(r for m in messages for r in m.recipients) == everybody
+    assert there.attempts == 1
+    world.wait_empty_queue()
+    assert not world.log.has("deferred")
+    assert {e["attempts"] for e in world.log.find("delivered")} == {"1"}
 
 
 def test_a_domain_without_name_servers_does_not_harm_those_at_the_same_host(world):

@@ -18,6 +18,13 @@ static void book(struct run *r, const struct client_verdict *v)
     const struct outcome *o = &v->outcome;
 
     assert(r->active);
+    if (v->later) { /* never the only one */
+        assert(v->rcpt < RCPTS && !r->decided[v->rcpt]);
+        r->decided[v->rcpt] = true;
+        assert(!(r->decided[0] && r->decided[1] && r->decided[2]));
+        (void)buf_printf(r->noted, "%zu later\n", v->rcpt);
+        return;
+    }
     assert(o->enhanced.class == (o->class == OUTCOME_DELIVERED  ? 2
                                  : o->class == OUTCOME_DEFERRED ? 4
                                                                 : 5));

@@ -38,6 +38,10 @@ static void note_outcome(struct stage *s, const struct outcome *o)
 
 static void note_verdict(struct stage *s, const struct client_verdict *v)
 {
+    if (v->later) {
+        buf_printf(s->said, "[%zu later]\n", v->rcpt);
+        return;
+    }
     if (v->rest)
         buf_put(s->said, VIEW("[rest "));
     else

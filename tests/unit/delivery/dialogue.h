@@ -13,6 +13,7 @@ struct dialogue {
     /* What the client said, line by line as "...\n", and between it:
      *   [tls] [body] [chunk] [start] [quit]   wishes, as they are fulfilled
      *   [1 failed 550 5.1.1]          a verdict on a recipient, by number, or on the "rest"
+     *   [1 later]                     it is to come in another transaction
      *   [over deferred 4.4.2 destination: text while doing] */
     const char *transcript;
     enum route_tls tls;

@@ -271,6 +271,28 @@ static void counts_decisions(void **state)
     job_free(&j);
 }
 
+/* Too many for a transaction: what becomes of that one says nothing of the next. */
+static void keeps_who_was_too_many_for_the_next_transaction(void **state)
+{
+    static const struct outcome o = { .class = OUTCOME_DELIVERED, .enhanced = { 2, 0, 0 } };
+    static const struct ext plain = { .pipelining = true };
+    struct outcome why;
+    struct job *j = make_job(VIEW("x\r\n"), IN_PACKET);
+
+    (void)state;
+    assert_true(job_prepare(j, &plain, &why));
+    assert_int_equal(j->message.rcpt_count, 2);
+    job_put_off(j, 1);
+    job_decide_message(j, &o, 0);
+    assert_int_equal(j->undecided, 1);
+    assert_true(job_prepare(j, &plain, &why));
+    assert_int_equal(j->message.rcpt_count, 1);
+    assert_int_equal(j->message.rcpts[0], 1);
+    job_decide_message(j, &o, 0);
+    assert_int_equal(j->undecided, 0);
+    job_free(&j);
+}
+
 /* What a host without SMTPUTF8 cannot take is decided; what it can, it gets. */
 static void prepares_a_transaction(void **state)
 {
@@ -311,6 +333,7 @@ int main(void)
         cmocka_unit_test(refuses_nonsense),
         cmocka_unit_test(counts_decisions),
         cmocka_unit_test(prepares_a_transaction),
+        cmocka_unit_test(keeps_who_was_too_many_for_the_next_transaction),
     };
 
     return cmocka_run_group_tests_name("job", tests, NULL, NULL);
