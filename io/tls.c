@@ -302,7 +302,7 @@ void tls_describe(const struct tls *t, struct tls_facts *out)
     out->resumed = SSL_session_reused(t->ssl) == 1;
 }
 
-static bool is_bindable(const struct tls *t)
+bool tls_is_bindable(const struct tls *t)
 {
     SSL *ssl = t->ssl;
 
@@ -315,7 +315,7 @@ void tls_bind_exporter(const struct tls *t, char *room, size_t *len)
     static const char label[] = "EXPORTER-Channel-Binding";
 
     *len = 0;
-    if (is_bindable(t) &&
+    if (tls_is_bindable(t) &&
         SSL_export_keying_material(t->ssl, (unsigned char *)room, 32, label, sizeof(label) - 1,
                                    (const unsigned char *)"", 0, 1) == 1)
         *len = 32;
@@ -328,7 +328,7 @@ void tls_bind_unique(const struct tls *t, char *room, size_t *len)
     bool ours;
 
     *len = 0;
-    if (!is_bindable(t) || SSL_version(t->ssl) >= TLS1_3_VERSION)
+    if (!tls_is_bindable(t) || SSL_version(t->ssl) >= TLS1_3_VERSION)
         return;
     ours = (SSL_is_server(t->ssl) == 1) == (SSL_session_reused(t->ssl) == 1);
     *len = ours ? SSL_get_finished(t->ssl, room, TLS_BINDING_MAX)

@@ -60,6 +60,7 @@ size_t tls_pending(const struct tls *t); /* decrypted bytes that wait inside */
  * needs TLS 1.3 or the extended master secret; so does, here, tls-unique (RFC 5929, 3), which
  * TLS 1.3 does not have. */
 enum { TLS_BINDING_MAX = 64 };
+bool tls_is_bindable(const struct tls *t); /* costs nothing, where the data itself does */
 void tls_bind_exporter(const struct tls *t, char *room, size_t *len);
 void tls_bind_unique(const struct tls *t, char *room, size_t *len);
 

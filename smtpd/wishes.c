@@ -30,15 +30,6 @@ void wishes_go_on(struct conn *c)
 
 /* ---- TLS ---- */
 
-static bool is_bindable(const struct conn *c)
-{
-    char room[TLS_BINDING_MAX];
-    size_t len;
-
-    tls_bind_exporter(c->stream.tls, room, &len);
-    return len > 0;
-}
-
 void wishes_shake_hands(struct conn *c)
 {
     struct error why = { "" };
@@ -58,7 +49,7 @@ void wishes_shake_hands(struct conn *c)
     }
     c->stage = CONN_SESSION;
     tls_describe(c->stream.tls, &facts);
-    c->session.bindable = is_bindable(c);
+    c->session.bindable = tls_is_bindable(c->stream.tls);
     c->session.external = external_login(c->server->settings, c->stream.tls).len > 0;
     session_tls_ready(&c->session, facts.text);
     patience_renew(c);
