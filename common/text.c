@@ -134,12 +134,15 @@ static size_t utf8_length(struct view v)
 
 bool utf8_valid(struct view bytes)
 {
-    while (bytes.len > 0) {
-        size_t len = utf8_length(bytes);
+    size_t at = 0;
+
+    while (at < bytes.len) {
+        bool ascii = (unsigned char)bytes.ptr[at] < 0x80; /* nearly always */
+        size_t len = ascii ? 1 : utf8_length(view_from(bytes, at));
 
         if (len == 0)
             return false;
-        bytes = view_from(bytes, len);
+        at += len;
     }
     return true;
 }

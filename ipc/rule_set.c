@@ -210,6 +210,8 @@ bool rule_set_has(const struct rule_set *s, const struct rule_fact *f)
 {
     struct rule_lookup l;
 
+    if (s->words.count == 0)
+        return false;
     rule_lookup_begin(&l, s, f);
     return rule_lookup_next(&l) != NULL;
 }
