@@ -576,7 +576,8 @@ bool client_start(struct client *c, const struct client_message *m, struct clien
     assert(client_wish(c) == CLIENT_WISH_MESSAGE);
     c->message = *m;
     c->said_rcpts = c->heard_rcpts = c->accepted = c->answered = 0;
-    c->refused = false;
+    c->refused = c->chunk_sent = false;
+    c->heard_before = c->heard;
     *v = (struct client_verdict){ .rest = true };
     if (transaction_obstacle(m, &c->ext, &words, &v->outcome))
         return true;
@@ -601,6 +602,12 @@ void client_lost(struct client *c, struct view words)
     c->why.text = words;
     c->saying = CLIENT_OVER;
     c->lost = true;
+}
+
+void client_closed(struct client *c, struct view words)
+{
+    c->chunk_sent = c->chunk_sent && c->heard > c->heard_before;
+    client_lost(c, words);
 }
 
 const struct outcome *client_why(const struct client *c)

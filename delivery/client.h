@@ -93,7 +93,8 @@ struct client {
     enum client_phase hearing;   /* what the reply at hand answers */
     uint8_t sent[CLIENT_WINDOW]; /* ring of phases: what the replies to come will answer */
     unsigned sent_first, sent_count, window;
-    unsigned heard; /* replies so far: a deadline holds for one reply */
+    unsigned heard;        /* replies so far: a deadline holds for one reply */
+    unsigned heard_before; /* the transaction */
     struct client_message message;
     size_t said_rcpts, heard_rcpts, accepted;
     size_t answered;                /* LMTP: recipients that the final dot was answered for */
@@ -134,9 +135,11 @@ void client_quit(struct client *c);
 void client_log_in(struct client *c, struct credential *credential, struct view host,
                    unsigned port);
 
-/* The connection ended from outside: closed, broken, timed out. `words` must live as long as `c`,
- * or until client_why was read. */
+/* The connection ended from outside: broken, timed out. `words` must live as long as `c`, or until
+ * client_why was read. */
 void client_lost(struct client *c, struct view words);
+/* The same by the server: when it said nothing in a transaction, it had closed before that. */
+void client_closed(struct client *c, struct view words);
 
 /* For CLIENT_WISH_CLOSE: what became of all that is undecided. Temporary, since another host, or
  * another time, may do; but not when this host lacks what the message needs for good. Its text dies

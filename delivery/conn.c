@@ -256,6 +256,12 @@ static void lose(struct conn *c, struct view words)
     fail(c, client_why(&c->client));
 }
 
+static void hear_of_end(struct conn *c, struct view words)
+{
+    client_closed(&c->client, words);
+    fail(c, client_why(&c->client));
+}
+
 /* Reads what is there. False: the connection is not what it was. */
 static bool listen_to(struct conn *c)
 {
@@ -269,7 +275,7 @@ static bool listen_to(struct conn *c)
         if (n == STREAM_WANT_READ || n == STREAM_WANT_WRITE)
             return true;
         if (n <= 0) {
-            lose(c, n == 0 ? VIEW("the connection was closed") : dial_words((int)n));
+            hear_of_end(c, n == 0 ? VIEW("the connection was closed") : dial_words((int)n));
             return false;
         }
         input = view_make(room, (size_t)n);
@@ -291,7 +297,7 @@ static void fail_to_write(struct conn *c, int err)
     if (client_wish(&c->client) == CLIENT_WISH_CLOSE)
         fail(c, client_why(&c->client));
     else
-        lose(c, dial_words(err));
+        hear_of_end(c, dial_words(err));
 }
 
 /* Writes `out`. False: the rest must wait, or the connection is not what it was. */

@@ -150,7 +150,9 @@ static void run_turns(struct stage *s, struct cutter how)
         struct view turn = view_take_until(&turns, '|');
 
         if (view_equal(turn, VIEW("EOF")))
-            client_lost(&s->client, VIEW("closed"));
+            client_closed(&s->client, VIEW("closed"));
+        else if (view_equal(turn, VIEW("LATE")))
+            client_lost(&s->client, VIEW("timed out"));
         else if (view_equal(turn, VIEW("BODY")))
             send_body(s);
         else

@@ -8,7 +8,8 @@
 struct dialogue {
     const char *name;
     /* Turns, with '|' between them; each is heard when the client has said all it can. A line ends
-     * in "\n", sent as CRLF. A turn "EOF" is the end of the connection. */
+     * in "\n", sent as CRLF. A turn "EOF" is the end of the connection, "LATE" the end of
+     * patience. */
     const char *server;
     /* What the client said, line by line as "...\n", and between it:
      *   [tls] [body] [chunk] [start] [quit]   wishes, as they are fulfilled

@@ -154,11 +154,21 @@ static const struct dialogue cases[] = {
       .transcript = EHLO "[start]\nMAIL FROM:<s@a.test>\n" RCPTS "BDAT 100000 LAST\n"
                          "[over deferred 4.5.0 message: a reply before the end of the message "
                          "while waiting for the reply to the message]\n" },
-    { .name = "closed after a chunk of which no recipient was answered: perhaps it was taken",
+    { .name = "closed after a chunk, and nothing was heard: closed before",
       .chunk = true,
       .server = HELLO_CHUNK "EOF",
+      .transcript = EHLO GROUP_CHUNK "[over deferred 4.4.2 destination: closed while sending MAIL "
+                                     "FROM]\n" },
+    { .name = "closed after a chunk, and something was heard: perhaps it was taken",
+      .chunk = true,
+      .server = HELLO_CHUNK "250 ok|EOF",
       .transcript = EHLO GROUP_CHUNK "[over deferred 4.4.2 message: closed while waiting for the "
                                      "reply to the message]\n" },
+    { .name = "silent after a chunk: perhaps it is taken yet",
+      .chunk = true,
+      .server = HELLO_CHUNK "LATE",
+      .transcript = EHLO GROUP_CHUNK "[over deferred 4.4.2 message: timed out while waiting for "
+                                     "the reply to the message]\n" },
     { .name = "421 to a recipient after a chunk: it was not taken",
       .chunk = true,
       .server = HELLO_CHUNK "250 ok\n421 4.3.2 closing",

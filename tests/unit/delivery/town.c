@@ -82,6 +82,8 @@ static bool take_chunk(struct town_guest *g)
     assert_true(buf_put(&h->heard, view_sub(input, 0, (size_t)g->chunk)));
     h->messages += reply_text.len == 0;
     reply(g, VIEW("BDAT"), "250 2.0.0 taken");
+    if (h->close_after > 0 && h->messages % h->close_after == 0)
+        close_guest(g);
     if (!g->closed)
         buf_consume(&g->input, (size_t)g->chunk);
     g->chunk = 0;
