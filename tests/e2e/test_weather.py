@@ -8,7 +8,7 @@ import time
 import pytest
 
 import namespace
-from sink import SILENT
+from sink import CLOSE, SILENT
 from world import RawClient, wait_for
 
 QUICK = {"first": "1s", "factor": "1", "longest": "1s", "jitter": 0}
@@ -266,6 +266,18 @@ def test_a_remote_that_never_answers_does_not_stop_other_mail(world):
     there.wait_message()
     assert world.sinks[0].most_open <= 2
     world.tern("queue", "delete", "--all")
+
+
+@pytest.mark.parametrize("chunking", [False, True])
+def test_a_message_that_was_dropped_at_its_end_comes_again(world, chunking):
+    there = world.domain("there.test", extensions=["PIPELINING"] + ["CHUNKING"] * chunking,
+                         **{"bdat" if chunking else "final": [CLOSE, "250 ok"]})
+    world.start_relay(retry=QUICK)
+    world.send("a@here.test", "b@there.test")
+    there.wait_message()
+    world.wait_empty_queue()
+    assert len(world.log.find("deferred")) == 1 and not world.log.has("bounced")
+    assert len(there.messages) == 1
 
 
 def test_an_endless_reply_ends(world):
