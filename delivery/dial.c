@@ -56,12 +56,16 @@ struct view dial_words(int err)
     return words;
 }
 
+static bool is_own(const struct outcome *o)
+{
+    return o->class == OUTCOME_DEFERRED && o->code == 0 && o->scope == SCOPE_MESSAGE &&
+           o->enhanced.subject == 3;
+}
+
 /* What one host lacks for good counts least, then what is wrong here. */
 static int weight_of(const struct outcome *o)
 {
-    if (o->class == OUTCOME_FAILED)
-        return 0;
-    return o->code == 0 && o->scope == SCOPE_MESSAGE ? 1 : 2;
+    return o->class == OUTCOME_FAILED ? 0 : is_own(o) ? 1 : 2;
 }
 
 void dial_keep_failure(struct dial *d, const struct outcome *o)
@@ -127,7 +131,6 @@ static bool is_fault_of_ours(const struct dial *d, int err)
 /* Costs the message an attempt, and not the destination. */
 static void fail_here(struct dial *d, const struct net_address *a, int err)
 {
-    struct worker *w = d->destination->worker;
     char room[OUTCOME_TEXT_MAX];
     struct buf words = BUF_ON_ARRAY(room);
     struct outcome o = { .class = OUTCOME_DEFERRED,
@@ -142,11 +145,6 @@ static void fail_here(struct dial *d, const struct net_address *a, int err)
     if (err == -ENETUNREACH)
         d->unreached = a->family;
     dial_keep_failure(d, &o);
-    if (loop_of(d)->now_ms < w->complained_ms + SAY_AGAIN_MS && w->complained_ms > 0)
-        return;
-    w->complained_ms = loop_of(d)->now_ms;
-    log_error("connecting_impossible", LOG_VIEW("destination", d->destination->name),
-              LOG_VIEW("host", dial_host(d)), LOG_ERRNO("error", -err));
 }
 
 static void fail_at_once(struct dial *d, const struct net_address *a, int err)
@@ -462,6 +460,20 @@ static enum route_need next_need(struct dial *d)
     return d->route.tried++ == 0 ? ROUTE_TRY : ROUTE_END;
 }
 
+/* Not of a family that this host does not have, as long as the other does. */
+static void complain(const struct dial *d)
+{
+    struct worker *w = d->destination->worker;
+    const struct outcome *o = &d->failure.outcome;
+    uint64_t now_ms = loop_of(d)->now_ms;
+
+    if (!is_own(o) || (w->complained_ms > 0 && now_ms < w->complained_ms + SAY_AGAIN_MS))
+        return;
+    w->complained_ms = now_ms;
+    log_error("connecting_impossible", LOG_VIEW("destination", d->destination->name),
+              LOG_VIEW("host", o->host), LOG_VIEW("reason", o->text));
+}
+
 static void seek(struct dial *d)
 {
     for (;;) {
@@ -479,6 +491,7 @@ static void seek(struct dial *d)
         case ROUTE_END:
             if (next_target(d))
                 break;
+            complain(d);
             d->ended(d);
             return;
         }

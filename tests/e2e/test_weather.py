@@ -232,7 +232,7 @@ def test_without_descriptors_delivery_puts_mail_off_and_all_of_it_arrives(world)
     world.start_relay(retry=QUICK)
     for i in range(count):
         world.send("a@here.test", f"b@there{i}.test")
-    assert "Too many open files" in world.log.wait("connecting_impossible")["error"]
+    world.log.wait("connecting_impossible")
     reason = world.log.wait("deferred")["reason"]
     assert reason.startswith("this host cannot connect: too many open files"), reason
     assert there.most_open < count

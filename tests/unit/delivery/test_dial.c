@@ -169,7 +169,9 @@ static void blames_no_host_for_what_is_wrong_here(void **state)
 static void weighs_failures(void **state)
 {
     static const struct outcome lacking = { .class = OUTCOME_FAILED, .scope = SCOPE_MESSAGE };
-    static const struct outcome ours = { .class = OUTCOME_DEFERRED, .scope = SCOPE_MESSAGE };
+    static const struct outcome ours = { .class = OUTCOME_DEFERRED,
+                                         .scope = SCOPE_MESSAGE,
+                                         .enhanced = { 4, 3, 0 } };
     static const struct outcome theirs = { .class = OUTCOME_DEFERRED, .scope = SCOPE_DESTINATION };
     static const struct {
         const struct outcome *first, *second, *kept;
