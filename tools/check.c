@@ -2,6 +2,7 @@
 #include "tools/commands.h"
 
 #include "ipc/rules.h"
+#include "tools/check_files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,8 @@ int command_config_check(const struct invocation *in)
         return wrong_use("one file is checked at a time");
     c = config_read(path);
     settings_load(&s, c);
+    if (config_error_count(c) == 0)
+        check_files(c, &s);
     mistakes = config_error_count(c);
     words = config_errors(c);
     fprintf(stderr, "%.*s", VIEW_ARG(words));

@@ -1,5 +1,6 @@
 """A start that cannot be: a clear message, exit status 78, and nothing touched."""
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -154,3 +155,54 @@ def test_a_role_started_by_hand_explains_itself(world):
         done = subprocess.run([str(world.build / role / f"tern-{role}")], capture_output=True,
                               text=True, timeout=60)
         assert done.returncode != 0 and "tern-master" in done.stderr, role
+
+
+def check(world, words, **settings):
+    """config check tells it, at a place, before anything is started."""
+    before = dict(world.settings)
+    world.settings.update(settings)
+    world.write_config()
+    done = world.tern("config", "check")
+    world.settings = before
+    assert done.returncode == 2 and done.stdout == "", words
+    place = re.escape(str(world.config_path)) + r":[1-9]\d*:[1-9]\d*"
+    assert re.search(rf"^{place}: error: .*{re.escape(words)}", done.stderr, re.M), done.stderr
+    assert done.stderr.endswith(f"{world.config_path}: 1 mistake\n"), done.stderr
+
+
+def test_config_check_looks_into_the_files(world):
+    tls = world.settings["tls"]
+    junk, blank, none = (str(world.folder / name) for name in ("junk", "blank", "none"))
+    for path, text in ((junk, "no PEM\n"), (blank, "\nsecret\n")):
+        with open(path, "w", encoding="ascii") as f:
+            f.write(text)
+        os.chmod(path, 0o600)
+    other = [str(path) for path in world.other_certificate()]
+    route = {"domain": "*", "via": "smtp://smart.test", "tls": "verify"}
+    login = {**route, "auth-login": "me"}
+    check(world, "this file cannot be read: No such file", tls={**tls, "certificate": none})
+    check(world, "this file cannot be read: No such file", tls={**tls, "key": none})
+    check(world, "this file cannot be read: Is a directory", tls={**tls, "certificate": "/tmp"})
+    check(world, "there is no certificate in the file", tls={**tls, "certificate": junk})
+    check(world, "there is no private key in the file", tls={**tls, "key": junk})
+    check(world, "the key does not belong to the certificate", tls={**tls, "key": other[1]})
+    check(world, "does not belong", tls={**tls, "certificates": {other[0]: tls["key"]}})
+    check(world, "there is no trust anchor in the file", tls={**tls, "trust-anchors": junk})
+    check(world, "there is no trust anchor in the file", auth={"client-ca": junk})
+    check(world, "this file is empty", routes=[{**route, "ca": "/dev/null"}])
+    check(world, "No such file", routes=[{**login, "auth-password": none}])
+    check(world, "the first line of this file is empty", routes=[{**login, "auth-token": blank}])
+    os.chmod(junk, 0o604)
+    check(world, "chmod 600", routes=[{**login, "auth-password": junk}])
+    os.chmod(other[1], 0o644)
+    check(world, "chmod 600", tls={**tls, "certificates": {other[0]: other[1]}})
+
+
+def test_who_may_not_read_a_key_is_told_that_nobody_looked(world):
+    if not namespace.is_root():
+        pytest.skip("needs root, to be somebody else")
+    world.write_config()
+    os.chmod(world.folder, 0o755)
+    done = world.run_as(33, [str(world.build / "tools" / "tern"), "config", "check",
+                             str(world.config_path)])
+    assert done.returncode == 0 and "warning: you may not read this file" in done.stderr
