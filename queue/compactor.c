@@ -13,6 +13,7 @@
 
 enum {
     SLACK_SEGMENTS = 4,       /* the log may be 1.5 times as large as what lives in it, and these */
+    PRESSURE_MOST = 4,        /* more segments than that: nothing waits for others any more */
     STATE_BYTES = 512,        /* what a newest state takes, about */
     RESTS = 12,               /* times longer for segments that are more than a quarter full */
     CHECK_MS = 1000,          /* between looks for something to do; less where segments rest less */
@@ -20,7 +21,7 @@ enum {
     PORTION_LEAST = 64 << 10, /* bytes, however busy others are */
     PORTION_MOST = 1 << 20,
     LOOKS_PER_TURN = 20000, /* records */
-    SHARE = 3,              /* others write so many times as much */
+    SHARE = 3,              /* others write so many times as much, while there is little pressure */
 };
 
 static void go_on_in(struct compactor *c, uint64_t ms)
@@ -41,9 +42,10 @@ static uint64_t lives_in(const struct segment *s)
     return s->live_bytes + s->needed * STATE_BYTES;
 }
 
-static bool is_crowded(const struct compactor *c)
+/* How many segments there are more than there should be; 0: none. A part counts as one. */
+static unsigned pressure_on(const struct compactor *c)
 {
-    uint64_t all = 0, live = 0;
+    uint64_t all = 0, live = 0, fine, segment = c->journal->shelf->segment_bytes;
 
     for (size_t i = 0; i < c->ledger->count; i++) {
         const struct segment *s = c->ledger->segments[i];
@@ -53,14 +55,18 @@ static bool is_crowded(const struct compactor *c)
         all += s->bytes;
         live += lives_in(s);
     }
-    return all > live + live / 2 + SLACK_SEGMENTS * c->journal->shelf->segment_bytes;
+    fine = live + live / 2 + SLACK_SEGMENTS * segment;
+    return all <= fine
+               ? 0
+               : (unsigned)MIN((all - fine + segment - 1) / segment, (uint64_t)PRESSURE_MOST);
 }
 
-/* What came just now mostly goes by itself. */
+/* What came just now mostly goes by itself. When there is too much nevertheless, it does not. */
 static bool has_rested(const struct compactor *c, const struct segment *s)
 {
     uint64_t rest_ms = lives_in(s) * 4 > s->bytes ? c->rest_ms * RESTS : c->rest_ms;
 
+    rest_ms = rest_ms * (PRESSURE_MOST - c->pressure) / (PRESSURE_MOST - 1);
     return c->loop->now_ms >= s->closed_ms + rest_ms;
 }
 
@@ -71,11 +77,12 @@ static bool can_be_emptied(const struct compactor *c, const struct segment *s)
 }
 
 /* The emptiest. */
-static struct segment *choose(const struct compactor *c)
+static struct segment *choose(struct compactor *c)
 {
     struct segment *best = NULL;
 
-    if (!is_crowded(c))
+    c->pressure = pressure_on(c);
+    if (c->pressure == 0)
         return NULL;
     for (size_t i = 0; i < c->ledger->count; i++) {
         struct segment *s = c->ledger->segments[i];
@@ -227,9 +234,9 @@ static uint64_t portion_most(struct compactor *c)
     uint64_t fresh = others - c->others_bytes;
 
     c->others_bytes = others;
-    if (fresh == 0)
+    if (fresh == 0 || c->pressure == PRESSURE_MOST)
         return PORTION_MOST;
-    return MIN(MAX(fresh / SHARE, (uint64_t)PORTION_LEAST), (uint64_t)PORTION_MOST);
+    return MIN(MAX(fresh * c->pressure / SHARE, (uint64_t)PORTION_LEAST), (uint64_t)PORTION_MOST);
 }
 
 /* From the end of the segment, so that of several states of the same recipient the newest is
@@ -260,7 +267,7 @@ static void gather_portion(struct compactor *c)
 /* The last portion of a segment makes nobody wait for the next segment. */
 static uint64_t pause_ms(const struct compactor *c)
 {
-    return c->limited ? PAUSE_MS : 0;
+    return c->limited && c->pressure < PRESSURE_MOST ? PAUSE_MS : 0;
 }
 
 static void write_fragment(struct compactor *c, const struct fragment *f, const char *at)
@@ -309,6 +316,7 @@ static void look_for_work(struct compactor *c)
 {
     const struct segment *s = choose(c);
 
+    c->looked_at = c->journal->highest;
     if (s != NULL) {
         begin(c, s, run_listing);
         return;
@@ -448,6 +456,8 @@ static void on_job_done(struct job *job)
 
 void compactor_written(struct compactor *c)
 {
+    if (c->source == 0 && c->looked_at != c->journal->highest && timer_running(&c->timer))
+        go_on_in(c, 0); /* another segment: there may be too many now */
     if (!c->waiting || c->journal->durable < c->awaits)
         return;
     c->waiting = false;

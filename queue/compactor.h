@@ -6,7 +6,11 @@
  *
  * Of segments that stay it makes index files (queue/digest.h).
  *
- * Slow while others write: a quarter of the bytes at most. Large bodies stay where they are. */
+ * Slow while others write: a quarter of the bytes at most, as long as there is little to do. The
+ * more the log exceeds what it should have (1.5 times what lives in it, and four segments), the
+ * larger the share, and the shorter the rest of fresh segments; with four segments more nothing
+ * waits any more, so that the log is bounded whatever others write. Large bodies stay where they
+ * are. */
 #ifndef QUEUE_COMPACTOR_H
 #define QUEUE_COMPACTOR_H
 
@@ -40,6 +44,8 @@ struct compactor {
     bool waiting;          /* for it; no timer runs */
     uint64_t others_bytes; /* that the journal had from others, when we looked last */
     uint64_t emptied_count;
+    unsigned pressure;  /* segments that there are too many, when it looked last */
+    uint64_t looked_at; /* the newest segment then */
     /* The segment; 0: none. The thread's while a job runs, but for source. */
     uint64_t source;
     uint32_t seed;

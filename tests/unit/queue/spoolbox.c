@@ -112,6 +112,7 @@ int box_try(struct box *b, bool read_only, struct error *err)
                                      .big_body_bytes = 256 << 10,
                                      .reserve_bytes = b->reserve_bytes,
                                      .fresh = b->fresh,
+                                     .rest_ms = b->rest_ms,
                                      .read_only = read_only };
     int result;
 

@@ -22,6 +22,7 @@ struct box {
     char path[64];
     uint64_t reserve_bytes; /* 1 MiB to begin with */
     bool fresh;             /* as in struct store_options */
+    uint64_t rest_ms;       /* likewise */
     bool lazy;              /* the replay is left to the test */
     struct loop loop;
     struct store *store;

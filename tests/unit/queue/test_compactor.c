@@ -9,6 +9,7 @@
 #include "common/table.h"
 #include "io/clock.h"
 #include "queue/check.h"
+#include "queue/record.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -576,6 +577,106 @@ static void mail_that_stays_does_not_keep_whole_segments(void **state)
     end_model(m);
 }
 
+static struct model *new_resting_model(void)
+{
+    struct model *m = new_model(1);
+
+    box_close(&m->box);
+    m->box.rest_ms = 24 * 3600 * 1000; /* longer than any test */
+    open_model(m);
+    return m;
+}
+
+/* Whatever others write, and however fresh the segments are. */
+static void the_log_is_bounded_under_load(void **state)
+{
+    struct model *m = new_resting_model();
+    struct store_numbers n;
+    uint64_t written = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 1500; i++) {
+        struct box_commit *c = box_accept(&m->box, i, i % 20 == 0 ? 3000 : 60000);
+        struct item *item = add(m, c, i);
+
+        if (i % 20 != 0)
+            finish_one(m, item);
+        written += c->commit.where.bytes;
+        box_commit_free(c);
+        store_count(m->box.store, &n);
+        if (n.disk_bytes > n.live_bytes * 3 / 2 + 16ull * BOX_SEGMENT)
+            fail_msg("%llu of %llu bytes live, after %u messages", (unsigned long long)n.live_bytes,
+                     (unsigned long long)n.disk_bytes, i);
+    }
+    check("much was written", written > 60ull * BOX_SEGMENT && n.moved_bytes < written / 4);
+    box_settle(&m->box);
+    box_close(&m->box);
+    open_model(m);
+    end_model(m);
+}
+
+static void mail_that_goes_at_once_is_not_moved(void **state)
+{
+    struct model *m = new_resting_model();
+    struct store_numbers n;
+
+    (void)state;
+    for (unsigned i = 0; i < 1000; i++) {
+        struct box_commit *c = box_accept(&m->box, i, 60000);
+
+        finish_one(m, add(m, c, i));
+        box_commit_free(c);
+    }
+    store_count(m->box.store, &n);
+    check("nothing was moved", n.moved_bytes == 0 && n.disk_bytes <= 16ull * BOX_SEGMENT);
+    end_model(m);
+}
+
+/* ---- damage: what is not told may be the end of a message ---- */
+
+static void segment_path(struct model *m, uint64_t id, char *path, size_t size)
+{
+    snprintf(path, size, "%.80s/log/%012llx.seg", m->box.path,
+             (unsigned long long)record_segment(id));
+}
+
+/* The first record of the log, of a message that has ended. */
+static void spoil_first(struct model *m, uint64_t id)
+{
+    char path[160];
+    int fd;
+
+    segment_path(m, id, path, sizeof(path));
+    fd = open(path, O_WRONLY);
+    check("spoilt", fd >= 0 && pwrite(fd, "x", 1, (off_t)record_offset(id) + 20) == 1);
+    close(fd);
+}
+
+static void a_segment_that_is_not_whole_is_not_emptied(void **state)
+{
+    struct model *m = new_resting_model(); /* so that nothing is read too early */
+    struct store_numbers n;
+    char path[160];
+
+    (void)state;
+    for (unsigned i = 0; i < 1000; i++) {
+        struct box_commit *c = box_accept(&m->box, i, i % 20 == 1 ? 3000 : 60000);
+        struct item *item = add(m, c, i);
+
+        if (i % 20 != 1)
+            finish_one(m, item);
+        box_commit_free(c);
+        box_settle(&m->box);
+        if (i == 0)
+            spoil_first(m, item->id);
+    }
+    store_count(m->box.store, &n);
+    segment_path(m, m->items[0].id, path, sizeof(path));
+    check("others were", n.segments_emptied > 5);
+    check("it is still there", access(path, F_OK) == 0);
+    end_model(m);
+}
+
 enum { PAIRS = 10 };
 
 /* Small messages that stay, and larger ones that go, in one batch. */
@@ -726,6 +827,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_a_model),
         cmocka_unit_test(mail_that_stays_does_not_keep_whole_segments),
+        cmocka_unit_test(the_log_is_bounded_under_load),
+        cmocka_unit_test(mail_that_goes_at_once_is_not_moved),
+        cmocka_unit_test(a_segment_that_is_not_whole_is_not_emptied),
         cmocka_unit_test(compaction_goes_on_while_mail_comes_in),
         cmocka_unit_test(a_large_body_stays_where_it_is),
         cmocka_unit_test(full_segments_that_stay_get_index_files),
