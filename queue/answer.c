@@ -152,7 +152,8 @@ static void act(struct answer *a, uint32_t mail, const struct envelope *e)
     }
 }
 
-/* What cannot be read back can still be named by its id and deleted; it shows no addresses. */
+/* What cannot be read back can still be named by its id, given out as far as it is there, and
+ * deleted; it shows no addresses. */
 static void answer_unread(struct answer *a, uint32_t mail)
 {
     const struct envelope unknown = { .rcpt_count = 0 };
@@ -163,7 +164,7 @@ static void answer_unread(struct answer *a, uint32_t mail)
     if (f->by_sender || f->by_rcpt || f->by_domain || (f->by_word && f->id_count == 0))
         return;
     a->matched++;
-    if (request_changes(&a->request))
+    if (request_changes(&a->request) || a->request.verb == VERB_GET)
         act(a, mail, &unknown);
     else
         buf_printf(&a->out,

@@ -10,7 +10,7 @@ static void borrow(const struct letter *l, struct content *c)
     c->body_crc = l->body_crc;
 }
 
-int content_open(struct queue *q, const struct mail *m, bool with_body, struct content *c)
+int content_read(struct queue *q, const struct mail *m, bool with_body, struct content *c)
 {
     const struct letter *l = cache_find(&q->cache, m->id);
     int err;
@@ -28,9 +28,22 @@ int content_open(struct queue *q, const struct mail *m, bool with_body, struct c
     c->big_fd = c->message.big_fd;
     c->body_bytes = c->message.body_bytes;
     c->body_crc = c->message.body_crc;
-    if (envelope_decode(c->message.envelope, &c->arena, &c->envelope) &&
-        c->envelope.rcpt_count == m->rcpt_count)
-        return 0;
+    return 0;
+}
+
+bool content_understand(const struct mail *m, struct content *c)
+{
+    return c->message.memory == NULL || /* from the cache: it was */
+           (envelope_decode(c->message.envelope, &c->arena, &c->envelope) &&
+            c->envelope.rcpt_count == m->rcpt_count);
+}
+
+int content_open(struct queue *q, const struct mail *m, bool with_body, struct content *c)
+{
+    int err = content_read(q, m, with_body, c);
+
+    if (err < 0 || content_understand(m, c))
+        return err;
     content_close(c);
     return -EBADMSG;
 }

@@ -17,6 +17,9 @@ struct content {
 /* 0, -EBADMSG (damaged), or another negative errno. What it gives lives until content_close, and
  * only as long as the cache is not touched. */
 int content_open(struct queue *q, const struct mail *m, bool with_body, struct content *c) MUST_USE;
+/* In two steps, for who wants what is there although it makes no sense: c->message.envelope. */
+int content_read(struct queue *q, const struct mail *m, bool with_body, struct content *c) MUST_USE;
+bool content_understand(const struct mail *m, struct content *c) MUST_USE; /* c->envelope */
 /* c->big_fd, the caller's from now on. */
 int content_take_file(struct content *c);
 void content_close(struct content *c);

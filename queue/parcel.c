@@ -47,19 +47,28 @@ static void pack_reason(struct parcel *p, const struct queue *q, const struct ma
 }
 
 static bool pack_content(struct parcel *p, const struct queue *q, const struct mail *m,
-                         const struct content *c)
+                         struct view envelope, const struct content *c)
+{
+    buf_new(&p->bytes, LINE_ROOM + envelope.len + c->body.len);
+    put_head(q, m, &p->bytes);
+    return buf_printf(&p->bytes,
+                      ",\"size\":%" PRIu64 ",\"crc\":\"%08" PRIx32 "\",\"envelope\":%zu}\n",
+                      c->body_bytes, c->body_crc, envelope.len) &&
+           buf_put(&p->bytes, envelope) && buf_put(&p->bytes, c->body);
+}
+
+/* An envelope that makes no sense goes as it is: the administrator may see what it means. */
+static bool pack_all(struct parcel *p, const struct queue *q, const struct mail *m,
+                     struct content *c)
 {
     struct buf envelope;
     bool fits;
 
+    if (!content_understand(m, c))
+        return pack_content(p, q, m, c->message.envelope, c);
     buf_new(&envelope, LETTER_ARENA_MAX);
-    buf_new(&p->bytes, LINE_ROOM + LETTER_ARENA_MAX + c->body.len);
-    put_head(q, m, &p->bytes);
-    fits =
-        put_envelope(q, m, &c->envelope, &envelope) &&
-        buf_printf(&p->bytes, ",\"size\":%" PRIu64 ",\"crc\":\"%08" PRIx32 "\",\"envelope\":%zu}\n",
-                   c->body_bytes, c->body_crc, buf_len(&envelope)) &&
-        buf_put(&p->bytes, buf_view(&envelope)) && buf_put(&p->bytes, c->body);
+    fits = put_envelope(q, m, &c->envelope, &envelope) &&
+           pack_content(p, q, m, buf_view(&envelope), c);
     buf_free(&envelope);
     return fits;
 }
@@ -68,13 +77,13 @@ void parcel_pack(struct parcel *p, struct queue *q, uint32_t mail)
 {
     const struct mail *m = index_mail(&q->index, mail);
     struct content c;
-    int err = content_open(q, m, true, &c);
+    int err = content_read(q, m, true, &c);
 
     if (err < 0) {
         pack_reason(p, q, m, err);
         return;
     }
-    if (!pack_content(p, q, m, &c)) {
+    if (!pack_all(p, q, m, &c)) {
         parcel_drop(p);
         pack_reason(p, q, m, -ENOMEM);
     } else if (c.big_fd >= 0) {

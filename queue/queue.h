@@ -65,6 +65,7 @@ struct queue {
     struct dispatch *dispatch;
     struct control *control;
     struct queue_totals totals;
+    uint64_t unreadable; /* messages at the start whose envelope makes no sense */
     uint64_t trash_count, trash_bytes; /* deleted messages that can come back, and their bodies */
     uint64_t notices_pending;          /* notices that are not durable yet */
     uint64_t notices_made;

@@ -17,6 +17,26 @@ static void doubt(struct queue *q, uint32_t mail, bool tried)
         index_unit(&q->index, u)->in_doubt = tried && q->doubt_ms > 0;
 }
 
+/* Its checksum is right, but the words make no sense to us. It has as many recipients as it seems
+ * to have, all of them nowhere, and waits for the administrator like what is damaged. */
+static void add_unreadable(struct queue *q, uint64_t id, struct store_ref where,
+                           struct view encoded, uint64_t body_bytes)
+{
+    static const struct envelope_rcpt unknown[ENVELOPE_RCPTS_MAX];
+    struct envelope e = { .rcpts = unknown };
+    struct view line;
+    uint32_t mail;
+
+    while (view_take_line(&encoded, &line) && e.rcpt_count < ENVELOPE_RCPTS_MAX)
+        e.rcpt_count += view_starts(line, VIEW("rcpt="));
+    e.rcpt_count = MAX(e.rcpt_count, 1);
+    log_error("envelope_unreadable", LOG_ID("message", id));
+    q->unreadable++;
+    mail = queue_add_mail(q, id, where, &e, body_bytes, q->base_ms);
+    index_mail(&q->index, mail)->flags |= MAIL_RESTORED | MAIL_DAMAGED;
+    index_set_held(&q->index, mail, true);
+}
+
 static void on_message(struct store_replay *r, uint64_t id, struct store_ref where,
                        struct view encoded, uint64_t body_bytes)
 {
@@ -33,7 +53,7 @@ static void on_message(struct store_replay *r, uint64_t id, struct store_ref whe
         index_mail(&q->index, mail)->flags |= MAIL_RESTORED;
         doubt(q, mail, e.hold.len == 0 && e.not_before_ms < clock_wall_ms());
     } else {
-        log_error("envelope_unreadable", LOG_ID("message", id));
+        add_unreadable(q, id, where, encoded, body_bytes);
     }
     arena_reset(&arena);
 }

@@ -120,6 +120,61 @@ static void check_lines(void)
     }
 }
 
+static void stored(struct store_commit *c, enum spool_trouble trouble)
+{
+    (void)c;
+    assert_int_equal(trouble, SPOOL_FINE);
+}
+
+static void ask_about(const char *verb, uint64_t id)
+{
+    char request[64];
+
+    snprintf(request, sizeof(request), "%s id=%016llx", verb, (unsigned long long)id);
+    ask(request);
+}
+
+/* Its checksum holds, but the envelope makes no sense. */
+static void an_envelope_without_sense_is_for_the_administrator(void **state)
+{
+    struct store_commit c = { .envelope = VIEW("from=a@here.test\nrcpt=@@\nrcpt=b@there.test\n"),
+                              .body = body,
+                              .body_bytes = body.len,
+                              .body_crc = crc32c(0, body),
+                              .big_fd = -1,
+                              .done = stored };
+    static const uint32_t second = 1;
+    struct store_outcome o = { .rcpts = &second, .rcpt_count = 1, .state = STORE_DELIVERED };
+
+    (void)state;
+    store_accept(world.queue.store, &c);
+    world_run();
+    o.message = c.id;
+    store_settle(world.queue.store, &o, NULL);
+    world_run();
+    world_restart();
+    close(admin);
+    connect_admin();
+    ask("list");
+    check_lines();
+    check("in the list", matched() == 1 && answered("\"state\":\"held\""));
+    ask("status");
+    check("an alarm", answered("\"alarm\":\"damaged\",\"what\":\"1 damaged places"));
+    world_pass(30 * MINUTE);
+    check("not tried", world.job_count == 0);
+    ask_about("get", c.id);
+    check("as it is", answered("\nfrom=a@here.test\nrcpt=@@\nrcpt=b@there.test\nSubject: lunch"));
+    ask_about("release", c.id);
+    world_run();
+    ask("list");
+    check("held again", matched() == 1 && answered("\"state\":\"held\""));
+    ask_about("delete", c.id);
+    ask("list state=deleted");
+    check("in the trash", matched() == 1);
+    world_pass(25 * 60 * MINUTE);
+    check("gone", memory_store.live == 0);
+}
+
 static void tells_why_each_message_waits(void **state)
 {
     static const struct {
@@ -600,6 +655,7 @@ static void shows_destinations_and_their_breakers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        IN_WORLD(an_envelope_without_sense_is_for_the_administrator),
         IN_WORLD(tells_why_each_message_waits),
         IN_WORLD(names_the_states),
         IN_WORLD(finds_by_what_is_asked),
