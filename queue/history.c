@@ -1,7 +1,6 @@
 #include "queue/history.h"
 
 #include "common/memory.h"
-#include "io/clock.h"
 #include "io/log.h"
 #include "mail/trace.h"
 #include "queue/spool.h"
@@ -31,7 +30,7 @@ struct history {
     struct workers writer;
     struct timer collect; /* until what waits is written */
     struct timer tend;    /* removes files although nothing is written */
-    uint64_t bytes_most, span_ms;
+    uint64_t bytes_most, span_ms, ahead_ms;
     struct buf pending; /* the loop's */
     uint64_t dropped;   /* records, since the log told of it */
     bool failing;       /* the log has told of it */
@@ -100,15 +99,22 @@ static int open_folder(void)
     return fd < 0 ? -errno : fd;
 }
 
-/* "2026-11-26T12:13:00.123Z.txt"; a name that is taken (the clock went back) makes the next one. */
+/* "2026-11-26T12:13:00.123Z.txt" */
+static bool name_file(uint64_t at_ms, char room[static NAME_ROOM])
+{
+    struct buf name = buf_on(room, NAME_ROOM);
+
+    return trace_timestamp(at_ms, &name) && buf_printf(&name, ".txt%c", '\0');
+}
+
+/* A name that is taken makes the next one. */
 static int create_file(int folder, uint64_t now_ms)
 {
     for (;; now_ms++) {
         char room[NAME_ROOM];
-        struct buf name = BUF_ON_ARRAY(room);
         int fd;
 
-        if (!trace_timestamp(now_ms, &name) || !buf_printf(&name, ".txt%c", '\0'))
+        if (!name_file(now_ms, room))
             return -EINVAL;
         fd = openat(folder, room, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd >= 0 || errno != EEXIST)
@@ -131,11 +137,15 @@ static bool file_is_full(const struct history *h)
            h->writing.now_ms >= h->writing.file_ms + h->writing.span_ms / PARTS;
 }
 
-static bool is_too_old(const struct history *h, const struct stat *facts)
+/* Names are in the order of time. The last record of a file may be a part of the span younger than
+ * its name. */
+static bool is_too_old(const struct history *h, const char *name)
 {
-    uint64_t written_ms = (uint64_t)facts->st_mtime * 1000;
+    uint64_t now_ms = h->writing.now_ms, span_ms = h->writing.span_ms;
+    char limit[NAME_ROOM];
 
-    return written_ms + h->writing.span_ms <= h->writing.now_ms;
+    span_ms += span_ms / PARTS;
+    return name_file(now_ms - MIN(now_ms, span_ms), limit) && strcmp(name, limit) <= 0;
 }
 
 /* The newest first: once the bytes are too many, everything older goes. */
@@ -153,7 +163,7 @@ static void prune(const struct history *h, int folder)
 
         if (fstatat(folder, names[i], &facts, AT_SYMLINK_NOFOLLOW) == 0) {
             bytes += (uint64_t)facts.st_size;
-            if (!newest && (bytes > h->writing.bytes_most || is_too_old(h, &facts)))
+            if (!newest && (bytes > h->writing.bytes_most || is_too_old(h, names[i])))
                 unlinkat(folder, names[i], 0);
         }
         free(names[i]);
@@ -231,7 +241,7 @@ static void begin_writing(struct history *h)
     h->pending = empty;
     h->writing.bytes_most = h->bytes_most;
     h->writing.span_ms = h->span_ms;
-    h->writing.now_ms = clock_wall_ms();
+    h->writing.now_ms = h->writer.loop->now_ms + h->ahead_ms;
     h->busy = true;
     h->begun++;
     workers_give(&h->writer, &h->writing.job);
@@ -334,8 +344,9 @@ struct history *history_new(struct loop *l)
     return NULL;
 }
 
-int history_start(struct history *h)
+int history_start(struct history *h, uint64_t ahead_ms)
 {
+    h->ahead_ms = ahead_ms;
     loop_start_timer(h->writer.loop, &h->tend, FIRST_TEND_MS);
     return workers_start(&h->writer, 1);
 }

@@ -15,7 +15,9 @@ struct loop;
 
 /* The folder is made, when there is something to write, in the working folder. */
 struct history *history_new(struct loop *l) MUST_USE; /* NULL: no descriptor */
-int history_start(struct history *h) MUST_USE;
+/* `ahead_ms`: what the queue's clock (queue/schedule.h) is ahead of the loop's. By that one files
+ * are named and grow old, so that no setting of the wall clock removes them, or keeps them. */
+int history_start(struct history *h, uint64_t ahead_ms) MUST_USE;
 void history_free(struct history **h); /* writes what waits */
 /* 0 bytes or no time: nothing is kept, and what is there goes. */
 void history_limit(struct history *h, uint64_t bytes_most, uint64_t span_ms);

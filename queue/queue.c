@@ -308,7 +308,7 @@ int queue_start(struct queue *q, struct error *err)
 
     if (result < 0)
         return result;
-    result = history_start(q->history);
+    result = history_start(q->history, q->base_ms - q->monotonic_base_ms);
     if (result < 0)
         return error_set(err, result, "no thread for the history of mail: %s", strerror(-result));
     time_note(q, false);

@@ -1,5 +1,6 @@
 #include "queue/history.h"
 
+#include "io/clock.h"
 #include "io/loop.h"
 #include "queue/search.h"
 #include "tests/unit/unit.h"
@@ -36,12 +37,19 @@ static void write_all(void)
     assert_int_equal(loop_run(&box.loop), 0);
 }
 
-static void begin(uint64_t bytes_most, uint64_t span_ms)
+/* The queue's clock, in days since its first one. */
+static void begin_on(uint64_t day, uint64_t bytes_most, uint64_t span_ms)
 {
     box.history = history_new(&box.loop);
     assert_non_null(box.history);
     history_limit(box.history, bytes_most, span_ms);
-    assert_int_equal(history_start(box.history), 0);
+    assert_int_equal(
+        history_start(box.history, 1795695180123 + day * DAY_MS - clock_monotonic_ms()), 0);
+}
+
+static void begin(uint64_t bytes_most, uint64_t span_ms)
+{
+    begin_on(0, bytes_most, span_ms);
 }
 
 static int setup(void **state)
@@ -236,7 +244,31 @@ static void removes_the_oldest_when_there_is_too_much(void **state)
 
 static void removes_what_is_too_old(void **state)
 {
-    static const struct timespec long_ago[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+    uint64_t id;
+
+    (void)state;
+    begin(PLENTY, 10 * (uint64_t)DAY_MS);
+    add(1, "bob@b.test", "");
+    history_free(&box.history);
+    begin_on(10, PLENTY, 10 * (uint64_t)DAY_MS);
+    add(2, "bob@b.test", "");
+    write_all();
+    assert_int_equal(find("bob@b.test", &id), 2);
+    history_free(&box.history);
+    begin_on(11, PLENTY, 10 * (uint64_t)DAY_MS);
+    add(3, "bob@b.test", "");
+    write_all();
+    assert_int_equal(find("bob@b.test", &id), 2);
+    assert_int_equal(find("0000000000000001", &id), 0);
+    history_free(&box.history);
+}
+
+/* Which is what the files say that they were written at. */
+static void the_wall_clock_removes_nothing(void **state)
+{
+    static const struct timespec jumps[][2] = {
+        { { .tv_sec = 1 }, { .tv_sec = 1 } }, { { .tv_sec = 4102444800 }, { .tv_sec = 4102444800 } }
+    };
     char **names, path[256];
     uint64_t id;
 
@@ -246,14 +278,20 @@ static void removes_what_is_too_old(void **state)
     history_free(&box.history);
     assert_int_equal(list(&names), 1);
     snprintf(path, sizeof(path), HISTORY_FOLDER "/%s", names[0]);
-    assert_int_equal(utimensat(AT_FDCWD, path, long_ago, 0), 0);
     free(names[0]);
     free(names);
-    begin(PLENTY, DAY_MS);
-    add(2, "bob@b.test", "");
+    for (size_t i = 0; i < COUNT_OF(jumps); i++) {
+        assert_int_equal(utimensat(AT_FDCWD, path, jumps[i], 0), 0);
+        begin(PLENTY, DAY_MS);
+        add(2, "alice@b.test", "");
+        write_all();
+        assert_int_equal(find("bob@b.test", &id), 1);
+        history_free(&box.history);
+    }
+    begin_on(2, PLENTY, DAY_MS);
+    add(3, "alice@b.test", "");
     write_all();
-    assert_int_equal(find("bob@b.test", &id), 1);
-    assert_int_equal(id, 2);
+    assert_int_equal(find("bob@b.test", &id), 0);
     history_free(&box.history);
 }
 
@@ -286,6 +324,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(passes_over_a_torn_end, setup, teardown),
         cmocka_unit_test_setup_teardown(removes_the_oldest_when_there_is_too_much, setup, teardown),
         cmocka_unit_test_setup_teardown(removes_what_is_too_old, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_wall_clock_removes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(keeps_nothing_when_switched_off, setup, teardown),
     };
 

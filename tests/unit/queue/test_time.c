@@ -1,4 +1,5 @@
 /* What mail makes of a wall clock that is set, while the queue runs and between two runs. */
+#include "queue/admin.h"
 #include "queue/deadline.h"
 #include "queue/queue.h"
 
@@ -67,6 +68,28 @@ static void keeps_its_times_when_the_wall_clock_is_set(void **state)
         /* At 1, 3, 7, 15, 31, 63 minutes, then each hour for the rest of the day. */
         check(jumps[i].name, world.job_count == 29);
         check(jumps[i].name, world.queue.totals.expired == 1);
+    }
+}
+
+static void keeps_what_was_deleted_for_its_time(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2 * COUNT_OF(jumps); i++) {
+        const char *name = jumps[i / 2].name;
+        uint64_t id;
+
+        renew();
+        id = world_accept("a@here.test", "b@there.test", body);
+        defer(world_job(0));
+        admin_delete(&world.queue, index_find(&world.queue.index, id), VIEW("uid 0"));
+        world_pass(HOUR);
+        jump(i / 2);
+        if (i % 2 == 1)
+            world_restart();
+        world_pass(22 * HOUR);
+        check(name, world.queue.trash_count == 1);
+        world_pass(HOUR + MINUTE);
+        check(name, world.queue.trash_count == 0 && memory_store.live == 0);
     }
 }
 
@@ -176,6 +199,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(keeps_its_times_when_the_wall_clock_is_set, world_open,
+                                        world_close),
+        cmocka_unit_test_setup_teardown(keeps_what_was_deleted_for_its_time, world_open,
                                         world_close),
         cmocka_unit_test_setup_teardown(keeps_its_times_when_the_clock_is_set_between_two_runs,
                                         world_open, world_close),
