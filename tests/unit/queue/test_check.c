@@ -110,7 +110,7 @@ static void overwrite(const char *path, uint64_t at, const char *bytes, size_t c
 
 static void spoil(const char *path, uint64_t at)
 {
-    char byte;
+    char byte = 0;
     int fd = open(path, O_RDONLY);
 
     check("read", fd >= 0 && pread(fd, &byte, 1, (off_t)at) == 1);
