@@ -159,6 +159,7 @@ static struct look *look_at(struct error *err)
         free(k);
         return NULL;
     }
+    ledger_init(&k->ledger);
     k->inspector = (struct inspector){ on_found, on_record, on_body };
     if (!k->spool.uuid_known && k->spool.log >= 0)
         on_found(&k->inspector, &lost);

@@ -7,10 +7,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    FIRST_SLOTS = 1024, /* always a power of two */
-    DEADLINE_MASK = 7,  /* its room in a message */
-};
+enum { DEADLINE_MASK = 7 }; /* its room in a message */
+
+/* Ids are addresses in the log, made by us: nobody can choose them, but they are regular. */
+static uint64_t hash_id(uint64_t id)
+{
+    uint64_t z = id * 0x9e3779b97f4a7c15;
+
+    z = (z ^ (z >> 32)) * 0x94d049bb133111eb;
+    return z ^ (z >> 29);
+}
+
+static uint64_t hash_mail(const void *element)
+{
+    return hash_id(((const struct mail *)element)->id);
+}
 
 void index_init(struct index *x)
 {
@@ -20,8 +31,7 @@ void index_init(struct index *x)
     pool_init(&x->destinations, sizeof(struct destination));
     pool_init(&x->sites, sizeof(struct site));
     pool_init(&x->flows, sizeof(struct flow));
-    x->slot_count = FIRST_SLOTS;
-    x->slots = memory_new_array(x->slot_count, sizeof(*x->slots));
+    chains_init(&x->by_id, &x->mails, offsetof(struct mail, hash_next), hash_mail);
     table_init(&x->by_hop, false);
     table_init(&x->by_site, false);
     list_init(&x->resting);
@@ -45,9 +55,9 @@ void index_release(struct index *x)
     pool_release(&x->flows);
     table_release(&x->by_hop);
     table_release(&x->by_site);
-    free(x->slots);
+    chains_release(&x->by_id);
     free(x->flow_buckets);
-    x->slots = x->flow_buckets = NULL;
+    x->flow_buckets = NULL;
 }
 
 struct mail *index_mail(const struct index *x, uint32_t mail)
@@ -67,79 +77,24 @@ struct destination *index_destination(const struct index *x, uint32_t destinatio
 
 /* ---- messages ---- */
 
-/* Ids are addresses in the log, made by us: nobody can choose them, but they are regular. */
-static uint32_t home_of(const struct index *x, uint64_t id)
-{
-    return (uint32_t)(id * 0x9e3779b97f4a7c15 >> 32) & (x->slot_count - 1);
-}
-
-static uint32_t next_slot(const struct index *x, uint32_t slot)
-{
-    return (slot + 1) & (x->slot_count - 1);
-}
-
-/* Into the first free slot from its home on. */
-static void put_in_slot(struct index *x, uint32_t mail)
-{
-    uint32_t slot = home_of(x, index_mail(x, mail)->id);
-
-    while (x->slots[slot] != POOL_NONE)
-        slot = next_slot(x, slot);
-    x->slots[slot] = mail;
-}
-
-/* What comes behind moves up, as far as it is not at home: there are no holes on the way to it. */
-static void leave_slot(struct index *x, uint32_t mail)
-{
-    uint32_t hole = home_of(x, index_mail(x, mail)->id), slot;
-
-    while (x->slots[hole] != mail)
-        hole = next_slot(x, hole);
-    for (slot = next_slot(x, hole); x->slots[slot] != POOL_NONE; slot = next_slot(x, slot)) {
-        uint32_t home = home_of(x, index_mail(x, x->slots[slot])->id);
-
-        if (((slot - home) & (x->slot_count - 1)) < ((slot - hole) & (x->slot_count - 1)))
-            continue;
-        x->slots[hole] = x->slots[slot];
-        hole = slot;
-    }
-    x->slots[hole] = POOL_NONE;
-}
-
-static void grow_slots(struct index *x)
-{
-    uint32_t *old = x->slots;
-    uint32_t old_count = x->slot_count;
-
-    x->slot_count *= 2;
-    x->slots = memory_new_array(x->slot_count, sizeof(*x->slots));
-    for (uint32_t i = 0; i < old_count; i++) {
-        if (old[i] != POOL_NONE)
-            put_in_slot(x, old[i]);
-    }
-    free(old);
-}
-
 uint32_t index_add_mail(struct index *x, uint64_t id, unsigned rcpt_count)
 {
     uint32_t mail = pool_take(&x->mails);
     struct mail *m = index_mail(x, mail);
 
-    if (x->mails.count > x->slot_count / 4 * 3)
-        grow_slots(x);
     m->id = id;
     m->rcpt_count = rcpt_count & 0x7fff;
-    put_in_slot(x, mail);
+    chains_add(&x->by_id, mail);
     return mail;
 }
 
 uint32_t index_find(const struct index *x, uint64_t id)
 {
-    uint32_t slot = home_of(x, id);
+    uint32_t mail = chains_first(&x->by_id, hash_id(id));
 
-    while (x->slots[slot] != POOL_NONE && index_mail(x, x->slots[slot])->id != id)
-        slot = next_slot(x, slot);
-    return x->slots[slot];
+    while (mail != POOL_NONE && index_mail(x, mail)->id != id)
+        mail = chains_next(&x->by_id, mail);
+    return mail;
 }
 
 void index_remove_mail(struct index *x, uint32_t mail)
@@ -148,7 +103,7 @@ void index_remove_mail(struct index *x, uint32_t mail)
     index_set_held(x, mail, false);
     index_set_overdue(x, mail, false);
     index_set_deadline(x, mail, DEADLINE_NONE);
-    leave_slot(x, mail);
+    chains_remove(&x->by_id, mail);
     pool_give(&x->mails, mail);
 }
 

@@ -13,6 +13,7 @@
 #include "common/table.h"
 #include "io/loop.h"
 #include "ipc/settings.h"
+#include "queue/chains.h"
 #include "queue/pool.h"
 #include "queue/rcpts.h"
 #include "queue/site.h"
@@ -32,13 +33,16 @@ enum unit_state {
 
 enum { UNIT_ATTEMPTS_MAX = 0x7fff };
 
+/* So that no bytes are lost between the fields. */
+typedef uint64_t packed_u64 __attribute__((aligned(4)));
+
 struct unit {
     struct wheel_link link; /* UNIT_TIMED: the wheel's; UNIT_DUE: the flow's, with it as `due` */
     uint32_t mail;
     uint32_t destination;
-    uint32_t sibling;    /* the next unit of the message */
-    struct rcpts rcpts;  /* never empty */
-    uint64_t last_place; /* of the newest outcome's record */
+    uint32_t sibling;      /* the next unit of the message */
+    struct rcpts rcpts;    /* never empty */
+    packed_u64 last_place; /* of the newest outcome's record */
     uint16_t last_bytes;
     uint16_t attempts : 15;
     uint16_t in_doubt : 1; /* may have arrived: a queue died when it may have been in a job */
@@ -71,8 +75,9 @@ enum deadline {
 struct mail {
     uint32_t units;  /* the first; POOL_NONE only while it is made or taken apart */
     uint32_t sender; /* who takes turns with others (site_sender) */
-    uint64_t id;
-    uint64_t place;
+    uint32_t hash_next;
+    packed_u64 id;
+    packed_u64 place;
     uint32_t record_bytes;
     uint32_t body_bytes;
     uint32_t arrival_s;       /* of the queue's clock, rounded up; begins the lifetime */
@@ -107,8 +112,7 @@ struct destination {
 
 struct index {
     struct pool mails, units, destinations, sites, flows;
-    uint32_t *slots; /* mails by id */
-    uint32_t slot_count;
+    struct chains by_id;    /* mails */
     uint32_t *flow_buckets; /* of flows by site and sender */
     uint32_t flow_bucket_count;
     uint32_t turns; /* of all flows, for their ages */

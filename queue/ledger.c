@@ -10,16 +10,25 @@ enum {
     TOPIC_BITS = 16,
     TOPIC_COUNT =
         0x8002, /* not a state: the highest recipient index, where a segment would stand */
-    STATES_FIRST = 64,
 };
+
+static uint64_t hash_state(const void *element);
+
+void ledger_init(struct ledger *l)
+{
+    *l = (struct ledger){ 0 };
+    pool_init(&l->states, sizeof(struct ledger_state));
+    chains_init(&l->by_topic, &l->states, offsetof(struct ledger_state, next), hash_state);
+}
 
 void ledger_release(struct ledger *l)
 {
     while (l->count > 0)
         ledger_remove(l, l->segments[l->count - 1]);
     free(l->segments);
-    free(l->states);
-    *l = (struct ledger){ 0 };
+    chains_release(&l->by_topic);
+    pool_release(&l->states);
+    ledger_init(l);
 }
 
 /* ---- segments ---- */
@@ -151,12 +160,12 @@ struct segment *ledger_needless(const struct ledger *l, uint64_t batch)
 
 /* ---- states: a hash table from (message, topic) to the segment ---- */
 
-static size_t slot_of(const struct ledger *l, uint64_t message, unsigned topic)
+static uint64_t hash_of(uint64_t message, unsigned topic)
 {
     uint64_t z = message * 0x9e3779b97f4a7c15 + topic * 0xbf58476d1ce4e5b9;
 
     z = (z ^ (z >> 32)) * 0x94d049bb133111eb;
-    return (size_t)(z ^ (z >> 29)) & (l->state_room - 1);
+    return z ^ (z >> 29);
 }
 
 static unsigned topic_of(const struct ledger_state *s)
@@ -164,77 +173,60 @@ static unsigned topic_of(const struct ledger_state *s)
     return (unsigned)(s->where & ((1u << TOPIC_BITS) - 1));
 }
 
-/* The entry, or the free one where it would be. The table is never full. */
-static struct ledger_state *look(const struct ledger *l, uint64_t message, unsigned topic)
+static uint64_t hash_state(const void *element)
 {
-    size_t at = slot_of(l, message, topic);
+    const struct ledger_state *s = element;
 
-    while (l->states[at].message != 0 &&
-           (l->states[at].message != message || topic_of(&l->states[at]) != topic))
-        at = (at + 1) & (l->state_room - 1);
-    return &l->states[at];
+    return hash_of(s->message, topic_of(s));
 }
 
-static void resize(struct ledger *l, size_t room)
+static struct ledger_state *state_at(const struct ledger *l, uint32_t state)
 {
-    struct ledger old = *l;
+    return pool_at(&l->states, state);
+}
 
-    l->states = memory_new_array(room, sizeof(*l->states));
-    l->state_room = room;
-    for (size_t i = 0; i < old.state_room; i++) {
-        const struct ledger_state *s = &old.states[i];
+static uint32_t look(const struct ledger *l, uint64_t message, unsigned topic)
+{
+    uint32_t state = chains_first(&l->by_topic, hash_of(message, topic));
 
-        if (s->message != 0)
-            *look(l, s->message, topic_of(s)) = *s;
-    }
-    free(old.states);
+    while (state != POOL_NONE &&
+           (state_at(l, state)->message != message || topic_of(state_at(l, state)) != topic))
+        state = chains_next(&l->by_topic, state);
+    return state;
 }
 
 /* The value that was there before; 0: none. */
 static uint64_t put(struct ledger *l, uint64_t message, unsigned topic, uint64_t value)
 {
+    uint32_t state = look(l, message, topic);
     struct ledger_state *s;
     uint64_t before;
 
-    if ((l->state_count + 1) * 3 > l->state_room * 2)
-        resize(l, l->state_room == 0 ? STATES_FIRST : l->state_room * 2);
-    s = look(l, message, topic);
-    before = s->message == 0 ? 0 : s->where >> TOPIC_BITS;
-    l->state_count += s->message == 0;
-    *s = (struct ledger_state){ message, value << TOPIC_BITS | topic };
-    return before;
-}
-
-/* Entries behind the hole move up, so that no search ends too early. */
-static void close_hole(struct ledger *l, size_t hole)
-{
-    size_t mask = l->state_room - 1;
-
-    for (size_t at = (hole + 1) & mask; l->states[at].message != 0; at = (at + 1) & mask) {
-        size_t wanted = slot_of(l, l->states[at].message, topic_of(&l->states[at]));
-
-        if (((at - wanted) & mask) >= ((at - hole) & mask)) {
-            l->states[hole] = l->states[at];
-            hole = at;
-        }
+    if (state != POOL_NONE) {
+        s = state_at(l, state);
+        before = s->where >> TOPIC_BITS;
+        s->where = value << TOPIC_BITS | topic;
+        return before;
     }
-    l->states[hole] = (struct ledger_state){ 0 };
+    state = pool_take(&l->states);
+    s = state_at(l, state);
+    s->message = message;
+    s->where = value << TOPIC_BITS | topic;
+    chains_add(&l->by_topic, state);
+    return 0;
 }
 
 /* The value that was there; 0: none. */
 static uint64_t take(struct ledger *l, uint64_t message, unsigned topic)
 {
-    struct ledger_state *s;
+    uint32_t state = look(l, message, topic);
     uint64_t value;
 
-    if (l->state_count == 0)
+    if (state == POOL_NONE)
         return 0;
-    s = look(l, message, topic);
-    if (s->message == 0)
-        return 0;
-    value = s->where >> TOPIC_BITS;
-    close_hole(l, (size_t)(s - l->states));
-    l->state_count--;
+    value = state_at(l, state)->where >> TOPIC_BITS;
+    chains_remove(&l->by_topic, state);
+    pool_give(&l->states, state);
     return value;
 }
 
@@ -273,7 +265,9 @@ void ledger_leave(struct ledger *l, uint64_t number, uint64_t bytes, uint64_t ba
 
 uint64_t ledger_holder(const struct ledger *l, uint64_t message, unsigned topic)
 {
-    return l->state_count == 0 ? 0 : look(l, message, topic)->where >> TOPIC_BITS;
+    uint32_t state = look(l, message, topic);
+
+    return state == POOL_NONE ? 0 : state_at(l, state)->where >> TOPIC_BITS;
 }
 
 void ledger_note(struct ledger *l, uint64_t message, unsigned topic, uint64_t number,

@@ -11,7 +11,7 @@
 #ifndef QUEUE_LEDGER_H
 #define QUEUE_LEDGER_H
 
-#include "common/attrs.h"
+#include "queue/chains.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -49,7 +49,8 @@ enum ledger_topic {
     LEDGER_NOTICE = 0x8001,
 };
 
-struct ledger_state { /* message 0: free */
+struct ledger_state { /* of the pool `states` */
+    uint32_t next;
     uint64_t message;
     uint64_t where; /* segment << 16 | topic */
 };
@@ -57,12 +58,13 @@ struct ledger_state { /* message 0: free */
 struct ledger {
     struct segment **segments; /* by number */
     size_t count, room;
-    struct ledger_state *states; /* open addressing; room is a power of two */
-    size_t state_count, state_room;
-    bool changed; /* a segment may have become needless */
+    struct pool states;
+    struct chains by_topic; /* of them, by message and topic */
+    bool changed;           /* a segment may have become needless */
 };
 
-void ledger_release(struct ledger *l); /* a zeroed ledger is empty */
+void ledger_init(struct ledger *l); /* it stays where it is */
+void ledger_release(struct ledger *l);
 
 struct segment *ledger_add(struct ledger *l, uint64_t number);
 struct segment *ledger_find(const struct ledger *l, uint64_t number); /* NULL: not there */

@@ -1,4 +1,4 @@
-/* A set of recipients of one message, by their index in the envelope: 64 fit into the struct
+/* A set of recipients of one message, by their index in the envelope: 32 fit into the struct
  * itself. The owner knows how many recipients the message has and says it in every call. */
 #ifndef QUEUE_RCPTS_H
 #define QUEUE_RCPTS_H
@@ -9,13 +9,10 @@
 #include <stdint.h>
 
 struct rcpts {
-    union {
-        uint64_t bits;   /* up to RCPTS_INLINE */
-        uint64_t *words; /* beyond: heap */
-    };
+    uint32_t bits; /* up to RCPTS_INLINE; beyond: where they are, among those of the process */
 };
 
-enum { RCPTS_INLINE = 64 };
+enum { RCPTS_INLINE = 32 };
 
 void rcpts_init(struct rcpts *s, unsigned total); /* empty */
 void rcpts_release(struct rcpts *s, unsigned total);

@@ -319,6 +319,7 @@ int store_open(struct store **out, const struct store_options *o, struct loop *l
     for (size_t i = 0; i < SPOOL_TROUBLES; i++)
         list_init(&s->refused[i]);
     s->reader.spool = &s->spool;
+    ledger_init(&s->ledger);
     s->reader.ledger = &s->ledger;
     result = open_spool(s, replay, err);
     if (result < 0)

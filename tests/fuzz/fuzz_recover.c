@@ -137,12 +137,13 @@ static void recover_it(void)
 {
     struct store_replay replay = { on_message, on_outcome, on_change };
     static struct recovery r;
-    struct ledger ledger = { 0 };
+    struct ledger ledger;
     struct spool spool;
     struct error err;
 
     if (spool_open(&spool, f.path, true, &err) < 0)
         abort();
+    ledger_init(&ledger);
     assert(recover_begin(&r, &spool, &ledger, &replay, &err) == 0);
     while (recover_tell(&r, 3))
         continue;

@@ -20,9 +20,10 @@ static uint64_t needless(const struct ledger *l, uint64_t batch)
 
 static void live_messages_keep_their_segment(void **state)
 {
-    struct ledger l = { 0 };
+    struct ledger l;
 
     (void)state;
+    ledger_init(&l);
     add(&l, 1, 3);
     check("an empty one goes", needless(&l, 0) == 1);
     ledger_come(ledger_find(&l, 1), 100);
@@ -43,9 +44,10 @@ static void live_messages_keep_their_segment(void **state)
 
 static void the_end_outlives_what_it_ends(void **state)
 {
-    struct ledger l = { 0 };
+    struct ledger l;
 
     (void)state;
+    ledger_init(&l);
     add(&l, 1, 4);
     ledger_come(ledger_find(&l, 1), 100);
     ledger_come(ledger_find(&l, 1), 100);
@@ -61,10 +63,11 @@ static void the_end_outlives_what_it_ends(void **state)
 
 static void a_copy_outlives_what_it_copies(void **state)
 {
-    struct ledger l = { 0 };
+    struct ledger l;
     struct segment *middle;
 
     (void)state;
+    ledger_init(&l);
     add(&l, 1, 4);
     middle = ledger_find(&l, 2);
     ledger_come(ledger_find(&l, 1), 100);
@@ -90,9 +93,10 @@ static void a_copy_outlives_what_it_copies(void **state)
 
 static void knows_who_holds_a_state(void **state)
 {
-    struct ledger l = { 0 };
+    struct ledger l;
 
     (void)state;
+    ledger_init(&l);
     add(&l, 1, 3);
     check("none", ledger_holder(&l, 5, 0) == 0);
     ledger_note(&l, 5, 0, 1, 1);
@@ -106,9 +110,10 @@ static void knows_who_holds_a_state(void **state)
 
 static void what_is_written_anew_after_the_end_is_not_needed(void **state)
 {
-    struct ledger l = { 0 };
+    struct ledger l;
 
     (void)state;
+    ledger_init(&l);
     add(&l, 1, 3);
     ledger_come(ledger_find(&l, 1), 100);
     ledger_note(&l, 5, 0, 1, 1);
@@ -123,9 +128,10 @@ static void what_is_written_anew_after_the_end_is_not_needed(void **state)
 
 static void only_the_newest_state_is_needed(void **state)
 {
-    struct ledger l = { 0 };
+    struct ledger l;
 
     (void)state;
+    ledger_init(&l);
     add(&l, 1, 9);
     ledger_come(ledger_find(&l, 1), 100);
     ledger_note(&l, 7, 0, 2, 1);
@@ -140,7 +146,7 @@ static void only_the_newest_state_is_needed(void **state)
     check("but not before that is durable", needless(&l, 4) == 7);
     ledger_note(&l, 7, LEDGER_CHANGE, 6, 6);
     ledger_finish(&l, 7, 1, 100, 9, 7);
-    check("nothing is needed any more", l.state_count == 0);
+    check("nothing is needed any more", l.states.count == 0);
     for (uint64_t i = 1; i < 9; i++)
         check("not needed", ledger_find(&l, i)->needed == 0);
     ledger_release(&l);
@@ -152,10 +158,11 @@ static void agrees_with_a_model(void **state)
     enum { MESSAGES = 200, TOPICS = 6, SEGMENTS = 20 };
     static uint64_t model[MESSAGES + 1][TOPICS];
     static const unsigned topics[TOPICS] = { 0, 1, 2, 900, LEDGER_CHANGE, LEDGER_NOTICE };
-    struct ledger l = { 0 };
+    struct ledger l;
     uint64_t random = 5;
 
     (void)state;
+    ledger_init(&l);
     add(&l, 1, SEGMENTS);
     for (int step = 0; step < 20000; step++) {
         uint64_t message = 1 + random_below(&random, MESSAGES);
@@ -186,11 +193,12 @@ static void agrees_with_a_model(void **state)
 
 static void segments_are_found_in_any_order(void **state)
 {
-    struct ledger l = { 0 };
+    struct ledger l;
     uint64_t random = 3;
     uint64_t numbers[100];
 
     (void)state;
+    ledger_init(&l);
     for (size_t i = 0; i < COUNT_OF(numbers); i++) {
         do
             numbers[i] = 1 + random_below(&random, 1000000);
