@@ -72,7 +72,8 @@ static enum rule_match values_have(const struct rules *r, const struct rule_valu
 {
     enum rule_match match = RULE_NO;
 
-    if (rule_set_has(&v->set, fact) || (base.len > 0 && rule_set_find(&v->set, base) != NULL))
+    if (v->set.words.count > 0 &&
+        (rule_set_has(&v->set, fact) || (base.len > 0 && rule_set_find(&v->set, base) != NULL)))
         return RULE_YES;
     for (size_t i = 0; i < v->list_count; i++) {
         if (list_has(&r->lists[v->lists[i]], fact, base))

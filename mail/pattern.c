@@ -20,12 +20,14 @@ struct pattern {
     pcre2_code *bytes; /* for what is no UTF-8; NULL: it speaks of characters that are no bytes */
     pcre2_match_data *match;
     pcre2_match_context *limits;
+    /* What PCRE2 knows of a text that `code` matches; NULL, or -1: nothing. */
+    const uint8_t *starts; /* a bit for each byte that it may begin with */
+    int first, last;       /* it begins with that byte, or has it further behind; in either case */
 };
 
 static int compile(struct pattern *p, struct view text, struct error *err)
 {
-    uint32_t options =
-        PCRE2_CASELESS | PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_NEVER_BACKSLASH_C;
+    uint32_t options = PCRE2_CASELESS | PCRE2_ENDANCHORED | PCRE2_NEVER_BACKSLASH_C;
     PCRE2_UCHAR words[256];
     PCRE2_SIZE offset;
     int code;
@@ -40,6 +42,45 @@ static int compile(struct pattern *p, struct view text, struct error *err)
                      offset + 1);
 }
 
+static int find_unit(const pcre2_code *code, uint32_t what_type, uint32_t what_unit)
+{
+    uint32_t type = 0, unit = 0;
+
+    (void)pcre2_pattern_info(code, what_type, &type);
+    (void)pcre2_pattern_info(code, what_unit, &unit);
+    return type == 1 ? (int)unit : -1;
+}
+
+/* It is not said of what was compiled to be anchored; so that is asked for with each match. */
+static void learn(struct pattern *p)
+{
+    (void)pcre2_pattern_info(p->code, PCRE2_INFO_FIRSTBITMAP, &p->starts);
+    p->first = find_unit(p->code, PCRE2_INFO_FIRSTCODETYPE, PCRE2_INFO_FIRSTCODEUNIT);
+    p->last = find_unit(p->code, PCRE2_INFO_LASTCODETYPE, PCRE2_INFO_LASTCODEUNIT);
+}
+
+static bool has_either(struct view text, int letter)
+{
+    char lower = byte_lower((char)letter);
+    char upper = byte_is_alpha(lower) ? (char)(lower - 'a' + 'A') : lower;
+
+    return view_has(text, lower) || (upper != lower && view_has(text, upper));
+}
+
+/* Most rules are not about most messages: what cannot match needs no matcher, which costs half a
+ * microsecond. */
+static bool may_match(const struct pattern *p, struct view subject)
+{
+    struct view first = view_sub(subject, 0, 1);
+    unsigned char c = first.len > 0 ? (unsigned char)first.ptr[0] : 0;
+
+    if (p->first >= 0 && !has_either(first, p->first))
+        return false;
+    if (p->starts != NULL && (first.len == 0 || (p->starts[c / 8] >> c % 8 & 1) == 0))
+        return false;
+    return p->last < 0 || has_either(subject, p->last);
+}
+
 struct pattern *pattern_new(struct view text, struct error *err)
 {
     struct pattern *p = memory_new(sizeof(*p));
@@ -50,6 +91,7 @@ struct pattern *pattern_new(struct view text, struct error *err)
         pattern_free(&p);
         return NULL;
     }
+    learn(p);
     p->match = pcre2_match_data_create(1, NULL);
     p->limits = pcre2_match_context_create(NULL);
     if (p->match == NULL || p->limits == NULL)
@@ -74,15 +116,18 @@ void pattern_free(struct pattern **p)
 
 enum pattern_result pattern_match(const struct pattern *p, struct view subject)
 {
-    const pcre2_code *code = utf8_valid(subject) ? p->code : p->bytes;
+    bool ascii = text_is_ascii(subject);
+    const pcre2_code *code = ascii || utf8_valid(subject) ? p->code : p->bytes;
     int result;
 
     if (subject.len == 0)
         subject = VIEW("");
     if (code == NULL)
         return PATTERN_FAILED;
-    result = pcre2_match(code, (PCRE2_SPTR)subject.ptr, subject.len, 0, PCRE2_NO_UTF_CHECK,
-                         p->match, p->limits);
+    if (ascii && !may_match(p, subject))
+        return PATTERN_NO;
+    result = pcre2_match(code, (PCRE2_SPTR)subject.ptr, subject.len, 0,
+                         PCRE2_ANCHORED | PCRE2_NO_UTF_CHECK, p->match, p->limits);
     if (result == PCRE2_ERROR_NOMATCH)
         return PATTERN_NO;
     return result >= 0 ? PATTERN_YES : PATTERN_FAILED;

@@ -1,5 +1,5 @@
-/* What it costs to ask rules: a message's walk at RCPT, by the number of rules. Usage: bench_rules
- */
+/* What it costs to ask rules: a message's walk at RCPT, by number and kind of the rules. Usage:
+ * bench_rules */
 #include "common/memory.h"
 #include "common/wire.h"
 #include "ipc/rules.h"
@@ -19,28 +19,72 @@ static double seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static void put_rules(struct buf *out, unsigned count)
+/* ---- what a rule asks for ---- */
+
+static void put_mixed(struct buf *out, unsigned i)
+{
+    if (i % 4 == 0)
+        buf_printf(out, "sender: u%u@d%u.test, then: refuse", i, i % 97);
+    else if (i % 4 == 1)
+        buf_printf(out, "client: 10.%u.%u.0/24, then: refuse", i / 256 % 256, i % 256);
+    else if (i % 4 == 2)
+        buf_printf(out, "recipient: \"@d%u.test\", login: u%u, then: tag t", i, i);
+    else
+        buf_printf(out, "helo: .h%u.test, then: refuse", i);
+}
+
+static void put_sender(struct buf *out, unsigned i)
+{
+    buf_printf(out, "sender: u%u@d%u.test, then: refuse", i, i % 97);
+}
+
+static void put_client(struct buf *out, unsigned i)
+{
+    buf_printf(out, "client: 10.%u.%u.0/24, then: refuse", i / 256 % 256, i % 256);
+}
+
+static void put_name(struct buf *out, unsigned i)
+{
+    buf_printf(out, "client-name: .h%u.test, then: refuse", i);
+}
+
+static void put_pattern(struct buf *out, unsigned i)
+{
+    buf_printf(out, "sender: '/news-?%u(-[a-z0-9]+)*@([a-z]+\\.)*d%u\\.test/', then: refuse", i,
+               i % 97);
+}
+
+static void put_open_pattern(struct buf *out, unsigned i)
+{
+    buf_printf(out, "helo: '/.*dyn%u.*/', then: refuse", i);
+}
+
+static const struct kind {
+    const char *name;
+    void (*put)(struct buf *out, unsigned i);
+} kinds[] = {
+    { "mixed", put_mixed },      { "senders", put_sender },
+    { "networks", put_client },  { "client names", put_name },
+    { "patterns", put_pattern }, { "patterns that begin with .*", put_open_pattern },
+};
+
+static void put_rules(struct buf *out, unsigned count, void (*put)(struct buf *, unsigned))
 {
     buf_printf(out, "hostname: mx.test\ndns: {servers: [192.0.2.53]}\nrules:%s\n",
                count == 0 ? " []" : "");
     for (unsigned i = 0; i < count; i++) {
-        if (i % 4 == 0)
-            buf_printf(out, "  - { sender: u%u@d%u.test, then: refuse }\n", i, i % 97);
-        else if (i % 4 == 1)
-            buf_printf(out, "  - { client: 10.%u.%u.0/24, then: refuse }\n", i / 256 % 256,
-                       i % 256);
-        else if (i % 4 == 2)
-            buf_printf(out, "  - { recipient: \"@d%u.test\", login: u%u, then: tag t }\n", i, i);
-        else
-            buf_printf(out, "  - { helo: .h%u.test, then: refuse }\n", i);
+        buf_printf(out, "  - { ");
+        put(out, i);
+        buf_printf(out, " }\n");
     }
 }
 
-static void measure(unsigned count)
+static void measure(const struct kind *kind, unsigned count, unsigned walks)
 {
     const struct net_address client = { .family = AF_INET, .bytes = { 192, 0, 2, 1 } };
     const struct rule_facts f = { .listener = VIEW_INIT("*:25"),
                                   .client = &client,
+                                  .client_name = VIEW_INIT("client.example.test"),
                                   .helo = VIEW_INIT("client.example.test"),
                                   .sender = VIEW_INIT("alice@example.test"),
                                   .recipient = VIEW_INIT("bob@here.test") };
@@ -56,7 +100,7 @@ static void measure(unsigned count)
 
     buf_new(&text, TEXT_MAX);
     buf_new(&room, TEXT_MAX + 1024);
-    put_rules(&text, count);
+    put_rules(&text, count, kind->put);
     tail = buf_tail(&room, &size);
     w = wire_write(tail, size);
     wire_put_u32(&w, 1);
@@ -71,13 +115,13 @@ static void measure(unsigned count)
     if (config_error_count(c) > 0 || rules_prepare(s.rules, &err) < 0)
         abort();
     middle = seconds();
-    for (unsigned i = 0; i < WALKS; i++) {
+    for (unsigned i = 0; i < walks; i++) {
         if (rules_walk(s.rules, &f, RULE_AT_RCPT, NULL, NULL) != NULL)
             abort();
     }
     end = seconds();
-    printf("%6u rules: %7.0f ns a walk, %6.1f ms to load\n", count, (end - middle) * 1e9 / WALKS,
-           (middle - begin) * 1e3);
+    printf("%6u rules, %-27s %9.2f us a walk, %6.1f ms to load\n", count, kind->name,
+           (end - middle) * 1e6 / walks, (middle - begin) * 1e3);
     settings_release(&s);
     config_free(&c);
     buf_free(&text);
@@ -86,9 +130,11 @@ static void measure(unsigned count)
 
 int main(void)
 {
-    measure(0);
-    measure(10);
-    measure(1000);
-    measure(10000);
+    measure(&kinds[0], 0, WALKS);
+    measure(&kinds[0], 10, WALKS);
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        measure(&kinds[i], 1000, WALKS / 100);
+        measure(&kinds[i], 10000, WALKS / 100);
+    }
     return 0;
 }

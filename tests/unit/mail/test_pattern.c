@@ -34,6 +34,28 @@ static const struct {
       true },
     { "(a|b)\\1", VIEW_INIT("bb"), true },
     { "(a|b)\\1", VIEW_INIT("ab"), false },
+    /* What is seen without the matcher: the first byte, the last one that must be there. */
+    { "bob.*", VIEW_INIT("BOB"), true },
+    { "bob.*", VIEW_INIT(""), false },
+    { ".*bob", VIEW_INIT("aBOB"), true },
+    { ".*bob", VIEW_INIT("abo"), false },
+    { "[ab]x*", VIEW_INIT("B"), true },
+    { "[ab]x*", VIEW_INIT("c"), false },
+    { "[ab]x*", VIEW_INIT(""), false },
+    { "a?", VIEW_INIT(""), true },
+    { "(a|b)?1", VIEW_INIT("1"), true },
+    { ".*\\.TEST", VIEW_INIT("a.test"), true },
+    { "(?!b).*b", VIEW_INIT("ab"), true },
+    { "\\Kbob", VIEW_INIT("bob"), true },
+    { "(?=bo)[a-z]+", VIEW_INIT("Bob"), true },
+    { "\xe2\x84\xaa.*", VIEW_INIT("kelvin"), true }, /* the sign is another case of k */
+    { ".*\xe2\x84\xaa", VIEW_INIT("K"), true },
+    { "kelvin",
+      VIEW_INIT("\xe2\x84\xaa"
+                "elvin"),
+      true },
+    { "\xc5\xbf.*", VIEW_INIT("S"), true }, /* and this one of s */
+    { ".*s", VIEW_INIT("a\xc5\xbf"), true },
 };
 
 static void matches(void **state)
