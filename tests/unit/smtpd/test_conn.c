@@ -365,6 +365,7 @@ static int end(void **state)
     tls_context_free(&server.tls);
     table_release(&server.spool.requests);
     table_release(&server.asker.questions);
+    table_release(&server.logins.requests);
     peer_close(&server.asker.dns);
     peer_close(&names.peer);
     memset(&server, 0, sizeof(server));

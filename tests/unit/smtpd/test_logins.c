@@ -218,20 +218,25 @@ static void a_lost_process_ends_them_all(void **state)
 /* The old process of a reload goes when its successor is there: nobody is told. */
 static void an_old_process_may_go(void **state)
 {
-    static struct auth old;
+    static struct auth next;
+    const struct message_login_state m = { VIEW("LOGIN") };
     int fds[2];
 
     (void)state;
-    old = (struct auth){ .peer.heard = on_smtpd_said, .peer.gone = on_smtpd_gone };
+    next = (struct auth){ .peer.heard = on_smtpd_said, .peer.gone = on_smtpd_gone };
     assert_int_equal(channel_pair(fds), 0);
-    assert_int_equal(peer_open(&old.peer, &loop, AUTH, SMTPD, 0, fds[0]), 0);
+    assert_int_equal(peer_open(&next.peer, &loop, AUTH, SMTPD, 0, fds[0]), 0);
     assert_int_equal(logins_connect(&logins, 0, fds[1]), 0);
-    connect_auth();
+    peer_send_login_state(&next.peer, &m, -1);
+    turn();
     assert_true(begin(&ann));
-    peer_close(&old.peer);
+    peer_close(&auth.peer);
     turn();
     assert_int_equal(ann.ends, 0);
-    assert_string_equal(logins.mechanisms, "PLAIN LOGIN");
+    assert_string_equal(logins.mechanisms, "LOGIN");
+    peer_close(&next.peer);
+    turn();
+    assert_int_equal(ann.ends, 1);
 }
 
 /* What it says must be what it may say: else the channel is closed. */
