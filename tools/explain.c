@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 static const char *origin_of(const struct question *q, const char *key)
@@ -365,6 +366,12 @@ struct words { /* of the call; NULL: not said */
     const char *from, *to, *login, *client, *name, *helo, *listener, *tls;
 };
 
+static bool is_protocol(const char *tls)
+{
+    return strcasecmp(tls, "none") == 0 || strcmp(tls, "TLSv1.2") == 0 ||
+           strcmp(tls, "TLSv1.3") == 0;
+}
+
 static int read_words(struct question *q, const struct words *w)
 {
     static char key_room[ADDRESS_MAX + 2];
@@ -383,6 +390,8 @@ static int read_words(struct question *q, const struct words *w)
         return trouble("%s is no address", w->to);
     if (w->client != NULL && !net_parse_address(view_of(w->client), &q->client))
         return trouble("%s is no IP address", w->client);
+    if (w->tls != NULL && !is_protocol(w->tls))
+        return wrong_use("%s is no TLS: none, TLSv1.2 or TLSv1.3", w->tls);
     q->facts = (struct rule_facts){
         .listener = q->listener->name,
         .client = &q->client,

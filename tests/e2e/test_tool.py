@@ -49,6 +49,7 @@ user add a b
 user list --json
 explain
 explain --from a@b.test
+explain --from a@b.test --to c@d.test --tls 1.3
 explain --odd
 """.strip().splitlines()
 

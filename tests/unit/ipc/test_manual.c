@@ -1,5 +1,5 @@
 /* The manual page tern.yaml(5) has a row for every setting, with its range and default, and
- * no others. */
+ * no others; the sample has every setting too. */
 #include "ipc/settings.h"
 
 #include "tests/unit/unit.h"
@@ -166,11 +166,33 @@ static void has_no_other(void **state)
     assert_int_equal(row_count, settings_item_count());
 }
 
+/* The sample that is installed names every setting, in use or not. */
+static void sample_has_every_setting(void **state)
+{
+    static char text[1 << 16];
+    FILE *f = fopen(getenv("TERN_SAMPLE"), "r");
+    struct view sample;
+
+    (void)state;
+    assert_non_null(f);
+    sample = view_make(text, fread(text, 1, sizeof(text), f));
+    (void)fclose(f);
+    assert_true(sample.len < sizeof(text));
+    for (size_t i = 0; i < settings_item_count(); i++) {
+        const struct config_item *item;
+        const char *section;
+
+        settings_item(i, &section, &item);
+        check(item->name, view_find_view(sample, view_of(item->name)) < sample.len);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(has_every_setting),
         cmocka_unit_test(has_no_other),
+        cmocka_unit_test(sample_has_every_setting),
     };
 
     return cmocka_run_group_tests(tests, read_manual, NULL);
