@@ -13,6 +13,10 @@ uint64_t bench_now_ms(void);
 uint64_t bench_cpu_ms(void);                 /* of this process */
 uint64_t bench_memory_kib(const char *name); /* "VmRSS", "VmHWM" */
 
+/* Prints the file system on which `path` lies, for people and as JSON: figures of different ones
+ * cannot be compared. */
+void bench_tell_disk(const char *path);
+
 /* Makes a spool with so many messages that wait for their second attempt, each to a recipient of
  * its own, at one of BENCH_DOMAINS; takes one as it is that has them. What it leaves without index
  * files gets them at the first start. */

@@ -8,6 +8,7 @@
 #include "common/memory.h"
 #include "common/table.h"
 #include "queue/store.h"
+#include "tests/bench/bench.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -231,6 +232,7 @@ int main(int argc, char **argv)
     }
     bench.stay_every = argument(argv, argc, 3, 50);
     bench.stay_most = argument(argv, argc, 4, 10000);
+    bench_tell_disk(argv[1]);
     start(argv[1]);
     began = now_ms();
     while (bench.accepted < messages) {

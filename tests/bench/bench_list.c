@@ -192,6 +192,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s TERN SPOOL [messages [body bytes]]\n", argv[0]);
         return 64;
     }
+    bench_tell_disk(argv[2]);
     bench_fill(argv[2], bench_argument(argv, argc, 3, 1000000),
                bench_argument(argv, argc, 4, 4096));
     snprintf(config, sizeof(config), "%.400s.yaml", argv[2]);

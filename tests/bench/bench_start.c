@@ -162,6 +162,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s SPOOL [messages [body bytes]]\n", argv[0]);
         return 64;
     }
+    bench_tell_disk(argv[1]);
     bench_fill(argv[1], messages, bench_argument(argv, argc, 3, 4096));
     s = start_elsewhere(argv[1]);
     print("first", &s);

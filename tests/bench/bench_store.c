@@ -8,6 +8,7 @@
 #include "common/memory.h"
 #include "io/clock.h"
 #include "queue/store.h"
+#include "tests/bench/bench.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,6 +149,12 @@ static void print(const struct bench *b, double seconds, double cpu)
            n ? b->latencies[n - 1 - n / 100] : 0, cpu * 1e6 / (double)(b->done + !b->done),
            (double)b->done / (double)(numbers.batches + !numbers.batches),
            (unsigned long long)b->refused, (unsigned long long)numbers.segments);
+    printf("{\"v\":1,\"bench\":\"store\",\"producers\":%llu,\"messages_per_s\":%.0f,\"p50_us\":%u,"
+           "\"p99_us\":%u,\"cpu_us\":%.2f,\"batch\":%.1f,\"refused\":%llu}\n",
+           (unsigned long long)b->count, (double)b->done / seconds, n ? b->latencies[n / 2] : 0,
+           n ? b->latencies[n - 1 - n / 100] : 0, cpu * 1e6 / (double)(b->done + !b->done),
+           (double)b->done / (double)(numbers.batches + !numbers.batches),
+           (unsigned long long)b->refused);
 }
 
 static void start(struct bench *b, const char *path)
@@ -191,6 +198,7 @@ int main(int argc, char **argv)
     b.producers = memory_new_array(b.count, sizeof(*b.producers));
     b.latencies = memory_new_array(LATENCIES, sizeof(*b.latencies));
     began = now_us();
+    bench_tell_disk(argv[1]);
     start(&b, argv[1]);
     printf("opened with %llu messages in %llu ms\n", (unsigned long long)b.told,
            (unsigned long long)(now_us() - began) / 1000);
