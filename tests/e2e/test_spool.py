@@ -3,6 +3,7 @@ import itertools
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -203,3 +204,21 @@ def test_a_segment_of_another_owner_is_named_and_waits(world, filled):
     assert len(world.queue()) == len(filled) + 1
     assert all(world.cat(message) == content for message, content in filled.items())
     assert [f["what"] for f in check(world)[1]] == []
+
+
+def test_a_copy_of_the_spool_goes_on_elsewhere(world, filled):
+    """On another machine: other inodes, another path, another name."""
+    world.stop_relay()
+    copy = world.folder / "moved" / "spool"
+    shutil.copytree(world.spool, copy)
+    copy.parent.chmod(0o755)
+    world.give_away(copy)
+    copy.chmod(0o700)
+    shutil.rmtree(world.spool)
+    world.spool = copy
+    world.start_relay(spool={"path": str(copy)}, hostname="other.tern.test")
+    assert {row["id"] for row in world.queue()} == set(filled)
+    assert all(world.cat(message) == content for message, content in filled.items())
+    assert check(world)[:2] == (0, [])
+    new = world.send("alice@here.test", "b@busy.test", b"Subject: new\r\n\r\n")
+    assert new not in filled
