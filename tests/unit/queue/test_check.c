@@ -197,8 +197,8 @@ static void an_index_file_that_tells_another_story_is_found(void **state)
     struct record_start start;
     struct buf line;
     size_t count, front;
-    uint32_t seed, crc;
-    uint64_t end;
+    uint32_t seed, crc = 0;
+    uint64_t end = 0;
     int fd;
 
     (void)state;
