@@ -4,9 +4,12 @@
  *
  *   bounded     no site has more jobs than its limit, no dead site more than its probes, no rate is
  *               exceeded
- *   fair        a single message does not wait for a bulk mailing to the same hosts
+ *   one site    all domains of a site are in one worker
+ *   fair        a single message does not wait for a bulk mailing to the same hosts, which has
+ *               another sender, another login, or less priority
  *   apart       nobody waits because other hosts are slow
- *   no neglect  every message is delivered where that can be done, or given up
+ *   no neglect  every message is delivered where that can be done, or given up, and tried again
+ *               until then
  *   on time     and that neither before its lifetime nor long after it
  *
  * The argument is the seed of the traffic and the weather. */
@@ -30,23 +33,26 @@ enum {
     SECOND = 1000,
     MINUTE = 60 * SECOND,
     HOUR = 60 * MINUTE,
-    SITES = 420,
-    DOMAINS = 3000, /* every third is at the provider, which is site 0 */
+    SITES = 3000,
+    DOMAINS = 6000, /* every third is at the provider, which is site 0 */
     SENDERS = 20,
-    LETTERS = 20000,
-    BULK = 6000,     /* of them: one mailing to the provider's domains */
-    STORM = 2000,    /* of them: to tarpits and limited hosts, in the first second */
-    RESETS = 40,     /* of them: single messages while it goes on */
-    SPAN = 8 * HOUR, /* in which they come */
-    LIFETIME = 24 * HOUR,
+    LETTERS = 40000,
+    BULK = 10000,     /* of them: one mailing to the provider's domains */
+    STORM = 4000,     /* of them: to tarpits and limited hosts, in the first second */
+    RESETS = 60,      /* of them: single messages while it goes on */
+    SPAN = 72 * HOUR, /* in which they come */
+    LIFETIME = 48 * HOUR,
     CONCURRENCY = 10,
-    CREDITS = 200,          /* of the worker */
+    WORKERS = 3,
+    CREDITS = 400,          /* of each: more than there are tarpits */
     NARROW_CONNECTIONS = 6, /* jobs that a narrow site bears */
     GREY = 5 * MINUTE,
     TARPIT = 10 * MINUTE,
     RATE = 10,               /* messages a minute to a limited site */
-    PROBES_MOST = 60,        /* of a dead site, all together */
+    PROBES_MOST = 80,        /* of a dead site, all together */
     LATE_MOST = 15 * MINUTE, /* to give a message up, while an attempt may be running */
+    OVERTAKEN_MOST = 4,      /* how many of a mailing go before a single message */
+    TRIES_LEAST = 4,         /* of a site that nothing gets through to, in a lifetime */
 };
 
 enum manner { GOOD, GREYLISTING, OUTAGES, DEAD, NARROW, LIMITED, TARPITS, MANNERS };
@@ -54,6 +60,7 @@ enum manner { GOOD, GREYLISTING, OUTAGES, DEAD, NARROW, LIMITED, TARPITS, MANNER
 struct host {
     enum manner manner;
     unsigned running, started;
+    struct peer *worker;       /* that has it */
     uint64_t recent[RATE + 1]; /* when the last jobs started */
 };
 
@@ -70,6 +77,7 @@ struct event {
     struct heap_entry entry; /* by time */
     enum happening what;
     struct post *letter; /* NULL: a notice */
+    struct peer *worker;
     unsigned host;
     uint64_t job;
     struct outcome outcome;
@@ -79,7 +87,7 @@ static struct {
     struct loop loop;
     struct queue queue;
     struct settings settings;
-    struct peer smtpd, worker;
+    struct peer smtpd, workers[WORKERS];
     struct heap events;
     struct host hosts[SITES];
     struct post letters[LETTERS];
@@ -87,7 +95,6 @@ static struct {
     struct post **by_id; /* id >> 20 */
     unsigned by_id_room;
     uint64_t random;
-    char reset_sender[64];
     bool active; /* something was said in this turn */
     unsigned delivered, given_up, jobs, most_overtaken;
     uint64_t longest_delay_ms;
@@ -199,13 +206,16 @@ static unsigned host_of(struct view domain)
 
 /* ---- the promises ---- */
 
-static void check_start(unsigned host, struct post *l)
+static void check_start(unsigned host, struct post *l, struct peer *worker)
 {
     struct host *h = &sim.hosts[host];
     uint64_t *recent = h->recent;
 
     if (h->running > 2 * CONCURRENCY)
         fail("bounded", l, host, h->running);
+    if (h->running > 1 && h->worker != worker)
+        fail("one site", l, host, h->running);
+    h->worker = worker;
     if (h->manner == DEAD && h->started > PROBES_MOST)
         fail("bounded: a dead host", l, host, h->started);
     memmove(recent, recent + 1, RATE * sizeof(*recent));
@@ -219,7 +229,7 @@ static void check_start(unsigned host, struct post *l)
         unsigned overtaken = h->started - 1 - l->started_before;
 
         sim.most_overtaken = MAX(sim.most_overtaken, overtaken);
-        if (overtaken > SENDERS + 2)
+        if (overtaken > OVERTAKEN_MOST)
             fail("fair", l, host, overtaken);
     } else if (h->manner == GOOD && host > 0) {
         uint64_t delay_ms = l->tried_ms - l->accepted_ms;
@@ -242,6 +252,8 @@ static void check_end(struct post *l, bool over)
         fail("on time: too late", l, l->host, 0);
     if (over) {
         sim.given_up++;
+        if (sim.hosts[l->host].started < l->started_before + TRIES_LEAST)
+            fail("no neglect: hardly tried", l, l->host, sim.hosts[l->host].started);
         if (sim.hosts[l->host].manner != DEAD && sim.hosts[l->host].manner != TARPITS)
             fail("no neglect", l, l->host, 0);
     }
@@ -249,7 +261,7 @@ static void check_end(struct post *l, bool over)
 
 /* ---- the worker ---- */
 
-static bool answer_mx(struct view fields)
+static bool answer_mx(struct peer *worker, struct view fields)
 {
     struct message_mx_ask ask;
     struct message_mx_answer m;
@@ -260,11 +272,11 @@ static bool answer_mx(struct view fields)
         return false;
     buf_printf(&hosts, "mx.s%u.test", host_of(ask.domain));
     m = (struct message_mx_answer){ ask.question, buf_view(&hosts) };
-    peer_send_mx_answer(&sim.worker, &m, -1);
+    peer_send_mx_answer(worker, &m, -1);
     return true;
 }
 
-static bool take_job(struct view fields)
+static bool take_job(struct peer *worker, struct view fields)
 {
     struct message_job_start m;
     struct post *l = NULL;
@@ -280,24 +292,24 @@ static bool take_job(struct view fields)
     sim.jobs++;
     sim.hosts[host].running++;
     sim.hosts[host].started++;
-    check_start(host, l);
+    check_start(host, l, worker);
     e = add_event(0, RESULT, l);
     play(host, e, &after_ms);
     heap_remove(&sim.events, &e->entry);
     heap_add(&sim.events, &e->entry, sim.loop.now_ms + after_ms);
     e->host = host;
     e->job = m.job;
+    e->worker = worker;
     return true;
 }
 
 static bool worker_heard(struct peer *p, enum message type, struct view fields, int fd)
 {
-    (void)p;
     (void)fd;
     sim.active = true;
     if (type == MESSAGE_MX_ASK)
-        return answer_mx(fields);
-    return type != MESSAGE_JOB_START || take_job(fields);
+        return answer_mx(p, fields);
+    return type != MESSAGE_JOB_START || take_job(p, fields);
 }
 
 static void end_job(const struct event *e)
@@ -315,8 +327,8 @@ static void end_job(const struct event *e)
     if (!outcome_encode(&e->outcome, &encoded))
         abort();
     m.outcome = buf_view(&encoded);
-    peer_send_rcpt_result(&sim.worker, &m, -1);
-    peer_send_job_end(&sim.worker, &end, -1);
+    peer_send_rcpt_result(e->worker, &m, -1);
+    peer_send_job_end(e->worker, &end, -1);
 }
 
 static void on_gone(struct peer *p)
@@ -386,12 +398,16 @@ static void accept_letter(struct post *l)
     else if (number < BULK + RESETS + STORM)
         domain = choose_domain(number % 2 == 0 ? TARPITS : LIMITED);
     buf_printf(&rcpt, "x@d%u.test", domain);
-    if (number < BULK)
+    if (number < BULK) {
         buf_put(&sender, VIEW("bulk@here.test"));
-    else if (number < BULK + RESETS)
-        buf_put(&sender, view_of(sim.reset_sender));
-    else
+        e.login = VIEW("crm");
+    } else if (number < BULK + RESETS) {
+        buf_put(&sender, VIEW("bulk@here.test"));
+        e.login = number % 3 == 0 ? VIEW("crm") : number % 3 == 1 ? VIEW("portal") : VIEW_EMPTY;
+        e.priority = number % 3 == 0 ? 4 : 0;
+    } else {
         buf_printf(&sender, "u%u@here.test", chance(SENDERS));
+    }
     list[0].address = buf_view(&rcpt);
     e.sender = buf_view(&sender);
     l->host = host_of(view_from(list[0].address, 2));
@@ -469,20 +485,25 @@ static void open_peers(void)
     int fds[2];
 
     sim.smtpd.heard = smtpd_heard;
-    sim.worker.heard = worker_heard;
-    sim.smtpd.gone = sim.worker.gone = on_gone;
+    sim.smtpd.gone = on_gone;
     if (channel_pair(fds) < 0 || peer_open(&sim.smtpd, &sim.loop, SMTPD, QUEUE, 0, fds[1]) < 0)
         abort();
     intake_add_peer(sim.queue.intake, 0, fds[0]);
-    if (channel_pair(fds) < 0 || peer_open(&sim.worker, &sim.loop, DELIVERY, QUEUE, 0, fds[1]) < 0)
-        abort();
-    dispatch_add_worker(sim.queue.dispatch, DELIVERY, 0, fds[0]);
-    peer_send_ready_for(&sim.worker, &ready, -1);
+    for (uint32_t i = 0; i < WORKERS; i++) {
+        struct peer *w = &sim.workers[i];
+
+        w->heard = worker_heard;
+        w->gone = on_gone;
+        if (channel_pair(fds) < 0 || peer_open(w, &sim.loop, DELIVERY, QUEUE, i, fds[1]) < 0)
+            abort();
+        dispatch_add_worker(sim.queue.dispatch, DELIVERY, i, fds[0]);
+        peer_send_ready_for(w, &ready, -1);
+    }
 }
 
 static struct config *read_settings(void)
 {
-    static char text[16384], room[32768];
+    static char text[65536], room[131072];
     const char *files[] = { "sim.yaml", text, NULL };
     struct buf all = BUF_ON_ARRAY(text);
     struct config *c;
@@ -490,10 +511,11 @@ static struct config *read_settings(void)
     buf_printf(&all,
                "hostname: here.test\n"
                "log: {level: error}\n"
-               "retry: {first: 5m, longest: 4h, lifetime: 1d, notice: 0s}\n"
+               "retry: {first: 5m, longest: 4h, lifetime: 2d, notice: 0s}\n"
+               "workers: {delivery: %d}\n"
                "delivery: {concurrency: %d}\n"
                "destinations:\n  - message-rate: %d/1m\n    host:\n",
-               CONCURRENCY, RATE);
+               WORKERS, CONCURRENCY, RATE);
     for (unsigned i = 2; i < SITES; i++) {
         if (i % MANNERS == LIMITED)
             buf_printf(&all, "      - mx.s%u.test\n", i);
@@ -506,17 +528,6 @@ static struct config *read_settings(void)
         exit(EXIT_FAILURE);
     }
     return c;
-}
-
-/* Who is told apart from the bulk mailing: in one of so many pairs of names they are not. */
-static void choose_sender(void)
-{
-    unsigned i = 0;
-
-    do
-        snprintf(sim.reset_sender, sizeof(sim.reset_sender), "reset%u@here.test", i++);
-    while (site_sender(VIEW_EMPTY, view_of(sim.reset_sender), VIEW_EMPTY) ==
-           site_sender(VIEW_EMPTY, VIEW("bulk@here.test"), VIEW_EMPTY));
 }
 
 /* The storm begins, the mailing comes at once in the second hour, the single messages in the half
@@ -553,7 +564,6 @@ int main(int argc, char **argv)
         abort();
     open_peers();
     settle();
-    choose_sender();
     plan();
     run();
     printf(
@@ -566,7 +576,8 @@ int main(int argc, char **argv)
              sim.queue.index.mails.count);
     queue_close(&sim.queue);
     peer_close(&sim.smtpd);
-    peer_close(&sim.worker);
+    for (unsigned i = 0; i < WORKERS; i++)
+        peer_close(&sim.workers[i]);
     if (loop_turn(&sim.loop, 0) < 0)
         abort();
     loop_release(&sim.loop);
