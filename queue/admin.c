@@ -14,6 +14,14 @@ static void record_change(struct queue *q, uint64_t id, enum store_change_kind k
     store_change(q->store, &c);
 }
 
+/* With the begin of its lifetime, so that it is the same after a restart. */
+static void record_release(struct queue *q, const struct mail *m, struct view who)
+{
+    const struct store_change c = { m->id, STORE_RELEASE, deadline_arrival_ms(m), who };
+
+    store_change(q->store, &c);
+}
+
 static void park_units(struct queue *q, uint32_t mail)
 {
     index_each_unit (u, &q->index, mail) {
@@ -53,7 +61,6 @@ void admin_release(struct queue *q, uint32_t mail, struct view who)
     if ((m->flags & MAIL_HELD) == 0 || (m->flags & MAIL_DELETED) != 0)
         return;
     index_set_held(&q->index, mail, false);
-    record_change(q, m->id, STORE_RELEASE, who);
     log_info("released", LOG_ID("message", m->id), LOG_VIEW("by", who));
     m->flags &= (uint8_t)~MAIL_DAMAGED;
     if (m->deadline == DEADLINE_NONE) {
@@ -62,6 +69,7 @@ void admin_release(struct queue *q, uint32_t mail, struct view who)
         m->arrival_s = (uint32_t)((queue_now_ms(q) + 999) / 1000);
         deadline_list(q, mail);
     }
+    record_release(q, m, who);
     index_each_unit (u, &q->index, mail) {
         if (index_unit(&q->index, u)->state == UNIT_PARKED)
             try_now(q, u);

@@ -119,7 +119,7 @@ static void on_change(struct store_replay *r, const struct store_change *c)
     case STORE_RELEASE: /* the log keeps the newest change, and maybe not the one before */
         m->flags &= (uint8_t) ~(MAIL_DELETED | MAIL_DAMAGED);
         index_set_held(&q->index, mail, false);
-        m->arrival_s = (uint32_t)(MIN(c->at_ms, q->base_ms) / 1000);
+        m->arrival_s = (uint32_t)((MIN(c->at_ms, q->base_ms) + 999) / 1000);
         break;
     case STORE_NOTICED:
         m->flags |= MAIL_NOTICED;

@@ -42,7 +42,7 @@ enum store_change_kind { STORE_HOLD, STORE_RELEASE, STORE_NOTICED, STORE_DELETED
 struct store_change {
     uint64_t message;
     enum store_change_kind kind; /* STORE_NOTICED: the delay notice is out */
-    uint64_t at_ms;              /* the queue's clock */
+    uint64_t at_ms;              /* the queue's clock; STORE_RELEASE: its lifetime begins */
     struct view who;             /* "uid 0"; may be empty */
 };
 
@@ -63,8 +63,8 @@ struct store_replay {
 struct store_watcher {
     /* Told when the answer to "may new mail come in?" changes; also once after store_open. */
     void (*state)(struct store_watcher *w, enum spool_trouble trouble, uint64_t room_bytes);
-    /* The rest may be NULL: then nothing moves but outcomes that could not be written where they were
-     * to lie. */
+    /* The rest may be NULL: then nothing moves but outcomes that could not be written where they
+     * were to lie. */
     /* Where a message lies; nowhere when it is not there, or finished. */
     struct store_ref (*find)(struct store_watcher *w, uint64_t id);
     /* It lies there from now on. */
@@ -101,8 +101,8 @@ bool store_replay(struct store *s, unsigned records) MUST_USE;
 int store_start(struct store *s, struct error *err) MUST_USE;
 /* Everything collected has been made durable, or was answered with a trouble. */
 bool store_idle(const struct store *s);
-/* What happened is told faster than the disk takes it, or the disk takes nothing: begin nothing that
- * ends in more of it. It lies in memory until then, and a power cut would take it. */
+/* What happened is told faster than the disk takes it, or the disk takes nothing: begin nothing
+ * that ends in more of it. It lies in memory until then, and a power cut would take it. */
 bool store_is_behind(const struct store *s) MUST_USE;
 /* What a former run wrote down last; false: nothing, or it is lost. */
 bool store_last_clock(const struct store *s, struct store_clock *out) MUST_USE;

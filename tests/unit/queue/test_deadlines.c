@@ -112,6 +112,37 @@ static void gives_up_what_was_about_to_be_tried(void **state)
     assert_int_equal(world.queue.index.overdue_count, 0);
 }
 
+static uint32_t arrival_of(uint64_t id)
+{
+    return index_mail(&world.queue.index, index_find(&world.queue.index, id))->arrival_s;
+}
+
+/* A hold and a release do not prolong a lifetime that goes on, nor does a restart after them; one
+ * that was over begins again, once. */
+static void a_release_means_the_same_after_a_restart(void **state)
+{
+    uint64_t id = world_accept("a@here.test", "b@there.test", body);
+    uint32_t arrival = arrival_of(id);
+
+    (void)state;
+    world_defer(world_job(0));
+    for (int over = 0; over < 2; over++) {
+        admin_hold(&world.queue, index_find(&world.queue.index, id), VIEW("uid 0"));
+        world_pass(over ? 2 * (uint64_t)DAY : 5 * (uint64_t)HOUR);
+        admin_release(&world.queue, index_find(&world.queue.index, id), VIEW("uid 0"));
+        world_run();
+        if (over)
+            assert_in_range(arrival_of(id), arrival + 2 * DAY / SECOND, arrival + 3 * DAY / SECOND);
+        else
+            assert_int_equal(arrival_of(id), arrival);
+        world_defer(world_job(world.job_count - 1));
+        arrival = arrival_of(id);
+        world_restart();
+        world_run();
+        assert_int_equal(arrival_of(id), arrival);
+    }
+}
+
 static void neither_tries_nor_expires_what_is_held(void **state)
 {
     uint64_t id = world_accept("a@here.test", "b@there.test", body);
@@ -283,6 +314,7 @@ int main(void)
         IN_WORLD(gives_up_what_was_about_to_be_tried),
         IN_WORLD(holds_what_came_to_be_held),
         IN_WORLD(neither_tries_nor_expires_what_is_held),
+        IN_WORLD(a_release_means_the_same_after_a_restart),
         IN_WORLD(forgets_what_is_deleted),
         IN_WORLD(brings_back_what_was_deleted),
         IN_WORLD(an_undeleted_message_stays_after_its_release),
