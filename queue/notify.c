@@ -152,7 +152,6 @@ static void on_done(struct store_commit *c, enum spool_trouble trouble)
     free_notice(n);
 }
 
-/* That several recipients stand for one is settled by nothing: its notice is about no record. */
 static void send_notice(struct queue *q, const struct mail *m, struct letter *l, struct notice *n)
 {
     n->queue = q;
@@ -163,7 +162,7 @@ static void send_notice(struct queue *q, const struct mail *m, struct letter *l,
     n->commit.big_fd = -1;
     n->commit.body_bytes = l->body.len;
     n->commit.body_crc = l->body_crc;
-    n->commit.about = n->action == BOUNCE_EXPANDED ? 0 : m->id;
+    n->commit.about = n->action == BOUNCE_EXPANDED && n->commit.settle_count == 0 ? 0 : m->id;
     n->commit.settles = n->settles;
     n->commit.done = on_done;
     q->notices_pending++;
@@ -336,6 +335,15 @@ static struct view known_address(const struct envelope_rcpt *r)
     return address.len > 0 ? address : r->address;
 }
 
+bool notify_owes_expansion(const struct envelope *e)
+{
+    bool owes = false;
+
+    for (size_t i = 0; i < e->rcpt_count; i++)
+        owes = owes || (e->rcpts[i].notify & NOTIFY_EXPANDED) != 0;
+    return owes && e->sender.len > 0;
+}
+
 void notify_expanded(struct queue *q, uint32_t mail)
 {
     const struct mail *m = index_mail(&q->index, mail);
@@ -361,6 +369,9 @@ void notify_expanded(struct queue *q, uint32_t mail)
         struct notice *n = memory_new(sizeof(*n));
 
         n->action = BOUNCE_EXPANDED;
+        n->settles = memory_new_array(1, sizeof(*n->settles));
+        n->settles[0] = m->rcpt_count;
+        n->commit.settle_count = m->rcpt_count < ENVELOPE_RCPTS_MAX;
         send_notice(q, m, l, n);
     }
     free(rcpts);

@@ -28,7 +28,11 @@ void notify_failure(struct queue *q, uint32_t mail, const uint32_t *units, size_
  * afterwards. */
 void notify_success(struct queue *q, uint32_t mail, bool final, const uint32_t *units,
                     size_t unit_count, const struct notify_rcpt *rcpts, size_t rcpt_count);
-/* A new message is for addresses that stood for several recipients (NOTIFY_EXPANDED). */
+/* The message is for addresses that stood for several recipients, of which its sender is to hear.
+ */
+bool notify_owes_expansion(const struct envelope *e) MUST_USE;
+/* Tells it. On disk that settles one recipient more than the message has, so that after a crash it
+ * is known whether it was told (a full envelope has no number left for that one). */
 void notify_expanded(struct queue *q, uint32_t mail);
 /* The message's lifetime is over: gives up all of its recipients that wait (a running job comes
  * first). The message may be gone afterwards. */

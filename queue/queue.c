@@ -109,20 +109,11 @@ uint32_t queue_add_mail(struct queue *q, uint64_t id, struct store_ref where,
     return mail;
 }
 
-static bool is_expanded(const struct envelope *e)
-{
-    for (size_t i = 0; i < e->rcpt_count; i++) {
-        if (e->rcpts[i].notify & NOTIFY_EXPANDED)
-            return true;
-    }
-    return false;
-}
-
 void queue_take_in(struct queue *q, const struct store_commit *c, const struct envelope *e,
                    struct letter *letter)
 {
     uint32_t mail = queue_add_mail(q, c->id, c->where, e, c->body_bytes, queue_now_ms(q));
-    bool expanded = is_expanded(e), held = e->hold.len > 0;
+    bool expanded = notify_owes_expansion(e), held = e->hold.len > 0;
     bool later = e->not_before_ms > clock_wall_ms();
 
     if (held)
@@ -399,6 +390,7 @@ void queue_close(struct queue *q)
         store_close(&q->store);
     history_free(&q->history);
     cache_release(&q->cache);
+    restore_release(q);
     index_release(&q->index);
     free_settings(q->replaced);
     q->replaced = NULL;

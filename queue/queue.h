@@ -12,6 +12,7 @@
 #include "ipc/settings.h"
 #include "queue/cache.h"
 #include "queue/flood.h"
+#include "queue/idset.h"
 #include "queue/index.h"
 #include "queue/store.h"
 #include "queue/time.h"
@@ -54,6 +55,9 @@ struct queue {
     struct store_replay replay;
     bool restored; /* what was in the spool at the start; until then nothing is delivered */
     struct timer restore_timer;
+    /* Messages whose senders are to hear that they were expanded, and those who have; until then.
+     */
+    struct idset expansions, expansions_told;
     struct store_watcher watcher;
     enum spool_trouble trouble;
     uint64_t room_bytes;

@@ -4,6 +4,7 @@
 #include "io/clock.h"
 #include "io/log.h"
 #include "queue/deadline.h"
+#include "queue/notify.h"
 #include "queue/schedule.h"
 
 #include <stdlib.h>
@@ -51,6 +52,8 @@ static void on_message(struct store_replay *r, uint64_t id, struct store_ref whe
         accepted_ms = e.accepted_ms > 0 ? e.accepted_ms : e.arrival_ms;
         mail = queue_add_mail(q, id, where, &e, body_bytes, MIN(accepted_ms, q->base_ms));
         index_mail(&q->index, mail)->flags |= MAIL_RESTORED;
+        if (notify_owes_expansion(&e) && e.rcpt_count < ENVELOPE_RCPTS_MAX)
+            idset_add(&q->expansions, id);
         doubt(q, mail, e.hold.len == 0 && e.not_before_ms < clock_wall_ms());
     } else {
         add_unreadable(q, id, where, encoded, body_bytes);
@@ -88,6 +91,8 @@ static void on_outcome(struct store_replay *r, const struct store_outcome *o,
     for (size_t i = 0; i < o->rcpt_count; i++) {
         if (o->rcpts[i] < total)
             rcpts_add(&set, total, o->rcpts[i]);
+        else
+            idset_add(&q->expansions_told, o->message);
     }
     index_each_unit (u, &q->index, mail) {
         uint32_t part = index_split(&q->index, u, &set);
@@ -174,6 +179,21 @@ void restore_show(struct queue *q)
     }
 }
 
+/* The crash came between the message and its notice. */
+static void tell_expansion(struct queue *q, uint32_t mail)
+{
+    uint64_t id = index_mail(&q->index, mail)->id;
+
+    if (idset_has(&q->expansions, id) && !idset_has(&q->expansions_told, id))
+        notify_expanded(q, mail);
+}
+
+void restore_release(struct queue *q)
+{
+    idset_release(&q->expansions);
+    idset_release(&q->expansions_told);
+}
+
 /* Everything that was replayed gets its time, the deadlines in order of arrival. */
 static void schedule_all(struct queue *q)
 {
@@ -198,8 +218,10 @@ static void schedule_all(struct queue *q)
         else
             deadline_list(q, all[i].mail);
         time_units(q, all[i].mail);
+        tell_expansion(q, all[i].mail);
     }
     free(all);
+    restore_release(q);
 }
 
 /* A slice at a time, while new mail comes in. */

@@ -9,5 +9,7 @@ void restore_init(struct queue *q);
 void restore_start(struct queue *q);
 /* Offline: everything at once. */
 void restore_show(struct queue *q);
+/* What is kept until all has been told. */
+void restore_release(struct queue *q);
 
 #endif

@@ -262,16 +262,18 @@ void store_flush(struct store *s)
         list_append(&done, it);
     while ((it = list_take_first(&done)) != NULL) {
         struct store_commit *c = container_of(it, struct store_commit, link);
+        enum spool_trouble trouble = memory_store.spared > 0 ? SPOOL_FINE : memory_store.trouble;
 
-        if (memory_store.trouble == SPOOL_FINE && !is_sound(c)) {
+        memory_store.spared -= memory_store.spared > 0;
+        if (trouble == SPOOL_FINE && !is_sound(c)) {
             c->done(c, SPOOL_INVALID);
             continue;
         }
-        if (memory_store.trouble == SPOOL_FINE) {
+        if (trouble == SPOOL_FINE) {
             keep(c);
             settle_about(c);
         }
-        c->done(c, memory_store.trouble);
+        c->done(c, trouble);
     }
 }
 

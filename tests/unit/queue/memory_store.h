@@ -6,7 +6,8 @@
 #include "queue/store.h"
 
 struct memory_store_facts {
-    enum spool_trouble trouble;     /* what the next commits are answered with */
+    enum spool_trouble trouble;     /* what the next commits are answered with, */
+    unsigned spared;                /* after so many to which nothing happens */
     bool damaged;                   /* store_read finds damage */
     bool behind;                    /* store_is_behind */
     bool slow;                      /* store_replay tells of one record at a time */

@@ -63,7 +63,32 @@ static void failures_are_told_as_notify_says(void **state)
     assert_true(has(j, "Original-Envelope-Id: QQ314159\r\n"));
     assert_true(has(j, "f@x.test") && has(j, "u@x.test") && has(j, "e@x.test"));
     assert_false(has(j, "n@x.test") || has(j, "s@x.test"));
-    assert_int_equal(memory_store.settled_by_notice, 5);
+    assert_int_equal(memory_store.settled_by_notice, 5 + 1); /* that it was expanded, too */
+}
+
+/* The queue dies before the notice is durable, or after it. */
+static void an_expansion_is_told_once_whenever_the_queue_dies(void **state)
+{
+    static const unsigned notify[] = { NOTIFY_UNSAID, NOTIFY_EXPANDED };
+
+    (void)state;
+    world.notify = notify;
+    for (unsigned lost = 0; lost < 2; lost++) {
+        unsigned before;
+
+        memory_store.trouble = lost ? SPOOL_BROKEN : SPOOL_FINE;
+        memory_store.spared = 1;
+        before = memory_store.accepted;
+        world_accept("a@here.test", "b@x.test e@x.test", body);
+        assert_int_equal(memory_store.accepted - before, lost ? 1 : 2);
+        memory_store.trouble = SPOOL_FINE;
+        for (int restarts = 0; restarts < 3; restarts++) {
+            world_restart();
+            memory_store_move();
+            world_run();
+            assert_int_equal(memory_store.accepted - before, 2);
+        }
+    }
 }
 
 static void nobody_is_told_who_does_not_want_it(void **state)
@@ -379,6 +404,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_WORLD(failures_are_told_as_notify_says),
+        IN_WORLD(an_expansion_is_told_once_whenever_the_queue_dies),
         IN_WORLD(nobody_is_told_who_does_not_want_it),
         IN_WORLD(delays_are_told_as_notify_says),
         IN_WORLD(success_is_told_once_where_it_is_asked_for),
