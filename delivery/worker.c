@@ -4,6 +4,7 @@
 #include "delivery/conn.h"
 #include "delivery/destination.h"
 #include "delivery/hosts.h"
+#include "delivery/ways.h"
 #include "io/log.h"
 #include "mail/idn.h"
 
@@ -195,6 +196,8 @@ static bool on_heard(struct peer *p, enum message type, struct view fields, int 
         return heard_part(w, fields);
     if (type == MESSAGE_MX_ASK)
         return heard_mx_ask(w, fields);
+    if (type == MESSAGE_WAY_ASK)
+        return ways_hear(w, fields);
     return type == MESSAGE_JOB_CANCEL && heard_cancel(w, fields);
 }
 
@@ -250,6 +253,7 @@ static void lose_queue(struct worker *w)
 {
     list_each_safe (it, &w->inquiries)
         drop_inquiry(container_of(it, struct inquiry, link));
+    ways_drop(w);
     drop_bodies(w);
     drop_waiting(w); /* first: connections that become free would take them */
     drop_running(w);
@@ -308,6 +312,7 @@ void worker_init(struct worker *w, const struct settings *s, struct loop *l,
     table_init(&w->destinations, true);
     table_init(&w->sites, true);
     list_init(&w->inquiries);
+    list_init(&w->ways);
     list_init(&w->idle);
     w->credentials = memory_new_array(MAX(s->route_count, 1), sizeof(struct credential *));
     w->route_tls = memory_new_array(MAX(s->route_count, 1), sizeof(struct tls_context *));

@@ -25,6 +25,7 @@ struct worker {
     struct table destinations;       /* struct destination, by key */
     struct table sites;              /* struct site, by name */
     struct list inquiries;           /* of the queue, about mail hosts */
+    struct list ways;                /* questions about them, delivery/ways.c */
     struct list idle;                /* connections without a job, the longest unused first */
     size_t conn_count;               /* connections of all destinations */
     struct credential **credentials; /* by number of the route; NULL: there is none */

@@ -663,3 +663,77 @@ bool message_token_answer_decode(struct view fields, struct message_token_answer
     m->words = wire_get_view(&r);
     return wire_done(&r);
 }
+
+bool message_way_ask_encode(const struct message_way_ask *m, struct buf *room)
+{
+    struct wire_writer w = begin(MESSAGE_WAY_ASK, room);
+
+    wire_put_u64(&w, m->question);
+    wire_put_bool(&w, m->mx);
+    wire_put_u8(&w, m->family);
+    wire_put_u16(&w, m->port);
+    wire_put_view(&w, m->target);
+    return finish(&w, room);
+}
+
+bool message_way_ask_decode(struct view fields, struct message_way_ask *m)
+{
+    struct wire_reader r = wire_read(fields);
+
+    m->question = wire_get_u64(&r);
+    m->mx = wire_get_bool(&r);
+    m->family = wire_get_u8(&r);
+    m->port = wire_get_u16(&r);
+    m->target = wire_get_view(&r);
+    return wire_done(&r);
+}
+
+bool message_way_answer_encode(const struct message_way_answer *m, struct buf *room)
+{
+    struct wire_writer w = begin(MESSAGE_WAY_ANSWER, room);
+
+    wire_put_u64(&w, m->question);
+    wire_put_view(&w, m->words);
+    wire_put_view(&w, m->hosts);
+    return finish(&w, room);
+}
+
+bool message_way_answer_decode(struct view fields, struct message_way_answer *m)
+{
+    struct wire_reader r = wire_read(fields);
+
+    m->question = wire_get_u64(&r);
+    m->words = wire_get_view(&r);
+    m->hosts = wire_get_view(&r);
+    return wire_done(&r);
+}
+
+bool way_hosts_put(struct buf *out, const struct way_host *h)
+{
+    size_t room;
+    char *tail = buf_tail(out, &room);
+    struct wire_writer w = wire_write(tail, room);
+    struct view bytes;
+
+    wire_put_u16(&w, h->preference);
+    wire_put_bool(&w, h->tried);
+    wire_put_view(&w, h->name);
+    wire_put_view(&w, h->addresses);
+    if (!wire_finish(&w, &bytes))
+        return false;
+    buf_extend(out, bytes.len);
+    return true;
+}
+
+bool way_hosts_take(struct view *rest, struct way_host *out)
+{
+    struct wire_reader r = wire_read(*rest);
+
+    *out = (struct way_host){ .tried = false };
+    out->preference = wire_get_u16(&r);
+    out->tried = wire_get_bool(&r);
+    out->name = wire_get_view(&r);
+    out->addresses = wire_get_view(&r);
+    *rest = r.rest;
+    return !r.failed;
+}

@@ -40,6 +40,8 @@ enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, AUTH, KEYS, TOKENS, P
     M(JOB_CANCEL,       job_cancel,      FROM(QUEUE),    WORKER)       /* not wanted any more, if not begun */ \
     M(MX_ASK,           mx_ask,          FROM(QUEUE),    FROM(DELIVERY)) /* which hosts take a domain's mail */ \
     M(MX_ANSWER,        mx_answer,       FROM(DELIVERY), FROM(QUEUE))  /* a name for the set of them */ \
+    M(WAY_ASK,          way_ask,         FROM(QUEUE),    FROM(DELIVERY)) /* tern explain asks, in the queue's place: */ \
+    M(WAY_ANSWER,       way_answer,      FROM(DELIVERY), FROM(QUEUE))  /* which hosts and addresses would be tried */ \
     M(RCPT_RESULT,      rcpt_result,     WORKER,         FROM(QUEUE))  /* what became of one, or of all */ \
     M(JOB_END,          job_end,         WORKER,         FROM(QUEUE))  /* every recipient has its result */ \
     M(DNS_ASK,          dns_ask,         DNS_CLIENT,     FROM(DNS))    /* a route, addresses, or a name */ \
@@ -212,6 +214,24 @@ struct message_mx_answer {
     struct view hosts; /* a name for the set: the same for all domains with the same mail hosts;
                         * at most MAIL_HOSTS_MAX bytes; empty: they cannot be found out now */
 };
+struct message_way_ask {
+    uint64_t question;
+    bool mx;        /* `target` is a domain with mail hosts; else it is the host */
+    uint8_t family; /* the only one that is used; 0: both */
+    uint16_t port;
+    struct view target;
+};
+struct message_way_answer {
+    uint64_t question;
+    struct view words; /* why there is nothing more to try, for people; may be empty */
+    struct view hosts; /* way_host after way_host: way_hosts_put, way_hosts_take */
+};
+struct way_host {
+    uint16_t preference;
+    bool tried; /* else it comes behind the limit of hosts or addresses in one attempt */
+    struct view name;
+    struct view addresses; /* with ports, separated by blanks */
+};
 struct message_job_cancel {
     uint64_t job;
 };
@@ -277,6 +297,8 @@ struct dns_item {
 
 bool dns_items_put(struct buf *out, enum dns_question kind, const struct dns_item *item) MUST_USE;
 bool dns_items_take(struct view *rest, enum dns_question kind, struct dns_item *out) MUST_USE;
+bool way_hosts_put(struct buf *out, const struct way_host *h) MUST_USE;
+bool way_hosts_take(struct view *rest, struct way_host *out) MUST_USE;
 const char *dns_result_name(enum dns_result r);
 
 /* ---- smtpd and auth ---- */

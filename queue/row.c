@@ -268,6 +268,8 @@ static void put_facts(const struct envelope *e, struct buf *out)
     put_some(out, "hold", e->hold);
     put_bool(out, "notice", e->notice);
     put_bool(out, "8bit", e->body_8bit);
+    if (e->require_tls)
+        put_bool(out, "requiretls", true);
 }
 
 static void put_head(const struct queue *q, const struct mail *m, const struct envelope *e,

@@ -41,19 +41,18 @@ static int connect_to(struct view path, struct error *err)
     return fd;
 }
 
-/* The queue's executable: where the build leaves it, or where it was installed. */
-static void find_queue(char path[PATH_MAX])
+void control_find_role(const char *role, char path[PATH_MAX])
 {
     char self[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
     if (n > 0) {
         self[n] = '\0';
-        snprintf(path, PATH_MAX, "%s/../queue/tern-queue", dirname(self));
+        snprintf(path, PATH_MAX, "%s/../%s/tern-%s", dirname(self), role, role);
         if (access(path, X_OK) == 0)
             return;
     }
-    snprintf(path, PATH_MAX, "%s/tern-queue", TERN_LIBEXEC);
+    snprintf(path, PATH_MAX, "%s/tern-%s", TERN_LIBEXEC, role);
 }
 
 int control_become_queue(char **argv)
@@ -63,7 +62,7 @@ int control_become_queue(char **argv)
     int code;
 
     argv[0] = name;
-    find_queue(executable);
+    control_find_role("queue", executable);
     execv(executable, argv);
     code = errno;
     fprintf(stderr, "tern: %s cannot be run: %s\n", executable, strerror(code));

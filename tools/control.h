@@ -9,6 +9,7 @@
 #include "io/json.h"
 #include "ipc/settings.h"
 
+#include <limits.h>
 #include <sys/types.h>
 
 struct control {
@@ -24,6 +25,8 @@ int control_reach(struct control *c, const struct settings *s, struct error *err
 int control_open(struct control *c, const struct settings *s, struct error *err) MUST_USE;
 void control_close(struct control *c);
 
+/* The executable of a role: where the build leaves it, or where it was installed. */
+void control_find_role(const char *role, char path[PATH_MAX]);
 /* Becomes the queue's program with these words (argv[0] is set; NULL at the end). Returns only when
  * that fails: the negative errno. */
 int control_become_queue(char **argv);

@@ -7,6 +7,7 @@
 #include "ipc/expand.h"
 #include "ipc/policy.h"
 #include "tools/commands.h"
+#include "tools/ways.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -199,7 +200,8 @@ static void print_target(const struct route_target *t, struct buf *out)
     }
 }
 
-static void tell_route(struct question *q, const struct route_settings *r)
+/* `r`: NULL: none. REQUIRETLS of the message comes first. */
+static void tell_tls(struct question *q, const struct route_settings *r)
 {
     static const char *const tls[] = {
         [ROUTE_TLS_OFFERED] = "opportunistic: when the host offers it",
@@ -207,6 +209,38 @@ static void tell_route(struct question *q, const struct route_settings *r)
         [ROUTE_TLS_ENCRYPT] = "encrypt: required, to whomever",
         [ROUTE_TLS_VERIFY] = "verify: required, with a certificate for the host",
     };
+
+    if (q->envelope.require_tls)
+        steps_add(&q->steps, "tls", NULL,
+                  "verify, by REQUIRETLS of the message: and the host must promise the same");
+    else
+        steps_add(&q->steps, "tls", r != NULL ? r->origin : "default", "%s%s",
+                  tls[r != NULL ? r->tls : ROUTE_TLS_OFFERED],
+                  r != NULL && r->ca.len > 0 ? ", by the route's own authorities" : "");
+}
+
+/* Where it comes from, and as whom. */
+static void tell_own_side(struct question *q, const struct route_settings *r)
+{
+    char room[2 * NET_ADDRESS_TEXT_MAX + 2];
+    struct buf words = BUF_ON_ARRAY(room);
+
+    for (size_t i = 0; i < r->source_count; i++) {
+        if (i > 0)
+            buf_put_byte(&words, ' ');
+        (void)!net_print_address(&r->sources[i], &words);
+    }
+    if (r->source_count > 0)
+        steps_add(&q->steps, "source", r->origin, "%.*s", VIEW_ARG(buf_view(&words)));
+    if (r->auth_login.len > 0)
+        steps_add(&q->steps, "login", r->origin, "%.*s, with a %s", VIEW_ARG(r->auth_login),
+                  r->auth_password.len > 0  ? "password"
+                  : r->auth_command.len > 0 ? "token that a command gets"
+                                            : "token");
+}
+
+static void tell_route(struct question *q, const struct route_settings *r)
+{
     char room[1024];
     struct buf words = BUF_ON_ARRAY(room);
 
@@ -217,8 +251,10 @@ static void tell_route(struct question *q, const struct route_settings *r)
     }
     steps_add(&q->steps, "route", r->origin, "%.*s%s%.*s", VIEW_ARG(r->name),
               r->name.len > 0 ? ": " : "", VIEW_ARG(buf_view(&words)));
-    if (r->targets[0].kind <= TARGET_PATH)
-        steps_add(&q->steps, "tls", r->origin, "%s", tls[r->tls]);
+    if (r->targets[0].kind > TARGET_PATH)
+        return;
+    tell_tls(q, r);
+    tell_own_side(q, r);
 }
 
 static void tell_mailbox(struct question *q, const struct address *a)
@@ -254,21 +290,12 @@ void explain_delivery(struct question *q, const struct address *a)
     if (hop.kind == HOP_HOST)
         steps_add(&q->steps, "route", NULL, "the address in the recipient, port %llu",
                   (unsigned long long)q->settings->delivery.port);
-    if (hop.kind == HOP_MX && hop.route == 0) {
+    if (hop.kind == HOP_MX && hop.route == 0)
         steps_add(&q->steps, "route", NULL, "no route takes it: the MX hosts of %.*s",
                   VIEW_ARG(hop.host));
-        steps_add(&q->steps, "tls", "default", "opportunistic: when the host offers it");
-    }
-    if (hop.kind == HOP_MX) {
-        const struct destination_settings *d =
-            settings_destination(q->settings, hop.host, VIEW_EMPTY);
-
-        steps_add(&q->steps, "mx", NULL, "asked for when it is sent, port %llu",
-                  (unsigned long long)q->settings->delivery.port);
-        if (d != NULL)
-            steps_add(&q->steps, "limits", d->origin,
-                      "an entry of destinations is for this domain");
-    }
+    if (hop.route == 0)
+        tell_tls(q, NULL);
+    explain_way(q, &hop);
     steps_add(&q->steps, "queue", NULL, "destination %.*s", VIEW_ARG(hop.name));
     if (q->live)
         explain_live(q, a, hop.name);
@@ -440,6 +467,12 @@ static int prepare(const struct settings *s)
     return EXIT_SUCCESS;
 }
 
+static int end(struct question *q, int status)
+{
+    ways_close(&q->ways);
+    return status;
+}
+
 int command_explain(const struct invocation *in)
 {
     static const struct option options[] = {
@@ -473,7 +506,7 @@ int command_explain(const struct invocation *in)
             return EXIT_WRONG_USE;
     }
     if (optind + 1 == in->argc && w.from == NULL && w.to == NULL)
-        return explain_message(&q, view_of(in->argv[optind]));
+        return end(&q, explain_message(&q, view_of(in->argv[optind])));
     if (optind < in->argc || w.from == NULL || w.to == NULL)
         return wrong_use("explain takes --from and --to, or the id of a message in the queue");
     status = prepare(in->settings);
@@ -483,5 +516,5 @@ int command_explain(const struct invocation *in)
         return status;
     steps_begin(&q.steps, q.facts.sender, q.facts.recipient);
     steps_end(&q.steps, explain(&q));
-    return EXIT_SUCCESS;
+    return end(&q, EXIT_SUCCESS);
 }

@@ -19,11 +19,14 @@ struct question {
     struct envelope envelope; /* for routes */
     char tags[1024];
     bool trusted, uncertain;
-    bool live; /* the queue is asked, too */
+    bool live;         /* the queue is asked, too */
+    struct ways *ways; /* NULL: nothing was looked up yet */
 };
 
 /* Where mail for one address goes. */
 void explain_delivery(struct question *q, const struct address *a);
+/* Which hosts and addresses the mail would be taken to, and within which limits. */
+void explain_way(struct question *q, const struct hop *hop);
 /* What the running queue knows of the way there: of mail that waits, and of the destination of that
  * name. */
 void explain_live(struct question *q, const struct address *a, struct view destination);

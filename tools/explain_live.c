@@ -165,10 +165,12 @@ static int hear_message(void *of, const struct json_node *n)
     const struct json_node *rcpts = json_get(n, "rcpts");
 
     q->live = false; /* the row says it */
-    q->envelope = (struct envelope){ .sender = text_of(n, "sender"),
-                                     .login = text_of(n, "login"),
-                                     .tags = text_of(n, "tags"),
-                                     .route = text_of(n, "route") };
+    q->envelope =
+        (struct envelope){ .sender = text_of(n, "sender"),
+                           .login = text_of(n, "login"),
+                           .tags = text_of(n, "tags"),
+                           .route = text_of(n, "route"),
+                           .require_tls = view_equal(text_of(n, "requiretls"), VIEW("true")) };
     for (size_t i = 0; i < json_count(rcpts); i++)
         explain_rcpt(q, n, json_at(rcpts, i));
     return 0;

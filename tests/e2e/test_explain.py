@@ -122,3 +122,77 @@ def test_it_tells_what_the_queue_knows_of_the_destination(world):
     assert re.search(r"^  breaker    open since 20", text, re.M)
     [answer] = explain(world, *words, "z@smart.test")
     assert "mx1.far.test" in line_of(world, steps(answer)["tls"])
+
+
+def told(answer, name):
+    return [step["what"] for step in answer["steps"] if step["step"] == name]
+
+
+WORDS = ("--from", "a@b.test", "--client", "127.0.0.1", "--to")
+
+
+def test_it_names_hosts_in_order_and_their_addresses(world):
+    for name, address in (("mx1.far.test", "198.51.100.7"), ("mx2.far.test", "198.51.100.8"),
+                          ("mx2.far.test", "2001:db8:25::8"), ("mx3.far.test", "127.0.0.9"),
+                          ("mx5.far.test", "198.51.100.9"), ("smart.test", "198.51.100.10")):
+        world.host(name, address)
+    world.dns.mx("far.test", (30, "mx3.far.test"), (10, "mx2.far.test"), (20, "mx1.far.test"),
+                 (40, "mx4.far.test"), (50, "mx5.far.test"), (60, "mx6.far.test"))
+    world.dns.null_mx("null.test")
+    world.dns.servfail("broken.test")
+    world.start_relay(
+        delivery={"hosts": 3, "concurrency": 7},
+        destinations=[{"host": "smart.test", "concurrency": 2, "message-rate": "10/1m"}],
+        routes=[{"domain": "via.test", "via": ["smtp://smart.test:587", "smtp://198.51.100.11"],
+                 "tls": "verify", "source": "192.0.2.25"},
+                {"domain": "fall.test", "via": ["mx", "smtp://smart.test"]}])
+    [answer] = explain(world, *WORDS, "z@far.test")
+    assert told(answer, "mx") == [
+        "10 mx2.far.test: [2001:db8:25::8]:25 198.51.100.8:25",
+        "20 mx1.far.test: 198.51.100.7:25",
+        "30 mx3.far.test: no address that can be used",
+        "40 mx4.far.test: no address that can be used",
+        "50 mx5.far.test: 198.51.100.9:25",
+        "60 mx6.far.test: not tried in one attempt: delivery.hosts and delivery.addresses"]
+    assert told(answer, "limits") == ["7 connections, 100 messages each; again after 5m, then at most 4h"]
+    [answer] = explain(world, *WORDS, "z@via.test")
+    assert told(answer, "host") == ["smart.test: 198.51.100.10:587", "198.51.100.11: 198.51.100.11:25"]
+    assert told(answer, "source") == ["192.0.2.25"] and not told(answer, "mx")
+    assert told(answer, "limits")[0].startswith("2 connections, 100 messages each, 10 messages in 60000ms; ")
+    assert "smart.test" in line_of(world, steps(answer)["limits"])
+    [answer] = explain(world, *WORDS, "z@fall.test")
+    assert told(answer, "mx") == ["fall.test: 5.1.2 the domain does not exist (fall.test)"]
+    assert told(answer, "host") == ["smart.test: 198.51.100.10:25"]
+    [answer] = explain(world, *WORDS, "z@null.test")
+    assert told(answer, "mx")[0].startswith("null.test: 5.1.10 the domain takes no mail")
+    [answer] = explain(world, *WORDS, "z@broken.test")
+    assert told(answer, "mx")[0].startswith("broken.test: 4.4.3 the mail hosts cannot be looked up")
+    [answer] = explain(world, *WORDS, "z@[198.51.100.12]")
+    assert told(answer, "host") == ["198.51.100.12: 198.51.100.12:25"] and told(answer, "tls")
+    text = world.tern("explain", *WORDS, "z@far.test").stdout
+    assert re.search(r"^  mx         10 mx2\.far\.test: ", text, re.M)
+
+
+def test_hosts_are_looked_up_when_nothing_runs_too(world):
+    world.host("mx.far.test", "198.51.100.7")
+    world.dns.mx("far.test", (10, "mx.far.test"))
+    start(world)
+    world.stop_relay()
+    [answer] = explain(world, *WORDS, "z@far.test")
+    assert told(answer, "mx") == ["10 mx.far.test: 198.51.100.7:25"]
+    assert "not known" in told(answer, "live")[0]
+
+
+def test_a_message_that_requires_tls_is_explained_so(world):
+    world.host("mx.far.test", "198.51.100.7")
+    world.dns.mx("far.test", (10, "mx.far.test"))
+    world.start_relay()
+    with world.connect(port=465, tls=True) as c:
+        c.hello()
+        assert c.command("MAIL FROM:<a@here.test> REQUIRETLS").startswith("250")
+        assert c.command("RCPT TO:<z@far.test>").startswith("250")
+        assert c.command("DATA").startswith("354")
+        assert c.command("Subject: x\r\n\r\nx\r\n.").startswith("250")
+    [row] = world.wait_queue(lambda rows: rows)
+    [answer] = explain(world, row["id"])
+    assert "REQUIRETLS" in told(answer, "tls")[0]
