@@ -380,10 +380,27 @@ static bool may_use_bdat(const struct conn *c, const struct job *j)
     return j->start.bdat && j->start.attempt <= 1 && !c->destination->no_bdat;
 }
 
+static void say_quit(struct conn *c)
+{
+    leave(c);
+    client_quit(&c->client);
+}
+
+/* What is left of the job goes by another session, and this one is over. */
+static void give_back(struct conn *c)
+{
+    struct job *j = c->job;
+
+    c->job = NULL;
+    destination_take_back(c->destination, j);
+    say_quit(c);
+}
+
 /* False: the connection is not what it was. */
 static bool start_job(struct conn *c, struct job *j)
 {
     struct client_verdict v;
+    enum job_fit fit;
 
     c->job = j;
     c->started = true;
@@ -392,7 +409,12 @@ static bool start_job(struct conn *c, struct job *j)
     j->conn = c;
     job_rewind(j);
     j->message.chunk = may_use_bdat(c, j);
-    if (job_prepare(j, &c->client.ext, &v.outcome) && !client_start(&c->client, &j->message, &v))
+    fit = job_prepare(j, &c->client.ext, &c->domains, &v.outcome);
+    if (fit == JOB_NEEDS_SESSION) {
+        give_back(c);
+        return true;
+    }
+    if (fit == JOB_FITS && !client_start(&c->client, &j->message, &v))
         return true;
     look_elsewhere(c, &v.outcome);
     return false;
@@ -404,19 +426,19 @@ static void become_idle(struct conn *c)
     list_append(&worker_of(c)->idle, &c->idle_link);
 }
 
-static void say_quit(struct conn *c)
+/* The host has said how many transactions it takes in a session (RFC 9422, 4.1). */
+static bool has_had_enough(const struct conn *c)
 {
-    leave(c);
-    client_quit(&c->client);
+    uint64_t most = c->client.ext.mails_most;
+
+    return most > 0 && c->messages >= most;
 }
 
 static bool is_worn(const struct conn *c)
 {
-    uint64_t most = c->client.ext.mails_most;
-
-    return c->dial.alone || c->detour ||
+    return c->dial.alone || c->detour || has_had_enough(c) ||
            c->messages >= c->destination->site->messages_per_connection ||
-           (most > 0 && c->messages >= most) || destination_is_crowded(c->destination);
+           destination_is_crowded(c->destination);
 }
 
 /* The job that the connection was made for, or whose other recipients were too many for one
@@ -436,6 +458,10 @@ static bool next_message(struct conn *c)
     conn_keep_session(c);
     conn_note_plain(c);
     note_bdat(c);
+    if (c->job != NULL && has_had_enough(c)) {
+        give_back(c);
+        return true;
+    }
     j = pick_job(c);
     if (j != NULL)
         return start_job(c, j);
@@ -562,6 +588,7 @@ static void on_connected(struct dial *d, int fd)
     c->state = CONN_TALKING;
     c->started = c->resuming = false;
     c->messages = 0;
+    c->domains.count = 0;
     c->until_ms = loop_of(c)->now_ms + settings_of(c)->timeouts.opening;
     c->tls_len = 0;
     c->policy = dial_tls_policy(d);

@@ -32,14 +32,15 @@ struct conn {
     struct tls_policy policy;
     char tls[TLSPOLICY_TEXT_MAX]; /* what came of the policy; tls_len 0: plain text */
     size_t tls_len;
-    bool resuming;             /* a session was offered in the handshake */
-    uint64_t session_until_ms; /* for those that come of it; monotonic */
-    bool no_resume;            /* one was, and the handshake failed: a full one first */
-    unsigned messages;         /* that this connection was used for */
-    uint64_t until_ms;         /* monotonic: then the opening, or the transaction, is given up */
-    unsigned heard;            /* replies when the timer was started */
-    bool wrote;                /* since then */
-    bool write_blocked;        /* until the socket is writable */
+    bool resuming;              /* a session was offered in the handshake */
+    uint64_t session_until_ms;  /* for those that come of it; monotonic */
+    bool no_resume;             /* one was, and the handshake failed: a full one first */
+    unsigned messages;          /* that this connection was used for */
+    struct job_domains domains; /* of their recipients, where the host limits them */
+    uint64_t until_ms;          /* monotonic: then the opening, or the transaction, is given up */
+    unsigned heard;             /* replies when the timer was started */
+    bool wrote;                 /* since then */
+    bool write_blocked;         /* until the socket is writable */
 };
 
 /* Begins in this turn of the loop, for the job. */

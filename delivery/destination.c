@@ -350,6 +350,14 @@ void destination_serve_route(struct worker *w, const struct route_settings *r)
     }
 }
 
+void destination_take_back(struct destination *d, struct job *j)
+{
+    j->conn = NULL;
+    list_insert_after(&d->waiting, &j->link);
+    if (list_empty(&d->wanting))
+        list_append(&d->site->wanting, &d->wanting);
+}
+
 bool destination_gets_token(struct destination *d, struct job *j)
 {
     struct credential *c = credential_of(d);
@@ -358,8 +366,7 @@ bool destination_gets_token(struct destination *d, struct job *j)
     if (c == NULL || d->route->auth_command.len == 0 || !c->refused || j->logged_in_again)
         return false;
     j->logged_in_again = true;
-    j->conn = NULL;
-    list_insert_after(&d->waiting, &j->link);
+    destination_take_back(d, j);
     if (!c->awaited)
         w->refused(w, (uint32_t)(d->route - w->settings->routes));
     c->awaited = true;

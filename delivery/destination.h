@@ -66,6 +66,8 @@ void destination_serve_route(struct worker *w, const struct route_settings *r);
 /* A host has refused the token of the route, and a command can get another: the job, which is free,
  * waits for that, once. False: it has had its chance, or there was no such refusal. */
 bool destination_gets_token(struct destination *d, struct job *j) MUST_USE;
+/* The job, which is free, needs another connection than the one that had it: it is next. */
+void destination_take_back(struct destination *d, struct job *j);
 /* The site has more connections than it may have now. */
 bool destination_is_crowded(const struct destination *d) MUST_USE;
 /* An attempt to connect is made. */

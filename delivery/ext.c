@@ -23,15 +23,23 @@ static void read_deliver_by(struct view value, struct ext *out)
 /* limits-param = *( SP limit-name "=" limit-value ); RFC 9422, 4. A limit of nothing is none. */
 static void read_limits(struct view words, struct ext *out)
 {
+    const struct {
+        struct view name;
+        uint64_t *limit;
+    } limits[] = {
+        { VIEW_INIT("MAILMAX"), &out->mails_most },
+        { VIEW_INIT("RCPTMAX"), &out->rcpts_most },
+        { VIEW_INIT("RCPTDOMAINMAX"), &out->domains_most },
+    };
+
     while (words.len > 0) {
         struct view value = view_take_word(&words);
         struct view name = view_take_until(&value, '=');
-        uint64_t *limit = view_equal_nocase(name, VIEW("MAILMAX"))   ? &out->mails_most
-                          : view_equal_nocase(name, VIEW("RCPTMAX")) ? &out->rcpts_most
-                                                                     : NULL;
-
-        if (limit != NULL && !view_to_u64(value, 999999, limit))
-            *limit = 0;
+        for (size_t i = 0; i < COUNT_OF(limits); i++) {
+            if (view_equal_nocase(name, limits[i].name) &&
+                !view_to_u64(value, 999999, limits[i].limit))
+                *limits[i].limit = 0;
+        }
     }
 }
 

@@ -19,7 +19,9 @@ struct ext {
     bool deliver_by;     /* RFC 2852 */
     uint64_t mails_most; /* RFC 9422, MAILMAX: messages of a connection; 0: not said */
     uint64_t rcpts_most; /* RCPTMAX: recipients of a message; 0: not said */
-    uint64_t by_least;   /* seconds that it needs at least to return a message; 0: not said */
+    uint64_t
+        domains_most;  /* RCPTDOMAINMAX: domains of all recipients of a connection; 0: not said */
+    uint64_t by_least; /* seconds that it needs at least to return a message; 0: not said */
 };
 
 /* `text` as struct reply has it: lines joined by '\n', the first is the server's name. What is

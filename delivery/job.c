@@ -280,8 +280,28 @@ static int64_t seconds_left(const struct job *j)
     return ms >= 0 ? ms / 1000 : -((-ms + 999) / 1000);
 }
 
-bool job_prepare(struct job *j, const struct ext *ext, struct outcome *why)
+/* RFC 9422, 4.3: the host takes recipients of so many domains in one session. */
+static bool admit_domain(struct job_domains *domains, const struct ext *ext, struct view address)
 {
+    uint64_t hash = hash_bytes_nocase(view_from(address, view_find_last(address, '@') + 1));
+
+    if (ext->domains_most == 0)
+        return true;
+    for (size_t i = 0; i < domains->count; i++) {
+        if (domains->hashes[i] == hash)
+            return true;
+    }
+    if (domains->count == MIN(ext->domains_most, (uint64_t)JOB_DOMAINS_MAX))
+        return false;
+    domains->hashes[domains->count++] = hash;
+    return true;
+}
+
+enum job_fit job_prepare(struct job *j, const struct ext *ext, struct job_domains *domains,
+                         struct outcome *why)
+{
+    enum job_fit lack = JOB_NEEDS_HOST;
+
     j->message.rcpt_count = 0;
     j->message.by_seconds = seconds_left(j);
     j->later_count = 0;
@@ -289,10 +309,14 @@ bool job_prepare(struct job *j, const struct ext *ext, struct outcome *why)
     for (uint32_t i = 0; i < j->envelope.rcpt_count; i++) {
         if (ext->rcpts_most > 0 && j->message.rcpt_count == ext->rcpts_most)
             break;
-        if (!j->decided[i] && !transaction_rcpt_obstacle(&j->envelope, i, ext, why))
+        if (j->decided[i] || transaction_rcpt_obstacle(&j->envelope, i, ext, why))
+            continue;
+        if (admit_domain(domains, ext, j->envelope.rcpts[i].address))
             j->batch[j->message.rcpt_count++] = i;
+        else
+            lack = JOB_NEEDS_SESSION;
     }
-    return j->message.rcpt_count > 0;
+    return j->message.rcpt_count > 0 ? JOB_FITS : lack;
 }
 
 void job_end(struct job *j)

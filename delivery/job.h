@@ -70,10 +70,25 @@ enum job_content job_put_chunk(struct job *j, struct buf *out) MUST_USE;
 /* What all of them hear after DAMAGED. */
 const struct outcome *job_damage(const struct job *j);
 
+enum { JOB_DOMAINS_MAX = 16 }; /* of a connection whose host limits them, whatever it allows */
+
+/* Those of the recipients that a host has heard of; zeroed: none. */
+struct job_domains {
+    uint64_t hashes[JOB_DOMAINS_MAX];
+    size_t count;
+};
+
+enum job_fit {
+    JOB_FITS,
+    JOB_NEEDS_SESSION, /* what is left is for domains that the host takes in another session */
+    JOB_NEEDS_HOST,    /* the host cannot take any of it, and *why tells what is in the way */
+};
+
 /* Makes j->message of what is not decided yet, as far as the host, which offers `ext`, takes at
- * once. Recipients that it cannot take stay, for another host. False: there are only those, and
- * *why tells what is in the way. */
-bool job_prepare(struct job *j, const struct ext *ext, struct outcome *why) MUST_USE;
+ * once in a session that has heard of `domains`, to which its own are added. Recipients that it
+ * cannot take stay, for another host. */
+enum job_fit job_prepare(struct job *j, const struct ext *ext, struct job_domains *domains,
+                         struct outcome *why) MUST_USE;
 
 /* Tells the queue; the job is over when none is undecided. `rcpt` is a number in j->envelope. */
 void job_decide(struct job *j, size_t rcpt, const struct outcome *o, uint64_t now_ms);

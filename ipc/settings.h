@@ -458,6 +458,13 @@ struct hop {
 bool settings_hop(const struct settings *s, const struct envelope *e, const struct address *rcpt,
                   struct buf *room, struct hop *out) MUST_USE;
 
+enum { SETTINGS_WAY_MAX = 8192 }; /* bytes of a way in words; more is cut */
+
+/* "smtp://smart.example.org:25", "discard", "550 5.7.1 not here" ... */
+void settings_print_target(const struct route_target *t, struct buf *out);
+/* All that decides how mail gets there: hosts, ports, TLS, source address and login. */
+void settings_print_way(const struct settings *s, const struct hop *hop, struct buf *out);
+
 /* Some route gets its token by a command. */
 bool settings_has_commands(const struct settings *s);
 

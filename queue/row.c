@@ -14,7 +14,7 @@
 #include <inttypes.h>
 
 enum {
-    RCPT_ROOM = 16384,      /* bytes of one recipient's object at most, with every byte escaped */
+    RCPT_ROOM = 32768,      /* bytes of one recipient's object at most, with every byte escaped */
     TROUBLED_MAX = 100,     /* destinations in back-off that the status names */
     LAST_ARENA_MAX = 65536, /* of one outcome */
 };
@@ -197,13 +197,32 @@ static void print_reason(struct queue *q, uint32_t unit, struct last *last, stru
 
 /* ---- recipients ---- */
 
-static void put_rcpt(struct queue *q, const struct unit *u, struct view address, struct last *last,
-                     bool whole, struct buf *out)
+/* By the settings in force, which may not have reached the unit's destination yet. */
+static void put_way(const struct queue *q, const struct envelope *e, struct view rcpt,
+                    struct buf *out)
+{
+    static char room[SETTINGS_WAY_MAX];
+    char name_room[2 * ADDRESS_DOMAIN_MAX];
+    struct buf way = BUF_ON_ARRAY(room), name = BUF_ON_ARRAY(name_room);
+    struct address a;
+    struct hop hop;
+
+    if (q->settings == NULL || !address_parse(rcpt, true, &a) ||
+        !settings_hop(q->settings, e, &a, &name, &hop))
+        return;
+    settings_print_way(q->settings, &hop, &way);
+    put_view(out, "way", buf_view(&way));
+}
+
+static void put_rcpt(struct queue *q, const struct unit *u, const struct envelope *e,
+                     struct view address, struct last *last, bool whole, struct buf *out)
 {
     begin_element(out);
     put_view(out, "addr", address);
     put_view(out, "state", view_of(state_names[unit_state(q, u)]));
     put_view(out, "destination", index_destination(&q->index, u->destination)->hop.name);
+    if (whole)
+        put_way(q, e, address, out);
     put_number(out, "attempts", u->attempts);
     put_time(out, "next_at", next_at(q, u));
     if (last != NULL)
@@ -225,7 +244,7 @@ static unsigned put_unit(struct queue *q, uint32_t unit, const struct envelope *
         if (buf_space(out) < RCPT_ROOM)
             left_out++;
         else
-            put_rcpt(q, u, e->rcpts[i].address, tried ? last : NULL, whole, out);
+            put_rcpt(q, u, e, e->rcpts[i].address, tried ? last : NULL, whole, out);
     }
     return left_out;
 }

@@ -173,33 +173,6 @@ static enum rule_act tell_rules(struct question *q)
 
 /* ---- where it goes ---- */
 
-static void print_target(const struct route_target *t, struct buf *out)
-{
-    bool ipv6 = view_has(t->host, ':');
-
-    switch (t->kind) {
-    case TARGET_MX:
-        buf_put(out, VIEW("the MX hosts of the domain"));
-        break;
-    case TARGET_HOST:
-        buf_printf(out, "%s://%s%.*s%s:%u",
-                   t->lmtp           ? "lmtp"
-                   : t->implicit_tls ? "smtps"
-                                     : "smtp",
-                   ipv6 ? "[" : "", VIEW_ARG(t->host), ipv6 ? "]" : "", t->port);
-        break;
-    case TARGET_PATH:
-        buf_printf(out, "lmtp at %.*s", VIEW_ARG(t->host));
-        break;
-    case TARGET_DISCARD:
-        buf_put(out, VIEW("discard"));
-        break;
-    default:
-        buf_printf(out, "none: %u %.*s", t->code, VIEW_ARG(t->host));
-        break;
-    }
-}
-
 /* `r`: NULL: none. REQUIRETLS of the message comes first. */
 static void tell_tls(struct question *q, const struct route_settings *r)
 {
@@ -247,7 +220,7 @@ static void tell_route(struct question *q, const struct route_settings *r)
     for (size_t i = 0; i < r->target_count; i++) {
         if (i > 0)
             buf_put(&words, r->balance ? VIEW(" or ") : VIEW(", then "));
-        print_target(&r->targets[i], &words);
+        settings_print_target(&r->targets[i], &words);
     }
     steps_add(&q->steps, "route", r->origin, "%.*s%s%.*s", VIEW_ARG(r->name),
               r->name.len > 0 ? ": " : "", VIEW_ARG(buf_view(&words)));

@@ -11,7 +11,7 @@
 
 /* What is counted, and shown at the end. */
 struct tally {
-    const struct settings *next;
+    const struct settings *now, *next;
     bool json;
     unsigned long long recipients, moved;
 };
@@ -21,36 +21,56 @@ static struct view text_of(const struct json_node *n, const char *key)
     return json_text(json_get(n, key));
 }
 
-static void print_move(const struct tally *t, const struct json_node *mail,
-                       const struct json_node *rcpt, struct view to)
+/* Where mail goes, and what it is called in the queue. */
+struct way {
+    struct view destination, way;
+};
+
+static void put_text(const char *key, struct view value, struct buf *line)
 {
-    static const char *const keys[] = { "id", "sender" };
-    char room[4096];
+    buf_printf(line, ",\"%s\":", key);
+    json_quote(value, line);
+}
+
+static void print_json(const struct json_node *mail, struct view rcpt, const struct way *from,
+                       const struct way *to)
+{
+    static char room[8 * SETTINGS_WAY_MAX];
     struct buf line = BUF_ON_ARRAY(room);
 
-    if (!t->json) {
-        print_safe(text_of(mail, "id"));
-        putchar(' ');
-        print_safe(text_of(rcpt, "addr"));
-        fputs(": ", stdout);
-        print_safe(text_of(rcpt, "destination"));
-        fputs(" -> ", stdout);
-        print_safe(to);
-        putchar('\n');
+    buf_put(&line, VIEW("{\"v\":1"));
+    put_text("id", text_of(mail, "id"), &line);
+    put_text("sender", text_of(mail, "sender"), &line);
+    put_text("recipient", rcpt, &line);
+    put_text("from", from->destination, &line);
+    put_text("to", to->destination, &line);
+    put_text("from_way", from->way, &line);
+    put_text("to_way", to->way, &line);
+    printf("%.*s}\n", VIEW_ARG(buf_view(&line)));
+}
+
+static void print_way(const char *before, const struct way *w)
+{
+    fputs(before, stdout);
+    print_safe(w->destination);
+    fputs(" (", stdout);
+    print_safe(w->way);
+    putchar(')');
+}
+
+static void print_move(const struct tally *t, const struct json_node *mail, struct view rcpt,
+                       const struct way *from, const struct way *to)
+{
+    if (t->json) {
+        print_json(mail, rcpt, from, to);
         return;
     }
-    buf_put(&line, VIEW("{\"v\":1"));
-    for (size_t i = 0; i < COUNT_OF(keys); i++) {
-        buf_printf(&line, ",\"%s\":", keys[i]);
-        json_quote(text_of(mail, keys[i]), &line);
-    }
-    buf_put(&line, VIEW(",\"recipient\":"));
-    json_quote(text_of(rcpt, "addr"), &line);
-    buf_put(&line, VIEW(",\"from\":"));
-    json_quote(text_of(rcpt, "destination"), &line);
-    buf_put(&line, VIEW(",\"to\":"));
-    json_quote(to, &line);
-    printf("%.*s}\n", VIEW_ARG(buf_view(&line)));
+    print_safe(text_of(mail, "id"));
+    putchar(' ');
+    print_safe(rcpt);
+    print_way(": ", from);
+    print_way(" -> ", to);
+    putchar('\n');
 }
 
 /* What routes ask of a message. */
@@ -62,26 +82,45 @@ static struct envelope envelope_of(const struct json_node *mail)
                               .route = text_of(mail, "route") };
 }
 
+/* `name` and `words` are room. What fits no rule goes to "invalid". */
+static struct way find_way(const struct settings *s, const struct envelope *e, struct view rcpt,
+                           struct buf *name, struct buf *words)
+{
+    struct way w = { VIEW("invalid"), VIEW("nowhere") };
+    struct address a;
+    struct hop hop;
+
+    buf_clear(words);
+    if (!address_parse(rcpt, true, &a) || !settings_hop(s, e, &a, name, &hop))
+        return w;
+    settings_print_way(s, &hop, words);
+    return (struct way){ hop.name, buf_view(words) };
+}
+
+/* The running queue says which way it would go now; where nothing runs, the configuration does. */
 static void look_at_recipient(struct tally *t, const struct json_node *mail,
                               const struct json_node *rcpt)
 {
+    static char now_room[SETTINGS_WAY_MAX], next_room[SETTINGS_WAY_MAX];
+    char now_name[2 * ADDRESS_DOMAIN_MAX], next_name[2 * ADDRESS_DOMAIN_MAX];
+    struct buf rooms[] = { BUF_ON_ARRAY(now_name), BUF_ON_ARRAY(now_room), BUF_ON_ARRAY(next_name),
+                           BUF_ON_ARRAY(next_room) };
     const struct envelope e = envelope_of(mail);
-    struct view to = VIEW("invalid"); /* where the queue sends what fits no rule */
-    char room[2 * ADDRESS_DOMAIN_MAX];
-    struct buf name = BUF_ON_ARRAY(room);
-    struct address a;
-    struct hop hop;
+    struct view address = text_of(rcpt, "addr");
+    struct way from, to;
 
     if (text_of(rcpt, "destination").len == 0) /* done */
         return;
     t->recipients++;
-    if (address_parse(text_of(rcpt, "addr"), true, &a) &&
-        settings_hop(t->next, &e, &a, &name, &hop))
-        to = hop.name;
-    if (view_equal(to, text_of(rcpt, "destination")))
+    from = find_way(t->now, &e, address, &rooms[0], &rooms[1]);
+    from.destination = text_of(rcpt, "destination");
+    if (text_of(rcpt, "way").len > 0)
+        from.way = text_of(rcpt, "way");
+    to = find_way(t->next, &e, address, &rooms[2], &rooms[3]);
+    if (view_equal(from.way, to.way))
         return;
     t->moved++;
-    print_move(t, mail, rcpt, to);
+    print_move(t, mail, address, &from, &to);
 }
 
 static int hear_mail(void *of, const struct json_node *n)
@@ -103,7 +142,7 @@ static int look_at_all(const struct settings *s, struct tally *t)
     if (t->json)
         printf("{\"v\":1,\"recipients\":%llu,\"moved\":%llu}\n", t->recipients, t->moved);
     else
-        printf("%llu of %llu recipients would go elsewhere\n", t->moved, t->recipients);
+        printf("%llu of %llu recipients would go another way\n", t->moved, t->recipients);
     return EXIT_SUCCESS;
 }
 
@@ -133,7 +172,7 @@ int command_reroute(const struct invocation *in)
         { "config", required_argument, NULL, 'c' },
         { NULL, 0, NULL, 0 },
     };
-    struct tally t = { .json = in->json };
+    struct tally t = { .now = in->settings, .json = in->json };
     const char *path = in->path;
     bool dry = false;
     int option;

@@ -59,6 +59,33 @@ def test_show_tells_everything_about_a_message(world, stuck):
         assert words in text.stdout
 
 
+@pytest.mark.parametrize("change", [
+    {"via": "smtp://other.test"}, {"via": "smtp://smart.test:587"}, {"via": "smtps://smart.test:25"},
+    {"via": "lmtp://smart.test:25"}, {"via": ["smtp://smart.test", "smtp://other.test"]},
+    {"via": "discard"}, {"via": "550 5.7.1 no"}, {"via": "mx"}, {"tls": "encrypt"},
+    {"tls": "verify"}, {"source": "192.0.2.25"},
+    {"tls": "verify", "auth-login": "me", "auth-password": "/p"}, {"name": "new"}, {"balance": "yes"},
+], ids=lambda change: ",".join(change) + "=" + str(list(change.values())[0]))
+def test_reroute_tells_of_every_change_of_the_way(world, change):
+    world.host("smart.test")
+    route = {"name": "old", "domain": "there.test", "via": "smtp://smart.test"}
+    world.start_relay(routes=[route])
+    world.send("a@here.test", "b@there.test")
+    world.wait_deferred()
+    world.configure(routes=[{**route, **change}])
+    world.write_config()  # of the file alone: what runs is what it was
+    done = world.tern("reroute", "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    *moves, total = [json.loads(line) for line in done.stdout.splitlines()]
+    same = change in ({"name": "new"}, {"balance": "yes"})
+    assert total["moved"] == len(moves) == (0 if same else 1)
+    if not same:
+        assert moves[0]["from_way"] == "smtp://smart.test:25, TLS opportunistic"
+        assert moves[0]["to_way"] != moves[0]["from_way"] and moves[0]["from"] == "old"
+        text = world.tern("reroute", "--dry-run").stdout
+        assert f"old ({moves[0]['from_way']}) -> {moves[0]['to']} ({moves[0]['to_way']})" in text
+
+
 def test_show_remembers_the_attempts_before_the_last(world, stuck):
     for attempts in (2, 3):
         world.tern("queue", "retry", stuck["busy"])

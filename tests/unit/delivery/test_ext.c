@@ -24,7 +24,7 @@ static const struct {
         .by_least = 240 } },
     { "limits",
       "mx.test\nLIMITS RCPTMAX=10 RCPTDOMAINMAX=1 mailmax=5",
-      { .mails_most = 5, .rcpts_most = 10 } },
+      { .mails_most = 5, .rcpts_most = 10, .domains_most = 1 } },
     { "limits that are none", "mx.test\nLIMITS RCPTMAX=0 MAILMAX=x", { .mails_most = 0 } },
     { "deliver-by without a value", "mx.test\nDELIVERBY", { .deliver_by = true } },
     { "deliver-by with garbage", "mx.test\nDELIVERBY x", { .deliver_by = true } },
@@ -57,6 +57,7 @@ static void reads_announcements(void **state)
         check(cases[i].name, got.by_least == cases[i].ext.by_least);
         check(cases[i].name, got.mails_most == cases[i].ext.mails_most);
         check(cases[i].name, got.rcpts_most == cases[i].ext.rcpts_most);
+        check(cases[i].name, got.domains_most == cases[i].ext.domains_most);
     }
 }
 

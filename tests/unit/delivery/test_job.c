@@ -276,16 +276,17 @@ static void keeps_who_was_too_many_for_the_next_transaction(void **state)
 {
     static const struct outcome o = { .class = OUTCOME_DELIVERED, .enhanced = { 2, 0, 0 } };
     static const struct ext plain = { .pipelining = true };
+    struct job_domains domains = { .count = 0 };
     struct outcome why;
     struct job *j = make_job(VIEW("x\r\n"), IN_PACKET);
 
     (void)state;
-    assert_true(job_prepare(j, &plain, &why));
+    assert_int_equal(job_prepare(j, &plain, &domains, &why), JOB_FITS);
     assert_int_equal(j->message.rcpt_count, 2);
     job_put_off(j, 1);
     job_decide_message(j, &o, 0);
     assert_int_equal(j->undecided, 1);
-    assert_true(job_prepare(j, &plain, &why));
+    assert_int_equal(job_prepare(j, &plain, &domains, &why), JOB_FITS);
     assert_int_equal(j->message.rcpt_count, 1);
     assert_int_equal(j->message.rcpts[0], 1);
     job_decide_message(j, &o, 0);
@@ -298,6 +299,7 @@ static void prepares_a_transaction(void **state)
 {
     static const struct ext plain = { .pipelining = true }, utf8 = { .utf8 = true };
     struct message_job_start m = start_of(VIEW("x\r\n"));
+    struct job_domains domains = { .count = 0 };
     struct outcome why;
     struct job *j;
 
@@ -305,9 +307,9 @@ static void prepares_a_transaction(void **state)
     m.envelope = VIEW("from=s@a.test\nrcpt=b\xc3\xb6@b.test\nrcpt=b@b\xc3\xb6.test\narrival=1\n");
     j = decode(&m, NULL, -1);
     assert_non_null(j);
-    assert_true(job_prepare(j, &utf8, &why));
+    assert_int_equal(job_prepare(j, &utf8, &domains, &why), JOB_FITS);
     assert_int_equal(j->message.rcpt_count, 2);
-    assert_true(job_prepare(j, &plain, &why));
+    assert_int_equal(job_prepare(j, &plain, &domains, &why), JOB_FITS);
     assert_int_equal(j->message.rcpt_count, 1);
     assert_int_equal(j->message.rcpts[0], 1);
     assert_int_equal(j->undecided, 2); /* another host may take the other */
@@ -315,7 +317,7 @@ static void prepares_a_transaction(void **state)
     m.envelope = VIEW("from=s@a.test\nrcpt=b\xc3\xb6@b.test\nrcpt=\xc3\xb6@b.test\narrival=1\n");
     j = decode(&m, NULL, -1);
     assert_non_null(j);
-    assert_false(job_prepare(j, &plain, &why));
+    assert_int_equal(job_prepare(j, &plain, &domains, &why), JOB_NEEDS_HOST);
     assert_int_equal(why.class, OUTCOME_FAILED);
     assert_int_equal(why.enhanced.detail, 7);
     assert_int_equal(j->undecided, 2);

@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -495,6 +496,47 @@ static void keeps_to_the_hosts_limit_of_messages(void **state)
     assert_int_equal(t.hosts[0].messages, 4);
     assert_int_equal(t.hosts[0].connections, 2);
     town_close(&t);
+}
+
+/* RFC 9422: what a session may have is all that it gets; the rest goes by another. */
+static const struct {
+    const char *name, *limits, *second;
+    unsigned jobs, connections, messages;
+} limited[] = {
+    { "no limits", "SIZE", "c.test", 1, 1, 1 },
+    { "one domain, all of it", "LIMITS RCPTDOMAINMAX=1", NULL, 3, 1, 3 },
+    { "one domain at a time", "LIMITS RCPTDOMAINMAX=1", "c.test", 1, 2, 2 },
+    { "one domain at a time, again and again", "LIMITS RCPTDOMAINMAX=1", "c.test", 3, 4, 6 },
+    { "two domains", "LIMITS RCPTDOMAINMAX=2", "c.test", 3, 1, 3 },
+    { "a message for a session", "LIMITS MAILMAX=1", NULL, 3, 3, 3 },
+    { "a recipient for a message, and that for a session", "LIMITS MAILMAX=1 RCPTMAX=1", NULL, 2,
+      4, 4 },
+    { "three messages of one recipient", "LIMITS RCPTMAX=1 MAILMAX=3", NULL, 3, 2, 6 },
+};
+
+static void keeps_to_limits_of_a_session(void **state)
+{
+    static const struct route_target targets[] = { TARGET("127.0.0.2") };
+    static struct town t;
+    struct route_settings r;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(limited); i++) {
+        char script[128];
+
+        (void)snprintf(script, sizeof(script), "EHLO 250-mx.test\\250-PIPELINING\\250 %s",
+                       limited[i].limits);
+        town_open(&t, "", script, NULL);
+        use_route(&t, &r, targets, COUNT_OF(targets));
+        t.second = limited[i].second;
+        for (unsigned job = 1; job <= limited[i].jobs; job++) {
+            town_send_job(&t, job, VIEW("b.test"), HELLO, false);
+            check(limited[i].name, town_await(&t, job));
+        }
+        check(limited[i].name, t.hosts[0].messages == limited[i].messages);
+        check(limited[i].name, t.hosts[0].connections == limited[i].connections);
+        town_close(&t);
+    }
 }
 
 static void remembers_the_family_that_works(void **state)
@@ -1072,6 +1114,7 @@ int main(void)
         cmocka_unit_test(does_not_keep_them_for_ever),
         cmocka_unit_test(wears_connections_out),
         cmocka_unit_test(keeps_to_the_hosts_limit_of_messages),
+        cmocka_unit_test(keeps_to_limits_of_a_session),
         cmocka_unit_test(remembers_the_family_that_works),
         cmocka_unit_test(outlives_a_stale_connection),
         cmocka_unit_test(limits_concurrency),

@@ -357,7 +357,8 @@ static void put_envelope(const struct town *t, struct view domain, struct buf *t
     for (unsigned i = 0; i < e.rcpt_count; i++) {
         struct buf address = BUF_ON_ARRAY(rooms[i]);
 
-        buf_printf(&address, "%c@%.*s", "ab"[i], VIEW_ARG(domain));
+        buf_printf(&address, "%c@%.*s", "ab"[i],
+                   VIEW_ARG(i == 1 && t->second != NULL ? view_of(t->second) : domain));
         rcpts[i].address = buf_view(&address);
         assert_true(job_index_put(indexes, i));
     }

@@ -49,6 +49,7 @@ struct town {
     struct buf reason;        /* outcome_print of the last */
     enum outcome_scope scope; /* of the last */
     bool require_tls;         /* what the messages ask for */
+    const char *second;       /* the domain of the second recipient; NULL: that of the first */
 };
 
 void town_open(struct town *t, const char *names, const char *script0, const char *script1);
