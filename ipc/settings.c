@@ -44,6 +44,14 @@ static const struct config_item log_items[] = {
            "the least important events that are written"),
 };
 
+/* Providers whose mail hosts have a name for each domain, or several sets of names: without these
+ * each domain would be a destination of its own. */
+#define DESTINATIONS                                                                               \
+    "[{name: microsoft365, host: [.mail.protection.outlook.com, .mx.microsoft]}, "                 \
+    "{name: outlook, host: .olc.protection.outlook.com}, "                                         \
+    "{name: google, host: [.google.com, .googlemail.com]}, "                                       \
+    "{name: yahoo, host: .yahoodns.net}]"
+
 #define USERS(key, field, value, text) \
     VALUE(key, TEXT, struct users_settings, field, value, text)
 static const struct config_item users_items[] = {
@@ -247,7 +255,7 @@ static const struct config_item root_items[] = {
          "addresses, and where their mail goes instead"),
     READ("alias-files", settings_read_alias_files, false, "[]",
          "files of more aliases, in the format of aliases(5)"),
-    READ("destinations", settings_read_destinations, false, "[]",
+    READ("destinations", settings_read_destinations, false, DESTINATIONS,
          "limits for the hosts of others, by domain or host; the first match counts"),
     READ("routes", settings_read_routes, false, "[]",
          "where mail goes instead of to the MX hosts of its domain; the first match counts"),
