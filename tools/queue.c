@@ -111,6 +111,7 @@ static void print_past(const struct json_node *past)
 {
     static const char *const shown[] = { "at",   "class",    "host", "stage",
                                          "code", "enhanced", "text", "tls" };
+    const struct json_node *took;
 
     for (size_t i = 0; i < json_count(past); i++) {
         const struct json_node *a = json_at(past, i);
@@ -118,6 +119,9 @@ static void print_past(const struct json_node *past)
         printf("    %-13s", i == 0 ? "before" : "");
         for (size_t k = 0; k < COUNT_OF(shown); k++)
             print_field(" ", a, shown[k]);
+        took = json_get(a, "duration_ms");
+        if (took != NULL)
+            printf(" %llums", (unsigned long long)json_number(took));
         putchar('\n');
     }
 }
@@ -159,6 +163,7 @@ static void print_message(const struct json_node *n)
         fputs(">\n", stdout);
         print_line("    ", "state", rcpt, "state");
         print_line("    ", "destination", rcpt, "destination");
+        print_line("    ", "way", rcpt, "way");
         print_line("    ", "attempts", rcpt, "attempts");
         print_line("    ", "next attempt", rcpt, "next_at");
         print_last(json_get(rcpt, "last"));

@@ -99,7 +99,8 @@ def test_show_remembers_the_attempts_before_the_last(world, stuck):
     times = [rcpt["last"]["at"], *(a["at"] for a in rcpt["past"])]
     assert times == sorted(times, reverse=True)
     text = world.tern("queue", "show", stuck["busy"]).stdout
-    assert text.count("come back later") >= 3
+    assert text.count("come back later") >= 3 and text.count("ms\n") >= 2
+    assert re.search(r"^    way +the MX hosts of the domain at port 25, TLS opportunistic$", text, re.M)
 
 
 def test_reroute_tells_what_another_configuration_would_change(world, stuck):
