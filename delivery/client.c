@@ -186,7 +186,7 @@ static enum client_phase break_off(struct client *c, struct view words)
 
 static bool insists_on_tls(const struct client *c)
 {
-    return tlspolicy_needs_tls(c->tls) || c->tls.preferred;
+    return c->tls.needs || c->tls.preferred;
 }
 
 static enum client_phase miss_tls(struct client *c)
@@ -262,7 +262,7 @@ static enum client_phase go_on(struct client *c)
         return miss_promise(c);
     if (c->encrypted)
         return c->credential != NULL ? begin_login(c) : CLIENT_READY;
-    if (c->tls.level == ROUTE_TLS_NONE)
+    if (!c->tls.tries)
         return CLIENT_READY;
     if (c->ext.starttls)
         return CLIENT_STARTTLS;

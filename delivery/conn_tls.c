@@ -92,7 +92,7 @@ static void offer_session(struct conn *c)
 /* TLS that not everybody asks for is missing. */
 bool conn_lacks_tls(const struct conn *c, const struct outcome *o)
 {
-    return o->code == 0 && o->enhanced.subject == 7 && tlspolicy_needs_tls(c->policy);
+    return o->code == 0 && o->enhanced.subject == 7 && c->policy.needs;
 }
 
 int conn_open_tls(struct conn *c)

@@ -40,13 +40,13 @@ struct destination {
     struct view host;                   /* of the hop; empty when its mail hosts are known */
     const struct route_settings *route; /* NULL: none */
     const struct route_target *targets;
-    size_t target_count, next_target; /* which comes first next, where they take turns */
-    struct route_target own;          /* the target without a route */
-    struct tls_wish tls;              /* without `implicit`, which is the target's */
-    struct list waiting;              /* jobs */
-    struct list idle;                 /* connections, the last used first */
-    size_t conn_count;                /* connections that take jobs */
-    size_t conn_total;                /* with those that say goodbye */
+    size_t target_count;
+    struct route_target own; /* the target without a route */
+    struct tls_wish tls;     /* without `implicit`, which is the target's */
+    struct list waiting;     /* jobs */
+    struct list idle;        /* connections, the last used first */
+    size_t conn_count;       /* connections that take jobs */
+    size_t conn_total;       /* with those that say goodbye */
     struct tls_memories tls_memories;
     struct route_memory families;
     bool no_bdat;        /* it was refused, though it was offered */

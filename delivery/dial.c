@@ -542,7 +542,8 @@ void dial_begin(struct dial *d, struct view domain)
     d->domain = domain;
     d->target_at = d->target_first = 0;
     if (to->route != NULL && to->route->balance)
-        d->target_first = to->next_target++ % to->target_count;
+        d->target_first =
+            to->worker->turns[to->route - settings_of(d)->routes]++ % to->target_count;
     d->alone = d->failed = false;
     d->unreached = 0;
     begin_target(d);

@@ -40,21 +40,41 @@ bool tlspolicy_comes_second(const struct tls_memory *memory, uint64_t now_ms)
            (now_ms < memory->broken_until_ms || now_ms < memory->lacking_until_ms);
 }
 
+/* clang-format off */
+static const struct {
+    bool tries, needs, verify, falls_back;
+} levels[] = {
+    /*                       tries  needs  verify falls back */
+    [ROUTE_TLS_OFFERED] = { true,  false, false, true },
+    [ROUTE_TLS_NONE]    = { false, false, false, false },
+    [ROUTE_TLS_ENCRYPT] = { true,  true,  false, false },
+    [ROUTE_TLS_VERIFY]  = { true,  true,  true,  false },
+};
+/* clang-format on */
+
+/* REQUIRETLS comes before all else; then what is configured, as far as it is known to work. */
+static enum route_tls find_level(struct tls_wish wish, bool broken)
+{
+    if (wish.onward)
+        return ROUTE_TLS_VERIFY;
+    return broken ? ROUTE_TLS_NONE : wish.level;
+}
+
 struct tls_policy tlspolicy_choose(struct tls_wish wish, const struct tls_memory *memory,
                                    uint64_t now_ms)
 {
-    struct tls_policy policy = { .level = wish.level,
-                                 .implicit = wish.implicit,
-                                 .onward = wish.onward };
+    bool broken = levels[wish.level].falls_back && !wish.implicit && !wish.onward &&
+                  memory != NULL && now_ms < memory->broken_until_ms;
+    enum route_tls level = find_level(wish, broken);
 
-    policy.broken = wish.level == ROUTE_TLS_OFFERED && !wish.implicit && !wish.onward &&
-                    memory != NULL && now_ms < memory->broken_until_ms;
-    if (wish.onward)
-        policy.level = ROUTE_TLS_VERIFY;
-    else if (policy.broken)
-        policy.level = ROUTE_TLS_NONE;
-    policy.verify = policy.level == ROUTE_TLS_VERIFY;
-    return policy;
+    return (struct tls_policy){ .level = level,
+                                .implicit = wish.implicit,
+                                .onward = wish.onward,
+                                .tries = levels[level].tries,
+                                .needs = levels[level].needs,
+                                .verify = levels[level].verify,
+                                .falls_back = levels[level].falls_back && !wish.implicit,
+                                .broken = broken };
 }
 
 /* The facts, and with them what was wished and where. */
@@ -100,14 +120,9 @@ void tlspolicy_describe_plain(struct tls_policy policy, const char *origin, bool
     describe(plain_facts(policy, offered), policy, origin, out);
 }
 
-bool tlspolicy_needs_tls(struct tls_policy policy)
-{
-    return policy.level == ROUTE_TLS_ENCRYPT || policy.level == ROUTE_TLS_VERIFY;
-}
-
 bool tlspolicy_fall_back(struct tls_policy policy, struct tls_memory *memory, uint64_t now_ms)
 {
-    if (policy.level != ROUTE_TLS_OFFERED || policy.implicit)
+    if (!policy.falls_back)
         return false;
     memory->broken_until_ms = now_ms + TLSPOLICY_BROKEN_MS;
     return true;

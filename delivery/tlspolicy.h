@@ -38,9 +38,13 @@ struct tls_wish {
 struct tls_policy {
     enum route_tls level;
     bool implicit, onward; /* as they were wished */
-    bool verify;           /* the certificate must be the host's, by a trust anchor */
-    bool broken;           /* plain text, since a handshake failed a while ago */
-    bool preferred;        /* another host of the destination may have it, where this one has not */
+    /* What the level means: rows of one table. */
+    bool tries;      /* STARTTLS is said where it is offered */
+    bool needs;      /* without TLS there is no delivery */
+    bool verify;     /* the certificate must be the host's, by a trust anchor */
+    bool falls_back; /* plain text is better than nothing */
+    bool broken;     /* plain text, since a handshake failed a while ago */
+    bool preferred;  /* another host of the destination may have it, where this one has not */
 };
 
 /* Of the host at the address; NULL: nothing. */
@@ -53,7 +57,7 @@ uint64_t tlspolicy_until_ms(const struct tls_memories *m);
 /* The host has no TLS that works: others come first, where TLS is opportunistic. */
 bool tlspolicy_comes_second(const struct tls_memory *memory, uint64_t now_ms);
 
-/* `memory` may be NULL. */
+/* The one place where it is decided what TLS has to prove. `memory` may be NULL. */
 struct tls_policy tlspolicy_choose(struct tls_wish wish, const struct tls_memory *memory,
                                    uint64_t now_ms);
 
@@ -66,8 +70,6 @@ void tlspolicy_describe(struct tls_policy policy, const char *origin, const stru
  * opportunistic". */
 void tlspolicy_describe_plain(struct tls_policy policy, const char *origin, bool offered,
                               struct buf *out);
-/* Without TLS there is no delivery. */
-bool tlspolicy_needs_tls(struct tls_policy policy);
 /* A handshake after STARTTLS failed. True: the host may be used in plain text, for a while, where
  * no other has TLS that works. */
 bool tlspolicy_fall_back(struct tls_policy policy, struct tls_memory *memory, uint64_t now_ms);

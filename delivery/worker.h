@@ -20,14 +20,15 @@ struct worker {
     struct sessions sessions;       /* of TLS */
     struct asker asker;
     struct peer queue;
-    struct table jobs;               /* struct job, by id */
-    struct table bodies;             /* struct job_body, by job id */
-    struct table destinations;       /* struct destination, by key */
-    struct table sites;              /* struct site, by name */
-    struct list inquiries;           /* of the queue, about mail hosts */
-    struct list ways;                /* questions about them, delivery/ways.c */
-    struct list idle;                /* connections without a job, the longest unused first */
-    size_t conn_count;               /* connections of all destinations */
+    struct table jobs;         /* struct job, by id */
+    struct table bodies;       /* struct job_body, by job id */
+    struct table destinations; /* struct destination, by key */
+    struct table sites;        /* struct site, by name */
+    struct list inquiries;     /* of the queue, about mail hosts */
+    struct list ways;          /* questions about them, delivery/ways.c */
+    struct list idle;          /* connections without a job, the longest unused first */
+    size_t conn_count;         /* connections of all destinations */
+    size_t *turns; /* by number of the route: which target comes first, where they take turns */
     struct credential **credentials; /* by number of the route; NULL: there is none */
     void (*refused)(struct worker *w, uint32_t route); /* a token: another is wanted */
     uint64_t complained_ms; /* when it was said that nothing can be connected to; 0: never */

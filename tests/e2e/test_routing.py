@@ -1,9 +1,12 @@
 """Where mail goes: MX records in good and bad shape, routes, loops."""
+import json
 import random
+import smtplib
 
 import pytest
 
 import namespace
+import test_login as login
 from sink import CLOSE, SILENT
 from world import wait_for
 
@@ -479,3 +482,57 @@ def test_a_remote_without_extensions_gets_one_command_at_a_time(world):
     world.send("a@here.test", ["b@there.test", "c@there.test"])
     assert there.wait_message().recipients == ["b@there.test", "c@there.test"]
     assert any(c.startswith("HELO ") for c in there.commands)
+
+
+def test_routes_by_login_and_by_the_tag_of_a_rule(world):
+    public, by_login, by_tag, by_rule = (
+        world.domain("there.test"), *(world.sink(f"{name}.test") for name in ("login", "tag", "rule")))
+    login.start(world)
+    world.configure(
+        rules=[{"header": {"X-Kind": "bulk"}, "then": "tag bulk"},
+               {"sender": "chosen@here.test", "then": "route chosen"}],
+        routes=[{"login": "alice@here.test", "via": "smtp://login.test"},
+                {"tag": "bulk", "via": "smtp://tag.test"},
+                {"name": "chosen", "via": "smtp://rule.test"}], trust=["127.0.0.1"])
+    world.reload()
+    with smtplib.SMTP("127.0.0.1", 2526, "client.test") as client:
+        client.login("alice@here.test", login.PASSWORD)
+        client.sendmail("alice@here.test", "b@there.test", "Subject: x\r\nX-Kind: bulk\r\n\r\nx\r\n")
+    assert by_login.wait_message().recipients == ["b@there.test"]  # the first that matches
+    world.send("a@here.test", "b@there.test", b"Subject: x\r\nX-Kind: bulk\r\n\r\nx\r\n")
+    assert by_tag.wait_message().recipients == ["b@there.test"]
+    world.send("chosen@here.test", "b@there.test", b"Subject: x\r\nX-Kind: bulk\r\n\r\nx\r\n")
+    assert by_rule.wait_message().recipients == ["b@there.test"]
+    world.send("a@here.test", "b@there.test")
+    assert public.wait_message().recipients == ["b@there.test"]
+    assert [len(s.messages) for s in (public, by_login, by_tag, by_rule)] == [1, 1, 1, 1]
+
+
+def test_several_smarthosts_are_used_in_order_or_in_turn(world):
+    first, second = world.sink("one.test"), world.sink("two.test")
+    via = ["smtp://one.test", "smtp://two.test"]
+    world.start_relay(routes=[{"name": "turn", "domain": "turn.test", "via": via, "balance": "yes"},
+                              {"name": "order", "domain": "order.test", "via": via}],
+                      delivery={"messages-per-connection": 1})
+    for _ in range(4):
+        world.send("a@here.test", "b@turn.test")
+        world.wait_empty_queue()
+    assert (len(first.messages), len(second.messages)) == (2, 2)
+    for _ in range(4):
+        world.send("a@here.test", "b@order.test")
+        world.wait_empty_queue()
+    assert (len(first.messages), len(second.messages)) == (6, 2)
+
+
+def test_the_hosts_of_large_providers_are_one_destination(world):
+    for tenant in ("one", "two"):
+        host = f"{tenant}-test.mail.protection.outlook.com"
+        world.dns.mx(f"{tenant}.test", (0, host))
+        world.sink(host)
+    world.start_relay()
+    for tenant in ("one", "two"):
+        world.send("a@here.test", f"b@{tenant}.test")
+    world.wait_empty_queue()
+    done = world.tern("destinations", "--json")
+    rows = {row["destination"]: row for row in map(json.loads, done.stdout.splitlines())}
+    assert sorted(rows["microsoft365"]["domains"]) == ["one.test", "two.test"]

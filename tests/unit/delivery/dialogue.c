@@ -213,10 +213,7 @@ void dialogue_run(const struct dialogue *d, struct cutter how, struct buf *trans
     make_envelope(s, &arena);
     make_message(s);
     client_init(&s->client, VIEW("me.test"),
-                (struct tls_policy){ .level = d->tls,
-                                     .verify = d->tls == ROUTE_TLS_VERIFY,
-                                     .implicit = d->implicit,
-                                     .onward = d->onward },
+                tlspolicy_choose((struct tls_wish){ d->tls, d->implicit, d->onward }, NULL, 0),
                 d->lmtp);
     if (d->secret != NULL)
         log_in(s);

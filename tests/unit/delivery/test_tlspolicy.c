@@ -16,6 +16,7 @@ static const struct {
     { "none", { ROUTE_TLS_NONE, false, false }, false, ROUTE_TLS_NONE, false, false },
     { "required", { ROUTE_TLS_VERIFY, false, false }, false, ROUTE_TLS_VERIFY, true, false },
     { "required, broken", { ROUTE_TLS_VERIFY, false, false }, true, ROUTE_TLS_VERIFY, true, false },
+    { "encrypt", { ROUTE_TLS_ENCRYPT, false, false }, true, ROUTE_TLS_ENCRYPT, false, false },
     { "implicit", { ROUTE_TLS_OFFERED, true, false }, false, ROUTE_TLS_OFFERED, false, false },
     { "implicit, broken",
       { ROUTE_TLS_OFFERED, true, false },
@@ -41,6 +42,9 @@ static void chooses(void **state)
 
         check(cases[i].name, p.level == cases[i].level);
         check(cases[i].name, p.verify == cases[i].verify);
+        check(cases[i].name, p.tries == (p.level != ROUTE_TLS_NONE));
+        check(cases[i].name,
+              p.needs == (p.level == ROUTE_TLS_ENCRYPT || p.level == ROUTE_TLS_VERIFY));
         check(cases[i].name,
               p.implicit == cases[i].wish.implicit && p.onward == cases[i].wish.onward);
         check(cases[i].name, tlspolicy_fall_back(p, &m, NOW_MS) == cases[i].falls_back);

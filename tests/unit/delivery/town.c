@@ -481,6 +481,7 @@ void town_close(struct town *t)
     for (unsigned i = 0; i < TOWN_HOSTS; i++)
         close_host(t, &t->hosts[i]);
     loop_release(&t->loop);
+    free(t->worker.turns);
     free(t->worker.credentials);
     free(t->worker.route_tls);
     table_release(&t->worker.jobs);
