@@ -126,8 +126,10 @@ void queue_take_in(struct queue *q, const struct store_commit *c, const struct e
     if (expanded)
         notify_expanded(q, mail);
     time_keep(q);
-    if (!q->restored)
-        return; /* it gets its time with the others */
+    if (!q->restored) {
+        restore_add(q, mail);
+        return;
+    }
     deadline_list(q, mail);
     index_each_unit (u, &q->index, mail) {
         if (held)

@@ -25,6 +25,7 @@ enum {
 struct dispatch;
 struct history;
 struct intake;
+struct restore;
 struct control;
 
 /* Settings and what they borrow from. */
@@ -58,6 +59,7 @@ struct queue {
     /* Messages whose senders are to hear that they were expanded, and those who have; until then.
      */
     struct idset expansions, expansions_told;
+    struct restore *restore; /* while messages get their time */
     struct store_watcher watcher;
     enum spool_trouble trouble;
     uint64_t room_bytes;
@@ -69,7 +71,7 @@ struct queue {
     struct dispatch *dispatch;
     struct control *control;
     struct queue_totals totals;
-    uint64_t unreadable; /* messages at the start whose envelope makes no sense */
+    uint64_t unreadable;               /* messages at the start whose envelope makes no sense */
     uint64_t trash_count, trash_bytes; /* deleted messages that can come back, and their bodies */
     uint64_t notices_pending;          /* notices that are not durable yet */
     uint64_t notices_made;

@@ -9,7 +9,13 @@
 
 #include <stdlib.h>
 
-enum { RECORDS_PER_TURN = 1000 };
+enum {
+    RECORDS_PER_TURN = 1000,
+    SCHEDULED_PER_TURN = 1000,
+    ROOM_FOR_NEW = 1024,
+    DIGIT_BITS = 16, /* half of a time in seconds */
+    DIGITS = 1 << DIGIT_BITS,
+};
 
 /* What was never tried was due at once, unless it was to wait. What is held was not tried. */
 static void doubt(struct queue *q, uint32_t mail, bool tried)
@@ -144,12 +150,12 @@ struct restored {
     uint32_t mail, arrival_s;
 };
 
-static int compare_arrival(const void *a, const void *b)
-{
-    const struct restored *x = a, *y = b;
-
-    return (x->arrival_s > y->arrival_s) - (x->arrival_s < y->arrival_s);
-}
+/* All messages, while they get their time. */
+struct restore {
+    struct restored *all; /* in order of arrival */
+    uint32_t count, room;
+    uint32_t at; /* so far */
+};
 
 static void time_units(struct queue *q, uint32_t mail)
 {
@@ -188,19 +194,12 @@ static void tell_expansion(struct queue *q, uint32_t mail)
         notify_expanded(q, mail);
 }
 
-void restore_release(struct queue *q)
-{
-    idset_release(&q->expansions);
-    idset_release(&q->expansions_told);
-}
-
-/* Everything that was replayed gets its time, the deadlines in order of arrival. */
-static void schedule_all(struct queue *q)
+static void gather(struct queue *q, struct restore *r)
 {
     struct index *x = &q->index;
-    struct restored *all = memory_new_array(x->mails.count, sizeof(*all));
-    uint32_t count = 0;
 
+    r->room = x->mails.count + ROOM_FOR_NEW;
+    r->all = memory_new_array(r->room, sizeof(*r->all));
     for (uint32_t i = 1; i < x->mails.end; i++) {
         const struct mail *m = index_mail(x, i);
 
@@ -209,32 +208,104 @@ static void schedule_all(struct queue *q)
         if (m->units == POOL_NONE)
             queue_finish_if_done(q, i);
         else
-            all[count++] = (struct restored){ i, m->arrival_s };
+            r->all[r->count++] = (struct restored){ i, m->arrival_s };
     }
-    qsort(all, count, sizeof(*all), compare_arrival);
-    for (uint32_t i = 0; i < count; i++) {
-        if (index_mail(x, all[i].mail)->flags & MAIL_DELETED)
-            deadline_enter_trash(q, all[i].mail);
-        else
-            deadline_list(q, all[i].mail);
-        time_units(q, all[i].mail);
-        tell_expansion(q, all[i].mail);
+}
+
+static uint32_t digit_of(const struct restored *m, unsigned shift)
+{
+    return m->arrival_s >> shift & (DIGITS - 1);
+}
+
+static void sort_by_digit(const struct restored *from, struct restored *to, uint32_t count,
+                          unsigned shift)
+{
+    uint32_t *starts = memory_new_array(DIGITS + 1, sizeof(*starts));
+
+    for (uint32_t i = 0; i < count; i++)
+        starts[digit_of(&from[i], shift) + 1]++;
+    for (uint32_t d = 0; d < DIGITS; d++)
+        starts[d + 1] += starts[d];
+    for (uint32_t i = 0; i < count; i++)
+        to[starts[digit_of(&from[i], shift)]++] = from[i];
+    free(starts);
+}
+
+/* The loop stands meanwhile: two hundredths of a second for a million. */
+static void sort_by_arrival(struct restore *r)
+{
+    struct restored *other = memory_new_array(MAX(r->count, 1), sizeof(*other));
+
+    sort_by_digit(r->all, other, r->count, 0);
+    sort_by_digit(other, r->all, r->count, DIGIT_BITS);
+    free(other);
+}
+
+static void begin_schedule(struct queue *q)
+{
+    q->restore = memory_new(sizeof(*q->restore));
+    gather(q, q->restore);
+    sort_by_arrival(q->restore);
+}
+
+void restore_add(struct queue *q, uint32_t mail)
+{
+    struct restore *r = q->restore;
+
+    if (r == NULL)
+        return; /* it will be gathered with the others */
+    if (r->count == r->room) {
+        r->room *= 2;
+        r->all = memory_grow(r->all, r->room, sizeof(*r->all));
     }
-    free(all);
-    restore_release(q);
+    r->all[r->count++] = (struct restored){ .mail = mail };
+}
+
+void restore_release(struct queue *q)
+{
+    idset_release(&q->expansions);
+    idset_release(&q->expansions_told);
+    if (q->restore == NULL)
+        return;
+    free(q->restore->all);
+    free(q->restore);
+    q->restore = NULL;
+}
+
+static void schedule(struct queue *q, uint32_t mail)
+{
+    if (index_mail(&q->index, mail)->flags & MAIL_DELETED)
+        deadline_enter_trash(q, mail);
+    else
+        deadline_list(q, mail);
+    time_units(q, mail);
+    tell_expansion(q, mail);
+}
+
+/* The deadlines in order of arrival. False: that was all. */
+static bool schedule_some(struct queue *q)
+{
+    struct restore *r = q->restore;
+
+    for (unsigned left = SCHEDULED_PER_TURN; left > 0 && r->at < r->count; left--)
+        schedule(q, r->all[r->at++].mail);
+    return r->at < r->count;
 }
 
 /* A slice at a time, while new mail comes in. */
 static void on_restore(struct timer *t)
 {
     struct queue *q = container_of(t, struct queue, restore_timer);
+    bool more = q->restore == NULL && store_replay(q->store, RECORDS_PER_TURN);
 
-    if (store_replay(q->store, RECORDS_PER_TURN)) {
+    if (!more && q->restore == NULL)
+        begin_schedule(q);
+    if (more || schedule_some(q)) {
         loop_start_timer(q->loop, t, 0);
         return;
     }
+    restore_release(q);
     q->restored = true;
-    schedule_all(q);
     queue_arm_wheel(q);
     deadline_arm(q);
     time_keep(q);

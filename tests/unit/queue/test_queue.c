@@ -172,6 +172,30 @@ static void takes_new_mail_while_old_mail_is_restored(void **state)
     (void)old, (void)third;
 }
 
+/* More than get their time in one turn of the loop. */
+static void takes_new_mail_while_old_mail_gets_its_time(void **state)
+{
+    enum { MANY = 8000 };
+    unsigned turns = 0;
+
+    (void)state;
+    world.hold = "a rule";
+    for (unsigned i = 0; i < MANY; i++)
+        world_accept("a@here.test", "b@x.test", body);
+    world.hold = NULL;
+    memory_store.slow = true;
+    world_restart();
+    for (; world.queue.restore == NULL && turns < 2 * MANY; turns++)
+        assert_int_equal(loop_turn(&world.loop, 0), 0);
+    assert_non_null(world.queue.restore);
+    assert_false(world.queue.restored);
+    world_accept("a@here.test", "d@z.test", body);
+    assert_true(world.queue.restored);
+    assert_int_equal(world_count_mails(), MANY + 1);
+    world_deliver(world_job(0));
+    assert_int_equal(world_count_mails(), MANY);
+}
+
 static void begins_nothing_while_the_store_is_behind(void **state)
 {
     (void)state;
@@ -417,6 +441,7 @@ int main(void)
         IN_WORLD(makes_one_job_of_each_destination),
         IN_WORLD(follows_what_the_store_moves),
         IN_WORLD(takes_new_mail_while_old_mail_is_restored),
+        IN_WORLD(takes_new_mail_while_old_mail_gets_its_time),
         IN_WORLD(begins_nothing_while_the_store_is_behind),
         IN_WORLD(answers_trouble),
         IN_WORLD(forgets_a_transaction_that_is_aborted),
