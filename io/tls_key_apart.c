@@ -10,7 +10,7 @@
 #include <openssl/rsa.h>
 #include <stdlib.h>
 
-struct apart { /* one for each certificate, for the life of the process */
+struct apart { /* one for each certificate; goes with the key */
     struct tls_signer *signer;
     unsigned number;
 };
@@ -53,12 +53,23 @@ static int sign_ec(int type, const unsigned char *digest, int len, unsigned char
     return signed_len > 0;
 }
 
+static void forget_apart(void *key, void *apart, CRYPTO_EX_DATA *all, int index, long number,
+                         void *argument)
+{
+    (void)key;
+    (void)all;
+    (void)index;
+    (void)number;
+    (void)argument;
+    free(apart);
+}
+
 static void make_methods(void)
 {
     if (rsa_method != NULL)
         return;
-    rsa_index = RSA_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-    ec_index = EC_KEY_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    rsa_index = RSA_get_ex_new_index(0, NULL, NULL, NULL, forget_apart);
+    ec_index = EC_KEY_get_ex_new_index(0, NULL, NULL, NULL, forget_apart);
     rsa_method = RSA_meth_dup(RSA_get_default_method());
     ec_method = EC_KEY_METHOD_new(EC_KEY_OpenSSL());
     if (rsa_index < 0 || ec_index < 0 || rsa_method == NULL || ec_method == NULL)
@@ -71,27 +82,26 @@ static bool use_rsa(EVP_PKEY *key, EVP_PKEY *public_half, struct apart *a)
 {
     RSA *rsa = EVP_PKEY_get1_RSA(public_half);
     RSA *copy = rsa == NULL ? NULL : RSAPublicKey_dup(rsa);
-    bool fine = copy != NULL && RSA_set_method(copy, rsa_method) == 1 &&
-                RSA_set_ex_data(copy, rsa_index, a) == 1 && EVP_PKEY_assign_RSA(key, copy) == 1;
+    bool given = copy != NULL && RSA_set_method(copy, rsa_method) == 1 &&
+                 EVP_PKEY_assign_RSA(key, copy) == 1;
 
-    if (!fine)
+    if (!given)
         RSA_free(copy);
     RSA_free(rsa);
-    return fine;
+    return given && RSA_set_ex_data(copy, rsa_index, a) == 1;
 }
 
 static bool use_ec(EVP_PKEY *key, EVP_PKEY *public_half, struct apart *a)
 {
     EC_KEY *ec = EVP_PKEY_get1_EC_KEY(public_half);
     EC_KEY *copy = ec == NULL ? NULL : EC_KEY_dup(ec);
-    bool fine = copy != NULL && EC_KEY_set_method(copy, ec_method) == 1 &&
-                EC_KEY_set_ex_data(copy, ec_index, a) == 1 &&
-                EVP_PKEY_assign_EC_KEY(key, copy) == 1;
+    bool given = copy != NULL && EC_KEY_set_method(copy, ec_method) == 1 &&
+                 EVP_PKEY_assign_EC_KEY(key, copy) == 1;
 
-    if (!fine)
+    if (!given)
         EC_KEY_free(copy);
     EC_KEY_free(ec);
-    return fine;
+    return given && EC_KEY_set_ex_data(copy, ec_index, a) == 1;
 }
 
 EVP_PKEY *tls_key_apart(EVP_PKEY *public_half, struct tls_signer *signer, unsigned number)
