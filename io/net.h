@@ -33,7 +33,8 @@ void net_unmap(struct net_address *a);
 bool net_parse_address(struct view text, struct net_address *out) MUST_USE; /* no port */
 /* "192.0.2.1:25", "[2001:db8::1]:25"; "*:25" gives family AF_INET6, all zero (dual stack). */
 bool net_parse_address_port(struct view text, struct net_address *out) MUST_USE;
-bool net_parse_block(struct view text, struct net_block *out) MUST_USE; /* no host bits set */
+/* "192.0.2.0/24", no bits behind the prefix; or an address alone. */
+bool net_parse_block(struct view text, struct net_block *out) MUST_USE;
 bool net_print_address(const struct net_address *a, struct buf *out);   /* no port, no brackets */
 bool net_print_address_port(const struct net_address *a, struct buf *out);
 /* As labels for the DNS, least significant first: "1.2.0.192", or the 32 digits of IPv6. */

@@ -28,16 +28,6 @@ void rule_set_release(struct rule_set *s)
     table_release(&s->words);
 }
 
-bool rule_parse_network(struct view text, struct net_block *out)
-{
-    if (net_parse_block(text, out))
-        return true;
-    if (!net_parse_address(text, &out->base))
-        return false;
-    out->prefix = out->base.family == AF_INET ? 32 : 128;
-    return true;
-}
-
 /* Tables ignore the case of letters, and bytes of addresses may look like them: each becomes two
  * that are none. */
 static void put_bytes(char *to, const uint8_t *bytes, size_t count)
@@ -84,7 +74,7 @@ struct rule_word *rule_set_add(struct rule_set *s, enum rule_kind kind, struct v
 
     if (kind != RULE_NETWORK)
         return add_word(s, value);
-    if (!rule_parse_network(value, &block))
+    if (!net_parse_block(value, &block))
         return NULL;
     if (block.base.family == AF_INET)
         s->prefixes4 |= 1ULL << block.prefix;

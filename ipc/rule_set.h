@@ -58,7 +58,5 @@ const struct rule_word *rule_set_find(const struct rule_set *s, struct view word
 
 /* Of a network's word: the length of its prefix. */
 unsigned rule_word_prefix(const struct rule_word *w);
-/* "192.0.2.0/24", or an address alone. */
-bool rule_parse_network(struct view text, struct net_block *out) MUST_USE;
 
 #endif

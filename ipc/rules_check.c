@@ -103,7 +103,7 @@ static bool include_fact(enum rule_kind kind, struct view text, struct buf *room
     *fact = (struct rule_fact){ .kind = kind };
     if (kind == RULE_NETWORK) {
         fact->client = &block->base;
-        return rule_parse_network(text, block);
+        return net_parse_block(text, block);
     }
     buf_clear(room);
     if (kind == RULE_ADDRESS && view_starts(text, VIEW("@")))

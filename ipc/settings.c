@@ -375,16 +375,6 @@ void *settings_rows(struct config *c, struct config_node *n, const struct config
 
 /* Networks */
 
-static bool parse_network(struct view text, struct net_block *out)
-{
-    if (net_parse_block(text, out))
-        return true;
-    if (!net_parse_address(text, &out->base))
-        return false;
-    out->prefix = out->base.family == AF_INET ? 32 : 128;
-    return true;
-}
-
 static bool is_too_large(const struct net_block *b)
 {
     return b->prefix < (b->base.family == AF_INET ? TRUST_PREFIX4_LEAST : TRUST_PREFIX6_LEAST);
@@ -394,7 +384,7 @@ static bool read_network(struct config *c, struct config_node *n, struct net_blo
 {
     struct view text;
 
-    if (!config_scalar(n, &text) || !parse_network(text, out))
+    if (!config_scalar(n, &text) || !net_parse_block(text, out))
         config_report(c, n,
                       "expected a network such as 192.0.2.0/24 or \"2001:db8::/32\", "
                       "without bits behind its prefix");

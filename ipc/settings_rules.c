@@ -109,7 +109,7 @@ static const char *find_fault(enum rule_field field, struct view text)
     struct net_block block;
 
     if (field == RULE_CLIENT)
-        return rule_parse_network(text, &block)
+        return net_parse_block(text, &block)
                    ? NULL
                    : "expected a network such as 192.0.2.0/24, an address, or file:/PATH";
     if (settings_take_pattern(&text) || view_equal(text, VIEW("*")))

@@ -39,12 +39,8 @@ static bool parse_answer(struct view text, struct net_block *out)
 {
     static const struct net_block all = { { .family = AF_INET, .bytes = { 127 } }, 8 };
 
-    if (!net_parse_block(text, out)) {
-        out->prefix = 32;
-        if (!net_parse_address(text, &out->base))
-            return false;
-    }
-    return out->base.family == AF_INET && out->prefix >= 8 && net_block_has(&all, &out->base);
+    return net_parse_block(text, out) && out->base.family == AF_INET && out->prefix >= 8 &&
+           net_block_has(&all, &out->base);
 }
 
 /* "bl.example.org 127.0.0.2 127.0.0.4/30" */
