@@ -31,7 +31,8 @@ static int end(void **state)
 /* Number `n` with an ORCPT, both filled up with `filler`. */
 static enum recipients_answer add(int n, char filler, size_t original_len)
 {
-    char filling[500], address[100];
+    static char filling[500]; /* the transaction's, as is all but the address */
+    char address[100];
     struct envelope_rcpt r = { .notify = NOTIFY_SUCCESS | NOTIFY_FAILURE | NOTIFY_DELAY };
 
     memset(filling, filler, sizeof(filling));
