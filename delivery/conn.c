@@ -476,15 +476,18 @@ static bool next_message(struct conn *c)
 
 /* For the next step; but all steps up to the first message, and those of a message, have a deadline
  * together too, or a host that takes a byte now and then would keep the connection for ever. What
- * may be accepted is not broken off. */
+ * may be accepted is not broken off before the time for its reply is over as well: a chunk is said
+ * before anything is heard. */
 static uint64_t patience_ms(const struct conn *c)
 {
-    uint64_t step_ms = client_timeout_ms(&c->client, &settings_of(c)->timeouts);
+    const struct timeouts_settings *t = &settings_of(c)->timeouts;
+    uint64_t step_ms = client_timeout_ms(&c->client, t);
     uint64_t now_ms = loop_of(c)->now_ms;
+    uint64_t end_ms = c->until_ms + (client_is_past_dot(&c->client) ? t->final : 0);
 
-    if (c->job == NULL || client_is_past_dot(&c->client))
+    if (c->job == NULL)
         return step_ms;
-    return MIN(step_ms, c->until_ms > now_ms ? c->until_ms - now_ms : 1);
+    return MIN(step_ms, end_ms > now_ms ? end_ms - now_ms : 1);
 }
 
 /* ---- TLS ---- */

@@ -231,6 +231,24 @@ static void gives_up_a_slow_opening(void **state)
     town_close(&t);
 }
 
+/* Although the message was said before anything was heard of it, and may be accepted. */
+static void gives_up_a_slow_host_that_has_the_chunk(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test\nmx1.test a 127.0.0.2\n",
+              "EHLO 250-mx.test\\250-CHUNKING\\250 PIPELINING\nRCPT -\nBDAT -", NULL);
+    t.settings.timeouts.rcpt = t.settings.timeouts.transaction * 10;
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    pass(&t, t.settings.timeouts.transaction);
+    assert_int_equal(t.ended, 0);
+    pass(&t, t.settings.timeouts.final);
+    assert_int_equal(t.ended, 1);
+    check_view("results", buf_view(&t.results), VIEW("1 all deferred 0 4.4.2\n1 end\n"));
+    town_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +260,7 @@ int main(void)
         cmocka_unit_test(weighs_failures),
         cmocka_unit_test(counts_connections_that_say_goodbye),
         cmocka_unit_test(gives_up_a_slow_opening),
+        cmocka_unit_test(gives_up_a_slow_host_that_has_the_chunk),
     };
 
     signal(SIGPIPE, SIG_IGN);
