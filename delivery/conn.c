@@ -100,6 +100,15 @@ static void end_job(struct conn *c)
     worker_end_job(worker_of(c), j);
 }
 
+/* What is left of it goes by another connection. */
+static void give_back_job(struct conn *c)
+{
+    struct job *j = c->job;
+
+    c->job = NULL;
+    destination_take_back(c->destination, j);
+}
+
 static void decide_rest(struct conn *c, const struct outcome *o)
 {
     job_decide_rest(c->job, o, loop_of(c)->now_ms);
@@ -191,12 +200,13 @@ static void note_bdat(struct conn *c)
 }
 
 /* The connection is of no use any more. A host that had been of use before may have closed it for
- * no fault of the message's; otherwise the next host may be better. */
+ * no fault of the message's; otherwise the next host may be better. A host that has decided about
+ * some recipients decides about the others too, unless these were for another transaction. */
 static void fail(struct conn *c, const struct outcome *why)
 {
     struct outcome o;
-    bool again = c->job != NULL && !client_is_past_dot(&c->client) &&
-                 (job_is_untouched(c->job) || !c->started);
+    bool open = c->job != NULL && !client_is_past_dot(&c->client);
+    bool again = open && (job_is_untouched(c->job) || !c->started);
 
     if (conn_lacks_tls(c, why))
         conn_note_plain(c);
@@ -213,7 +223,9 @@ static void fail(struct conn *c, const struct outcome *why)
         redial(c);
         return;
     }
-    if (c->job != NULL)
+    if (open && c->messages > 1)
+        give_back_job(c);
+    else if (c->job != NULL)
         decide_rest(c, &o);
     end(c);
 }
@@ -389,10 +401,7 @@ static void say_quit(struct conn *c)
 /* What is left of the job goes by another session, and this one is over. */
 static void give_back(struct conn *c)
 {
-    struct job *j = c->job;
-
-    c->job = NULL;
-    destination_take_back(c->destination, j);
+    give_back_job(c);
     say_quit(c);
 }
 

@@ -539,6 +539,22 @@ static void keeps_to_limits_of_a_session(void **state)
     }
 }
 
+/* What was to come in the next transaction, in a connection that the host had closed. */
+static void goes_on_elsewhere_within_a_job(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test\nmx1.test a 127.0.0.2\n",
+              "EHLO 250-mx.test\\250-LIMITS RCPTMAX=1\\250 PIPELINING", NULL);
+    t.hosts[0].close_after = 1;
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 1));
+    check_view("results", buf_view(&t.results),
+               VIEW("1 0 delivered 250 2.0.0\n1 1 delivered 250 2.0.0\n1 end\n"));
+    town_close(&t);
+}
+
 static void remembers_the_family_that_works(void **state)
 {
     static struct town t;
@@ -1115,6 +1131,7 @@ int main(void)
         cmocka_unit_test(wears_connections_out),
         cmocka_unit_test(keeps_to_the_hosts_limit_of_messages),
         cmocka_unit_test(keeps_to_limits_of_a_session),
+        cmocka_unit_test(goes_on_elsewhere_within_a_job),
         cmocka_unit_test(remembers_the_family_that_works),
         cmocka_unit_test(outlives_a_stale_connection),
         cmocka_unit_test(limits_concurrency),
