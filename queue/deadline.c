@@ -61,6 +61,7 @@ void deadline_arm(struct queue *q)
 
     for (unsigned list = DEADLINE_NOTICE; list < DEADLINES; list++)
         first_ms = MIN(first_ms, next_ms(q, (enum deadline)list));
+    q->deadline_ms = first_ms;
     if (first_ms != UINT64_MAX)
         loop_start_timer(q->loop, &q->deadline_timer,
                          MIN(queue_until_ms(q, first_ms), (uint64_t)DEADLINE_MOST_MS));
@@ -80,7 +81,9 @@ static void meet_deadline(struct queue *q, uint32_t mail)
     } else if (over) {
         notify_expiry(q, mail);
     } else {
-        notify_delay(q, mail);
+        index_set_deadline(&q->index, mail, DEADLINE_NOTICED);
+        if ((m->flags & MAIL_NOTICED) == 0)
+            notify_delay(q, mail);
     }
 }
 
@@ -115,11 +118,13 @@ void deadline_list(struct queue *q, uint32_t mail)
 {
     const struct mail *m = index_mail(&q->index, mail);
     bool never = (m->flags & (MAIL_NULL_SENDER | MAIL_NOTICED)) != 0;
+    enum deadline list = never ? DEADLINE_EXPIRY : DEADLINE_NOTICE;
 
     if (deadline_begins_later(q, m))
         return;
-    index_set_deadline(&q->index, mail, never ? DEADLINE_EXPIRY : DEADLINE_NOTICE);
-    if (!timer_running(&q->deadline_timer))
+    index_set_deadline(&q->index, mail, list);
+    /* Older mail may be told of already, and wait for its end only. */
+    if (next_ms(q, list) < q->deadline_ms)
         deadline_arm(q);
 }
 
@@ -157,4 +162,5 @@ void deadline_leave_trash(struct queue *q, uint32_t mail)
 void deadline_init(struct queue *q)
 {
     q->deadline_timer.fire = on_deadline;
+    q->deadline_ms = UINT64_MAX;
 }

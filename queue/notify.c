@@ -11,13 +11,14 @@
 #include "queue/losses.h"
 #include "queue/remember.h"
 #include "queue/report.h"
+#include "queue/sources.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     GIVE_BACK_MS = 60 * 1000,     /* until what cannot be read is tried again */
-    NOTICE_PAUSE_MS = 60 * 1000,  /* between delay notices when the spool takes none */
+    NOTICE_PAUSE_MS = 60 * 1000,  /* between delay notices when none can be made */
     OUTCOMES_ARENA_MAX = 8 << 20, /* the last outcomes of 1,000 recipients */
 };
 
@@ -98,6 +99,17 @@ static void hold_loss(struct queue *q, struct loss **l)
     *l = NULL;
 }
 
+static void tell_later(struct queue *q, uint32_t mail)
+{
+    struct mail *m = index_mail(&q->index, mail);
+
+    m->flags &= (uint8_t)~MAIL_NOTICED;
+    q->notice_pause_ms = queue_now_ms(q) + NOTICE_PAUSE_MS;
+    if (m->deadline == DEADLINE_NOTICED)
+        index_set_deadline_first(&q->index, mail, DEADLINE_NOTICE);
+    deadline_arm(q);
+}
+
 static void on_failed(struct notice *n, enum spool_trouble trouble)
 {
     struct queue *q = n->queue;
@@ -110,12 +122,8 @@ static void on_failed(struct notice *n, enum spool_trouble trouble)
         return;
     }
     if (n->action == BOUNCE_DELAYED && mail != POOL_NONE &&
-        (index_mail(&q->index, mail)->flags & MAIL_DELETED) == 0) {
-        index_mail(&q->index, mail)->flags &= (uint8_t)~MAIL_NOTICED;
-        q->notice_pause_ms = queue_now_ms(q) + NOTICE_PAUSE_MS;
-        index_set_deadline_first(&q->index, mail, DEADLINE_NOTICE);
-        deadline_arm(q);
-    }
+        (index_mail(&q->index, mail)->flags & MAIL_DELETED) == 0)
+        tell_later(q, mail);
     if (n->loss != NULL)
         hold_loss(q, &n->loss);
 }
@@ -305,11 +313,14 @@ void notify_success(struct queue *q, uint32_t mail, bool final, const uint32_t *
     const struct mail *m = index_mail(&q->index, mail);
     struct letter *l = NULL;
     struct content c;
+    int err = content_open(q, m, true, &c);
 
-    if (content_open(q, m, true, &c) == 0) {
+    if (err == 0) {
         if (is_wanted(q, m, &c.envelope, action, rcpts, rcpt_count))
             l = report_write(q, m, &c, action, rcpts, rcpt_count);
         content_close(&c);
+    } else {
+        log_warn("notice_failed", LOG_ID("message", m->id), LOG_ERRNO("error", -err));
     }
     if (l != NULL) {
         send_settling(q, mail, action, units, unit_count, rcpts, rcpt_count, l);
@@ -484,11 +495,16 @@ void notify_delay(struct queue *q, uint32_t mail)
     struct content c;
     struct arena arena;
     size_t count = 0;
+    int err;
 
     m->flags |= MAIL_NOTICED;
-    index_set_deadline(&q->index, mail, DEADLINE_NOTICED);
-    if (content_open(q, m, true, &c) < 0)
+    err = content_open(q, m, true, &c);
+    if (err < 0) {
+        queue_set_aside(q, mail, err);
+        if (source_lacks_means(err)) /* else this message alone, which holds up no other notice */
+            tell_later(q, mail);
         return;
+    }
     rcpts = memory_new_array(m->rcpt_count, sizeof(*rcpts));
     arena_init(&arena, OUTCOMES_ARENA_MAX);
     index_each_unit (u, &q->index, mail) {

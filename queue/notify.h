@@ -24,7 +24,7 @@ struct notify_rcpt {
 void notify_failure(struct queue *q, uint32_t mail, const uint32_t *units, size_t unit_count,
                     const struct notify_rcpt *rcpts, size_t rcpt_count);
 /* These recipients have it: `units` are theirs, wholly. `final`: in a mailbox, else at a host that
- * will not tell. When the notice cannot be made durable there is none. The message may be gone
+ * will not tell. When the notice cannot be made there is none. The message may be gone
  * afterwards. */
 void notify_success(struct queue *q, uint32_t mail, bool final, const uint32_t *units,
                     size_t unit_count, const struct notify_rcpt *rcpts, size_t rcpt_count);
@@ -37,7 +37,7 @@ void notify_expanded(struct queue *q, uint32_t mail);
 /* The message's lifetime is over: gives up all of its recipients that wait (a running job comes
  * first). The message may be gone afterwards. */
 void notify_expiry(struct queue *q, uint32_t mail);
-/* Tells the sender that the message waits. */
+/* Tells the sender that the message waits, later when nothing can be read or stored now. */
 void notify_delay(struct queue *q, uint32_t mail);
 
 #endif

@@ -86,6 +86,7 @@ struct queue {
     uint64_t doubt_ms;
     struct timer wheel_timer;    /* the next unit that becomes due */
     struct timer deadline_timer; /* the next delay notice or expiry */
+    uint64_t deadline_ms;        /* when that is; the queue's clock */
     uint64_t notice_pause_ms;    /* no delay notices before this time of the queue's clock */
     struct hook hook;
 

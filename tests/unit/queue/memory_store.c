@@ -356,6 +356,8 @@ int store_read(struct store *s, uint64_t id, struct store_ref where, bool with_b
     (void)s;
     if (memory_store.damaged)
         return -EBADMSG;
+    if (memory_store.unreadable != 0)
+        return -memory_store.unreadable;
     if (e == NULL || where.place != (uint64_t)(e - events) + 1)
         return -ENOENT;
     *out = (struct store_message){ .big_fd = -1,

@@ -9,6 +9,7 @@ struct memory_store_facts {
     enum spool_trouble trouble;     /* what the next commits are answered with, */
     unsigned spared;                /* after so many to which nothing happens */
     bool damaged;                   /* store_read finds damage */
+    int unreadable;                 /* store_read fails with that error */
     bool behind;                    /* store_is_behind */
     bool slow;                      /* store_replay tells of one record at a time */
     unsigned settled[STORE_STATES]; /* recipients, by store_settle */

@@ -126,6 +126,23 @@ static void an_administrator_is_in_a_hurry(void **state)
     assert_int_equal(world.queue.index.mails.count, 0);
 }
 
+/* A message that was told of before its turn is in the way of none that came before it. */
+static void what_was_told_of_early_delays_no_end(void **state)
+{
+    (void)state;
+    world_accept("a@here.test", "b@x.test", body);
+    assert_null(defer_for(HOUR));
+    world.said.by = BY_NOTIFY;
+    world.said.deliver_by_ms = clock_wall_ms() + 10 * MINUTE;
+    world_accept("c@here.test", "d@y.test", body);
+    deliver(defer_for(12 * MINUTE));
+    deliver(defer_for(HOUR));
+    assert_null(defer_for(DAY - 3 * HOUR));
+    world_forget_jobs();
+    assert_non_null(defer_for(90 * MINUTE)); /* the end of the older one alone */
+    assert_int_equal(world.queue.totals.expired, 1);
+}
+
 static void what_is_late_comes_back(void **state)
 {
     struct world_job *j;
@@ -211,6 +228,7 @@ int main(void)
         IN_WORLD(its_lifetime_begins_then),
         IN_WORLD(a_time_that_is_over_is_no_reason_to_wait),
         IN_WORLD(an_administrator_is_in_a_hurry),
+        IN_WORLD(what_was_told_of_early_delays_no_end),
         IN_WORLD(what_is_late_comes_back),
         IN_WORLD(what_is_late_is_reported_and_goes_on),
         IN_WORLD(what_was_late_before_is_not_reported),

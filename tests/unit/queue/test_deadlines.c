@@ -6,6 +6,8 @@
 
 #include "tests/unit/queue/world.h"
 
+#include <errno.h>
+
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
 
 static const struct view body = VIEW_INIT("Subject: lunch\r\n\r\nAt noon?\r\n");
@@ -59,6 +61,65 @@ static struct world_job *live_through(uint64_t until_ms, void (*answer)(struct w
         world_pass(5 * MINUTE);
     }
     return notice;
+}
+
+/* What comes later is told of in its own time, although an older one waits for its end. */
+static void tells_of_each_delay_when_it_is_one(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        world_accept("a@here.test", i == 0 ? "b@there.test" : "c@other.test", body);
+        assert_null(live_through(HOUR + 55 * MINUTE, world_defer));
+        assert_non_null(live_through(10 * MINUTE, world_defer));
+    }
+}
+
+/* Nothing can be read when its time has come. */
+static void tells_of_a_delay_when_it_can_be_read_again(void **state)
+{
+    static const int errors[] = { EMFILE, ENFILE, ENOMEM };
+
+    for (size_t i = 0; i < COUNT_OF(errors); i++) {
+        struct world_job *notice;
+
+        world_accept("a@here.test", "b@there.test", body);
+        world_defer(world_job(0));
+        world_restart(); /* it is not in memory any more */
+        memory_store.unreadable = errors[i];
+        world_pass(2 * HOUR + 10 * MINUTE);
+        assert_int_equal(world.job_count, 0);
+        memory_store.unreadable = 0;
+        notice = live_through(10 * MINUTE, world_defer);
+        assert_non_null(notice);
+        assert_true(world_body_has(notice, "Action: delayed"));
+        assert_null(live_through(3 * HOUR, world_defer));
+        assert_int_equal(memory_store.changes[STORE_NOTICED], 1);
+        world_close(state);
+        world_open(state);
+    }
+}
+
+/* A message that cannot be read holds up no other's notice; a damaged one is held. */
+static void what_cannot_be_read_holds_up_no_other_notice(void **state)
+{
+    static const int errors[] = { EIO, EBADMSG };
+
+    for (size_t i = 0; i < COUNT_OF(errors); i++) {
+        uint64_t id = world_accept("a@here.test", "b@there.test", body);
+
+        world_defer(world_job(0));
+        world_restart();
+        memory_store.unreadable = errors[i];
+        world_pass(2 * HOUR + 2 * MINUTE);
+        memory_store.unreadable = 0;
+        assert_int_equal(world.queue.notice_pause_ms, 0);
+        assert_int_equal(world.queue.index.held_count, errors[i] == EBADMSG);
+        assert_int_not_equal(index_find(&world.queue.index, id), POOL_NONE);
+        world_accept("c@here.test", "d@other.test", body);
+        assert_non_null(live_through(3 * HOUR, world_defer));
+        world_close(state);
+        world_open(state);
+    }
 }
 
 static void gives_up_after_the_lifetime(void **state)
@@ -309,6 +370,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_WORLD(tells_the_sender_of_a_delay_once),
+        IN_WORLD(tells_of_each_delay_when_it_is_one),
+        IN_WORLD(tells_of_a_delay_when_it_can_be_read_again),
+        IN_WORLD(what_cannot_be_read_holds_up_no_other_notice),
         IN_WORLD(gives_up_after_the_lifetime),
         IN_WORLD(gives_up_what_never_had_its_turn),
         IN_WORLD(gives_up_what_was_about_to_be_tried),
