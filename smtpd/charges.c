@@ -49,11 +49,20 @@ static void put_network(const struct net_address *client, uint64_t prefix4, uint
     buf_put(whose, view_make(net.bytes, sizeof(net.bytes)));
 }
 
-/* The same address in capitals has the same tokens. */
 static void put_lower(struct view text, struct buf *whose)
 {
     for (size_t i = 0; i < text.len; i++)
         buf_put_byte(whose, byte_lower(text.ptr[i]));
+}
+
+/* The same address in capitals, in quotes or with a detail has the same tokens. */
+static void put_address(const struct settings *settings, struct view address, struct buf *whose)
+{
+    struct rules_recipient_room room;
+    struct rule_facts f;
+
+    rules_set_recipient(&f, settings, address, &room);
+    put_lower(f.recipient_base.len > 0 ? f.recipient_base : f.recipient, whose);
 }
 
 /* False: nobody's, so that nothing is taken. */
@@ -75,10 +84,10 @@ static bool put_whose(const struct session *s, const struct charge *c, struct bu
         put_lower(view_of(s->login), whose);
         return s->login != NULL;
     case RULE_BY_SENDER:
-        put_lower(s->transaction.sender, whose);
+        put_address(settings, s->transaction.sender, whose);
         return true;
     case RULE_BY_RECIPIENT:
-        put_lower(c->recipient, whose);
+        put_address(settings, c->recipient, whose);
         return c->dropped == NULL || !*c->dropped;
     case RULE_BY_RULE:
     case RULE_KEYS:
