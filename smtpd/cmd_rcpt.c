@@ -186,7 +186,8 @@ static struct step hear_rcpt(struct session *s, struct view args)
     if (!view_take_nocase(&args, VIEW("TO:")))
         return step_refuse(s, 501, "5.5.4", "Syntax: RCPT TO:<address>");
     args = view_trim(args);
-    submission_qualify(s, &args);
+    if (!view_starts_nocase(args, VIEW("<postmaster>"))) /* is whole as it is */
+        submission_qualify(s, &args);
     if (!address_take_path(&args, extension_on(s, EXTENSION_SMTPUTF8), &to) ||
         (args.len > 0 && args.ptr[0] != ' ') || address_is_null(&to))
         return step_refuse(s, 501, "5.1.3", "Bad recipient address");

@@ -28,8 +28,7 @@ void submission_qualify(const struct session *s, struct view *args)
     struct buf text = BUF_ON_ARRAY(room);
 
     if (!submission_is_here(s) || end >= args->len || args->ptr[0] != '<' || end < 2 ||
-        view_has(local, '@') || view_has(local, '"') ||
-        view_equal_nocase(local, VIEW("postmaster")))
+        view_has(local, '@') || view_has(local, '"'))
         return;
     if (buf_printf(&text, "<%.*s@%.*s%.*s", VIEW_ARG(local), VIEW_ARG(domain),
                    VIEW_ARG(view_from(*args, end))))
