@@ -175,14 +175,14 @@ static bool can_feed(const struct conn *c)
  * piece: a command that drips in has to be whole in time. */
 static size_t feed(struct conn *c, struct view input)
 {
-    const struct net_address client = c->session.client;
+    unsigned client_count = c->session.client_count;
     bool was_in_content = session_in_content(&c->session);
     unsigned errors = c->session.errors;
     size_t used = session_feed(&c->session, input);
 
     if (c->session.errors > errors)
         patience_slow_down(c, c->session.errors - errors);
-    if (!net_equal(&client, &c->session.client))
+    if (c->session.client_count != client_count)
         origin_recount(c);
     wishes_spill(c);
     if (session_in_content(&c->session) != was_in_content)

@@ -13,6 +13,8 @@ static void on_named(struct question *q, const struct message_dns_answer *a)
     struct view rest = a->items;
     struct dns_item item;
 
+    if (c->session.naming != NAME_AWAITED) /* a proxy has told another one meanwhile */
+        return;
     if (a->result == DNS_OK && dns_items_take(&rest, DNS_NAME, &item)) {
         session_name_client(&c->session, item.host);
         log_debug("client_named", LOG_ID("session", c->session.id),

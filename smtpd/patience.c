@@ -64,6 +64,8 @@ static void on_timer(struct timer *t)
     struct conn *c = container_of(t, struct conn, timer);
     struct loop *l = c->server->loop;
 
+    if (timer_running(&c->pause)) /* it waits for us: its time starts anew behind that */
+        return;
     if (l->now_ms < c->due_ms) {
         loop_start_timer(l, t, c->due_ms - l->now_ms);
         return;

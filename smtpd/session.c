@@ -63,6 +63,7 @@ void session_set_client(struct session *s, const struct net_address *client)
     struct buf text = buf_on(s->client_text, sizeof(s->client_text) - 1);
 
     s->client = *client;
+    s->client_count++;
     s->may_xclient = network_list_has(&s->rules->listener->xclient, client);
     s->helo_len = 0;
     s->helo_fixed = false;

@@ -159,6 +159,7 @@ struct session {
     unsigned errors;            /* refused commands since the last message */
     unsigned message_count;     /* begun; makes ids */
     unsigned accepted_count;
+    unsigned client_count; /* that it was, as proxies told */
     struct net_address client;
     struct session_auth *auth; /* NULL: no AUTH is under way */
     size_t helo_len;

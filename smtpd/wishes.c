@@ -22,10 +22,17 @@ bool wishes_await_answer(const struct conn *c)
 void wishes_go_on(struct conn *c)
 {
     c->asked = false;
-    if (!session_in_content(&c->session))
-        patience_set_deadline(c);
     patience_renew(c);
     conn_advance(c, VIEW_EMPTY);
+}
+
+/* The wait for the next message has a deadline of its own. Answers to logins move none: they would
+ * keep a session for ever. */
+static void go_on_after_message(struct conn *c)
+{
+    if (!session_in_content(&c->session))
+        patience_set_deadline(c);
+    wishes_go_on(c);
 }
 
 /* ---- TLS ---- */
@@ -263,7 +270,7 @@ static void on_committed(struct spool_request *r, uint64_t message)
 
     drop_file(c);
     session_committed(&c->session, message);
-    wishes_go_on(c);
+    go_on_after_message(c);
 }
 
 static void on_failed(struct spool_request *r, enum spool_trouble trouble)
@@ -271,7 +278,7 @@ static void on_failed(struct spool_request *r, enum spool_trouble trouble)
     struct conn *c = container_of(r, struct conn, request);
 
     fail_message(c, trouble);
-    wishes_go_on(c);
+    go_on_after_message(c);
 }
 
 /* ---- all of them ---- */
@@ -321,13 +328,14 @@ void wishes_time_out(struct conn *c)
     if (c->session.wish == WISH_AUTH) {
         log_warn("auth_timed_out", LOG_ID("session", c->session.id));
         fail_login(c);
+        wishes_go_on(c);
     } else if (c->session.wish == WISH_NAME) {
         origin_fail_name(c);
+        wishes_go_on(c);
     } else {
         log_warn("queue_timed_out", LOG_ID("session", c->session.id));
-        fail_message(c, SPOOL_BROKEN);
+        on_failed(&c->request, SPOOL_BROKEN);
     }
-    wishes_go_on(c);
 }
 
 void wishes_init(struct conn *c)

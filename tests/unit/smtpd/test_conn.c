@@ -857,11 +857,33 @@ static void mistakes_are_answered_late(void **state)
     server_drain(&server, true); /* and ends in the middle of it */
 }
 
-/* The end of the auth process: it refuses everybody. */
+/* Who has to wait for us does not read slowly. */
+static void who_is_answered_late_is_not_hung_up_on(void **state)
+{
+    (void)state;
+    settings.listeners[0].timeouts.command = 500;
+    settings.listeners[0].manners.slow_after = 0;
+    connect_client();
+    pass_over();
+    say("X\r\n");
+    clock_advance(501);
+    turn();
+    hear("");
+    clock_advance(499);
+    turn();
+    hear("500 5.5.1 Command unrecognized\r\n");
+    clock_advance(500);
+    turn();
+    hear("421 4.4.2 It took too long, closing\r\n");
+}
+
+/* The end of the auth process: it refuses everybody, or is busy. */
+static enum login_result login_result;
+
 static bool on_login_said(struct peer *p, enum message type, struct view fields, int fd)
 {
     struct message_login_begin m;
-    struct message_login_end no = { .result = LOGIN_REFUSED };
+    struct message_login_end no = { .result = login_result };
 
     assert_int_equal(fd, -1);
     if (type != MESSAGE_LOGIN_BEGIN || !message_login_begin_decode(fields, &m))
@@ -871,13 +893,14 @@ static bool on_login_said(struct peer *p, enum message type, struct view fields,
     return true;
 }
 
-static void failed_logins_are_answered_late(void **state)
+static struct peer auth;
+
+static void start_auth(enum login_result result)
 {
-    static struct peer auth;
     const struct message_login_state offer = { VIEW("PLAIN") };
     int fds[2];
 
-    (void)state;
+    login_result = result;
     auth = (struct peer){ .heard = on_login_said, .gone = on_smtpd_gone };
     assert_int_equal(channel_pair(fds), 0);
     assert_int_equal(peer_open(&auth, &loop, AUTH, SMTPD, 0, fds[0]), 0);
@@ -889,6 +912,12 @@ static void failed_logins_are_answered_late(void **state)
     connect_client();
     say("EHLO client.test\r\n");
     pass_over();
+}
+
+static void failed_logins_are_answered_late(void **state)
+{
+    (void)state;
+    start_auth(LOGIN_REFUSED);
     for (int i = 0; i < 3; i++) {
         say("AUTH PLAIN AGEAYg==\r\n");
         hear("535 5.7.8 Authentication credentials invalid\r\n");
@@ -912,6 +941,27 @@ static void failed_logins_are_answered_late(void **state)
     turn();
     hear("421 4.7.0 Too many errors\r\n");
     assert_true(client.closed);
+    peer_close(&auth);
+    turn();
+}
+
+/* However often a login is tried, a session that sends no message comes to its end. */
+static void logins_move_no_deadline(void **state)
+{
+    uint64_t step_ms = settings.listeners[0].timeouts.command - 1;
+
+    (void)state;
+    start_auth(LOGIN_TOO_MANY);
+    for (uint64_t at_ms = step_ms; at_ms < settings.listeners[0].timeouts.session;
+         at_ms += step_ms) {
+        clock_advance(step_ms);
+        turn();
+        say("AUTH PLAIN AGEAYg==\r\n");
+        hear("454 4.7.0 Too many logins have failed, try again later\r\n");
+    }
+    clock_advance(step_ms);
+    turn();
+    hear("421 4.4.2 It took too long, closing\r\n");
     peer_close(&auth);
     turn();
 }
@@ -1406,6 +1456,28 @@ static void rules_wait_for_the_name(void **state)
     say(mail); /* and one who waits when it ends */
 }
 
+/* What a proxy tells of its client counts, also when dns says later what it knows. */
+static void a_told_name_stays(void **state)
+{
+    static struct net_block proxies = { { .family = AF_INET, .bytes = { 192, 0, 2, 77 } }, 32 };
+
+    (void)state;
+    settings.listeners[0].xclient = (struct network_list){ &proxies, 1 };
+    start_dns();
+    connect_client();
+    say("XCLIENT ADDR=192.0.2.78\r\n");
+    say("XCLIENT NAME=told.there.test\r\n");
+    answer_name(DNS_OK, "host.there.test");
+    turn();
+    expect_received("Received: from client.test (told.there.test [192.0.2.78])");
+    stream_close(&client.stream);
+    connect_client(); /* and when it is the client itself, its name is asked for */
+    say("XCLIENT ADDR=192.0.2.77\r\n");
+    answer_name(DNS_OK, "host.there.test");
+    turn();
+    expect_received("Received: from client.test (host.there.test [192.0.2.77])");
+}
+
 /* The answer comes to a connection that has gone, and dns itself goes. */
 static void the_name_may_come_too_late(void **state)
 {
@@ -1457,13 +1529,16 @@ int main(int argc, char **argv)
         TEST(a_message_has_a_least_rate),
         TEST(a_trusted_message_has_none),
         TEST(mistakes_are_answered_late),
+        TEST(who_is_answered_late_is_not_hung_up_on),
         TEST(failed_logins_are_answered_late),
+        TEST(logins_move_no_deadline),
         TEST(greets_after_a_while),
         TEST(sends_early_talkers_away),
         TEST(strangers_make_room),
         TEST(does_not_wait_for_the_name),
         TEST(trouble_leaves_the_name_unknown),
         TEST(rules_wait_for_the_name),
+        TEST(a_told_name_stays),
         TEST(the_name_may_come_too_late),
         TEST(drains),
         TEST(drains_in_time),
