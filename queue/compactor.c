@@ -14,7 +14,6 @@
 enum {
     SLACK_SEGMENTS = 4,       /* the log may be 1.5 times as large as what lives in it, and these */
     PRESSURE_MOST = 4,        /* more segments than that: nothing waits for others any more */
-    STATE_BYTES = 512,        /* what a newest state takes, about */
     RESTS = 12,               /* times longer for segments that are more than a quarter full */
     CHECK_MS = 1000,          /* between looks for something to do; less where segments rest less */
     PAUSE_MS = 20,            /* between portions */
@@ -39,7 +38,7 @@ static void look_again(struct compactor *c)
 
 static uint64_t lives_in(const struct segment *s)
 {
-    return s->live_bytes + s->needed * STATE_BYTES;
+    return s->live_bytes + s->needed_bytes;
 }
 
 /* How many segments there are more than there should be; 0: none. A part counts as one. */

@@ -1,6 +1,7 @@
 #include "queue/ledger.h"
 
 #include "common/memory.h"
+#include "queue/record.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -195,51 +196,62 @@ static uint32_t look(const struct ledger *l, uint64_t message, unsigned topic)
     return state;
 }
 
-/* The value that was there before; 0: none. */
-static uint64_t put(struct ledger *l, uint64_t message, unsigned topic, uint64_t value)
-{
-    uint32_t state = look(l, message, topic);
-    struct ledger_state *s;
-    uint64_t before;
+/* A state as it was; value 0: there was none. */
+struct was {
+    uint64_t value; /* the segment */
+    uint32_t bytes;
+};
 
-    if (state != POOL_NONE) {
-        s = state_at(l, state);
-        before = s->where >> TOPIC_BITS;
-        s->where = value << TOPIC_BITS | topic;
-        return before;
-    }
-    state = pool_take(&l->states);
-    s = state_at(l, state);
-    s->message = message;
-    s->where = value << TOPIC_BITS | topic;
-    chains_add(&l->by_topic, state);
-    return 0;
+static struct was was_at(const struct ledger_state *s)
+{
+    return (struct was){ s->where >> TOPIC_BITS, s->bytes };
 }
 
-/* The value that was there; 0: none. */
-static uint64_t take(struct ledger *l, uint64_t message, unsigned topic)
+static struct was put(struct ledger *l, uint64_t message, unsigned topic, uint64_t value,
+                      uint32_t bytes)
 {
     uint32_t state = look(l, message, topic);
-    uint64_t value;
+    struct was before = { 0 };
+    struct ledger_state *s;
+    bool fresh = state == POOL_NONE;
+
+    if (fresh)
+        state = pool_take(&l->states);
+    s = state_at(l, state);
+    if (!fresh)
+        before = was_at(s);
+    s->message = message;
+    s->where = value << TOPIC_BITS | topic;
+    s->bytes = bytes;
+    if (fresh)
+        chains_add(&l->by_topic, state);
+    return before;
+}
+
+static struct was take(struct ledger *l, uint64_t message, unsigned topic)
+{
+    uint32_t state = look(l, message, topic);
+    struct was before;
 
     if (state == POOL_NONE)
-        return 0;
-    value = state_at(l, state)->where >> TOPIC_BITS;
+        return (struct was){ 0 };
+    before = was_at(state_at(l, state));
     chains_remove(&l->by_topic, state);
     pool_give(&l->states, state);
-    return value;
+    return before;
 }
 
 /* ---- what happens ---- */
 
-static void unneed(struct ledger *l, uint64_t number, uint64_t batch)
+static void unneed(struct ledger *l, struct was state, uint64_t batch)
 {
-    struct segment *s = number == 0 ? NULL : ledger_find(l, number);
+    struct segment *s = state.value == 0 ? NULL : ledger_find(l, state.value);
 
     if (s == NULL)
         return;
-    assert(s->needed > 0);
+    assert(s->needed > 0 && s->needed_bytes >= state.bytes);
     s->needed--;
+    s->needed_bytes -= state.bytes;
     s->settled_by = batch;
     l->changed = l->changed || s->needed == 0;
 }
@@ -270,20 +282,26 @@ uint64_t ledger_holder(const struct ledger *l, uint64_t message, unsigned topic)
     return state == POOL_NONE ? 0 : state_at(l, state)->where >> TOPIC_BITS;
 }
 
+uint32_t ledger_part(uint32_t bytes, size_t rcpts)
+{
+    return (uint32_t)(record_span(0, bytes - RECORD_HEADER) / rcpts) + 1;
+}
+
 void ledger_note(struct ledger *l, uint64_t message, unsigned topic, uint64_t number,
-                 uint64_t batch)
+                 uint64_t batch, uint32_t bytes)
 {
     struct segment *s = ledger_find(l, number);
     uint64_t highest;
 
     assert(s != NULL);
     s->needed++;
-    unneed(l, put(l, message, topic, number), batch);
+    s->needed_bytes += bytes;
+    unneed(l, put(l, message, topic, number, bytes), batch);
     if (topic == 0 || topic >= LEDGER_CHANGE)
         return;
-    highest = put(l, message, TOPIC_COUNT, topic);
+    highest = put(l, message, TOPIC_COUNT, topic, 0).value;
     if (highest > topic)
-        put(l, message, TOPIC_COUNT, highest);
+        put(l, message, TOPIC_COUNT, highest, 0);
 }
 
 void ledger_forget(struct ledger *l, uint64_t message, unsigned topic, uint64_t batch)
@@ -294,7 +312,7 @@ void ledger_forget(struct ledger *l, uint64_t message, unsigned topic, uint64_t 
 void ledger_finish_again(struct ledger *l, uint64_t message, uint64_t home, uint64_t number,
                          uint64_t batch)
 {
-    uint64_t highest = take(l, message, TOPIC_COUNT);
+    uint64_t highest = take(l, message, TOPIC_COUNT).value;
 
     for (unsigned topic = 0; topic <= highest; topic++)
         unneed(l, take(l, message, topic), batch);

@@ -30,7 +30,8 @@ struct segment {
     uint32_t seed;  /* of its CRCs */
     uint64_t live;  /* messages */
     uint64_t live_bytes;
-    uint64_t needed; /* newest states of recipients of live messages */
+    uint64_t needed;       /* newest states of recipients of live messages */
+    uint64_t needed_bytes; /* of their records; a part of one for each recipient */
     struct tie *ties;
     size_t tie_count, tie_room;
     uint64_t settled_by; /* batch: when it is durable, so is whatever made this one needless */
@@ -49,8 +50,11 @@ enum ledger_topic {
     LEDGER_NOTICE = 0x8001,
 };
 
+enum { LEDGER_PLAIN_BYTES = 128 }; /* of a record that says little besides its line, about */
+
 struct ledger_state { /* of the pool `states` */
     uint32_t next;
+    uint32_t bytes; /* of its record, this recipient's part */
     uint64_t message;
     uint64_t where; /* segment << 16 | topic */
 };
@@ -74,9 +78,12 @@ void ledger_remove(struct ledger *l, struct segment *s);
 void ledger_come(struct segment *s, uint64_t bytes);
 /* A live message that lies in segment `number` lies elsewhere since `batch`. */
 void ledger_leave(struct ledger *l, uint64_t number, uint64_t bytes, uint64_t batch);
-/* The newest state of `topic` of a live message is now in segment `number`, by `batch`. */
+/* The newest state of `topic` of a live message is now in segment `number`, by `batch`; it takes
+ * `bytes` there. */
 void ledger_note(struct ledger *l, uint64_t message, unsigned topic, uint64_t number,
-                 uint64_t batch);
+                 uint64_t batch, uint32_t bytes);
+/* A recipient's part of a record about so many, one at least. */
+uint32_t ledger_part(uint32_t bytes, size_t rcpts) MUST_USE;
 /* There is no such state any more, by `batch`. */
 void ledger_forget(struct ledger *l, uint64_t message, unsigned topic, uint64_t batch);
 /* That segment; 0: there is no such state. */

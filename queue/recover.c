@@ -29,11 +29,12 @@ static void tell_settled(struct recovery *r, const struct record_message *m, str
     struct store_change c = { .message = m->about, .kind = STORE_NOTICED };
 
     for (size_t i = 0; i < m->settle_count; i++)
-        ledger_note(r->survey.ledger, m->about, m->settles[i], segment, 0);
+        ledger_note(r->survey.ledger, m->about, m->settles[i], segment, 0,
+                    ledger_part(LEDGER_PLAIN_BYTES, m->settle_count));
     if (m->settle_count > 0) {
         r->replay->outcome(r->replay, &o, where);
     } else {
-        ledger_note(r->survey.ledger, m->about, LEDGER_NOTICE, segment, 0);
+        ledger_note(r->survey.ledger, m->about, LEDGER_NOTICE, segment, 0, LEDGER_PLAIN_BYTES);
         r->replay->change(r->replay, &c);
     }
 }
@@ -96,7 +97,8 @@ static void take_outcome(struct recovery *r, const struct record *record, struct
     if (!has_turn(r, record->id) || !record_get_outcome(record, r->survey.rcpts, &o))
         return;
     for (size_t i = 0; i < o.rcpt_count; i++)
-        ledger_note(r->survey.ledger, record->id, o.rcpts[i], record_segment(where.place), 0);
+        ledger_note(r->survey.ledger, record->id, o.rcpts[i], record_segment(where.place), 0,
+                    ledger_part(where.bytes, o.rcpt_count));
     r->replay->outcome(r->replay, &o, where);
 }
 
@@ -108,7 +110,8 @@ static void take_change(struct recovery *r, const struct record *record, uint64_
     if (!has_turn(r, record->id) || !record_get_change(record, &c))
         return;
     ledger_note(r->survey.ledger, record->id,
-                c.kind == STORE_NOTICED ? LEDGER_NOTICE : LEDGER_CHANGE, record_segment(place), 0);
+                c.kind == STORE_NOTICED ? LEDGER_NOTICE : LEDGER_CHANGE, record_segment(place), 0,
+                LEDGER_PLAIN_BYTES);
     r->replay->change(r->replay, &c);
 }
 

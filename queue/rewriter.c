@@ -47,7 +47,8 @@ static void write_outcome(struct rewriter *w, struct store_outcome *o, uint64_t 
     if (!append(w, &e))
         return;
     for (size_t i = 0; i < count; i++)
-        ledger_note(w->ledger, o->message, o->rcpts[i], here(w), batch(w));
+        ledger_note(w->ledger, o->message, o->rcpts[i], here(w), batch(w),
+                    ledger_part(e.where.bytes, count));
     w->watcher->outcome_moved(w->watcher, o->message, place, e.where);
 }
 
@@ -62,7 +63,7 @@ static void write_change(struct rewriter *w, const struct store_change *change, 
         return;
     e.line = buf_view(&line);
     if (append(w, &e))
-        ledger_note(w->ledger, change->message, topic, here(w), batch(w));
+        ledger_note(w->ledger, change->message, topic, here(w), batch(w), LEDGER_PLAIN_BYTES);
 }
 
 /* What a notice told about another message. */

@@ -38,7 +38,7 @@ static void note_settled(struct store *s, struct store_commit *c)
     for (size_t i = 0; i < count; i++) {
         c->superseded[i] = ledger_holder(&s->ledger, c->about, topic_of(c, i));
         ledger_note(&s->ledger, c->about, topic_of(c, i), s->journal.current->number,
-                    s->journal.filling->number);
+                    s->journal.filling->number, ledger_part(LEDGER_PLAIN_BYTES, count));
     }
 }
 
@@ -55,7 +55,7 @@ void store_on_refused(struct journal_owner *o, struct store_commit *c)
             record_segment(c->where.place & ~PLACE_BIG))
             continue; /* of a message that has ended */
         if (before != 0 && ledger_find(&s->ledger, before) != NULL)
-            ledger_note(&s->ledger, c->about, topic_of(c, i), before, batch);
+            ledger_note(&s->ledger, c->about, topic_of(c, i), before, batch, LEDGER_PLAIN_BYTES);
         else
             ledger_forget(&s->ledger, c->about, topic_of(c, i), batch);
     }
@@ -161,7 +161,7 @@ void store_settle(struct store *s, const struct store_outcome *o, struct store_r
     assert(placed); /* the line has room for every recipient */
     for (size_t i = 0; i < o->rcpt_count; i++)
         ledger_note(&s->ledger, o->message, o->rcpts[i], s->journal.current->number,
-                    s->journal.filling->number);
+                    s->journal.filling->number, ledger_part(e.where.bytes, o->rcpt_count));
     if (where != NULL)
         *where = e.where;
 }
@@ -180,7 +180,7 @@ void store_change(struct store *s, const struct store_change *c)
     placed = placed && journal_append(&s->journal, &e);
     assert(placed);
     ledger_note(&s->ledger, c->message, c->kind == STORE_NOTICED ? LEDGER_NOTICE : LEDGER_CHANGE,
-                s->journal.current->number, s->journal.filling->number);
+                s->journal.current->number, s->journal.filling->number, LEDGER_PLAIN_BYTES);
 }
 
 static void append_finish(struct store *s, uint64_t id, uint64_t place)

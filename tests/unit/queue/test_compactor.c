@@ -577,6 +577,39 @@ static void mail_that_stays_does_not_keep_whole_segments(void **state)
     end_model(m);
 }
 
+/* So many share a record: it is not as large as if each of them had one. */
+static void a_state_of_many_recipients_is_small(void **state)
+{
+    enum { MANY = 1000 };
+    struct model *m = new_model(1);
+    uint32_t rcpts[MANY];
+    struct store_numbers n;
+
+    (void)state;
+    for (uint32_t i = 0; i < MANY; i++)
+        rcpts[i] = i;
+    for (unsigned i = 0; i < 600; i++) {
+        struct box_commit *c = box_accept(&m->box, i, i % 20 == 0 ? 3000 : 60000);
+        struct item *item = add(m, c, i);
+
+        if (i % 20 == 0) {
+            const struct store_outcome o = box_outcome(item->id, rcpts, MANY, STORE_DEFERRED);
+            struct store_ref where;
+
+            store_settle(m->box.store, &o, &where);
+            for (size_t k = 0; k < RCPTS; k++)
+                item->fates[k] = (struct fate){ true, o.state, o.attempts, where };
+        } else {
+            finish_one(m, item);
+        }
+        box_commit_free(c);
+    }
+    wait_until_small(m);
+    store_count(m->box.store, &n);
+    check("small", n.disk_bytes <= 10ull * BOX_SEGMENT);
+    end_model(m);
+}
+
 static struct model *new_resting_model(void)
 {
     struct model *m = new_model(1);
@@ -827,6 +860,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_a_model),
         cmocka_unit_test(mail_that_stays_does_not_keep_whole_segments),
+        cmocka_unit_test(a_state_of_many_recipients_is_small),
         cmocka_unit_test(the_log_is_bounded_under_load),
         cmocka_unit_test(mail_that_goes_at_once_is_not_moved),
         cmocka_unit_test(a_segment_that_is_not_whole_is_not_emptied),

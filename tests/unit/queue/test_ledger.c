@@ -99,11 +99,11 @@ static void knows_who_holds_a_state(void **state)
     ledger_init(&l);
     add(&l, 1, 3);
     check("none", ledger_holder(&l, 5, 0) == 0);
-    ledger_note(&l, 5, 0, 1, 1);
-    ledger_note(&l, 5, LEDGER_CHANGE, 2, 1);
+    ledger_note(&l, 5, 0, 1, 1, 64);
+    ledger_note(&l, 5, LEDGER_CHANGE, 2, 1, 64);
     check("both", ledger_holder(&l, 5, 0) == 1 && ledger_holder(&l, 5, LEDGER_CHANGE) == 2);
     check("not of others", ledger_holder(&l, 6, 0) == 0 && ledger_holder(&l, 5, 1) == 0);
-    ledger_note(&l, 5, 0, 3, 2);
+    ledger_note(&l, 5, 0, 3, 2, 64);
     check("the newest", ledger_holder(&l, 5, 0) == 3);
     ledger_release(&l);
 }
@@ -116,9 +116,9 @@ static void what_is_written_anew_after_the_end_is_not_needed(void **state)
     ledger_init(&l);
     add(&l, 1, 3);
     ledger_come(ledger_find(&l, 1), 100);
-    ledger_note(&l, 5, 0, 1, 1);
+    ledger_note(&l, 5, 0, 1, 1, 64);
     ledger_finish(&l, 5, 1, 100, 1, 2);
-    ledger_note(&l, 5, 0, 2, 3); /* both records again, in 2 */
+    ledger_note(&l, 5, 0, 2, 3, 64); /* both records again, in 2 */
     ledger_finish_again(&l, 5, 1, 2, 4);
     check("1", needless(&l, 9) == 1);
     ledger_remove(&l, ledger_find(&l, 1));
@@ -134,17 +134,17 @@ static void only_the_newest_state_is_needed(void **state)
     ledger_init(&l);
     add(&l, 1, 9);
     ledger_come(ledger_find(&l, 1), 100);
-    ledger_note(&l, 7, 0, 2, 1);
-    ledger_note(&l, 7, 5, 2, 1);
-    ledger_note(&l, 7, LEDGER_CHANGE, 3, 2);
-    ledger_note(&l, 7, LEDGER_NOTICE, 4, 3);
+    ledger_note(&l, 7, 0, 2, 1, 64);
+    ledger_note(&l, 7, 5, 2, 1, 64);
+    ledger_note(&l, 7, LEDGER_CHANGE, 3, 2, 64);
+    ledger_note(&l, 7, LEDGER_NOTICE, 4, 3, 64);
     check("the first that nobody needs", needless(&l, 99) == 5);
-    ledger_note(&l, 7, 0, 5, 4);
+    ledger_note(&l, 7, 0, 5, 4, 64);
     check("2 has still that of recipient 5", needless(&l, 99) == 6);
-    ledger_note(&l, 7, 5, 6, 5);
+    ledger_note(&l, 7, 5, 6, 5, 64);
     check("now it has nothing", needless(&l, 99) == 2);
     check("but not before that is durable", needless(&l, 4) == 7);
-    ledger_note(&l, 7, LEDGER_CHANGE, 6, 6);
+    ledger_note(&l, 7, LEDGER_CHANGE, 6, 6, 64);
     ledger_finish(&l, 7, 1, 100, 9, 7);
     check("nothing is needed any more", l.states.count == 0);
     for (uint64_t i = 1; i < 9; i++)
@@ -175,7 +175,7 @@ static void agrees_with_a_model(void **state)
             for (size_t t = 0; t < TOPICS; t++)
                 model[message][t] = 0;
         } else {
-            ledger_note(&l, message, topics[topic], where, 1);
+            ledger_note(&l, message, topics[topic], where, 1, 64);
             model[message][topic] = where;
         }
     }
@@ -187,6 +187,7 @@ static void agrees_with_a_model(void **state)
                 count += model[m][t] == s;
         }
         check("as many", ledger_find(&l, s)->needed == count);
+        check("as large", ledger_find(&l, s)->needed_bytes == count * 64);
     }
     ledger_release(&l);
 }
