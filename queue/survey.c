@@ -311,6 +311,12 @@ static void take_damage(struct survey *v, const struct gap *gap)
         keep_broken(v, gap);
 }
 
+/* The log went on in a segment of which nothing can be read now: so all of this one was durable. */
+static bool has_gone_on(const struct survey *v)
+{
+    return v->sources[v->source_count - 1].number != v->highest;
+}
+
 /* In the newest segment, what belongs to the last batch was never acknowledged: that it is torn is
  * the way of power cuts. Everything before was durable once, so there a gap is damage. */
 static void judge_newest(struct survey *v, struct gap *gap)
@@ -337,7 +343,8 @@ static bool is_unused_rest(struct survey *v, const struct gap *gap)
     struct record_scan scan;
     uint64_t batch;
 
-    if (gap->broken || gap->to != s->end || s[1].first_batch < gap->batch + UNREAD_BATCHES / 2 ||
+    if (gap->broken || gap->to != s->end ||
+        (!is_newest(v, gap->source) && s[1].first_batch < gap->batch + UNREAD_BATCHES / 2) ||
         survey_load(v, gap->source, &scan) < 0)
         return false;
     for (size_t at = gap->from; at < gap->to; at += RECORD_UNIT) {
@@ -347,13 +354,25 @@ static bool is_unused_rest(struct survey *v, const struct gap *gap)
     return true;
 }
 
+static void judge_closed(struct survey *v, struct gap *gap)
+{
+    if (is_unused_rest(v, gap))
+        return;
+    take_damage(v, gap);
+    if (!is_newest(v, gap->source))
+        return;
+    if (gap->broken)
+        v->sound_end = MAX(v->sound_end, gap->to);
+    gap->from = gap->to; /* nothing of it is torn */
+}
+
 static void judge_gaps(struct survey *v)
 {
     for (size_t i = 0; i < v->gap_count; i++) {
-        if (v->gaps[i].source + 1 == v->source_count)
+        if (is_newest(v, v->gaps[i].source) && !has_gone_on(v))
             judge_newest(v, &v->gaps[i]);
-        else if (!is_unused_rest(v, &v->gaps[i]))
-            take_damage(v, &v->gaps[i]);
+        else
+            judge_closed(v, &v->gaps[i]);
     }
 }
 

@@ -231,6 +231,47 @@ static void a_segment_of_another_owner_stops_nothing(void **state)
     }
 }
 
+/* It shows that the segment before was durable: what is broken there is no torn end. */
+static void behind_damage_the_newest_may_be_unreadable(void **state)
+{
+    enum { AT_ONCE = 30, SPOILT = 5 };
+    static const char junk[SECTOR] = "junk";
+    char path[160], name[SHELF_NAME];
+    struct box_commit *c[AT_ONCE];
+    struct store_numbers n;
+    struct box b;
+    int fd;
+
+    (void)state;
+    no_trouble();
+    box_new(&b);
+    box_open(&b, true);
+    for (uint64_t i = 0; i < AT_ONCE; i++) {
+        c[i] = box_commit(&b, i, SIZE);
+        store_accept(b.store, &c[i]->commit);
+    }
+    box_settle(&b);
+    box_close(&b);
+    segment_name(record_segment(c[SPOILT]->commit.id), name);
+    snprintf(path, sizeof(path), "%.80s/log/%s", b.path, name);
+    fd = open(path, O_WRONLY);
+    check("spoilt", pwrite(fd, junk, SECTOR, (off_t)record_offset(c[SPOILT]->commit.id)) == SECTOR);
+    close(fd);
+    segment_name(record_segment(c[AT_ONCE - 1]->commit.id), trouble.denied);
+    check("two segments", strcmp(name, trouble.denied) != 0);
+    box_open(&b, true);
+    store_count(b.store, &n);
+    check("both are told", n.damaged == 2 && box_count_files(&b, "bad") == 1);
+    box_close(&b);
+    no_trouble();
+    box_open(&b, true);
+    check("only that one is lost",
+          b.told_count == AT_ONCE - 1 && box_find(&b, c[SPOILT]->commit.id) == NULL);
+    for (size_t i = 0; i < AT_ONCE; i++)
+        box_commit_free(c[i]);
+    box_remove(&b);
+}
+
 /* ---- tern spool check ---- */
 
 static void what_cannot_be_read_is_reported(void **state)
@@ -348,6 +389,7 @@ int main(void)
         cmocka_unit_test(a_head_that_cannot_be_read_frees_nothing),
         cmocka_unit_test(a_blank_head_of_an_old_segment_frees_nothing),
         cmocka_unit_test(a_segment_of_another_owner_stops_nothing),
+        cmocka_unit_test(behind_damage_the_newest_may_be_unreadable),
         cmocka_unit_test(what_cannot_be_read_is_reported),
         cmocka_unit_test(a_tail_that_cannot_be_read_is_not_written_over),
         cmocka_unit_test(a_middle_that_cannot_be_read_is_kept),
