@@ -7,6 +7,7 @@
 #include "queue/worker.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 
 enum {
@@ -73,7 +74,7 @@ static void put_off(struct job_maker *k, uint32_t unit, size_t kept)
 }
 
 /* Encodes the envelope with as many recipients of the unit as a packet may hold; the others get a
- * unit of their own. Returns how many there are. */
+ * unit of their own. Returns how many there are; 0: not one, of an envelope that no smtpd made. */
 static uint32_t put_envelope(struct job_maker *k, uint32_t unit, const struct envelope *e)
 {
     const struct unit *u = index_unit(&k->queue->index, unit);
@@ -87,7 +88,8 @@ static uint32_t put_envelope(struct job_maker *k, uint32_t unit, const struct en
     buf_clear(&k->envelope);
     while (!(fits = envelope_encode(&part, &k->envelope)) && part.rcpt_count > 1)
         part.rcpt_count /= 2;
-    assert(fits); /* with one recipient, as it came in a packet too */
+    if (!fits)
+        return 0;
     put_off(k, unit, part.rcpt_count);
     return (uint32_t)part.rcpt_count;
 }
@@ -242,7 +244,7 @@ struct job *job_start(struct job_maker *k, struct worker *w, uint64_t number, ui
     uint32_t mail = index_unit(&q->index, unit)->mail;
     struct content content;
     struct job *job = NULL;
-    uint32_t count;
+    uint32_t count = 0;
     int err;
 
     err = content_open(q, index_mail(&q->index, mail), true, &content);
@@ -253,6 +255,9 @@ struct job *job_start(struct job_maker *k, struct worker *w, uint64_t number, ui
     if (still_routed(k, unit, &content.envelope)) {
         gather_siblings(&q->index, unit);
         count = put_envelope(k, unit, &content.envelope);
+        err = count > 0 ? 0 : -EBADMSG;
+    }
+    if (count > 0) {
         job = make_job(k, w, unit, count, &content.envelope);
         site_charge(&q->index, unit, count);
         index_run(&q->index, unit);
@@ -260,5 +265,7 @@ struct job *job_start(struct job_maker *k, struct worker *w, uint64_t number, ui
         send_job(k, job, number, &content);
     }
     content_close(&content);
+    if (err < 0)
+        queue_set_aside(q, mail, err);
     return job;
 }

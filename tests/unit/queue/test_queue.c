@@ -337,6 +337,23 @@ static void splits_recipients_that_exceed_a_packet(void **state)
     assert_int_equal(world_count_mails(), 0);
 }
 
+/* It would end the queue at each start; no smtpd makes one, but it may have been imported. */
+static void an_envelope_that_no_worker_takes_is_held(void **state)
+{
+    static char helo[60000];
+
+    (void)state;
+    memset(helo, 'h', sizeof(helo));
+    world.said.helo = view_make(helo, sizeof(helo));
+    world_accept("a@here.test", "b@x.test c@y.test", body);
+    world.said.helo = VIEW_EMPTY;
+    assert_int_equal(world.job_count, 0);
+    assert_int_equal(world.queue.index.held_count, 1);
+    world_accept("a@here.test", "b@x.test", body);
+    assert_int_equal(world.job_count, 1);
+    world_deliver(world_job(0));
+}
+
 /* ---- restart ---- */
 
 static void goes_on_where_it_was_after_a_restart(void **state)
@@ -450,6 +467,7 @@ int main(void)
         IN_WORLD(refuses_an_envelope_that_did_not_go_ahead),
         IN_WORLD(takes_a_long_envelope_with_a_file),
         IN_WORLD(splits_recipients_that_exceed_a_packet),
+        IN_WORLD(an_envelope_that_no_worker_takes_is_held),
         IN_WORLD(goes_on_where_it_was_after_a_restart),
         IN_WORLD(tries_once_more_when_it_was_down_for_too_long),
         IN_WORLD(drains),
