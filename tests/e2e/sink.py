@@ -80,12 +80,16 @@ class Sink:
 
     def close(self):
         self._closing.set()
-        for s in [self._listener, *list(self._sockets)]:
+        self.drop(self._listener)
+        self._listener.close()
+
+    def drop(self, *more):
+        """Ends the connections that there are."""
+        for s in [*more, *self._sockets]:
             try:
                 s.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
-        self._listener.close()
 
     def wait(self, count=1, timeout=60):
         """The messages, as soon as there are `count`."""

@@ -1,8 +1,11 @@
 """A destination is a set of mail hosts: its limits, its breaker, its turns."""
 
 import json
+import re
 
 import pytest
+
+from sink import SILENT
 
 QUICK = {"first": "1s", "longest": "2s", "jitter": 0}
 
@@ -47,6 +50,21 @@ def test_domains_at_one_host_share_its_breaker_whichever_worker_asked(world):
     assert there.most_open == 1
 
 
+def test_a_destination_has_limits_of_its_own(world):
+    narrow, wide = world.sink("mx.narrow.test"), world.sink("mx.wide.test")
+    for name in ("narrow", "wide"):
+        world.dns.mx(f"{name}.test", (10, f"mx.{name}.test"))
+    world.start_relay(destinations=[{"host": "mx.narrow.test", "concurrency": 1, "messages-per-connection": 2}])
+    for _ in range(6):
+        world.send("a@here.test", ["b@narrow.test", "b@wide.test"])
+    connections = [m.connection for m in narrow.wait(6)]
+    assert narrow.most_open == 1 and all(connections.count(c) == 2 for c in connections)
+    assert len({m.connection for m in wide.wait(6)}) < 6
+    rows = {row["destination"]: row for line in world.tern("destinations", "--json").stdout.splitlines()
+            for row in [json.loads(line)] if "destination" in row}
+    assert (rows["mx.narrow.test"]["connections_most"], rows["mx.narrow.test"]["messages_per_connection"]) == (1, 2)
+
+
 def test_recipients_that_are_too_many_come_in_the_next_transaction(world):
     """RFC 5321, 4.5.3.1.10: at once, over the same connection, and as no failure."""
     taken = []
@@ -82,6 +100,42 @@ def test_a_domain_without_name_servers_does_not_harm_those_at_the_same_host(worl
     world.send("a@here.test", "b@good.test")
     there.wait(2)
     assert not world.log.has("destination_backed_off", destination="mx.provider.test")
+
+
+def breaker_of(world, name):
+    """As text, and as JSON."""
+    text, = [line.strip() for line in world.tern("destinations", name).stdout.splitlines() if "breaker" in line]
+    return text, json.loads(world.tern("destinations", name, "--json").stdout)
+
+
+TIME = r"20[-0-9]+T[0-9:.]+Z"
+
+
+def test_the_breaker_is_closed_open_and_probing(world):
+    """With its cause, and the time of the next probe while none goes."""
+    there = world.domain("there.test", rcpt=SILENT)
+    world.start_relay(retry={"first": "8s", "longest": "8s", "jitter": 0})
+    world.send("a@here.test", "b@there.test")
+    there.wait_until(lambda: any(c.startswith("RCPT") for c in there.commands))
+    text, row = breaker_of(world, "there.test")
+    assert (text, row["breaker"]) == ("breaker closed", "closed") and "next_at" not in row
+    there.says["greet"] = "421 4.3.2 not now"
+    there.drop()
+    world.log.wait("destination_backed_off", destination="mx.there.test")
+    text, row = breaker_of(world, "there.test")
+    assert re.fullmatch(f"breaker open since {TIME}, next probe {TIME}: .+", text), text
+    assert row["breaker"] == "open" and row["next_at"] > row["since"] and row["cause"] in text
+    there.says["greet"] = SILENT
+    before = there.attempts
+    there.wait_until(lambda: there.attempts > before)
+    text, row = breaker_of(world, "there.test")
+    assert re.fullmatch(f"breaker probing since {TIME}: .+", text), text
+    assert row["breaker"] == "probing" and "next_at" not in row and row["cause"] in text
+    there.says.clear()
+    there.drop()
+    there.wait(1)
+    world.wait_empty_queue()
+    world.log.wait("destination_recovered", destination="mx.there.test")
 
 
 def test_an_administrator_opens_and_closes_the_breaker_of_a_destination(world):

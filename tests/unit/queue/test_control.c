@@ -650,6 +650,38 @@ static void shows_destinations_and_their_breakers(void **state)
     assert_int_equal(world.job_count, 4);
 }
 
+/* All that there are: with the cause, and when the next probe goes, where one does. */
+static void names_the_state_of_a_breaker(void **state)
+{
+    static const char cause[] = "\"cause\":\"refused (mx.there.test[192.0.2.1]:25, "
+                                "while sending RCPT TO)\"";
+
+    (void)state;
+    world_accept("a@here.test", "b@there.test", body);
+    ask("destinations");
+    assert_true(answered("\"breaker\":\"closed\"") && !answered("\"cause\"") &&
+                !answered("\"since\"") && !answered("next_at"));
+    world_answer(world_job(0), OUTCOME_DEFERRED, SCOPE_DESTINATION, 0, "refused");
+    ask("destinations");
+    assert_true(answered("\"breaker\":\"open\"") && answered(cause));
+    assert_true(answered("\"next_at\":\"2026-11-23T08:15:15.000Z\"") && answered("\"failures\":1"));
+    world_pass(15 * SECOND);
+    assert_int_equal(world.job_count, 2); /* the probe, under way */
+    ask("destinations");
+    assert_true(answered("\"breaker\":\"probing\"") && answered(cause) && !answered("next_at"));
+    assert_true(answered("\"since\":\"2026-11-23T08:15:00.000Z\""));
+    world_answer(world_job(1), OUTCOME_DEFERRED, SCOPE_DESTINATION, 0, "refused");
+    ask("destinations");
+    assert_true(answered("\"breaker\":\"open\"") && answered("\"failures\":2"));
+    assert_true(answered("\"next_at\":\"2026-11-23T08:15:45.000Z\""));
+    world_pass(30 * SECOND);
+    world_accept("a@here.test", "c@there.test", body);
+    world_answer(world_job(2), OUTCOME_DELIVERED, SCOPE_RCPT, 250, "Ok");
+    ask("destinations");
+    assert_true(answered("\"breaker\":\"closed\"") && !answered("next_at"));
+    assert_true(answered("\"last_success\":\"2026-11-23T08:15:45.000Z\""));
+}
+
 #define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -672,6 +704,7 @@ int main(void)
         IN_WORLD(takes_in_only_whole_messages),
         IN_WORLD(raises_alarms_about_the_spool),
         IN_WORLD(shows_destinations_and_their_breakers),
+        IN_WORLD(names_the_state_of_a_breaker),
         IN_WORLD(survives_garbage),
     };
 

@@ -264,6 +264,23 @@ static void its_own_retry_times_are_those_of_its_breaker(void **state)
     assert_int_equal(s->until_ms - queue_now_ms(&world.queue), 900 * SECOND);
 }
 
+static void its_own_retry_times_are_those_of_its_mail(void **state)
+{
+    static const unsigned seconds[] = { 10, 30, 40, 40 };
+
+    (void)state;
+    world_reload("destinations: [{domain: a.test, retry-first: 10s, retry-factor: 3,\n"
+                 "                retry-longest: 40s}]\n");
+    world_accept("s@here.test", "x@a.test", body);
+    for (unsigned i = 0; i < COUNT_OF(seconds); i++) {
+        world_answer(world_job(i), OUTCOME_DEFERRED, SCOPE_RCPT, 451, "greylisted");
+        world_pass(seconds[i] * SECOND - SECOND);
+        assert_int_equal(world.job_count, i + 1);
+        world_pass(2 * SECOND);
+        assert_int_equal(world.job_count, i + 2);
+    }
+}
+
 static void leaves_alone_what_an_administrator_holds_back(void **state)
 {
     struct site *s;
@@ -497,6 +514,7 @@ int main(void)
         IN_WORLD(trouble_outweighs_what_came_before_it),
         IN_WORLD(what_a_message_may_have_done_waits_for_itself),
         IN_WORLD(its_own_retry_times_are_those_of_its_breaker),
+        IN_WORLD(its_own_retry_times_are_those_of_its_mail),
         IN_WORLD(keeps_to_rates),
         IN_WORLD(one_name_is_one_destination),
         IN_WORLD(leaves_alone_what_an_administrator_holds_back),
