@@ -7,11 +7,12 @@
 #include "mail/xtext.h"
 
 enum {
-    MESSAGE_ID_MAX = 250, /* bytes of the original's, that References may repeat */
-    SUBJECT_MAX = 200,    /* bytes of the original's that are shown */
-    HOST_MAX = 240,       /* bytes shown; "\xNN" for each still fits a line */
-    DOING_MAX = 80,       /* bytes shown */
-    BOUNDARY_MAX = 48,    /* bytes */
+    MESSAGE_ID_MAX = 250,  /* bytes of the original's, that References may repeat */
+    SUBJECT_MAX = 200,     /* bytes of the original's that are shown */
+    HOST_MAX = 240,        /* bytes shown; "\xNN" for each still fits a line */
+    DOING_MAX = 80,        /* bytes shown */
+    BOUNDARY_MAX = 48,     /* bytes */
+    TEXTS_MAX = 128 << 10, /* bytes of what servers said, of all recipients */
 };
 
 /* clang-format off */
@@ -179,12 +180,13 @@ static const char *hint_for(const struct writer *w, const struct bounce_rcpt *r)
     return NULL;
 }
 
-/* Within the lengths that bounce_room reckons with. */
-static struct outcome clip(const struct outcome *o)
+/* Within the lengths that bounce_room reckons with. Of very many recipients each gets less, so that
+ * the spool takes the notice whatever the servers said. */
+static struct outcome clip(const struct bounce *b, const struct outcome *o)
 {
     struct outcome c = *o;
 
-    c.text = view_sub(c.text, 0, OUTCOME_TEXT_MAX);
+    c.text = view_sub(c.text, 0, MIN((size_t)OUTCOME_TEXT_MAX, TEXTS_MAX / b->rcpt_count));
     c.host = view_sub(c.host, 0, HOST_MAX);
     c.doing = view_sub(c.doing, 0, DOING_MAX);
     return c;
@@ -229,7 +231,7 @@ static void put_reason(const struct prose *p, const struct outcome *o)
 static void put_rcpt(const struct writer *w, const struct bounce_rcpt *r)
 {
     const char *hint = hint_for(w, r);
-    struct outcome o = clip(r->outcome);
+    struct outcome o = clip(w->b, r->outcome);
     const struct prose *p = &w->p;
 
     prose_text(p, "<");
@@ -330,7 +332,7 @@ static void put_original_rcpt(const struct prose *p, struct view original)
 
 static void put_rcpt_status(const struct writer *w, const struct bounce_rcpt *r)
 {
-    struct outcome o = clip(r->outcome);
+    struct outcome o = clip(w->b, r->outcome);
     const struct prose *p = &w->p;
 
     prose_text(p, "\r\n");
@@ -458,7 +460,7 @@ size_t bounce_room(const struct bounce *b)
                   MIN(b->content.len, (size_t)BOUNCE_CONTENT_MAX);
 
     for (size_t i = 0; i < b->rcpt_count; i++) {
-        struct outcome o = clip(b->rcpts[i].outcome);
+        struct outcome o = clip(b, b->rcpts[i].outcome);
 
         room += ROOM_RCPT + ROOM_ADDRESS * (b->rcpts[i].address.len + b->rcpts[i].original.len) +
                 ROOM_TEXT * (o.text.len + o.host.len + o.doing.len);

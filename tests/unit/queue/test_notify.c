@@ -4,6 +4,9 @@
 
 #include "tests/unit/unit.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "tests/unit/queue/world.h"
 
 enum { MINUTE = 60 * 1000, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
@@ -368,6 +371,23 @@ static void notices_in_utf8_go_with_smtputf8(void **state)
     assert_true(has(j, "Final-Recipient: utf-8; \xc3\xa4@x.test"));
 }
 
+/* Servers may say much, and each byte may take four in both parts of the notice. */
+static void a_notice_of_very_many_fits_the_spool(void **state)
+{
+    enum { MANY = 1000, TAKEN = 3 << 20 };
+    static char list[MANY * 16], text[OUTCOME_TEXT_MAX + 1];
+    size_t at = 0;
+
+    (void)state;
+    for (int i = 0; i < MANY; i++)
+        at += (size_t)snprintf(list + at, sizeof(list) - at, "u%d@x.test ", i);
+    memset(text, 0xff, OUTCOME_TEXT_MAX);
+    world_accept("a@here.test", list, body);
+    world_answer(world_job(0), OUTCOME_FAILED, SCOPE_RCPT, 550, text);
+    assert_true(world_job(1)->body_len < TAKEN && has(world_job(1), "u999@x.test"));
+    (void)last_notice(1);
+}
+
 static unsigned count_bounced(const char *client, const char *login, unsigned messages)
 {
     unsigned notices = 0;
@@ -413,6 +433,7 @@ int main(void)
         IN_WORLD(the_notice_of_success_survives_a_restart_and_comes_once),
         IN_WORLD(the_whole_message_comes_back_when_asked),
         IN_WORLD(notices_in_utf8_go_with_smtputf8),
+        IN_WORLD(a_notice_of_very_many_fits_the_spool),
         IN_WORLD(strangers_cause_so_many_notices),
         IN_WORLD(one_notice_tells_of_all_destinations),
         IN_WORLD(a_notice_waits_for_what_is_under_way),
