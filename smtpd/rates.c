@@ -2,6 +2,7 @@
 
 #include "common/table.h"
 #include "ipc/messages.h"
+#include "smtpd/session.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -72,6 +73,18 @@ static uint64_t name_bucket(const struct rates *r, enum rates_verdict whose, enu
     return hash_keyed(key, bytes) | 1;
 }
 
+/* Logins are compared without regard to case; Dovecot may give one as the client wrote it. */
+static uint64_t name_login(const struct rates *r, enum rate_kind kind, struct view pool,
+                           struct view login)
+{
+    char room[SESSION_LOGIN_MAX];
+    size_t len = MIN(login.len, sizeof(room));
+
+    for (size_t i = 0; i < len; i++)
+        room[i] = byte_lower(login.ptr[i]);
+    return name_bucket(r, RATES_LOGIN, kind, pool, view_make(room, len));
+}
+
 static uint64_t name_network(const struct rates *r, enum rates_verdict whose, enum rate_kind kind,
                              struct view pool, const struct net_address *client, uint64_t prefix4,
                              uint64_t prefix6)
@@ -119,8 +132,8 @@ static size_t find_claims(const struct rates *r, enum rate_kind kind, const stru
         if (login->count > 0)
             claims[count++] =
                 (struct claim){ RATES_LOGIN, login,
-                                name_bucket(r, RATES_LOGIN, kind,
-                                            pool_of(who, login, &all->login[kind]), who->login) };
+                                name_login(r, kind, pool_of(who, login, &all->login[kind]),
+                                           who->login) };
         return count;
     }
     if (who->client->family != 0 && client->count > 0)

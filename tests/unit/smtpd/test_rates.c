@@ -108,6 +108,16 @@ static void knows_networks(void **state)
     assert_int_equal(take(&one, RATE_MESSAGES, "2001:db8:0:2::1", NULL, 0), RATES_FINE);
 }
 
+static void a_login_is_one_in_any_letters(void **state)
+{
+    (void)state;
+    assert_int_equal(take(&one, RATE_MESSAGES, NULL, "ann@here.test", 1), RATES_FINE);
+    assert_int_equal(take(&one, RATE_MESSAGES, NULL, "Ann@here.test", 1), RATES_FINE);
+    assert_int_equal(take(&other, RATE_MESSAGES, NULL, "ANN@HERE.test", 1), RATES_FINE);
+    assert_int_equal(take(&one, RATE_MESSAGES, NULL, "aNN@here.test", 1), RATES_LOGIN);
+    assert_int_equal(take(&one, RATE_MESSAGES, NULL, "bob@here.test", 1), RATES_FINE);
+}
+
 static void a_login_has_its_own(void **state)
 {
     (void)state;
@@ -211,6 +221,7 @@ int main(void)
         RATES_TEST(gives_what_there_is),
         RATES_TEST(counts_in_all_processes),
         RATES_TEST(knows_networks),
+        RATES_TEST(a_login_is_one_in_any_letters),
         RATES_TEST(a_login_has_its_own),
         RATES_TEST(a_listener_may_have_its_own),
         RATES_TEST(kinds_are_apart_and_may_be_off),
