@@ -230,6 +230,19 @@ static void fail(struct conn *c, const struct outcome *why)
     end(c);
 }
 
+/* A host is at work, and lacks what this message alone needs: that the others are not to be had
+ * costs other mail nothing. So none of them is named but in words. */
+static void blame_message(struct outcome *o)
+{
+    static char room[OUTCOME_TEXT_MAX];
+    struct buf words = BUF_ON_ARRAY(room);
+
+    o->scope = SCOPE_MESSAGE;
+    if (o->host.len > 0 && buf_printf(&words, "%.*s: %.*s", VIEW_ARG(o->host), VIEW_ARG(o->text)))
+        o->text = buf_view(&words);
+    o->host = VIEW_EMPTY;
+}
+
 static void on_nothing_left(struct dial *d)
 {
     struct conn *c = container_of(d, struct conn, dial);
@@ -241,6 +254,8 @@ static void on_nothing_left(struct dial *d)
         return;
     }
     o.scope = scope_of(c, &o);
+    if (d->met && o.class == OUTCOME_DEFERRED)
+        blame_message(&o);
     destination_give_up(c->destination, &o);
     decide_rest(c, &o);
     end(c);

@@ -68,7 +68,7 @@ static int weight_of(const struct outcome *o)
     return o->class == OUTCOME_FAILED ? 0 : is_own(o) ? 1 : 2;
 }
 
-void dial_keep_failure(struct dial *d, const struct outcome *o)
+static void keep_failure(struct dial *d, const struct outcome *o)
 {
     struct dial_failure *f = &d->failure;
 
@@ -79,6 +79,12 @@ void dial_keep_failure(struct dial *d, const struct outcome *o)
     f->outcome.text = copy_text(f->text, sizeof(f->text), o->text);
     f->outcome.host = copy_text(f->host, sizeof(f->host), o->host);
     f->outcome.tls = copy_text(f->tls, sizeof(f->tls), o->tls);
+}
+
+void dial_keep_failure(struct dial *d, const struct outcome *o)
+{
+    d->met = d->met || o->class == OUTCOME_FAILED;
+    keep_failure(d, o);
 }
 
 static void note_host(struct dial *d, const struct net_address *a)
@@ -105,7 +111,7 @@ static void fail_to_connect(struct dial *d, const struct net_address *a, struct 
     note_host(d, a);
     o.host = dial_host(d);
     d->unreached = a->family;
-    dial_keep_failure(d, &o);
+    keep_failure(d, &o);
 }
 
 /* The socket could not even be made, or sent from: whoever is called is not to blame. */
@@ -144,7 +150,7 @@ static void fail_here(struct dial *d, const struct net_address *a, int err)
     o.host = dial_host(d);
     if (err == -ENETUNREACH)
         d->unreached = a->family;
-    dial_keep_failure(d, &o);
+    keep_failure(d, &o);
 }
 
 static void fail_at_once(struct dial *d, const struct net_address *a, int err)
@@ -414,7 +420,7 @@ static bool next_target(struct dial *d)
         return true;
     }
     if (!tried)
-        dial_keep_failure(d, &d->route.end);
+        keep_failure(d, &d->route.end);
     if ((!tried && d->route.end.class == OUTCOME_FAILED) ||
         d->target_at + 1 == d->destination->target_count)
         return false;
@@ -544,7 +550,7 @@ void dial_begin(struct dial *d, struct view domain)
     if (to->route != NULL && to->route->balance)
         d->target_first =
             to->worker->turns[to->route - settings_of(d)->routes]++ % to->target_count;
-    d->alone = d->failed = false;
+    d->alone = d->failed = d->met = false;
     d->unreached = 0;
     begin_target(d);
     seek(d);

@@ -52,6 +52,7 @@ struct dial {
     uint8_t unreached; /* the family of an address that could not be connected to */
     char host[DIAL_HOST_MAX]; /* "mx1.example.org[192.0.2.1]:25" */
     size_t host_len;
+    bool met; /* a host that is at work, but lacks what the message needs */
     bool failed;
     struct dial_failure failure; /* of the last host that was tried */
 };
@@ -70,7 +71,7 @@ void dial_again(struct dial *d);
 /* Whatever is under way is dropped. */
 void dial_stop(struct dial *d);
 
-/* What one host lacks for good does not decide while another might have taken the message; nor does
+/* Of a host that was found. What one lacks for good does not decide while another might have taken the message; nor does
  * what is wrong here while another could be reached. */
 void dial_keep_failure(struct dial *d, const struct outcome *o);
 /* A host that takes no mail from our IPv6 address is asked over IPv4 next. False: it does not say

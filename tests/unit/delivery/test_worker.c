@@ -6,8 +6,8 @@
 #include "tests/unit/unit.h"
 
 #include <signal.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -509,8 +509,8 @@ static const struct {
     { "one domain at a time, again and again", "LIMITS RCPTDOMAINMAX=1", "c.test", 3, 4, 6 },
     { "two domains", "LIMITS RCPTDOMAINMAX=2", "c.test", 3, 1, 3 },
     { "a message for a session", "LIMITS MAILMAX=1", NULL, 3, 3, 3 },
-    { "a recipient for a message, and that for a session", "LIMITS MAILMAX=1 RCPTMAX=1", NULL, 2,
-      4, 4 },
+    { "a recipient for a message, and that for a session", "LIMITS MAILMAX=1 RCPTMAX=1", NULL, 2, 4,
+      4 },
     { "three messages of one recipient", "LIMITS RCPTMAX=1 MAILMAX=3", NULL, 3, 2, 6 },
 };
 
@@ -1117,6 +1117,22 @@ static void blames_no_host_for_what_a_message_asks(void **state)
     town_close(&t);
 }
 
+/* Nor is it theirs when one lacks what the message needs, and the others cannot be reached. */
+static void blames_no_host_for_what_a_message_needs(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test 20 mx2.test\nmx1.test a 127.0.0.2\nmx2.test a 127.0.0.4\n",
+              "EHLO 250-mx.test\\250 SIZE 5", NULL);
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    assert_true(town_await(&t, 1));
+    check_view("results", buf_view(&t.results), VIEW("1 all deferred 0 4.4.1\n1 end\n"));
+    assert_int_equal(t.scope, SCOPE_MESSAGE);
+    assert_true(view_starts(buf_view(&t.reason), VIEW("mx2.test[127.0.0.4]:")));
+    town_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1155,6 +1171,7 @@ int main(void)
         cmocka_unit_test(limits_a_site),
         cmocka_unit_test(makes_room_in_a_site),
         cmocka_unit_test(blames_no_host_for_what_a_message_asks),
+        cmocka_unit_test(blames_no_host_for_what_a_message_needs),
         cmocka_unit_test(keeps_to_the_rate_of_connections),
         cmocka_unit_test(remembers_the_rate_of_connections),
         cmocka_unit_test(keeps_sites_apart),
