@@ -166,6 +166,7 @@ static const struct hint {
     { 2, 2, "The mailbox is full: please try again later, or reach the person another way." },
     { 2, 3, "The message is too big for this mailbox: please send a smaller one." },
     { 3, 4, "The message is too big for that server: please send a smaller one." },
+    { 6, 7, "That server takes only addresses in ASCII: please use such ones, if there are." },
     { 7, 0, "The server refuses such mail: its administrator can tell why." },
 };
 

@@ -127,6 +127,55 @@ static void writes_a_failure(void **state)
     }
 }
 
+/* What the sender can do about it, by the status; the end of a line that folds is not looked at. */
+static const struct {
+    const char *name;
+    enum bounce_action action;
+    bool expired;
+    struct enhanced status;
+    const char *hint; /* NULL: none of them */
+} advice[] = {
+    { "no mailbox", BOUNCE_FAILED, false, { 5, 1, 1 }, "There is no such mailbox: please" },
+    { "no domain",
+      BOUNCE_FAILED,
+      false,
+      { 5, 1, 2 },
+      "The domain does not exist or takes no mail" },
+    { "null MX", BOUNCE_FAILED, false, { 5, 1, 10 }, "The domain takes no mail: please" },
+    { "an address", BOUNCE_FAILED, false, { 5, 1, 3 }, "Please check the address for a typing" },
+    { "full", BOUNCE_FAILED, false, { 5, 2, 2 }, "The mailbox is full: please try again later" },
+    { "big", BOUNCE_FAILED, false, { 5, 2, 3 }, "The message is too big for this mailbox" },
+    { "bigger", BOUNCE_FAILED, false, { 5, 3, 4 }, "The message is too big for that server" },
+    { "not ASCII", BOUNCE_FAILED, false, { 5, 6, 7 }, "That server takes only addresses in ASCII" },
+    { "refused", BOUNCE_FAILED, false, { 5, 7, 1 }, "The server refuses such mail" },
+    { "something", BOUNCE_FAILED, false, { 5, 0, 0 }, NULL },
+    { "in vain", BOUNCE_FAILED, true, { 4, 2, 2 }, NULL },
+    { "delayed", BOUNCE_DELAYED, false, { 4, 2, 2 }, NULL },
+};
+
+static void tells_what_to_do(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(advice); i++) {
+        struct outcome o = unknown;
+        const struct bounce_rcpt rcpt = { .address = VIEW("bob@b.test"),
+                                          .outcome = &o,
+                                          .expired = advice[i].expired };
+        struct bounce b = simple(&rcpt, 1);
+        char room[8192];
+        struct buf out = BUF_ON_ARRAY(room);
+
+        b.action = advice[i].action;
+        o.enhanced = advice[i].status;
+        check(advice[i].name, bounce_write(&b, &out));
+        for (size_t k = 0; k < COUNT_OF(advice); k++) {
+            if (advice[k].hint != NULL)
+                check(advice[i].name, (view_find_view(buf_view(&out), view_of(advice[k].hint)) <
+                                       buf_len(&out)) == (k == i));
+        }
+    }
+}
+
 static const char *const delay_lines[] = {
     "Subject: Your message is delayed\r\n",
     "Action: delayed\r\n",
@@ -457,6 +506,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_a_failure),
+        cmocka_unit_test(tells_what_to_do),
         cmocka_unit_test(writes_a_delay),
         cmocka_unit_test(foreign_texts_forge_nothing),
         cmocka_unit_test(headers_come_back_whole),
