@@ -1,4 +1,6 @@
 """What SMTP extensions say of a message reaches the next host, as far as it understands."""
+import email
+
 from sink import CLOSE
 
 ALL = ("PIPELINING", "8BITMIME", "SIZE 100000000", "ENHANCEDSTATUSCODES", "DSN", "SMTPUTF8", "MT-PRIORITY",
@@ -63,6 +65,27 @@ def test_an_address_beyond_ascii_comes_back_from_a_host_without_smtputf8(world):
     submit(world, "MAIL FROM:<alice@here.test> SMTPUTF8", "RCPT TO:<bö@there.test>")
     notice = world.mailbox("alice").wait_message()
     assert b"5.6.7" in notice
+
+
+def test_the_domain_of_a_sender_goes_as_a_labels_too(world):
+    there = world.domain("there.test")
+    world.start_relay()
+    submit(world, f"MAIL FROM:<alice@{IDN}> SMTPUTF8", "RCPT TO:<b@there.test>")
+    assert there.wait_message().sender == f"alice@{A_LABELS}"
+
+
+def test_a_notice_about_utf8_mail_has_the_forms_of_rfc_6533(world):
+    world.domain("there.test", extensions=ALL, rcpt="550 5.1.1 no such user")
+    world.start_relay()
+    submit(world, "MAIL FROM:<alice@here.test> SMTPUTF8 BODY=8BITMIME", "RCPT TO:<bö@there.test>",
+           content="Subject: Grüße\r\n\r\nx\r\n".encode())
+    notice = email.message_from_bytes(world.mailbox("alice").wait_message())
+    words, status, original = notice.get_payload()
+    assert notice.get_content_type() == "multipart/report" and notice["Auto-Submitted"] == "auto-replied"
+    assert words["Content-Type"] == "text/plain; charset=utf-8"
+    assert status.get_content_type() == "message/global-delivery-status"
+    assert original.get_content_type() == "message/global-headers"
+    assert "Final-Recipient: utf-8; bö@there.test".encode() in world.mailbox("alice").messages()[0]
 
 
 def test_utf8_in_the_header_alone_needs_no_smtputf8(world):

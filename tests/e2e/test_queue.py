@@ -103,6 +103,26 @@ def test_show_remembers_the_attempts_before_the_last(world, stuck):
     assert re.search(r"^    way +the MX hosts of the domain at port 25, TLS opportunistic$", text, re.M)
 
 
+def test_show_tells_host_tls_stage_reply_and_times_of_each_attempt(world):
+    world.domain("there.test", starttls=True, certificate=world.other_certificate(),
+                 rcpt=["451 4.2.0 first", "451 4.2.0 second"])
+    world.start_relay(retry={"first": "1h", "longest": "4h"})
+    message = world.send("a@here.test", "b@there.test")
+    world.wait_deferred()
+    world.tern("queue", "retry", message)
+    world.wait_queue(lambda rows: rows[0]["attempts"] == 2 and rows[0]["state"] == "deferred", message)
+    rcpt = world.show(message)["rcpts"][0]
+    text = world.tern("queue", "show", message).stdout
+    for attempt, reply in ((rcpt["last"], "second"), (rcpt["past"][0], "first")):
+        assert re.fullmatch(r"mx\.there\.test\[[0-9.]+\]:25", attempt["host"])
+        assert attempt["stage"] == "sending RCPT TO" and attempt["text"] == reply
+        assert (attempt["code"], attempt["enhanced"]) == (451, "4.2.0")
+        assert re.fullmatch("TLSv1.3 .+, certificate not verified, by default opportunistic", attempt["tls"])
+        assert attempt["duration_ms"] >= 0 and attempt["at"]
+        for fact in ("at", "host", "stage", "text", "tls"):
+            assert attempt[fact] in text, fact
+
+
 def test_reroute_tells_what_another_configuration_would_change(world, stuck):
     done = world.tern("reroute", "--dry-run")
     assert done.returncode == 0 and re.match(r"0 of \d recipients", done.stdout), done.stdout + done.stderr

@@ -277,6 +277,29 @@ static void success_is_told_once_where_it_is_asked_for(void **state)
     assert_int_equal(world.queue.index.mails.count, 0);
 }
 
+/* RFC 3461 asks for no more: what arrives at another time, or elsewhere, is told of apart. */
+static void success_is_told_for_each_attempt(void **state)
+{
+    static const unsigned notify[] = { NOTIFY_SUCCESS, NOTIFY_SUCCESS, NOTIFY_SUCCESS };
+    unsigned notices = 0;
+
+    (void)state;
+    world.notify = notify;
+    world_accept("a@here.test", "s@x.test t@x.test u@y.test", body);
+    for (unsigned i = 0; i < world.job_count; i++) {
+        struct world_job *j = world_job(i);
+
+        if (j->envelope.sender.len == 0) {
+            notices++;
+            assert_true(has(j, "s@x.test") == has(j, "t@x.test") &&
+                        has(j, "s@x.test") != has(j, "u@y.test"));
+        }
+        deliver(j);
+    }
+    assert_int_equal(notices, 2);
+    nothing_after(4);
+}
+
 /* One job brings all that there is: each recipient is settled by itself. */
 static void settles_arrivals_and_failures_of_one_job(void **state)
 {
@@ -418,6 +441,25 @@ static void strangers_cause_so_many_notices(void **state)
     assert_int_equal(count_bounced("192.0.2.7", "", 5), 3);
 }
 
+/* Whatever they tell of: a reverse-path that is forged gets none of it. */
+static void each_kind_of_notice_counts(void **state)
+{
+    static const unsigned success[] = { NOTIFY_SUCCESS }, several[] = { NOTIFY_EXPANDED };
+
+    (void)state;
+    world.settings.limits.notices = 1;
+    world.said.client = VIEW("192.0.2.7");
+    assert_int_equal(count_bounced("192.0.2.7", "", 1), 1);
+    world_forget_jobs();
+    world.notify = success;
+    world_accept("a@here.test", "b@x.test", body);
+    deliver(world_job(0));
+    world.notify = several;
+    world_accept("a@here.test", "b@x.test", body);
+    deliver(world_job(1));
+    nothing_after(2);
+}
+
 #define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, world_open, world_close)
 
 int main(void)
@@ -428,6 +470,7 @@ int main(void)
         IN_WORLD(nobody_is_told_who_does_not_want_it),
         IN_WORLD(delays_are_told_as_notify_says),
         IN_WORLD(success_is_told_once_where_it_is_asked_for),
+        IN_WORLD(success_is_told_for_each_attempt),
         IN_WORLD(settles_arrivals_and_failures_of_one_job),
         IN_WORLD(an_arrival_without_its_notice_is_one),
         IN_WORLD(the_notice_of_success_survives_a_restart_and_comes_once),
@@ -435,6 +478,7 @@ int main(void)
         IN_WORLD(notices_in_utf8_go_with_smtputf8),
         IN_WORLD(a_notice_of_very_many_fits_the_spool),
         IN_WORLD(strangers_cause_so_many_notices),
+        IN_WORLD(each_kind_of_notice_counts),
         IN_WORLD(one_notice_tells_of_all_destinations),
         IN_WORLD(a_notice_waits_for_what_is_under_way),
         IN_WORLD(a_notice_does_not_wait_long),
