@@ -4,7 +4,6 @@
 #include "common/memory.h"
 #include "io/clock.h"
 #include "io/log.h"
-#include "queue/admin.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -81,8 +80,6 @@ static void on_durable(struct store_commit *c, enum spool_trouble trouble)
              LOG_STRING("by", i->who));
     queue_take_in(q, c, &i->facts, i->letter);
     i->letter = NULL;
-    if (i->plan.hold)
-        admin_hold(q, index_find(&q->index, c->id), view_of(i->who));
     finish(i, IMPORT_DONE);
 }
 
@@ -97,7 +94,9 @@ static bool read_envelope(struct import *i)
         return false;
     i->facts.arrival_ms = clock_wall_ms();
     i->facts.accepted_ms = queue_accepted_ms(i->queue);
-    i->facts.hold = VIEW_EMPTY; /* it may have been released: the plan knows */
+    /* It may have been released: the plan knows. With the message itself, so that no crash comes
+     * between. */
+    i->facts.hold = i->plan.hold ? view_of(i->who) : VIEW_EMPTY;
     buf_new(&i->encoded, LETTER_ARENA_MAX);
     return envelope_encode(&i->facts, &i->encoded);
 }

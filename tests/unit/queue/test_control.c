@@ -512,6 +512,12 @@ static void takes_a_message_in(void **state)
     hear();
     ask("list state=held");
     assert_int_equal(matched(), 1);
+    assert_int_equal(memory_store.changes[STORE_HOLD], 0); /* its own record says so */
+    world_restart();
+    close(admin);
+    connect_admin();
+    ask("list state=held");
+    assert_int_equal(matched(), 1);
 }
 
 static void takes_in_only_whole_messages(void **state)
