@@ -211,8 +211,8 @@ bool data_take(struct session *s, struct view *input)
 static struct step discard(struct session *s)
 {
     content_clear(&s->transaction.content);
-    if (s->rules->discarded != NULL)
-        s->rules->discarded(s, s->transaction.screen.discarded);
+    screen_tell_dropped(s);
+    screen_tell_discarded(s, s->transaction.screen.discarded, VIEW_EMPTY);
     s->errors = 0;
     return step_accept(SESSION_READY, 250, "2.0.0", "Ok");
 }
@@ -239,6 +239,7 @@ static struct step finish_screened(struct session *s)
         return step;
     }
     charges_take(s);
+    screen_tell_dropped(s);
     if (screen_sets_apart(s))
         recipients_unite(t);
     if (!screen_describe(s))

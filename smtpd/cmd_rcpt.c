@@ -138,6 +138,7 @@ static struct step screen(struct session *s, struct screen_found *found)
     if (act != RULE_DISCARD)
         return step_accept(s->state, 0, NULL, NULL);
     s->transaction.screen.discarded = rule;
+    screen_tell_discarded(s, rule, s->asked_rcpt);
     return step_accept(SESSION_RCPT, 250, "2.1.5", "Recipient ok");
 }
 

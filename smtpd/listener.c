@@ -163,12 +163,14 @@ static void report_refusal(const struct session *s, const struct session_refusal
            LOG_STRING("enhanced", r->enhanced), LOG_STRING("reason", r->text));
 }
 
-static void report_discard(const struct session *s, const struct rule *rule)
+static void report_discard(const struct session *s, const struct rule *rule, struct view recipient)
 {
     log_info("message_discarded", LOG_ID("session", s->id),
              LOG_VIEW("listener", s->rules->listener->name), LOG_STRING("client", s->client_text),
-             LOG_VIEW("sender", s->transaction.sender), LOG_STRING("rule", rule->label),
-             LOG_U64("size_bytes", s->transaction.receiver.bytes));
+             LOG_VIEW("sender", s->transaction.sender),
+             LOG_VIEW(recipient.len > 0 ? "recipient" : NULL, recipient),
+             LOG_STRING("rule", rule->label),
+             LOG_U64(recipient.len > 0 ? NULL : "size_bytes", s->transaction.receiver.bytes));
 }
 
 void listener_open(struct server *s, const struct listener_settings *settings, int fd,

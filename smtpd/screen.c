@@ -250,6 +250,24 @@ static bool take_decision(struct screen *screen, const struct rule *rule)
     return false;
 }
 
+void screen_tell_discarded(const struct session *s, const struct rule *rule, struct view recipient)
+{
+    if (s->rules->discarded != NULL)
+        s->rules->discarded(s, rule, recipient);
+}
+
+void screen_tell_dropped(const struct session *s)
+{
+    const struct screen *screen = &s->transaction.screen;
+
+    for (size_t i = 0; i < screen->rcpt_count; i++) {
+        const struct screened_rcpt *r = &screen->rcpts[i];
+
+        if (r->discarded)
+            screen_tell_discarded(s, r->discards, r->address);
+    }
+}
+
 /* Takes the discarded ones out. */
 static void drop_discarded(struct transaction *t)
 {
@@ -280,7 +298,8 @@ static void screen_each(struct session *s, enum rule_stage stage, struct rule_fa
         if (r->discarded)
             continue;
         rules_set_recipient(f, s->rules->settings, r->address, &room);
-        r->discarded = take_decision(&t->screen, rules_walk(rules_of(s), f, stage, on_matched, &w));
+        r->discards = rules_walk(rules_of(s), f, stage, on_matched, &w);
+        r->discarded = take_decision(&t->screen, r->discards);
         any = any || r->discarded;
     }
     if (any)

@@ -17,6 +17,7 @@ struct screened_rcpt {
     struct view address;
     size_t first, count;
     bool discarded;
+    const struct rule *discards; /* which has it so */
 };
 
 /* Of a transaction; zeroed is a fresh one. */
@@ -61,6 +62,11 @@ bool screen_keep_rcpt(struct session *s, struct view recipient, size_t first,
                       const struct screen_found *found) MUST_USE;
 /* For RULE_AT_HEADER, with the header section, and RULE_AT_END. */
 void screen_message(struct session *s, enum rule_stage stage, struct view header);
+
+/* A recipient has been discarded, or, where it is empty, the message. */
+void screen_tell_discarded(const struct session *s, const struct rule *rule, struct view recipient);
+/* Those that screen_message has discarded, when the others' message is to be kept. */
+void screen_tell_dropped(const struct session *s);
 
 /* The message's tags, route and reason to be held; false: no room. */
 bool screen_describe(struct session *s) MUST_USE;

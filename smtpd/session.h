@@ -95,8 +95,9 @@ struct session_rules {
     enum rates_verdict (*counted)(struct session *s, enum rate_kind kind);
     /* Whether a rule's bucket has a token, which may be taken; NULL: there are no rates. */
     bool (*charged)(struct session *s, const struct rates_bucket *b, bool take);
-    /* A rule has it that a message which was answered 250 is not kept; may be NULL. */
-    void (*discarded)(const struct session *s, const struct rule *rule);
+    /* A rule has it that what was answered 250 is not kept: the message for this recipient, or,
+     * where that is empty, the message that nobody was left for. May be NULL. */
+    void (*discarded)(const struct session *s, const struct rule *rule, struct view recipient);
     /* By session_rules_init: */
     char hostname[256], greeting[512];
     struct extension_settings extensions; /* on for all, and for the listener */

@@ -78,6 +78,20 @@ def test_a_discarded_message_is_nowhere(world):
     assert not world.log.has("message_accepted")
 
 
+def test_what_is_discarded_for_one_recipient_is_told(world):
+    world.start_relay(rules=[
+        {"name": "not-bob", "recipient": "bob@here.test", "then": "discard"},
+        {"name": "no-bulk", "recipient": "postmaster@here.test", "header": {"X-Bulk": "*"}, "then": "discard"}])
+    with world.connect(2525) as c:
+        c.hello()
+        c.begin("a@there.test", "alice@here.test", "bob@here.test", "postmaster@here.test")
+        assert c.command("X-Bulk: 1\r\n\r\nhello\r\n.").startswith("250")
+    world.mailbox("alice").wait_message()
+    told = {e["recipient"]: e["rule"] for e in world.log.find("message_discarded")}
+    assert told == {"bob@here.test": "not-bob", "postmaster@here.test": "no-bulk"}
+    assert world.log.wait("message_accepted")["recipients"] == "1"
+
+
 def test_a_held_message_waits_with_its_reason(world):
     world.start_relay(rules=RULES)
     assert swaks("a@wait.test").returncode == 0
