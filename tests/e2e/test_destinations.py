@@ -54,15 +54,23 @@ def test_a_destination_has_limits_of_its_own(world):
     narrow, wide = world.sink("mx.narrow.test"), world.sink("mx.wide.test")
     for name in ("narrow", "wide"):
         world.dns.mx(f"{name}.test", (10, f"mx.{name}.test"))
-    world.start_relay(destinations=[{"host": "mx.narrow.test", "concurrency": 1, "messages-per-connection": 2}])
+    world.start_relay(destinations=[{
+        "host": "mx.narrow.test", "concurrency": 1, "messages-per-connection": 2, "message-rate": "2/100ms",
+        "recipient-rate": "100/1s", "connection-rate": "5/200ms"}])
     for _ in range(6):
         world.send("a@here.test", ["b@narrow.test", "b@wide.test"])
     connections = [m.connection for m in narrow.wait(6)]
     assert narrow.most_open == 1 and all(connections.count(c) == 2 for c in connections)
     assert len({m.connection for m in wide.wait(6)}) < 6
-    rows = {row["destination"]: row for line in world.tern("destinations", "--json").stdout.splitlines()
-            for row in [json.loads(line)] if "destination" in row}
-    assert (rows["mx.narrow.test"]["connections_most"], rows["mx.narrow.test"]["messages_per_connection"]) == (1, 2)
+    world.wait_empty_queue()
+    row = json.loads(world.tern("destinations", "mx.narrow.test", "--json").stdout)
+    assert (row["connections_most"], row["messages_per_connection"]) == (1, 2)
+    assert [row[f"{what}_rate"] for what in ("message", "recipient", "connection")] == [
+        {"count": 2, "period_ms": 100}, {"count": 100, "period_ms": 1000}, {"count": 5, "period_ms": 200}]
+    text = world.tern("destinations", "mx.narrow.test").stdout
+    assert ("connections 1 of 1, 0 running, 2 messages each, 2 messages in 100ms, 100 recipients in 1000ms, "
+            "5 attempts to connect in 200ms\n") in text
+    assert "waiting 0 of 0, for narrow.test\n" in text and f"last success {row['last_success']}\n" in text
 
 
 def test_recipients_that_are_too_many_come_in_the_next_transaction(world):
