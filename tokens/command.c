@@ -187,7 +187,8 @@ int command_run(struct view words, uint64_t patience_ms, struct buf *output, str
     char *argv[ROUTE_COMMAND_WORDS_MAX + 1];
     char room[COMPLAINT_MAX];
     struct buf complaint = BUF_ON_ARRAY(room);
-    struct running r = { .texts = { output, &complaint } };
+    struct running r = { .sources = { { .fd = -1 }, { .fd = -1 }, { .fd = -1 } },
+                         .texts = { output, &complaint } };
     int result, status;
 
     buf_clear(output);

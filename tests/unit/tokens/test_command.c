@@ -6,8 +6,10 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -97,6 +99,25 @@ static void leaves_nobody(void **state)
     }
 }
 
+/* Without a descriptor left nothing is run, and those that there are stay. */
+static void gives_up_without_descriptors(void **state)
+{
+    char room[COMMAND_OUTPUT_MAX];
+    struct buf output = BUF_ON_ARRAY(room);
+    struct error err = { "" };
+    struct rlimit before, none;
+    int next = dup(STDIN_FILENO);
+
+    (void)state;
+    assert_true(next >= 0 && close(next) == 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){ (rlim_t)next, before.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(command_run(VIEW("/bin/true\0"), PATIENCE_MS, &output, &err), -EMFILE);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_true(fcntl(STDIN_FILENO, F_GETFD) >= 0);
+}
+
 static void refuses_too_many_words(void **state)
 {
     char words_room[1024], room[COMMAND_OUTPUT_MAX];
@@ -115,6 +136,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs),
         cmocka_unit_test(leaves_nobody),
+        cmocka_unit_test(gives_up_without_descriptors),
         cmocka_unit_test(refuses_too_many_words),
     };
 
