@@ -7,11 +7,12 @@
 #define QUEUE_ATTEMPTS_H
 
 #include "mail/outcome.h"
+#include "queue/store.h"
 
 enum {
-    ATTEMPTS_KEPT = 5,           /* before the newest */
-    ATTEMPTS_BYTES_MAX = 16384,  /* of a record's text; what does not fit is left out */
-    ATTEMPTS_ARENA_MAX = 262144, /* what reading all of a text needs */
+    ATTEMPTS_KEPT = 5,                   /* before the newest */
+    ATTEMPTS_BYTES_MAX = STORE_TEXT_MAX, /* what does not fit is left out */
+    ATTEMPTS_ARENA_MAX = 262144,         /* what reading all of a text needs */
 };
 
 struct attempt {

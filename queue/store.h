@@ -26,6 +26,8 @@ struct store_ref {
 /* What an attempt did, or what the schedule decided: the newest one for a recipient counts. */
 enum store_state { STORE_DEFERRED, STORE_DELIVERED, STORE_FAILED, STORE_STATES };
 
+enum { STORE_TEXT_MAX = 8192 }; /* bytes of a text; a longer one is not kept */
+
 struct store_outcome {
     uint64_t message;
     const uint32_t *rcpts; /* indexes in the envelope */

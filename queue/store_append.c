@@ -8,8 +8,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { OUTCOME_TEXT_ROOM = 8192 }; /* the text of an outcome; mail/outcome.h keeps to far less */
-
 /* ---- messages ---- */
 
 void store_forget_superseded(struct store_commit *c)
@@ -153,7 +151,7 @@ void store_settle(struct store *s, const struct store_outcome *o, struct store_r
     bool placed;
 
     assert(!s->options.read_only);
-    if (o->text.len <= OUTCOME_TEXT_ROOM)
+    if (o->text.len <= STORE_TEXT_MAX)
         e.text = o->text;
     placed = record_put_outcome(&line, o);
     e.line = buf_view(&line);
@@ -173,7 +171,7 @@ void store_change(struct store *s, const struct store_change *c)
     bool placed;
 
     assert(!s->options.read_only);
-    if (c->who.len <= OUTCOME_TEXT_ROOM)
+    if (c->who.len <= STORE_TEXT_MAX)
         e.text = c->who;
     placed = record_put_change(&line, c);
     e.line = buf_view(&line);

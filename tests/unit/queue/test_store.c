@@ -1,3 +1,4 @@
+#include "queue/attempts.h"
 #include "tests/unit/queue/spoolbox.h"
 #include "tests/unit/unit.h"
 
@@ -552,6 +553,34 @@ static void reads_without_writing(void **state)
     box_remove(&b);
 }
 
+/* Else the newest reply would go with those before it that had no room. */
+static void keeps_as_much_text_as_attempts_may_have(void **state)
+{
+    static char text[ATTEMPTS_BYTES_MAX];
+    const uint32_t rcpt = 0;
+    struct store_outcome o, back;
+    struct store_ref where;
+    struct box_commit *c;
+    struct arena arena;
+    struct box b;
+
+    (void)state;
+    memset(text, 'x', sizeof(text));
+    box_new(&b);
+    box_open(&b, true);
+    c = box_accept(&b, 1, 100);
+    o = box_outcome(c->commit.id, &rcpt, 1, STORE_DEFERRED);
+    o.text = view_make(text, sizeof(text));
+    store_settle(b.store, &o, &where);
+    box_settle(&b);
+    arena_init(&arena, 65536);
+    check("all of it",
+          store_read_outcome(b.store, where, &arena, &back) == 0 && view_equal(back.text, o.text));
+    arena_reset(&arena);
+    box_commit_free(c);
+    box_remove(&b);
+}
+
 static void many_at_once_share_batches(void **state)
 {
     struct box b;
@@ -600,6 +629,7 @@ int main(void)
         cmocka_unit_test(knows_formats),
         cmocka_unit_test(a_foreign_segment_is_set_aside),
         cmocka_unit_test(reads_without_writing),
+        cmocka_unit_test(keeps_as_much_text_as_attempts_may_have),
         cmocka_unit_test(many_at_once_share_batches),
     };
 
