@@ -16,6 +16,7 @@
 enum {
     COMPLAINT_MAX = 200, /* bytes of what it says on standard error that are of interest */
     EXIT_NO_COMMAND = 127,
+    PIPE_BYTES = 65536, /* that a pipe holds; pipe(7) */
 };
 
 enum { OUTPUT, COMPLAINT, PROCESS, SOURCES };
@@ -98,10 +99,12 @@ static void close_source(struct running *r, int i)
     r->sources[i].fd = -1; /* poll passes over it */
 }
 
-/* What is there. Of a complaint only the beginning is kept. */
+/* What is there, as far as a pipe holds it: one that is filled without end is left to the deadline.
+ * Of a complaint only the beginning is kept. */
 static void take(struct running *r, int i)
 {
-    char spare[512];
+    char spare[4096];
+    size_t taken = 0;
     ssize_t n;
 
     do {
@@ -113,7 +116,8 @@ static void take(struct running *r, int i)
         if (n > 0 && !full)
             buf_extend(r->texts[i], (size_t)n);
         r->too_much = r->too_much || (n > 0 && full && i == OUTPUT);
-    } while (n > 0 && !r->too_much);
+        taken += n > 0 ? (size_t)n : 0;
+    } while (n > 0 && !r->too_much && taken < PIPE_BYTES);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
         close_source(r, i);
 }

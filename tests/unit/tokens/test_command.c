@@ -41,6 +41,8 @@ static const struct {
       "it printed more than 16384 bytes" },
     { "complains without end, and succeeds", SHELL("head -c 300000 /dev/zero >&2; echo token"),
       PATIENCE_MS, 0, VIEW_INIT("token\n"), "" },
+    { "complains without end", SHELL("exec cat /dev/zero >&2"), 100, -ETIMEDOUT, VIEW_INIT(""),
+      "it has not ended within 100 ms" },
     { "hangs", SHELL("echo early; sleep 1000"), 100, -ETIMEDOUT, VIEW_INIT("early\n"),
       "it has not ended within 100 ms" },
     { "closes its output and hangs", SHELL("exec >&- 2>&-; sleep 1000"), 100, -ETIMEDOUT,
