@@ -100,7 +100,9 @@ def test_show_remembers_the_attempts_before_the_last(world, stuck):
     times = [rcpt["last"]["at"], *(a["at"] for a in rcpt["past"])]
     assert times == sorted(times, reverse=True)
     text = world.tern("queue", "show", stuck["busy"]).stdout
-    assert text.count("come back later") >= 3 and text.count("ms\n") >= 2
+    assert text.count("come back later") >= 3
+    for attempt in rcpt["past"]:
+        assert "duration_ms" not in attempt or f" {attempt['duration_ms']}ms\n" in text
     assert re.search(r"^    way +the MX hosts of the domain at port 25, TLS opportunistic$", text, re.M)
 
 
