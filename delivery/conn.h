@@ -43,6 +43,22 @@ struct conn {
     bool write_blocked;         /* until the socket is writable */
 };
 
+/* Its process. */
+static inline struct worker *conn_worker(const struct conn *c)
+{
+    return c->destination->worker;
+}
+
+static inline const struct settings *conn_settings(const struct conn *c)
+{
+    return conn_worker(c)->settings;
+}
+
+static inline struct loop *conn_loop(const struct conn *c)
+{
+    return conn_worker(c)->loop;
+}
+
 /* Begins in this turn of the loop, for the job. */
 void conn_open(struct destination *d, struct job *j);
 /* An idle connection gets a job. */

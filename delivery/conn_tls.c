@@ -1,20 +1,5 @@
 #include "delivery/conn_tls.h"
 
-static struct worker *worker_of(const struct conn *c)
-{
-    return c->destination->worker;
-}
-
-static const struct settings *settings_of(const struct conn *c)
-{
-    return worker_of(c)->settings;
-}
-
-static struct loop *loop_of(const struct conn *c)
-{
-    return worker_of(c)->loop;
-}
-
 /* Where the policy was set; NULL: nowhere. */
 static const char *tls_origin(const struct conn *c)
 {
@@ -30,7 +15,7 @@ void conn_note_tls(struct conn *c)
 
     tls_describe(c->stream.tls, &facts);
     if (!facts.resumed)
-        c->session_until_ms = loop_of(c)->now_ms + SESSIONS_AGE_MS;
+        c->session_until_ms = conn_loop(c)->now_ms + SESSIONS_AGE_MS;
     tlspolicy_describe(c->policy, tls_origin(c), &facts, &text);
     c->tls_len = buf_len(&text);
 }
@@ -50,9 +35,9 @@ void conn_note_plain(struct conn *c)
 static size_t anchors_of(const struct conn *c)
 {
     const struct route_settings *r = c->destination->route;
-    size_t number = r == NULL ? 0 : (size_t)(r - settings_of(c)->routes);
+    size_t number = r == NULL ? 0 : (size_t)(r - conn_settings(c)->routes);
 
-    return r == NULL || worker_of(c)->route_tls[number] == NULL ? 0 : number + 1;
+    return r == NULL || conn_worker(c)->route_tls[number] == NULL ? 0 : number + 1;
 }
 
 /* What sessions of TLS are remembered by. */
@@ -70,7 +55,7 @@ void conn_keep_session(struct conn *c)
     struct ssl_session_st *s = c->stream.tls != NULL ? tls_take_session(c->stream.tls) : NULL;
 
     if (s != NULL)
-        sessions_keep(&worker_of(c)->sessions, session_name(c, &name), s, c->session_until_ms);
+        sessions_keep(&conn_worker(c)->sessions, session_name(c, &name), s, c->session_until_ms);
 }
 
 static void offer_session(struct conn *c)
@@ -80,7 +65,7 @@ static void offer_session(struct conn *c)
     struct ssl_session_st *s = NULL;
 
     if (!c->no_resume)
-        s = sessions_take(&worker_of(c)->sessions, session_name(c, &name), loop_of(c)->now_ms,
+        s = sessions_take(&conn_worker(c)->sessions, session_name(c, &name), conn_loop(c)->now_ms,
                           &c->session_until_ms);
     c->resuming = s != NULL;
     if (s == NULL)
@@ -99,7 +84,7 @@ int conn_open_tls(struct conn *c)
 {
     size_t anchors = anchors_of(c);
     struct tls_context *tls =
-        anchors > 0 ? worker_of(c)->route_tls[anchors - 1] : worker_of(c)->tls;
+        anchors > 0 ? conn_worker(c)->route_tls[anchors - 1] : conn_worker(c)->tls;
     int err = stream_connect_tls(&c->stream, tls, c->dial.route.host, c->policy.verify);
 
     if (err == 0)

@@ -1,5 +1,5 @@
 /* The TLS of a connection: what came of its policy, in words, and the sessions that are resumed.
- * For delivery/conn.c alone. */
+ * For a connection alone. */
 #ifndef DELIVERY_CONN_TLS_H
 #define DELIVERY_CONN_TLS_H
 
