@@ -1,73 +1,14 @@
 #include "delivery/client.h"
 
-#include "common/text.h"
+#include "delivery/client_phases.h"
 #include "delivery/client_say.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <string.h>
-
-static enum client_phase hear_greeting(struct client *c, const struct reply *r);
-static enum client_phase hear_ehlo(struct client *c, const struct reply *r);
-static enum client_phase hear_helo(struct client *c, const struct reply *r);
-static enum client_phase hear_starttls(struct client *c, const struct reply *r);
-static enum client_phase hear_unasked(struct client *c, const struct reply *r);
-static enum client_phase hear_auth(struct client *c, const struct reply *r);
-static enum client_phase hear_mail(struct client *c, const struct reply *r);
-static enum client_phase hear_rcpt(struct client *c, const struct reply *r);
-static enum client_phase hear_data(struct client *c, const struct reply *r);
-static enum client_phase hear_early(struct client *c, const struct reply *r);
-static enum client_phase hear_dot(struct client *c, const struct reply *r);
-static enum client_phase hear_bdat(struct client *c, const struct reply *r);
-static enum client_phase hear_lone_dot(struct client *c, const struct reply *r);
-static enum client_phase hear_rset(struct client *c, const struct reply *r);
-static enum client_phase hear_quit(struct client *c, const struct reply *r);
-
-/* A lost connection speaks of the host, or (while a message is under way) of the message. */
-enum { HOST = SCOPE_DESTINATION, MAIL = SCOPE_MESSAGE };
-
-#define PHASE(name, doing, say, hear, timeout, scope)                                              \
-    [CLIENT_##name] = { (doing), (say), (hear), offsetof(struct timeouts_settings, timeout),       \
-                        (enum outcome_scope)(scope) }
-
-static const struct phase {
-    const char *doing; /* completes "timed out while ..." in logs and bounces */
-    enum client_phase (*say)(struct client *c); /* returns what may follow unanswered */
-    enum client_phase (*hear)(struct client *c, const struct reply *r); /* what to say next */
-    size_t timeout;           /* in struct timeouts_settings; RFC 5321, 4.5.3.2 */
-    enum outcome_scope scope; /* what a connection that is lost here speaks of */
-} phases[CLIENT_PHASES] = {
-    /* clang-format off */
-    PHASE(GREETING,  "waiting for the greeting",
-                                              NULL,         hear_greeting, greeting,        HOST),
-    PHASE(EHLO,      "sending EHLO",          client_say_ehlo,     hear_ehlo,     ehlo,            HOST),
-    PHASE(HELO,      "sending HELO",          client_say_helo,     hear_helo,     ehlo,            HOST),
-    PHASE(STARTTLS,  "sending STARTTLS",      client_say_starttls, hear_starttls, ehlo,            HOST),
-    PHASE(HANDSHAKE, "starting TLS",          NULL,         hear_unasked,  handshake,       HOST),
-    PHASE(AUTH,      "logging in",            client_say_auth,     hear_auth,     ehlo,            HOST),
-    PHASE(AUTH_ANSWER, "logging in",          client_say_answer,   hear_auth,     ehlo,            HOST),
-    PHASE(READY,     "waiting for a message", NULL,         hear_unasked,  idle_connection, HOST),
-    PHASE(MAIL,      "sending MAIL FROM",     client_say_mail,     hear_mail,     mail,            HOST),
-    PHASE(RCPT,      "sending RCPT TO",       client_say_rcpt,     hear_rcpt,     rcpt,            HOST),
-    PHASE(DATA,      "sending DATA",          client_say_data,     hear_data,     data,            HOST),
-    PHASE(BODY,      "sending the message",   NULL,         hear_early,    block,           MAIL),
-    PHASE(DOT,       "waiting for the reply to the message",
-                                              NULL,         hear_dot,      final,           MAIL),
-    PHASE(BDAT,      "waiting for the reply to the message",
-                                              client_say_bdat,     hear_bdat,     final,           MAIL),
-    PHASE(CHUNK,     "sending the message",   NULL,         hear_unasked,  block,           MAIL),
-    PHASE(LONE_DOT,  "sending an empty message",
-                                              client_say_lone_dot, hear_lone_dot, final,           MAIL),
-    PHASE(RSET,      "sending RSET",          client_say_rset,     hear_rset,     rset,            HOST),
-    PHASE(QUIT,      "sending QUIT",          client_say_quit,     hear_quit,     idle_connection, HOST),
-    PHASE(LISTEN,    "waiting for a reply",   NULL,         hear_unasked,  ehlo,            HOST),
-    PHASE(OVER,      "closing",               NULL,         hear_unasked,  rset,            HOST),
-    /* clang-format on */
-};
 
 /* ---- saying ---- */
 
-static void remember(struct client *c, enum client_phase p)
+void client_remember(struct client *c, enum client_phase p)
 {
     c->sent[(c->sent_first + c->sent_count++) % CLIENT_WINDOW] = (uint8_t)p;
 }
@@ -84,345 +25,10 @@ static bool may_say(const struct client *c)
 /* Says as much as the window and the protocol allow (RFC 2920, 3.1). */
 static void speak(struct client *c)
 {
-    while (phases[c->saying].say != NULL && c->sent_count < c->window && may_say(c)) {
-        remember(c, c->saying);
-        c->saying = phases[c->saying].say(c);
+    while (client_phases[c->saying].say != NULL && c->sent_count < c->window && may_say(c)) {
+        client_remember(c, c->saying);
+        c->saying = client_phases[c->saying].say(c);
     }
-}
-
-/* ---- outcomes ---- */
-
-static struct outcome make_outcome(const struct client *c, enum outcome_class class,
-                                   enum outcome_scope scope)
-{
-    static const uint8_t digits[OUTCOME_CLASSES] = {
-        [OUTCOME_DELIVERED] = 2, [OUTCOME_DEFERRED] = 4, [OUTCOME_FAILED] = 5
-    };
-
-    return (struct outcome){ .class = class,
-                             .scope = scope,
-                             .enhanced = { digits[class], 0, 0 },
-                             .doing = view_of(phases[c->hearing].doing) };
-}
-
-/* RFC 5321, 4.5.3.1.10: 452 to RCPT. 552 once meant that, and still may. */
-static bool means_too_many(const struct client *c, const struct reply *r)
-{
-    return (r->code == 452 || r->code == 552) && c->hearing == CLIENT_RCPT &&
-           (r->enhanced.class == 0 || (r->enhanced.subject == 5 && r->enhanced.detail == 3));
-}
-
-/* RFC 3207, 4: 530 is "STARTTLS first". Where it was offered, and failed, it may work next time. */
-static bool misses_tls(const struct client *c, const struct reply *r)
-{
-    return r->code == 530 && c->ext.starttls && !c->encrypted;
-}
-
-static enum outcome_class class_of(const struct client *c, const struct reply *r)
-{
-    if (r->code / 100 == 2)
-        return OUTCOME_DELIVERED;
-    if (means_too_many(c, r) || misses_tls(c, r))
-        return OUTCOME_DEFERRED;
-    return r->code / 100 == 5 ? OUTCOME_FAILED : OUTCOME_DEFERRED;
-}
-
-static struct outcome outcome_of(const struct client *c, const struct reply *r,
-                                 enum outcome_class class, enum outcome_scope scope)
-{
-    struct outcome o = make_outcome(c, class, scope);
-
-    o.code = r->code;
-    o.text = r->text;
-    if (r->enhanced.class != 0) {
-        o.enhanced.subject = r->enhanced.subject;
-        o.enhanced.detail = r->enhanced.detail;
-    }
-    return o;
-}
-
-static void decide_rest(struct client *c, const struct reply *r)
-{
-    c->decided = true;
-    c->verdict =
-        (struct client_verdict){ .rest = true,
-                                 .outcome = outcome_of(c, r, class_of(c, r), SCOPE_MESSAGE) };
-}
-
-static void decide_one(struct client *c, const struct reply *r, size_t rcpt)
-{
-    c->decided = true;
-    c->verdict = (struct client_verdict){ .rcpt = rcpt,
-                                          .outcome = outcome_of(c, r, class_of(c, r), SCOPE_RCPT) };
-}
-
-/* The recipients before it are enough for one transaction: it is to come in the next one. */
-static void put_off(struct client *c, size_t rcpt)
-{
-    c->decided = true;
-    c->verdict = (struct client_verdict){ .later = true, .rcpt = rcpt };
-}
-
-/* ---- ends ---- */
-
-/* The server refuses to go on. What it meant for good is temporary here: connections are refused by
- * mistake more often than recipients are. */
-static enum client_phase end_by(struct client *c, const struct reply *r)
-{
-    c->why = outcome_of(c, r, OUTCOME_DEFERRED, SCOPE_DESTINATION);
-    c->chunk_sent = false;
-    if (r->code != 421)
-        (void)client_say_quit(c);
-    return CLIENT_OVER;
-}
-
-static enum client_phase break_off(struct client *c, struct view words)
-{
-    c->why = make_outcome(c, OUTCOME_DEFERRED, phases[c->hearing].scope);
-    c->why.enhanced.subject = 5; /* RFC 3463, 3.6: protocol */
-    c->why.text = words;
-    return CLIENT_OVER;
-}
-
-static bool insists_on_tls(const struct client *c)
-{
-    return c->tls.needs || c->tls.preferred;
-}
-
-static enum client_phase miss_tls(struct client *c)
-{
-    c->why = make_outcome(c, OUTCOME_DEFERRED, SCOPE_DESTINATION);
-    c->why.enhanced = (struct enhanced){ 4, 7, 10 };
-    c->why.text = c->tls.preferred
-                      ? VIEW("another host may have TLS, and this one does not offer it")
-                      : VIEW("TLS is required, and the host does not offer it");
-    c->missed_tls = true;
-    (void)client_say_quit(c);
-    return CLIENT_OVER;
-}
-
-/* RFC 8689, 4.2.1. */
-static enum client_phase miss_promise(struct client *c)
-{
-    c->why = make_outcome(c, OUTCOME_FAILED, SCOPE_MESSAGE);
-    c->why.enhanced = (struct enhanced){ 5, 7, 30 };
-    c->why.text = VIEW("the sender requires TLS all the way (REQUIRETLS), and the host does not "
-                       "promise that");
-    (void)client_say_quit(c);
-    return CLIENT_OVER;
-}
-
-/* ---- hearing ---- */
-
-static enum client_phase hear_greeting(struct client *c, const struct reply *r)
-{
-    if (r->code / 100 != 2)
-        return end_by(c, r);
-    c->greeted = true;
-    return CLIENT_EHLO;
-}
-
-static enum client_phase miss_login(struct client *c, struct view words)
-{
-    c->why = make_outcome(c, OUTCOME_DEFERRED, SCOPE_DESTINATION);
-    c->why.enhanced = (struct enhanced){ 4, 7, 0 };
-    c->why.text = words;
-    (void)client_say_quit(c);
-    return CLIENT_OVER;
-}
-
-static enum client_phase begin_login(struct client *c)
-{
-    if (c->credential->secret_len == 0)
-        return miss_login(c, VIEW("there is no password or token to log in with"));
-    if (!sasl_begin(&c->sasl, c->credential, c->ext.auth))
-        return miss_login(c, VIEW("the host offers no way to log in that Tern knows"));
-    return CLIENT_AUTH;
-}
-
-static enum client_phase hear_auth(struct client *c, const struct reply *r)
-{
-    c->challenge = r->text;
-    if (r->code == 334)
-        return c->gave_up ? break_off(c, VIEW("a challenge to a login that was given up"))
-                          : CLIENT_AUTH_ANSWER;
-    if (r->code / 100 != 2) {
-        c->credential->refused =
-            c->credential->refused || (c->credential->token && r->code / 100 == 5);
-        return end_by(c, r);
-    }
-    return sasl_end(&c->sasl) ? CLIENT_READY
-                              : miss_login(c, VIEW("the host has not proved that it knows us"));
-}
-
-/* Where a session goes whose host has introduced itself. */
-static enum client_phase go_on(struct client *c)
-{
-    if (c->encrypted && c->tls.onward && !c->ext.require_tls)
-        return miss_promise(c);
-    if (c->encrypted)
-        return c->credential != NULL ? begin_login(c) : CLIENT_READY;
-    if (!c->tls.tries)
-        return CLIENT_READY;
-    if (c->ext.starttls)
-        return CLIENT_STARTTLS;
-    return insists_on_tls(c) ? miss_tls(c) : CLIENT_READY;
-}
-
-static enum client_phase hear_ehlo(struct client *c, const struct reply *r)
-{
-    if (r->code / 100 == 5 && !c->lmtp) /* RFC 5321, 3.2 */
-        return CLIENT_HELO;
-    if (r->code / 100 != 2)
-        return end_by(c, r);
-    ext_read(r->text, &c->ext);
-    c->window = c->ext.pipelining ? CLIENT_WINDOW : 1;
-    return go_on(c);
-}
-
-static enum client_phase hear_helo(struct client *c, const struct reply *r)
-{
-    return r->code / 100 == 2 ? go_on(c) : end_by(c, r);
-}
-
-static enum client_phase hear_starttls(struct client *c, const struct reply *r)
-{
-    if (r->code == 220)
-        return CLIENT_HANDSHAKE;
-    c->missed_tls = insists_on_tls(c);
-    return c->missed_tls ? end_by(c, r) : CLIENT_READY;
-}
-
-static enum client_phase hear_unasked(struct client *c, const struct reply *r)
-{
-    return r->code == 421 ? end_by(c, r) : break_off(c, VIEW("a reply that nobody asked for"));
-}
-
-/* Where a transaction goes once a reply is booked. A chunk that nobody takes any more is not sent
- * to its end. */
-static enum client_phase carry_on(struct client *c)
-{
-    if (!c->refused)
-        return c->saying;
-    if (c->saying == CLIENT_CHUNK) {
-        c->why = make_outcome(c, OUTCOME_DEFERRED, SCOPE_MESSAGE);
-        return CLIENT_OVER;
-    }
-    return c->sent_count > 0 ? CLIENT_LISTEN : CLIENT_RSET;
-}
-
-static enum client_phase hear_mail(struct client *c, const struct reply *r)
-{
-    if (r->code / 100 != 2) {
-        decide_rest(c, r);
-        c->refused = true;
-    }
-    return carry_on(c);
-}
-
-static enum client_phase hear_rcpt(struct client *c, const struct reply *r)
-{
-    size_t at = c->heard_rcpts++;
-
-    if (c->refused)
-        return carry_on(c);
-    c->taken[at] = r->code / 100 == 2;
-    if (c->taken[at])
-        c->accepted++;
-    else if (c->accepted > 0 && means_too_many(c, r))
-        put_off(c, c->message.rcpts[at]);
-    else
-        decide_one(c, r, c->message.rcpts[at]);
-    c->refused = c->accepted == 0 && c->heard_rcpts == c->message.rcpt_count;
-    return carry_on(c);
-}
-
-/* RFC 2920, 3.1: a server may say 354 although it took no recipient. */
-static enum client_phase hear_data(struct client *c, const struct reply *r)
-{
-    if (r->code == 354)
-        return c->refused ? CLIENT_LONE_DOT : CLIENT_BODY;
-    if (r->code / 100 == 2)
-        return break_off(c, VIEW("DATA was answered like another command"));
-    if (!c->refused)
-        decide_rest(c, r);
-    c->refused = true;
-    return carry_on(c);
-}
-
-/* A reply before the final dot is a refusal, or is none: the message was not heard. */
-static enum client_phase hear_early(struct client *c, const struct reply *r)
-{
-    if (r->code / 100 != 4 && r->code / 100 != 5)
-        return break_off(c, VIEW("a reply before the end of the message"));
-    decide_rest(c, r);
-    /* It says nothing of recipients that were to come in another transaction. */
-    c->why = outcome_of(c, r, OUTCOME_DEFERRED, SCOPE_MESSAGE);
-    return CLIENT_OVER;
-}
-
-/* RFC 2033, 4.2: a reply for each recipient that was taken, in order. */
-static enum client_phase hear_one_of_dot(struct client *c, const struct reply *r)
-{
-    while (!c->taken[c->answered])
-        c->answered++;
-    decide_one(c, r, c->message.rcpts[c->answered++]);
-    if (r->code == 421)
-        return end_by(c, r);
-    if (--c->accepted == 0)
-        return CLIENT_READY;
-    remember(c, CLIENT_DOT);
-    return CLIENT_LISTEN;
-}
-
-static enum client_phase hear_dot(struct client *c, const struct reply *r)
-{
-    if (c->lmtp)
-        return hear_one_of_dot(c, r);
-    decide_rest(c, r);
-    if (r->code == 421)
-        return end_by(c, r);
-    return r->code / 100 == 2 ? CLIENT_READY : CLIENT_RSET;
-}
-
-/* The codes of a host that does not know the command, or not here. */
-static bool means_no_bdat(const struct reply *r)
-{
-    return r->code >= 500 && r->code <= 504;
-}
-
-static enum client_phase hear_bdat(struct client *c, const struct reply *r)
-{
-    bool early = c->saying == CLIENT_CHUNK;
-
-    c->chunk_sent = false;
-    if (c->refused)
-        return r->code == 421 ? end_by(c, r) : CLIENT_RSET;
-    if (means_no_bdat(r)) {
-        c->chunk_refused = true;
-        c->ext.chunking = false;
-        c->why = outcome_of(c, r, OUTCOME_DEFERRED, SCOPE_MESSAGE);
-        return early ? CLIENT_OVER : CLIENT_RSET;
-    }
-    return early ? hear_early(c, r) : hear_dot(c, r);
-}
-
-static enum client_phase hear_lone_dot(struct client *c, const struct reply *r)
-{
-    (void)c;
-    (void)r;
-    return CLIENT_RSET;
-}
-
-static enum client_phase hear_rset(struct client *c, const struct reply *r)
-{
-    return r->code / 100 == 2 ? CLIENT_READY : end_by(c, r);
-}
-
-static enum client_phase hear_quit(struct client *c, const struct reply *r)
-{
-    c->why = outcome_of(c, r, OUTCOME_DEFERRED, SCOPE_DESTINATION);
-    return CLIENT_OVER;
 }
 
 static enum client_phase forget_first(struct client *c)
@@ -432,24 +38,6 @@ static enum client_phase forget_first(struct client *c)
     c->sent_first = (c->sent_first + 1) % CLIENT_WINDOW;
     c->sent_count--;
     return p;
-}
-
-static enum client_phase hear_reply(struct client *c, const struct reply *r)
-{
-    c->heard++;
-    c->hearing = c->sent_count > 0 ? forget_first(c) : c->saying;
-    if (r->code == 421 && c->hearing != CLIENT_DOT && c->hearing != CLIENT_BODY &&
-        c->hearing != CLIENT_BDAT)
-        return end_by(c, r);
-    if (c->hearing == CLIENT_AUTH || c->hearing == CLIENT_AUTH_ANSWER)
-        return r->code / 100 != 3 || r->code == 334
-                   ? hear_auth(c, r)
-                   : break_off(c, VIEW("a reply that does not fit AUTH"));
-    if (r->code / 100 == 3 && c->hearing != CLIENT_DATA)
-        return break_off(c, VIEW("a reply that fits no command"));
-    if (r->code / 100 == 3 && r->code != 354)
-        return break_off(c, VIEW("a reply that does not fit DATA"));
-    return phases[c->hearing].hear(c, r);
 }
 
 /* Nothing was asked: whatever comes now was said before its time, and would be taken for the reply
@@ -473,12 +61,14 @@ static void hear(struct client *c, struct view *input)
         return;
     case REPLY_MALFORMED:
         c->hearing = awaited(c);
-        c->saying = break_off(c, VIEW("a malformed reply"));
+        c->saying = client_break_off(c, VIEW("a malformed reply"));
         return;
     case REPLY_READY:
-        c->saying = hear_reply(c, &r);
+        c->heard++;
+        c->hearing = c->sent_count > 0 ? forget_first(c) : c->saying;
+        c->saying = client_hear_reply(c, &r);
         if (expects_silence(c) && input->len > 0)
-            c->saying = break_off(c, VIEW("more was said than had been asked"));
+            c->saying = client_break_off(c, VIEW("more was said than had been asked"));
         speak(c);
         return;
     }
@@ -511,7 +101,7 @@ void client_init(struct client *c, struct view hostname, struct tls_policy tls, 
     buf_new(&c->out, CLIENT_OUT_BYTES);
     reply_start(&c->parser);
     if (!tls.implicit)
-        remember(c, CLIENT_GREETING);
+        client_remember(c, CLIENT_GREETING);
 }
 
 void client_log_in(struct client *c, struct credential *credential, struct view host, unsigned port)
@@ -553,7 +143,7 @@ void client_tls_ready(struct client *c)
     if (c->greeted) {
         c->saying = CLIENT_EHLO;
     } else {
-        remember(c, CLIENT_GREETING);
+        client_remember(c, CLIENT_GREETING);
         c->saying = CLIENT_LISTEN;
     }
     speak(c);
@@ -563,7 +153,7 @@ void client_body_sent(struct client *c)
 {
     assert(c->saying == CLIENT_BODY || c->saying == CLIENT_CHUNK);
     if (c->saying == CLIENT_BODY)
-        remember(c, CLIENT_DOT);
+        client_remember(c, CLIENT_DOT);
     else
         c->chunk_sent = true;
     c->saying = CLIENT_LISTEN;
@@ -596,7 +186,7 @@ void client_quit(struct client *c)
 void client_lost(struct client *c, struct view words)
 {
     c->hearing = c->chunk_sent ? CLIENT_BDAT : awaited(c);
-    c->why = make_outcome(c, OUTCOME_DEFERRED, phases[c->hearing].scope);
+    c->why = client_make_outcome(c, OUTCOME_DEFERRED, client_phases[c->hearing].scope);
     c->why.enhanced = c->hearing == CLIENT_HANDSHAKE ? (struct enhanced){ 4, 7, 5 }
                                                      : (struct enhanced){ 4, 4, 2 };
     c->why.text = words;
@@ -630,6 +220,6 @@ uint64_t client_timeout_ms(const struct client *c, const struct timeouts_setting
 {
     uint64_t ms;
 
-    memcpy(&ms, (const char *)t + phases[awaited(c)].timeout, sizeof(ms));
+    memcpy(&ms, (const char *)t + client_phases[awaited(c)].timeout, sizeof(ms));
     return ms;
 }

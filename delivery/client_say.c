@@ -1,6 +1,7 @@
 #include "delivery/client_say.h"
 
 #include "common/text.h"
+#include "delivery/client_phases.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -18,6 +19,12 @@ static void say(struct client *c, const char *format, ...)
     assert(fits);
 }
 
+enum client_phase client_say_word(struct client *c)
+{
+    say(c, "%s\r\n", client_phases[c->saying].word);
+    return CLIENT_LISTEN;
+}
+
 enum client_phase client_say_ehlo(struct client *c)
 {
     say(c, "%s %.*s\r\n", c->lmtp ? "LHLO" : "EHLO", VIEW_ARG(c->hostname));
@@ -27,12 +34,6 @@ enum client_phase client_say_ehlo(struct client *c)
 enum client_phase client_say_helo(struct client *c)
 {
     say(c, "HELO %.*s\r\n", VIEW_ARG(c->hostname));
-    return CLIENT_LISTEN;
-}
-
-enum client_phase client_say_starttls(struct client *c)
-{
-    say(c, "STARTTLS\r\n");
     return CLIENT_LISTEN;
 }
 
@@ -101,28 +102,4 @@ enum client_phase client_say_bdat(struct client *c)
 {
     say(c, "BDAT %" PRIu64 " LAST\r\n", c->message.bytes);
     return CLIENT_CHUNK;
-}
-
-enum client_phase client_say_data(struct client *c)
-{
-    say(c, "DATA\r\n");
-    return CLIENT_LISTEN;
-}
-
-enum client_phase client_say_lone_dot(struct client *c)
-{
-    say(c, ".\r\n");
-    return CLIENT_LISTEN;
-}
-
-enum client_phase client_say_rset(struct client *c)
-{
-    say(c, "RSET\r\n");
-    return CLIENT_LISTEN;
-}
-
-enum client_phase client_say_quit(struct client *c)
-{
-    say(c, "QUIT\r\n");
-    return CLIENT_LISTEN;
 }
