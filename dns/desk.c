@@ -2,6 +2,7 @@
 
 #include "common/memory.h"
 #include "dns/addr.h"
+#include "dns/finding.h"
 #include "dns/mx.h"
 #include "dns/reverse.h"
 #include "io/log.h"
@@ -9,8 +10,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <sys/random.h>
-
-enum { WORDS_MAX = 400 }; /* bytes: a name and a sentence */
 
 /* One question in flight.
  *
@@ -35,7 +34,7 @@ struct question {
     struct reverse_hosts names;
     bool name_failed; /* the addresses of one of them could not be had */
     char reversed[REVERSE_NAME_MAX + 1];
-    char words[WORDS_MAX]; /* of its finding */
+    char words[FINDING_WORDS_MAX];
     size_t key_len;
     char key[CACHE_KEY_MAX]; /* the kind's digit and the name, in lower case */
 };
@@ -68,75 +67,16 @@ static struct view name_of(const struct question *q)
     return view_make(q->key + 1, q->key_len - 1);
 }
 
-/* ---- findings ---- */
-
-/* Why there is no answer. */
-static struct view explain(struct question *q, enum dns_result result, const char *failure)
-{
-    static const struct {
-        const char *what, *none;
-    } kinds[DNS_QUESTIONS] = {
-        [DNS_ROUTE] = { "mail hosts", "neither mail hosts nor an address" },
-        [DNS_ADDRESSES] = { "addresses", "no address" },
-        [DNS_LISTED] = { "entry", "no entry" },
-        [DNS_NAME] = { "name", "no name that leads back to it" },
-    };
-    struct buf words = BUF_ON_ARRAY(q->words);
-    struct view name = name_of(q);
-    const char *what = kinds[q->kind].what;
-
-    switch (result) {
-    case DNS_OK:
-    case DNS_RESULTS:
-        break;
-    case DNS_NO_DOMAIN:
-        buf_printf(&words, "%.*s does not exist in the DNS", VIEW_ARG(name));
-        break;
-    case DNS_NO_HOSTS:
-        buf_printf(&words, "%.*s has %s in the DNS", VIEW_ARG(name), kinds[q->kind].none);
-        break;
-    case DNS_NULL_MX:
-        buf_printf(&words, "%.*s takes no mail (null MX)", VIEW_ARG(name));
-        break;
-    case DNS_TEMPORARY:
-        buf_printf(&words, "%s, looking up the %s of %.*s", failure != NULL ? failure : "no answer",
-                   what, VIEW_ARG(name));
-        break;
-    case DNS_MALFORMED:
-        buf_printf(&words, "malformed answer, looking up the %s of %.*s", what, VIEW_ARG(name));
-        break;
-    }
-    return buf_view(&words);
-}
-
-/* How long it may be kept. */
-static uint64_t limit_ttl(const struct desk *d, enum dns_result result, uint32_t ttl_s)
-{
-    uint64_t ttl_ms = (uint64_t)ttl_s * 1000;
-
-    switch (result) {
-    case DNS_OK:
-    case DNS_NULL_MX:
-        return MIN(ttl_ms, d->settings->ttl_most_ms);
-    case DNS_NO_DOMAIN:
-    case DNS_NO_HOSTS:
-        return MIN(ttl_ms, d->settings->negative_ttl_ms);
-    case DNS_TEMPORARY:
-    case DNS_MALFORMED:
-        return DESK_FAILURE_MS;
-    case DNS_RESULTS:
-        break;
-    }
-    return 0;
-}
-
 static struct finding make_finding(struct question *q, enum dns_result result, uint32_t ttl_s,
                                    const char *failure)
 {
+    struct buf words = BUF_ON_ARRAY(q->words);
+
+    finding_explain(result, q->kind, name_of(q), failure, &words);
     return (struct finding){
         .result = result,
-        .words = explain(q, result, failure),
-        .ttl_ms = limit_ttl(q->desk, result, ttl_s),
+        .words = buf_view(&words),
+        .ttl_ms = finding_limit_ttl(result, ttl_s, q->desk->settings),
     };
 }
 

@@ -11,7 +11,6 @@
 enum {
     DESK_QUESTIONS_MAX = 10000, /* in flight; more are put off */
     DESK_OTHERS_MAX = 5000,     /* of them: that are not urgent */
-    DESK_FAILURE_MS = 2000,     /* how long trouble is remembered */
 };
 
 struct desk {

@@ -18,19 +18,8 @@ enum {
 static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const log_levels[] = { "debug", "info", "warning", "error", NULL };
 static const char *const tls_minimum_words[] = { "1.2", "1.3", NULL };
-static const char *const deliver_words[] = { "maildir", "relay", "aliases", NULL };
-static const char *const mailboxes_words[] = { "listed", "directory", NULL };
-
-/* A domain as it is written, before it becomes a struct domain_settings. */
-struct domain_row {
-    unsigned deliver;   /* enum domain_kind */
-    unsigned mailboxes; /* 1: directory */
-};
-
 static void read_trust(struct config *c, struct config_node *n, void *section);
 static void read_extensions(struct config *c, struct config_node *n, void *section);
-static void read_domains(struct config *c, struct config_node *n, void *section);
-static void read_mailboxes(struct config *c, struct config_node *n, void *section);
 static void read_dns_servers(struct config *c, struct config_node *n, void *section);
 static void read_message_rate(struct config *c, struct config_node *n, void *section);
 static void read_recipient_rate(struct config *c, struct config_node *n, void *section);
@@ -76,13 +65,6 @@ static const struct config_item tls_items[] = {
            "the oldest version of TLS that clients may speak"),
     VALUE("trust-anchors", PATH, struct tls_settings, trust_anchors,
           "/etc/ssl/certs/ca-certificates.crt", "certificates of the authorities to believe, PEM"),
-};
-
-static const struct config_item domain_items[] = {
-    CHOICE("deliver", struct domain_row, deliver, deliver_words, NULL,
-           "maildir: to mailboxes here; relay: accept it and send it on; aliases: to where aliases lead"),
-    CHOICE("mailboxes", struct domain_row, mailboxes, mailboxes_words, "listed",
-           "listed: those under mailboxes; directory: also each folder of maildir.root/DOMAIN"),
 };
 
 static const struct config_item maildir_items[] = {
@@ -245,8 +227,9 @@ static const struct config_item root_items[] = {
     READ("auth", settings_read_auth, false, "{}", "who may log in"),
     READ("rules", settings_read_rules, false, "[]",
          "what to do with mail that comes in; the first that matches and decides counts"),
-    READ("domains", read_domains, false, "{}", "domains that mail from anybody is accepted for"),
-    READ("mailboxes", read_mailboxes, false, "{}",
+    READ("domains", settings_read_domains, false, "{}",
+         "domains that mail from anybody is accepted for"),
+    READ("mailboxes", settings_read_mailboxes, false, "{}",
          "addresses, or /patterns/ over them, and their folders below maildir.root"),
     SECTION("maildir", maildir_items, maildir, "local mailboxes"),
     READ("detail-delimiter", settings_read_detail, false, "+",
@@ -272,7 +255,6 @@ static const struct settings_table tables[] = {
     { "log",       log_items,       COUNT_OF(log_items) },
     { "users",     users_items,     COUNT_OF(users_items) },
     { "tls",       tls_items,       COUNT_OF(tls_items) },
-    { "domains",   domain_items,    COUNT_OF(domain_items) },
     { "maildir",   maildir_items,   COUNT_OF(maildir_items) },
     { "spool",     spool_items,     COUNT_OF(spool_items) },
     { "dns",       dns_items,       COUNT_OF(dns_items) },
@@ -286,9 +268,11 @@ static const struct settings_table tables[] = {
 
 /* Sections that have a file of their own (ipc/settings_rows.h). */
 static const struct settings_table *const other_tables[] = {
-    &settings_listen,      &settings_extensions,   &settings_auth_table,
-    &settings_rules_table, &settings_routes,       &settings_rates,
-    &settings_strangers,   &settings_destinations, NULL,
+    &settings_listen,       &settings_extensions,
+    &settings_auth_table,   &settings_rules_table,
+    &settings_domains,      &settings_routes,
+    &settings_rates,        &settings_strangers,
+    &settings_destinations, NULL,
 };
 
 static const struct settings_table *table_at(size_t i)
@@ -424,199 +408,6 @@ static void read_trust(struct config *c, struct config_node *n, void *section)
     settings_networks(c, n, &((struct settings *)section)->trust);
 }
 
-/* Domains */
-
-static void add_domain(struct config *c, struct settings *s, struct config_node *key,
-                       const struct domain_row *row)
-{
-    struct domain_settings *d = config_alloc(c, 1, sizeof(*d));
-    const struct domain_settings *earlier;
-
-    if (!config_scalar(key, &d->name) || !domain_valid(d->name, true)) {
-        config_report(c, key, "expected the name of a domain");
-        return;
-    }
-    earlier = settings_domain(s, d->name);
-    if (earlier != NULL) {
-        config_report(c, key, "%.*s is given twice, first at %s", VIEW_ARG(d->name),
-                      earlier->origin);
-        return;
-    }
-    d->deliver = row->deliver;
-    d->directory = row->mailboxes == 1;
-    d->origin = config_origin(c, key);
-    d->node = key;
-    if (d->directory && d->deliver != DOMAIN_LOCAL)
-        config_report(c, key, "mailboxes are for domains with \"deliver: maildir\" only");
-    table_add(&s->domains, &d->entry, d->name);
-    s->domain_list[s->domain_count++] = d;
-}
-
-static void read_domains(struct config *c, struct config_node *n, void *section)
-{
-    struct settings *s = section;
-    size_t count = config_count(n);
-
-    if (!config_is_map(n)) {
-        config_report(c, n, "expected domains, \"example.org: { deliver: maildir }\"");
-        return;
-    }
-    s->domain_list = config_alloc(c, MAX(count, 1), sizeof(struct domain_settings *));
-    for (size_t i = 0; i < count; i++) {
-        struct domain_row row = { 0 };
-
-        config_section(c, config_at(n, i), domain_items, COUNT_OF(domain_items), &row);
-        add_domain(c, s, config_key_at(n, i), &row);
-    }
-}
-
-/* Mailboxes */
-
-static bool is_folder_name(struct view name)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        bool small = name.ptr[i] >= 'a' && name.ptr[i] <= 'z';
-
-        if (!small && !byte_is_digit(name.ptr[i]) && !view_has(VIEW("._-+@"), name.ptr[i]))
-            return false;
-    }
-    return name.len > 0 && name.len <= 255 && name.ptr[0] != '.';
-}
-
-static bool read_folder(struct config *c, struct config_node *n, struct mailbox_settings *m)
-{
-    struct view rest, first;
-
-    if (config_scalar(n, &m->folder)) {
-        rest = m->folder;
-        first = view_take_until(&rest, '/');
-        if (is_folder_name(first) && (first.len == m->folder.len || is_folder_name(rest)))
-            return true;
-    }
-    config_report(c, n,
-                  "expected a folder such as bob or example.org/bob: one or two names of "
-                  "a-z 0-9 . _ - + @ that do not begin with a dot");
-    return false;
-}
-
-/* The key of an exact address; "postmaster" alone is the postmaster of every domain. */
-static bool make_key(struct config *c, struct view text, struct view *key, struct address *a)
-{
-    char room[ADDRESS_MAX + 2];
-    struct buf b = BUF_ON_ARRAY(room);
-
-    if (view_equal_nocase(text, VIEW("postmaster"))) {
-        *a = (struct address){ .local = text };
-        *key = settings_lower(c, text);
-        return true;
-    }
-    if (!address_parse(text, true, a) || a->literal || !address_key(a, &b))
-        return false;
-    *key = view_make(settings_copy(c, room, sizeof(room)), buf_len(&b));
-    return true;
-}
-
-static void add_mailbox(struct config *c, struct settings *s, struct config_node *key,
-                        struct mailbox_settings *m)
-{
-    struct address a;
-    struct view name;
-    const struct domain_settings *d;
-    struct table_entry *earlier;
-
-    if (!make_key(c, m->address, &name, &a)) {
-        config_report(c, key, "expected an address, or a pattern such as /sales-.*@example\\.org/");
-        return;
-    }
-    d = settings_domain(s, a.domain);
-    if (a.domain.len > 0 && (d == NULL || d->deliver != DOMAIN_LOCAL)) {
-        config_report(c, key, "%.*s is not a domain with \"deliver: maildir\"", VIEW_ARG(a.domain));
-        return;
-    }
-    earlier = table_find(&s->mailboxes, name);
-    if (earlier != NULL) {
-        config_report(c, key, "%.*s is given twice, first at %s", VIEW_ARG(m->address),
-                      container_of(earlier, struct mailbox_settings, entry)->origin);
-        return;
-    }
-    table_add(&s->mailboxes, &m->entry, name);
-}
-
-bool settings_take_pattern(struct view *text)
-{
-    if (text->len <= 2 || text->ptr[0] != '/' || text->ptr[text->len - 1] != '/')
-        return false;
-    *text = view_sub(*text, 1, text->len - 2);
-    return true;
-}
-
-/* Stands behind "domains" in the table: those are known by now. */
-static void read_mailboxes(struct config *c, struct config_node *n, void *section)
-{
-    struct settings *s = section;
-    size_t count = config_count(n);
-
-    if (!config_is_map(n)) {
-        config_report(c, n, "expected mailboxes, \"bob@example.org: bob\"");
-        return;
-    }
-    s->patterns = config_alloc(c, MAX(count, 1), sizeof(struct mailbox_settings *));
-    for (size_t i = 0; i < count; i++) {
-        struct mailbox_settings *m = config_alloc(c, 1, sizeof(*m));
-        struct config_node *key = config_key_at(n, i);
-        struct view text;
-
-        m->origin = config_origin(c, key);
-        if (!read_folder(c, config_at(n, i), m) || !config_scalar(key, &m->address))
-            continue;
-        text = m->address;
-        if (settings_take_pattern(&text))
-            s->patterns[s->pattern_count++] = m;
-        else
-            add_mailbox(c, s, key, m);
-    }
-}
-
-/* The folders of a directory domain, one on a line, as settings_gather found them. */
-static void read_folders(struct config *c, struct settings *s, const struct domain_settings *d)
-{
-    struct view domain = settings_lower(c, d->name);
-    struct view list, name, key;
-    char room[ADDRESS_MAX * 2];
-    struct address a;
-
-    (void)snprintf(room, sizeof(room), "folders/%.*s", VIEW_ARG(domain));
-    if (!config_attachment(c, room, &list))
-        return;
-    while (view_take_line(&list, &name)) {
-        struct buf path = BUF_ON_ARRAY(room);
-        struct mailbox_settings *m;
-
-        if (!is_folder_name(name) ||
-            !buf_printf(&path, "%.*s@%.*s", VIEW_ARG(name), VIEW_ARG(domain)) ||
-            !make_key(c, buf_view(&path), &key, &a) || table_find(&s->folders, key) != NULL)
-            continue;
-        m = config_alloc(c, 1, sizeof(*m));
-        buf_clear(&path);
-        buf_printf(&path, "%.*s/%.*s", VIEW_ARG(domain), VIEW_ARG(name));
-        m->address = key;
-        m->folder = view_make(settings_copy(c, room, buf_len(&path)), buf_len(&path));
-        m->origin = d->origin;
-        table_add(&s->folders, &m->entry, key);
-    }
-}
-
-/* Name servers */
-
-static bool parse_server(struct view text, struct net_address *out)
-{
-    if (net_parse_address(text, out)) {
-        out->port = DNS_PORT;
-        return true;
-    }
-    return !view_starts(text, VIEW("*")) && net_parse_address_port(text, out) && out->port != 0;
-}
-
 /* Rates */
 
 static void read_message_rate(struct config *c, struct config_node *n, void *section)
@@ -632,6 +423,17 @@ static void read_recipient_rate(struct config *c, struct config_node *n, void *s
 static void read_connection_rate(struct config *c, struct config_node *n, void *section)
 {
     settings_read_rate(c, n, &((struct delivery_settings *)section)->connection_rate);
+}
+
+/* Name servers */
+
+static bool parse_server(struct view text, struct net_address *out)
+{
+    if (net_parse_address(text, out)) {
+        out->port = DNS_PORT;
+        return true;
+    }
+    return !view_starts(text, VIEW("*")) && net_parse_address_port(text, out) && out->port != 0;
 }
 
 static void read_dns_servers(struct config *c, struct config_node *n, void *section)
@@ -686,10 +488,7 @@ void settings_read(struct settings *s, struct config *c)
     table_init(&s->folders, false);
     table_init(&s->aliases, false);
     config_section(c, config_root(c), root_items, COUNT_OF(root_items), s);
-    for (size_t i = 0; i < s->domain_count; i++) {
-        if (s->domain_list[i]->directory)
-            read_folders(c, s, s->domain_list[i]);
-    }
+    settings_read_folders(c, s);
     if (s->dns.server_count == 0)
         read_system_servers(c, &s->dns);
     /* After a file that could not be read, what it says would be missed. */

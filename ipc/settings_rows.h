@@ -59,6 +59,11 @@ void settings_read_listeners(struct config *c, struct config_node *n, void *sect
 /* What is given for a listener, over what *section has: rows of that table, up to `last`. */
 void settings_read_own(struct config *c, struct config_node *n, const char *table, const char *last,
                        void *section);
+extern const struct settings_table settings_domains;
+void settings_read_domains(struct config *c, struct config_node *n, void *section);
+void settings_read_mailboxes(struct config *c, struct config_node *n, void *section);
+/* Those of directory domains, as settings_gather found them. */
+void settings_read_folders(struct config *c, struct settings *s);
 extern const struct settings_table settings_routes;
 extern const struct settings_table settings_destinations;
 void settings_read_routes(struct config *c, struct config_node *n, void *section);
