@@ -226,3 +226,26 @@ void dialogue_run(const struct dialogue *d, struct cutter how, struct buf *trans
     client_release(&s->client);
     arena_reset(&arena);
 }
+
+static void run_case(const struct dialogue *d, struct cutter how)
+{
+    static char room[65536];
+    struct buf transcript = BUF_ON_ARRAY(room);
+
+    dialogue_run(d, how, &transcript);
+    check_view(d->name, buf_view(&transcript), view_of(d->transcript));
+}
+
+void dialogue_check(const struct dialogue *cases, size_t count)
+{
+    uint64_t seed = 1;
+
+    for (size_t i = 0; i < count; i++) {
+        run_case(&cases[i], (struct cutter){ SIZE_MAX, NULL });
+        if (cases[i].whole_only)
+            continue;
+        run_case(&cases[i], (struct cutter){ 1, NULL });
+        for (int round = 0; round < 20; round++)
+            run_case(&cases[i], (struct cutter){ 20, &seed });
+    }
+}

@@ -5,6 +5,29 @@
 
 #include "delivery/client.h"
 
+/* What servers and clients say again and again. */
+#define HELLO "220 mx.test ESMTP|250-mx.test\n250-SIZE 1000\n250-8BITMIME\n250 PIPELINING|"
+#define HELLO_ALL                                                                                  \
+    "220 mx.test ESMTP|250-mx.test\n250-SIZE 1000\n250-8BITMIME\n250-DSN\n250-SMTPUTF8\n"          \
+    "250-MT-PRIORITY STANAG4406\n250-DELIVERBY 60\n250 PIPELINING|"
+#define HELLO_SLOW  "220 mx.test ESMTP|250 mx.test|"
+#define HELLO_TLS   "220 mx.test ESMTP|250-mx.test\n250-STARTTLS\n250 PIPELINING|"
+#define HELLO_CHUNK "220 mx.test ESMTP|250-mx.test\n250-CHUNKING\n250 PIPELINING|"
+#define EHLO        "EHLO me.test\n"
+#define RCPTS       "RCPT TO:<r0@b.test>\nRCPT TO:<r1@b.test>\n"
+#define GROUP       "[start]\nMAIL FROM:<s@a.test> SIZE=7\n" RCPTS "DATA\n"
+#define GREETED     EHLO GROUP
+#define MAIL        "[start]\nMAIL FROM:<s@a.test>\n"
+#define RCPT0       "RCPT TO:<r0@b.test>\n"
+#define RCPT1       "RCPT TO:<r1@b.test>\n"
+#define QUIT        "[quit]\nQUIT\n"
+#define BYE         "[over deferred 221 4.0.0 destination: bye while sending QUIT]\n"
+#define GROUP_CHUNK "[start]\nMAIL FROM:<s@a.test>\n" RCPTS "BDAT 7 LAST\n[chunk]\n"
+#define GROUP_PLAIN "[start]\nMAIL FROM:<s@a.test>\n" RCPTS "DATA\n"
+#define GROUP_LARGE "[start]\nMAIL FROM:<s@a.test>\n" RCPTS "BDAT 100000 LAST\n"
+#define TAKEN       "250 ok\n250 ok\n250 ok"
+#define TAKES       TAKEN "\n354 go"
+
 struct dialogue {
     const char *name;
     /* Turns, with '|' between them; each is heard when the client has said all it can. A line ends
@@ -38,6 +61,8 @@ struct cutter {
     uint64_t *seed; /* NULL: always as long as possible */
 };
 
+/* All of them: whole, byte by byte, and cut at random. */
+void dialogue_check(const struct dialogue *cases, size_t count);
 void dialogue_run(const struct dialogue *d, struct cutter how, struct buf *transcript);
 
 #endif

@@ -1,6 +1,7 @@
 #include "tests/unit/delivery/town.h"
 
 #include "common/crc32c.h"
+#include "common/memory.h"
 #include "delivery/destination.h"
 #include "io/net.h"
 #include "tests/unit/unit.h"
@@ -400,6 +401,23 @@ void town_send_job(struct town *t, uint64_t job, struct view domain, struct view
         close(fd);
 }
 
+void town_deliver(struct town *t, unsigned job, const char *domain)
+{
+    town_send_job(t, job, view_of(domain), TOWN_HELLO, false);
+    assert_true(town_await(t, job));
+}
+
+char *town_make_body(size_t bytes, const char *unit)
+{
+    char *body = memory_new(bytes);
+    size_t len = strlen(unit);
+
+    for (size_t i = 0; i < bytes - 2; i++)
+        body[i] = unit[i % len];
+    memcpy(body + bytes - 2, "\r\n", 2);
+    return body;
+}
+
 /* ---- the town ---- */
 
 static void on_gone(struct peer *p)
@@ -507,4 +525,26 @@ void town_turn(struct town *t, unsigned turns)
 {
     while (turns-- > 0)
         assert_int_equal(loop_turn(&t->loop, TURN_MS), 0);
+}
+
+void town_use_route(struct town *t, struct route_settings *r, const struct route_target *targets,
+                    size_t count)
+{
+    *r = (struct route_settings){ .target_count = count };
+    for (size_t i = 0; i < count; i++) {
+        r->targets[i] = targets[i];
+        r->targets[i].port = (uint16_t)t->settings.delivery.port;
+    }
+    t->settings.routes = r;
+    t->settings.route_count = 1;
+    t->routed = true;
+}
+
+void town_set_timeouts(struct town *t, uint64_t ms)
+{
+    /* All of them, however many there are. */
+    uint64_t *all = (uint64_t *)&t->settings.timeouts;
+
+    for (size_t i = 0; i < sizeof(t->settings.timeouts) / sizeof(*all); i++)
+        all[i] = ms;
 }

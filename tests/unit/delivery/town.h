@@ -7,6 +7,15 @@
 
 enum { TOWN_HOSTS = 2, TOWN_GUESTS_MAX = 64 };
 
+#define TOWN_TWO_HOSTS                                                                             \
+    "b.test mx 10 mx1.test 20 mx2.test\nmx1.test a 127.0.0.2\nmx2.test a 127.0.0.3\n"
+#define TOWN_CHUNKING "EHLO 250-mx.test\\250-CHUNKING\\250 PIPELINING"
+#define TOWN_HELLO    VIEW("Subject: x\r\n\r\n.hello\r\n")
+#define TOWN_TARGET(name)                                                                          \
+    {                                                                                              \
+        .kind = TARGET_HOST, .host = VIEW_INIT(name)                                               \
+    }
+
 /* A connection to a host, as the host sees it. */
 struct town_guest {
     struct watch watch;
@@ -59,6 +68,14 @@ void town_connect_dns(struct town *t);
 
 /* A job for a@DOMAIN and b@DOMAIN, by MX. `big`: in a file. */
 void town_send_job(struct town *t, uint64_t job, struct view domain, struct view body, bool big);
+/* A small one to the domain, until all jobs up to it have ended. */
+void town_deliver(struct town *t, unsigned job, const char *domain);
+/* `unit` again and again, and CRLF at the end; heap. */
+char *town_make_body(size_t bytes, const char *unit) MUST_USE;
+/* From now on jobs go by this route, which is filled in but for what is special. */
+void town_use_route(struct town *t, struct route_settings *r, const struct route_target *targets,
+                    size_t count);
+void town_set_timeouts(struct town *t, uint64_t ms); /* all of them */
 /* Turns the loop until `ended` jobs have ended; false: not within some seconds. */
 bool town_await(struct town *t, unsigned ended) MUST_USE;
 void town_turn(struct town *t, unsigned turns);

@@ -10,7 +10,7 @@
 static const struct {
     const char *name, *output, *token;
     uint64_t lifetime_s;
-} cases[] = {
+} tokens[] = {
     { "a line", "ya29.a-b_c~d+e/f==\n", "ya29.a-b_c~d+e/f==", 0 },
     { "no line end", "token", "token", 0 },
     { "an answer of an endpoint",
@@ -24,42 +24,58 @@ static const struct {
       "\"e\":null}",
       "abc", 0 },
     { "an escaped slash", "{\"access_token\":\"a\\/b\"}", "a/b", 0 },
-    { "an escape that no token needs", "{\"access_token\":\"a\\\"b\"}", "", 0 },
-    { "two of them", "{\"access_token\":\"a\",\"access_token\":\"b\"}", "", 0 },
-    { "something behind it", "{\"access_token\":\"a\"} x", "", 0 },
-    { "brackets that do not match", "{\"b\":[{],\"access_token\":\"a\"}", "", 0 },
-    { "an object that is left open", "{\"access_token\":\"abc\"", "", 0 },
-    { "an escape at the very end", "{\"access_token\":\"abc\\", "", 0 },
+};
+
+static const struct {
+    const char *name, *output;
+} none[] = {
+    { "an escape that no token needs", "{\"access_token\":\"a\\\"b\"}" },
+    { "two of them", "{\"access_token\":\"a\",\"access_token\":\"b\"}" },
+    { "something behind it", "{\"access_token\":\"a\"} x" },
+    { "brackets that do not match", "{\"b\":[{],\"access_token\":\"a\"}" },
+    { "an object that is left open", "{\"access_token\":\"abc\"" },
+    { "an escape at the very end", "{\"access_token\":\"abc\\" },
     { "too deep",
       "{\"b\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]],\"access_"
-      "token\":\"a\"}",
-      "", 0 },
-    { "nothing", "", "", 0 },
-    { "blanks", " \n", "", 0 },
-    { "two lines", "abc\ndef\n", "", 0 },
-    { "words", "no such account", "", 0 },
-    { "control characters", "ab\001c", "", 0 },
-    { "not ASCII", "ab\303\244", "", 0 },
-    { "an error of an endpoint", "{\"error\":\"invalid_grant\",\"expires_in\":9}", "", 0 },
-    { "half an answer", "{\"access_token\":\"ab", "", 0 },
-    { "no object", "[\"abc\"] {", "", 0 },
-    { "a token that is an object", "{\"access_token\":{\"a\":1}}", "", 0 },
-    { "a token with what ends a message", "{\"access_token\":\"a\\u0001b\"}", "", 0 },
-    { "a page for people", "<html><body>502</body></html> \n<p>", "", 0 },
+      "token\":\"a\"}" },
+    { "nothing", "" },
+    { "blanks", " \n" },
+    { "two lines", "abc\ndef\n" },
+    { "words", "no such account" },
+    { "control characters", "ab\001c" },
+    { "not ASCII", "ab\303\244" },
+    { "an error of an endpoint", "{\"error\":\"invalid_grant\",\"expires_in\":9}" },
+    { "half an answer", "{\"access_token\":\"ab" },
+    { "no object", "[\"abc\"] {" },
+    { "a token that is an object", "{\"access_token\":{\"a\":1}}" },
+    { "a token with what ends a message", "{\"access_token\":\"a\\u0001b\"}" },
+    { "a page for people", "<html><body>502</body></html> \n<p>" },
 };
 
 static void reads(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+    for (size_t i = 0; i < COUNT_OF(tokens); i++) {
         char room[TOKEN_MAX];
         struct buf token = BUF_ON_ARRAY(room);
         uint64_t lifetime_s = 1;
-        bool good = token_read(view_of(cases[i].output), &token, &lifetime_s);
 
-        check(cases[i].name, good == (cases[i].token[0] != '\0'));
-        check_view(cases[i].name, buf_view(&token), view_of(cases[i].token));
-        check(cases[i].name, lifetime_s == cases[i].lifetime_s);
+        check(tokens[i].name, token_read(view_of(tokens[i].output), &token, &lifetime_s));
+        check_view(tokens[i].name, buf_view(&token), view_of(tokens[i].token));
+        check(tokens[i].name, lifetime_s == tokens[i].lifetime_s);
+    }
+}
+
+static void refuses(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(none); i++) {
+        char room[TOKEN_MAX];
+        struct buf token = BUF_ON_ARRAY(room);
+        uint64_t lifetime_s = 1;
+
+        check(none[i].name, !token_read(view_of(none[i].output), &token, &lifetime_s));
+        check(none[i].name, buf_len(&token) == 0 && lifetime_s == 0);
     }
 }
 
@@ -80,6 +96,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads),
+        cmocka_unit_test(refuses),
         cmocka_unit_test(refuses_long_ones),
     };
 

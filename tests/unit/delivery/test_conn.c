@@ -1,0 +1,352 @@
+#include "tests/unit/delivery/town.h"
+
+#include "delivery/destination.h"
+#include "tests/unit/unit.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { LARGE = 3 << 20 }; /* bytes of a message that no socket takes at once */
+
+static void keeps_connections(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TOWN_TWO_HOSTS, NULL, NULL);
+    for (unsigned job = 1; job <= 5; job++)
+        town_deliver(&t, job, "b.test");
+    assert_int_equal(t.ready_for, 50);
+    assert_int_equal(t.hosts[0].connections, 1);
+    assert_int_equal(t.hosts[0].messages, 5);
+    check_view("content", buf_view(&t.hosts[0].heard), VIEW("Subject: x\r\n\r\n..hello"));
+    town_close(&t);
+}
+
+/* A host that is preferred less is met for the one message that the first cannot take. */
+static void makes_detours_for_a_message_alone(void **state)
+{
+    static struct town t;
+    char *large = town_make_body(2000, "x");
+
+    (void)state;
+    town_open(&t, TOWN_TWO_HOSTS, "EHLO 250-mx.test\\250 SIZE 1000", NULL);
+    t.settings.delivery.concurrency = 1;
+    town_deliver(&t, 1, "b.test");
+    town_send_job(&t, 2, VIEW("b.test"), view_make(large, 2000), false);
+    assert_true(town_await(&t, 2));
+    town_deliver(&t, 3, "b.test");
+    assert_int_equal(t.hosts[0].messages, 2);
+    assert_int_equal(t.hosts[1].messages, 1);
+    town_close(&t);
+    free(large);
+}
+
+static void does_not_keep_them_for_ever(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TOWN_TWO_HOSTS, NULL, NULL);
+    t.settings.timeouts.idle_connection = 50;
+    town_deliver(&t, 1, "b.test");
+    for (unsigned i = 0; i < 100 && t.hosts[0].open > 0; i++)
+        town_turn(&t, 1);
+    assert_int_equal(t.hosts[0].open, 0);
+    town_turn(&t, 5);
+    assert_int_equal(t.worker.destinations.count, 0);
+    town_close(&t);
+}
+
+static void wears_connections_out(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TOWN_TWO_HOSTS, NULL, NULL);
+    t.settings.delivery.messages_per_connection = 2;
+    for (unsigned job = 1; job <= 5; job++)
+        town_deliver(&t, job, "b.test");
+    assert_int_equal(t.hosts[0].connections, 3);
+    assert_int_equal(t.hosts[0].messages, 5);
+    town_close(&t);
+}
+
+/* The host has closed the connection that was kept; the message comes on another. */
+static void keeps_to_the_hosts_limit_of_messages(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test\nmx1.test a 127.0.0.2\n",
+              "EHLO 250-mx.test\\250-LIMITS MAILMAX=2\\250 PIPELINING", NULL);
+    for (unsigned job = 1; job <= 4; job++)
+        town_deliver(&t, job, "b.test");
+    assert_int_equal(t.hosts[0].messages, 4);
+    assert_int_equal(t.hosts[0].connections, 2);
+    town_close(&t);
+}
+
+static void comes_from_its_source(void **state)
+{
+    static const struct route_target targets[] = { TOWN_TARGET("127.0.0.2") };
+    static struct town t;
+    struct sockaddr_storage from = { 0 };
+    socklen_t len = sizeof(from);
+    struct net_address source;
+    struct route_settings r;
+
+    (void)state;
+    town_open(&t, "", "CONTENT -", "");
+    town_use_route(&t, &r, targets, COUNT_OF(targets));
+    assert_true(net_parse_address(VIEW("127.0.0.77"), &r.sources[0]));
+    r.source_count = 1;
+    town_send_job(&t, 1, VIEW("b.test"), TOWN_HELLO, false);
+    for (unsigned i = 0; i < 100 && t.hosts[0].messages == 0; i++)
+        town_turn(&t, 1);
+    assert_int_equal(getpeername(t.hosts[0].guests[0].watch.fd, (struct sockaddr *)&from, &len), 0);
+    assert_true(net_from_sockaddr(&from, &source) && net_equal(&source, &r.sources[0]));
+    town_close(&t);
+}
+
+/* RFC 9422: what a session may have is all that it gets; the rest goes by another. */
+static const struct {
+    const char *name, *limits, *second;
+    unsigned jobs, connections, messages;
+} limited[] = {
+    { "no limits", "SIZE", "c.test", 1, 1, 1 },
+    { "one domain, all of it", "LIMITS RCPTDOMAINMAX=1", NULL, 3, 1, 3 },
+    { "one domain at a time", "LIMITS RCPTDOMAINMAX=1", "c.test", 1, 2, 2 },
+    { "one domain at a time, again and again", "LIMITS RCPTDOMAINMAX=1", "c.test", 3, 4, 6 },
+    { "two domains", "LIMITS RCPTDOMAINMAX=2", "c.test", 3, 1, 3 },
+    { "a message for a session", "LIMITS MAILMAX=1", NULL, 3, 3, 3 },
+    { "a recipient for a message, and that for a session", "LIMITS MAILMAX=1 RCPTMAX=1", NULL, 2, 4,
+      4 },
+    { "three messages of one recipient", "LIMITS RCPTMAX=1 MAILMAX=3", NULL, 3, 2, 6 },
+};
+
+static void keeps_to_limits_of_a_session(void **state)
+{
+    static const struct route_target targets[] = { TOWN_TARGET("127.0.0.2") };
+    static struct town t;
+    struct route_settings r;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(limited); i++) {
+        char script[128];
+
+        (void)snprintf(script, sizeof(script), "EHLO 250-mx.test\\250-PIPELINING\\250 %s",
+                       limited[i].limits);
+        town_open(&t, "", script, NULL);
+        town_use_route(&t, &r, targets, COUNT_OF(targets));
+        t.second = limited[i].second;
+        for (unsigned job = 1; job <= limited[i].jobs; job++) {
+            town_send_job(&t, job, VIEW("b.test"), TOWN_HELLO, false);
+            check(limited[i].name, town_await(&t, job));
+        }
+        check(limited[i].name, t.hosts[0].messages == limited[i].messages);
+        check(limited[i].name, t.hosts[0].connections == limited[i].connections);
+        town_close(&t);
+    }
+}
+
+/* What was to come in the next transaction, in a connection that the host had closed. */
+static void goes_on_elsewhere_within_a_job(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test\nmx1.test a 127.0.0.2\n",
+              "EHLO 250-mx.test\\250-LIMITS RCPTMAX=1\\250 PIPELINING", NULL);
+    t.hosts[0].close_after = 1;
+    town_deliver(&t, 1, "b.test");
+    check_view("results", buf_view(&t.results),
+               VIEW("1 0 delivered 250 2.0.0\n1 1 delivered 250 2.0.0\n1 end\n"));
+    town_close(&t);
+}
+
+static void remembers_the_family_that_works(void **state)
+{
+    static struct town t;
+    struct table_entry *e;
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test\nmx1.test a ::1 127.0.0.2\n", NULL, NULL);
+    town_deliver(&t, 1, "b.test");
+    assert_int_equal(t.hosts[0].messages, 1);
+    e = table_next(&t.worker.destinations, NULL);
+    assert_non_null(e);
+    assert_int_equal(container_of(e, struct destination, entry)->families.second, AF_INET6);
+    town_close(&t);
+}
+
+static void outlive_stale_connections(const char *script)
+{
+    static struct town t;
+    struct site *s;
+
+    town_open(&t, TOWN_TWO_HOSTS, script, NULL);
+    t.hosts[0].close_after = 1;
+    t.connection_us = 3600ULL * 1000 * 1000;
+    for (unsigned job = 1; job <= 3; job++)
+        town_send_job(&t, job, VIEW("b.test"), TOWN_HELLO, false);
+    t.settings.delivery.concurrency = 1;
+    assert_true(town_await(&t, 3));
+    assert_int_equal(t.hosts[0].messages, 3);
+    assert_int_equal(t.hosts[1].messages, 0);
+    /* Every one of them counts for the rate. */
+    s = container_of(table_next(&t.worker.sites, NULL), struct site, entry);
+    assert_true(s->free_us > t.loop.now_ms * 1000 + t.connection_us * 5 / 2);
+    town_close(&t);
+}
+
+/* Whether all of a message was said before this shows, or only MAIL. */
+static void outlives_a_stale_connection(void **state)
+{
+    (void)state;
+    outlive_stale_connections(NULL);
+    outlive_stale_connections(TOWN_CHUNKING);
+}
+
+static void remembers_broken_tls(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TOWN_TWO_HOSTS, "EHLO 250-mx.test\\250 STARTTLS\nSTARTTLS 220 go\nTLS nonsense",
+              NULL);
+    t.settings.delivery.messages_per_connection = 1;
+    for (unsigned job = 1; job <= 3; job++)
+        town_deliver(&t, job, "b.test");
+    assert_int_equal(t.hosts[0].messages, 3);
+    assert_int_equal(t.hosts[0].connections, 4); /* one for the handshake that failed */
+    town_close(&t);
+}
+
+/* As it is, without dots stuffed; from memory and from a file. */
+static void sends_chunks(void **state)
+{
+    static struct town t;
+    char *body = town_make_body(LARGE, "x");
+
+    (void)state;
+    memcpy(body + 100, "\r\n.\r\n", 5);
+    town_open(&t, TOWN_TWO_HOSTS, TOWN_CHUNKING, NULL);
+    town_deliver(&t, 1, "b.test");
+    check_view("small", buf_view(&t.hosts[0].heard), TOWN_HELLO);
+    town_send_job(&t, 2, VIEW("b.test"), view_make(body, LARGE), true);
+    assert_true(town_await(&t, 2));
+    check_view("large", buf_view(&t.hosts[0].heard), view_make(body, LARGE));
+    t.attempt = 2; /* what failed once goes in the way that every host knows */
+    town_deliver(&t, 3, "b.test");
+    check_view("again", buf_view(&t.hosts[0].heard), VIEW("Subject: x\r\n\r\n..hello"));
+    town_close(&t);
+    free(body);
+}
+
+/* Of connections to come, too. */
+static void remembers_who_knows_no_bdat(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TOWN_TWO_HOSTS, TOWN_CHUNKING "\nBDAT 502 what", NULL);
+    t.settings.delivery.messages_per_connection = 3;
+    for (unsigned job = 1; job <= 3; job++)
+        town_deliver(&t, job, "b.test");
+    assert_int_equal(t.hosts[0].messages, 3);
+    assert_int_equal(t.worker.conn_count, 1);
+    assert_true(
+        container_of(table_next(&t.worker.destinations, NULL), struct destination, entry)->no_bdat);
+    town_close(&t);
+}
+
+static void sends_large_bodies(void **state)
+{
+    static struct town t;
+    char *body = town_make_body(LARGE, "0123456\r\n.");
+
+    (void)state;
+    town_open(&t, TOWN_TWO_HOSTS, NULL, NULL);
+    town_send_job(&t, 1, VIEW("b.test"), view_make(body, LARGE), true);
+    assert_true(town_await(&t, 1));
+    assert_int_equal(t.hosts[0].messages, 1);
+    assert_int_equal(buf_len(&t.hosts[0].heard), LARGE - 2 + LARGE / 10);
+    town_close(&t);
+    free(body);
+}
+
+/* Each step has time enough, all of them together have not. */
+static void gives_up_slow_transactions(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test\nmx1.test a 127.0.0.2\n", "DATA -", NULL);
+    t.settings.timeouts.data = 10 * 60 * 1000;
+    t.settings.timeouts.transaction = 50;
+    town_deliver(&t, 1, "b.test");
+    check_view("results", buf_view(&t.results), VIEW("1 all deferred 0 4.4.2\n1 end\n"));
+    town_close(&t);
+}
+
+/* A recipient that was to come in the next transaction was never offered, and is not refused. */
+static void keeps_who_was_never_offered(void **state)
+{
+    static struct town t;
+    char *body = town_make_body(LARGE, "x");
+
+    (void)state;
+    town_open(&t, TOWN_TWO_HOSTS,
+              "EHLO 250-mx.test\\250 LIMITS RCPTMAX=1\nDATA 354 go\\554 5.6.0 no", NULL);
+    town_send_job(&t, 1, VIEW("b.test"), view_make(body, LARGE), true);
+    assert_true(town_await(&t, 1));
+    check_view("who", buf_view(&t.results),
+               VIEW("1 0 failed 554 5.6.0\n1 1 deferred 554 4.6.0\n1 end\n"));
+    town_close(&t);
+    free(body);
+}
+
+/* In the middle of a large message. */
+static void hears_an_early_refusal(void **state)
+{
+    static struct town t;
+    char *body = town_make_body(LARGE, "x");
+
+    (void)state;
+    town_open(&t, TOWN_TWO_HOSTS, "DATA 354 go\\552 5.3.4 too big", NULL);
+    town_send_job(&t, 1, VIEW("b.test"), view_make(body, LARGE), true);
+    assert_true(town_await(&t, 1));
+    check_view("early", buf_view(&t.results), VIEW("1 all failed 552 5.3.4\n1 end\n"));
+    town_close(&t);
+    free(body);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keeps_connections),
+        cmocka_unit_test(makes_detours_for_a_message_alone),
+        cmocka_unit_test(does_not_keep_them_for_ever),
+        cmocka_unit_test(wears_connections_out),
+        cmocka_unit_test(keeps_to_the_hosts_limit_of_messages),
+        cmocka_unit_test(comes_from_its_source),
+        cmocka_unit_test(keeps_to_limits_of_a_session),
+        cmocka_unit_test(goes_on_elsewhere_within_a_job),
+        cmocka_unit_test(remembers_the_family_that_works),
+        cmocka_unit_test(outlives_a_stale_connection),
+        cmocka_unit_test(remembers_broken_tls),
+        cmocka_unit_test(sends_chunks),
+        cmocka_unit_test(remembers_who_knows_no_bdat),
+        cmocka_unit_test(sends_large_bodies),
+        cmocka_unit_test(gives_up_slow_transactions),
+        cmocka_unit_test(keeps_who_was_never_offered),
+        cmocka_unit_test(hears_an_early_refusal),
+    };
+
+    signal(SIGPIPE, SIG_IGN);
+    return cmocka_run_group_tests_name("conn", tests, NULL, NULL);
+}
