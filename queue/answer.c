@@ -51,11 +51,11 @@ static void end_answer(struct answer *a)
 
 /* ---- which messages ---- */
 
-static bool has_rcpt(const struct queue *q, const struct mail *m, const struct envelope *e,
+static bool has_rcpt(const struct queue *q, uint32_t mail, const struct envelope *e,
                      const struct filter *f)
 {
-    for (uint32_t u = m->units; u != POOL_NONE; u = index_next_unit(&q->index, u)) {
-        rcpts_each (i, &index_unit(&q->index, u)->rcpts, m->rcpt_count) {
+    index_each_unit (u, &q->index, mail) {
+        rcpts_each (i, index_rcpts(&q->index, u), (unsigned)e->rcpt_count) {
             struct view address = e->rcpts[i].address;
             struct view domain = view_from(address, view_find_last(address, '@') + 1);
 
@@ -67,14 +67,14 @@ static bool has_rcpt(const struct queue *q, const struct mail *m, const struct e
     return false;
 }
 
-static bool fits_envelope(const struct queue *q, const struct mail *m, const struct envelope *e,
+static bool fits_envelope(const struct queue *q, uint32_t mail, const struct envelope *e,
                           const struct filter *f)
 {
     if (f->by_sender && !view_equal_nocase(e->sender, f->sender))
         return false;
-    if (f->by_word && !past_means(m->id, e, f->word))
+    if (f->by_word && !past_means(index_mail(&q->index, mail)->id, e, f->word))
         return false;
-    return (!f->by_rcpt && !f->by_domain) || has_rcpt(q, m, e, f);
+    return (!f->by_rcpt && !f->by_domain) || has_rcpt(q, mail, e, f);
 }
 
 /* What was deleted is there only for who looks for it. */
@@ -170,7 +170,7 @@ static void answer_unread(struct answer *a, uint32_t mail)
         buf_printf(&a->out,
                    "{\"v\":1,\"id\":\"%016" PRIx64 "\",\"state\":\"%s\",\"size\":%u,"
                    "\"reason\":\"cannot be read from the spool\",\"rcpts\":[]}\n",
-                   m->id, row_state_name(row_state(q, m)), m->body_bytes);
+                   m->id, row_state_name(row_state(q, mail)), m->body_bytes);
 }
 
 static void consider(struct answer *a, uint32_t mail)
@@ -180,14 +180,14 @@ static void consider(struct answer *a, uint32_t mail)
     const struct filter *f = &a->request.filter;
     struct content content;
 
-    if (m->id == 0 || m->units == POOL_NONE || !is_meant(a, m) ||
-        (f->by_state && row_state(q, m) != f->state))
+    if (m->id == 0 || index_first_unit(&q->index, mail) == POOL_NONE || !is_meant(a, m) ||
+        (f->by_state && row_state(q, mail) != f->state))
         return;
     if (content_open(q, m, false, &content) < 0) {
         answer_unread(a, mail);
         return;
     }
-    if (fits_envelope(q, m, &content.envelope, f)) {
+    if (fits_envelope(q, mail, &content.envelope, f)) {
         a->matched++;
         act(a, mail, &content.envelope);
     }

@@ -49,7 +49,7 @@ static void expire_overdue(struct queue *q, const struct site *s)
     flow_each (f, s) {
         for (uint32_t u = flow_at(&q->index, f)->first; u != POOL_NONE;
              u = index_unit(&q->index, u)->link.next) {
-            uint32_t mail = index_unit(&q->index, u)->mail;
+            uint32_t mail = index_mail_of(&q->index, u);
             const struct mail *m = index_mail(&q->index, mail);
 
             if ((m->flags & MAIL_OVERDUE) && m->deadline == DEADLINE_NONE)

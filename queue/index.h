@@ -177,13 +177,17 @@ void index_merge(struct index *x, uint32_t unit, uint32_t other);
 void index_move(struct index *x, uint32_t unit, uint32_t destination);
 void index_remove_unit(struct index *x, uint32_t unit);
 
-#define index_each_unit(u, x, mail_index)                                                          \
-    for (uint32_t u = index_mail((x), (mail_index))->units, u##_next = index_next_unit((x), u);    \
+/* The unit may be removed in the body. */
+#define index_each_unit(u, x, mail)                                                                \
+    for (uint32_t u = index_first_unit((x), (mail)), u##_next = index_next_unit((x), u);           \
          u != POOL_NONE; u = u##_next, u##_next = index_next_unit((x), u))
-uint32_t index_next_unit(const struct index *x, uint32_t unit); /* POOL_NONE after POOL_NONE */
+uint32_t index_first_unit(const struct index *x, uint32_t mail); /* POOL_NONE: there is none */
+uint32_t index_next_unit(const struct index *x, uint32_t unit);  /* POOL_NONE after POOL_NONE */
+uint32_t index_mail_of(const struct index *x, uint32_t unit);
+const struct rcpts *index_rcpts(const struct index *x, uint32_t unit);
 
 /* Whether the recipient is in one of the message's units. */
-bool index_is_open(const struct index *x, const struct mail *m, unsigned rcpt);
+bool index_is_open(const struct index *x, uint32_t mail, unsigned rcpt);
 
 /* At the end of the list, which it leaves if it was in another. */
 void index_set_deadline(struct index *x, uint32_t mail, enum deadline list);

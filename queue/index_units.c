@@ -84,15 +84,30 @@ static uint32_t make_unit(struct index *x, uint32_t mail, uint32_t destination)
     return unit;
 }
 
+uint32_t index_first_unit(const struct index *x, uint32_t mail)
+{
+    return index_mail(x, mail)->units;
+}
+
 uint32_t index_next_unit(const struct index *x, uint32_t unit)
 {
     return unit == POOL_NONE ? POOL_NONE : index_unit(x, unit)->sibling;
 }
 
-bool index_is_open(const struct index *x, const struct mail *m, unsigned rcpt)
+uint32_t index_mail_of(const struct index *x, uint32_t unit)
 {
-    for (uint32_t u = m->units; u != POOL_NONE; u = index_next_unit(x, u)) {
-        if (rcpts_has(&index_unit(x, u)->rcpts, m->rcpt_count, rcpt))
+    return index_unit(x, unit)->mail;
+}
+
+const struct rcpts *index_rcpts(const struct index *x, uint32_t unit)
+{
+    return &index_unit(x, unit)->rcpts;
+}
+
+bool index_is_open(const struct index *x, uint32_t mail, unsigned rcpt)
+{
+    index_each_unit (u, x, mail) {
+        if (rcpts_has(index_rcpts(x, u), index_mail(x, mail)->rcpt_count, rcpt))
             return true;
     }
     return false;

@@ -41,9 +41,9 @@ void job_free(struct job *job)
  * reasons) go along: one transaction for all. */
 static void gather_siblings(struct index *x, uint32_t unit)
 {
-    struct unit *u = index_unit(x, unit);
+    const struct unit *u = index_unit(x, unit);
 
-    index_each_unit (other, x, u->mail) {
+    index_each_unit (other, x, index_mail_of(x, unit)) {
         const struct unit *o = index_unit(x, other);
 
         if (other != unit && o->state == UNIT_DUE && o->destination == u->destination)
@@ -55,13 +55,12 @@ static void gather_siblings(struct index *x, uint32_t unit)
 static void put_off(struct job_maker *k, uint32_t unit, size_t kept)
 {
     struct index *x = &k->queue->index;
-    const struct unit *u = index_unit(x, unit);
-    unsigned total = index_mail(x, u->mail)->rcpt_count;
+    unsigned total = index_mail(x, index_mail_of(x, unit))->rcpt_count;
     struct rcpts rest;
     uint32_t part;
 
     rcpts_init(&rest, total);
-    rcpts_each (i, &u->rcpts, total) {
+    rcpts_each (i, index_rcpts(x, unit), total) {
         if (kept > 0)
             kept--;
         else
@@ -77,13 +76,13 @@ static void put_off(struct job_maker *k, uint32_t unit, size_t kept)
  * unit of their own. Returns how many there are; 0: not one, of an envelope that no smtpd made. */
 static uint32_t put_envelope(struct job_maker *k, uint32_t unit, const struct envelope *e)
 {
-    const struct unit *u = index_unit(&k->queue->index, unit);
+    const struct rcpts *set = index_rcpts(&k->queue->index, unit);
     struct envelope part = *e;
     bool fits;
 
     part.rcpts = k->rcpts;
     part.rcpt_count = 0;
-    rcpts_each (i, &u->rcpts, (unsigned)e->rcpt_count)
+    rcpts_each (i, set, (unsigned)e->rcpt_count)
         k->rcpts[part.rcpt_count++] = e->rcpts[i];
     buf_clear(&k->envelope);
     while (!(fits = envelope_encode(&part, &k->envelope)) && part.rcpt_count > 1)
@@ -104,18 +103,18 @@ static struct job *make_job(struct job_maker *k, struct worker *w, uint32_t unit
     bool fits = true;
 
     job->worker = w;
-    job->mail = u->mail;
+    job->mail = index_mail_of(x, unit);
     job->unit = unit;
     job->destination = index_destination(x, u->destination);
     job->site = job->destination->site;
-    job->message = index_mail(x, u->mail)->id;
+    job->message = index_mail(x, job->mail)->id;
     job->arrival_ms = e->arrival_ms;
     job->by_trace = e->by_trace;
     job->attempt = u->attempts + 1u;
     job->open = job->line_count = count;
     arena_init(&job->arena, JOB_ARENA_MAX);
     buf_clear(&k->indexes);
-    rcpts_each (i, &u->rcpts, (unsigned)e->rcpt_count) {
+    rcpts_each (i, index_rcpts(x, unit), (unsigned)e->rcpt_count) {
         line->rcpt = i;
         line->notify = e->rcpts[i].notify;
         fits = fits && arena_copy(&job->arena, e->rcpts[i].address, &line->address) &&
@@ -180,14 +179,14 @@ static bool move_some(struct job_maker *k, uint32_t unit, const uint32_t *to, bo
 {
     struct index *x = &k->queue->index;
     const struct unit *u = index_unit(x, unit);
-    unsigned total = index_mail(x, u->mail)->rcpt_count;
+    unsigned total = index_mail(x, index_mail_of(x, unit))->rcpt_count;
     struct destination *here = index_destination(x, u->destination);
     uint32_t elsewhere = u->destination;
     struct rcpts moving;
     uint32_t part;
 
     rcpts_init(&moving, total);
-    rcpts_each (i, &u->rcpts, total) {
+    rcpts_each (i, index_rcpts(x, unit), total) {
         if (elsewhere == u->destination)
             elsewhere = to[i];
         if (elsewhere != u->destination && to[i] == elsewhere)
@@ -217,7 +216,7 @@ static bool still_routed(struct job_maker *k, uint32_t unit, const struct envelo
     if (u->routing == q->routing)
         return true;
     to = memory_new_array(e->rcpt_count, sizeof(*to));
-    rcpts_each (i, &u->rcpts, (unsigned)e->rcpt_count)
+    rcpts_each (i, index_rcpts(&q->index, unit), (unsigned)e->rcpt_count)
         to[i] = queue_destination(q, e, i)->self;
     while (!emptied && move_some(k, unit, to, &emptied))
         ;
@@ -241,7 +240,7 @@ static void log_doubt(struct queue *q, const struct job *job)
 struct job *job_start(struct job_maker *k, struct worker *w, uint64_t number, uint32_t unit)
 {
     struct queue *q = k->queue;
-    uint32_t mail = index_unit(&q->index, unit)->mail;
+    uint32_t mail = index_mail_of(&q->index, unit);
     struct content content;
     struct job *job = NULL;
     uint32_t count = 0;

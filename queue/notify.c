@@ -43,9 +43,7 @@ static void give_back(struct queue *q, const uint32_t *units, size_t count)
     uint32_t due = queue_tick(q, queue_now_ms(q) + GIVE_BACK_MS);
 
     for (size_t i = 0; i < count; i++) {
-        const struct unit *u = index_unit(&q->index, units[i]);
-
-        const struct mail *m = index_mail(&q->index, u->mail);
+        const struct mail *m = index_mail(&q->index, index_mail_of(&q->index, units[i]));
 
         if ((m->flags & MAIL_DELETED) && !deadline_in_trash(m))
             queue_remove_unit(q, units[i]);
@@ -426,12 +424,11 @@ static size_t list_rcpts(struct queue *q, uint32_t unit, const struct envelope *
                          struct arena *arena, struct notify_rcpt *list)
 {
     const struct unit *u = index_unit(&q->index, unit);
-    unsigned total = index_mail(&q->index, u->mail)->rcpt_count;
     uint64_t attempted_ms;
     const struct outcome *o = read_reason(q, u, arena, &attempted_ms);
     size_t count = 0;
 
-    rcpts_each (i, &u->rcpts, total)
+    rcpts_each (i, index_rcpts(&q->index, unit), (unsigned)e->rcpt_count)
         list[count++] =
             (struct notify_rcpt){ i, unit, e->rcpts[i].address, o, attempted_ms, expired, false };
     return count;

@@ -14,7 +14,7 @@ enum {
 };
 
 /* Whoever has the message already shall not get it again from where it goes. */
-static bool put_envelope(const struct queue *q, const struct mail *m, const struct envelope *e,
+static bool put_envelope(const struct queue *q, uint32_t mail, const struct envelope *e,
                          struct buf *out)
 {
     struct envelope rest = *e;
@@ -23,8 +23,8 @@ static bool put_envelope(const struct queue *q, const struct mail *m, const stru
 
     rest.rcpts = rcpts;
     rest.rcpt_count = 0;
-    for (unsigned i = 0; i < m->rcpt_count; i++) {
-        if (index_is_open(&q->index, m, i))
+    for (unsigned i = 0; i < e->rcpt_count; i++) {
+        if (index_is_open(&q->index, mail, i))
             rcpts[rest.rcpt_count++] = e->rcpts[i];
     }
     fits = envelope_encode(&rest, out);
@@ -32,25 +32,25 @@ static bool put_envelope(const struct queue *q, const struct mail *m, const stru
     return fits;
 }
 
-static void put_head(const struct queue *q, const struct mail *m, struct buf *out)
+static void put_head(const struct queue *q, uint32_t mail, struct buf *out)
 {
-    buf_printf(out, "{\"v\":1,\"id\":\"%016" PRIx64 "\",\"state\":\"%s\"", m->id,
-               row_state_name(row_state(q, m)));
+    buf_printf(out, "{\"v\":1,\"id\":\"%016" PRIx64 "\",\"state\":\"%s\"",
+               index_mail(&q->index, mail)->id, row_state_name(row_state(q, mail)));
 }
 
-static void pack_reason(struct parcel *p, const struct queue *q, const struct mail *m, int err)
+static void pack_reason(struct parcel *p, const struct queue *q, uint32_t mail, int err)
 {
     buf_new(&p->bytes, LINE_ROOM);
-    put_head(q, m, &p->bytes);
+    put_head(q, mail, &p->bytes);
     buf_printf(&p->bytes, ",\"reason\":\"%s\"}\n",
                err == -EBADMSG ? "it is damaged in the spool" : "it cannot be read now");
 }
 
-static bool pack_content(struct parcel *p, const struct queue *q, const struct mail *m,
+static bool pack_content(struct parcel *p, const struct queue *q, uint32_t mail,
                          struct view envelope, const struct content *c)
 {
     buf_new(&p->bytes, LINE_ROOM + envelope.len + c->body.len);
-    put_head(q, m, &p->bytes);
+    put_head(q, mail, &p->bytes);
     return buf_printf(&p->bytes,
                       ",\"size\":%" PRIu64 ",\"crc\":\"%08" PRIx32 "\",\"envelope\":%zu}\n",
                       c->body_bytes, c->body_crc, envelope.len) &&
@@ -58,34 +58,32 @@ static bool pack_content(struct parcel *p, const struct queue *q, const struct m
 }
 
 /* An envelope that makes no sense goes as it is: the administrator may see what it means. */
-static bool pack_all(struct parcel *p, const struct queue *q, const struct mail *m,
-                     struct content *c)
+static bool pack_all(struct parcel *p, const struct queue *q, uint32_t mail, struct content *c)
 {
     struct buf envelope;
     bool fits;
 
-    if (!content_understand(m, c))
-        return pack_content(p, q, m, c->message.envelope, c);
+    if (!content_understand(index_mail(&q->index, mail), c))
+        return pack_content(p, q, mail, c->message.envelope, c);
     buf_new(&envelope, LETTER_ARENA_MAX);
-    fits = put_envelope(q, m, &c->envelope, &envelope) &&
-           pack_content(p, q, m, buf_view(&envelope), c);
+    fits = put_envelope(q, mail, &c->envelope, &envelope) &&
+           pack_content(p, q, mail, buf_view(&envelope), c);
     buf_free(&envelope);
     return fits;
 }
 
 void parcel_pack(struct parcel *p, struct queue *q, uint32_t mail)
 {
-    const struct mail *m = index_mail(&q->index, mail);
     struct content c;
-    int err = content_read(q, m, true, &c);
+    int err = content_read(q, index_mail(&q->index, mail), true, &c);
 
     if (err < 0) {
-        pack_reason(p, q, m, err);
+        pack_reason(p, q, mail, err);
         return;
     }
-    if (!pack_all(p, q, m, &c)) {
+    if (!pack_all(p, q, mail, &c)) {
         parcel_drop(p);
-        pack_reason(p, q, m, -ENOMEM);
+        pack_reason(p, q, mail, -ENOMEM);
     } else if (c.big_fd >= 0) {
         p->at = 0;
         p->left = c.body_bytes;

@@ -164,7 +164,7 @@ bool queue_finish_if_done(struct queue *q, uint32_t mail)
 {
     const struct mail *m = index_mail(&q->index, mail);
 
-    if (m->units != POOL_NONE)
+    if (index_first_unit(&q->index, mail) != POOL_NONE)
         return false;
     deadline_leave_trash(q, mail);
     store_finish(q->store, m->id, index_place(m));

@@ -101,11 +101,11 @@ void remember_deleted(struct queue *q, uint32_t mail)
     size_t count = 0;
 
     index_each_unit (u, &q->index, mail) {
-        const struct unit *unit = index_unit(&q->index, u);
+        unsigned state = index_unit(&q->index, u)->state;
 
-        if (unit->state == UNIT_RUNNING || unit->state == UNIT_FAILING)
+        if (state == UNIT_RUNNING || state == UNIT_FAILING)
             continue;
-        rcpts_each (i, &unit->rcpts, m->rcpt_count)
+        rcpts_each (i, index_rcpts(&q->index, u), m->rcpt_count)
             rcpts[count++] = i;
     }
     remember(q, m, PAST_DELETED, rcpts, count, 0, VIEW_EMPTY);

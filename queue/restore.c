@@ -205,7 +205,7 @@ static void gather(struct queue *q, struct restore *r)
 
         if (m->id == 0)
             continue;
-        if (m->units == POOL_NONE)
+        if (index_first_unit(x, i) == POOL_NONE)
             queue_finish_if_done(q, i);
         else
             r->all[r->count++] = (struct restored){ i, m->arrival_s };

@@ -295,7 +295,7 @@ static void collect(struct queue *q, const struct job *job, const struct group *
 /* The lines without a verdict: as if the job had never been. */
 static void put_back(struct queue *q, uint32_t unit)
 {
-    const struct mail *m = index_mail(&q->index, index_unit(&q->index, unit)->mail);
+    const struct mail *m = index_mail(&q->index, index_mail_of(&q->index, unit));
 
     if (m->flags & MAIL_HELD)
         index_park(&q->index, unit);
@@ -448,7 +448,7 @@ static void settle_lines(struct queue *q, struct job *job)
     begin_news(&s.arrivals[1], job);
     begin_news(&s.losses, job);
     settle_groups(q, job, total, &s);
-    if (s.delivered.count > 0 && index_mail(&q->index, job->mail)->units != POOL_NONE)
+    if (s.delivered.count > 0 && index_first_unit(&q->index, job->mail) != POOL_NONE)
         record(q, job, &s.delivered, STORE_DELIVERED, VIEW_EMPTY, 0, NULL);
     if (s.arrivals[0].unit_count + s.arrivals[1].unit_count + s.losses.unit_count > 0)
         tell(q, job, &s);

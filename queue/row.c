@@ -31,8 +31,10 @@ const char *row_state_name(enum mail_state s)
 
 /* ---- states ---- */
 
-static enum mail_state unit_state(const struct queue *q, const struct unit *u)
+static enum mail_state unit_state(const struct queue *q, uint32_t unit)
 {
+    const struct unit *u = index_unit(&q->index, unit);
+
     switch ((enum unit_state)u->state) {
     case UNIT_PARKED:
         return MAIL_IS_HELD;
@@ -50,17 +52,18 @@ static enum mail_state unit_state(const struct queue *q, const struct unit *u)
 }
 
 /* Of its units, the state in which most is happening. */
-enum mail_state row_state(const struct queue *q, const struct mail *m)
+enum mail_state row_state(const struct queue *q, uint32_t mail)
 {
     static const enum mail_state order[] = { MAIL_ACTIVE, MAIL_READY, MAIL_DEFERRED };
+    const struct mail *m = index_mail(&q->index, mail);
     unsigned seen = 0;
 
     if (m->flags & MAIL_DELETED)
         return MAIL_IS_DELETED;
     if (m->flags & MAIL_HELD)
         return MAIL_IS_HELD;
-    for (uint32_t u = m->units; u != POOL_NONE; u = index_next_unit(&q->index, u))
-        seen |= 1u << unit_state(q, index_unit(&q->index, u));
+    index_each_unit (u, &q->index, mail)
+        seen |= 1u << unit_state(q, u);
     for (size_t i = 0; i < COUNT_OF(order); i++) {
         if (seen & 1u << order[i])
             return order[i];
@@ -69,8 +72,9 @@ enum mail_state row_state(const struct queue *q, const struct mail *m)
 }
 
 /* When the unit is tried next, by the wall clock; 0: not known, or now. */
-static uint64_t next_at(const struct queue *q, const struct unit *u)
+static uint64_t next_at(const struct queue *q, uint32_t unit)
 {
+    const struct unit *u = index_unit(&q->index, unit);
     const struct site *s = index_destination(&q->index, u->destination)->site;
 
     if (u->state == UNIT_TIMED)
@@ -171,7 +175,7 @@ static void put_past(struct buf *out, struct last *last)
 static void print_reason(struct queue *q, uint32_t unit, struct last *last, struct buf *words)
 {
     const struct unit *u = index_unit(&q->index, unit);
-    const struct mail *m = index_mail(&q->index, u->mail);
+    const struct mail *m = index_mail(&q->index, index_mail_of(&q->index, unit));
     const struct site *s = index_destination(&q->index, u->destination)->site;
 
     if (m->flags & MAIL_DAMAGED) {
@@ -191,8 +195,8 @@ static void print_reason(struct queue *q, uint32_t unit, struct last *last, stru
     if (read_last(q, unit, last))
         outcome_print(&last->outcome, words);
     else
-        buf_put(words, unit_state(q, u) == MAIL_ACTIVE ? VIEW("the first attempt is being made")
-                                                       : VIEW("waits for its first attempt"));
+        buf_put(words, unit_state(q, unit) == MAIL_ACTIVE ? VIEW("the first attempt is being made")
+                                                          : VIEW("waits for its first attempt"));
 }
 
 /* ---- recipients ---- */
@@ -214,17 +218,19 @@ static void put_way(const struct queue *q, const struct envelope *e, struct view
     put_view(out, "way", buf_view(&way));
 }
 
-static void put_rcpt(struct queue *q, const struct unit *u, const struct envelope *e,
-                     struct view address, struct last *last, bool whole, struct buf *out)
+static void put_rcpt(struct queue *q, uint32_t unit, const struct envelope *e, struct view address,
+                     struct last *last, bool whole, struct buf *out)
 {
+    const struct unit *u = index_unit(&q->index, unit);
+
     begin_element(out);
     put_view(out, "addr", address);
-    put_view(out, "state", view_of(state_names[unit_state(q, u)]));
+    put_view(out, "state", view_of(state_names[unit_state(q, unit)]));
     put_view(out, "destination", index_destination(&q->index, u->destination)->hop.name);
     if (whole)
         put_way(q, e, address, out);
     put_number(out, "attempts", u->attempts);
-    put_time(out, "next_at", next_at(q, u));
+    put_time(out, "next_at", next_at(q, unit));
     if (last != NULL)
         put_last(out, last);
     if (last != NULL && whole)
@@ -235,27 +241,25 @@ static void put_rcpt(struct queue *q, const struct unit *u, const struct envelop
 static unsigned put_unit(struct queue *q, uint32_t unit, const struct envelope *e, bool whole,
                          struct last *last, struct buf *out)
 {
-    const struct unit *u = index_unit(&q->index, unit);
-    unsigned total = index_mail(&q->index, u->mail)->rcpt_count;
     unsigned left_out = 0;
     bool tried = read_last(q, unit, last);
 
-    rcpts_each (i, &u->rcpts, total) {
+    rcpts_each (i, index_rcpts(&q->index, unit), (unsigned)e->rcpt_count) {
         if (buf_space(out) < RCPT_ROOM)
             left_out++;
         else
-            put_rcpt(q, u, e, e->rcpts[i].address, tried ? last : NULL, whole, out);
+            put_rcpt(q, unit, e, e->rcpts[i].address, tried ? last : NULL, whole, out);
     }
     return left_out;
 }
 
-static unsigned put_done(const struct queue *q, const struct mail *m, const struct envelope *e,
+static unsigned put_done(const struct queue *q, uint32_t mail, const struct envelope *e,
                          struct buf *out)
 {
     unsigned left_out = 0;
 
-    for (unsigned i = 0; i < m->rcpt_count; i++) {
-        if (index_is_open(&q->index, m, i))
+    for (unsigned i = 0; i < e->rcpt_count; i++) {
+        if (index_is_open(&q->index, mail, i))
             continue;
         if (buf_space(out) < RCPT_ROOM) {
             left_out++;
@@ -291,13 +295,14 @@ static void put_facts(const struct envelope *e, struct buf *out)
         put_bool(out, "requiretls", true);
 }
 
-static void put_head(const struct queue *q, const struct mail *m, const struct envelope *e,
+static void put_head(const struct queue *q, uint32_t mail, const struct envelope *e,
                      struct buf *out)
 {
+    const struct mail *m = index_mail(&q->index, mail);
     uint64_t wall_ms = clock_wall_ms();
 
     buf_printf(out, "{\"v\":1,\"id\":\"%016" PRIx64 "\"", m->id);
-    put_view(out, "state", view_of(state_names[row_state(q, m)]));
+    put_view(out, "state", view_of(state_names[row_state(q, mail)]));
     put_time(out, "arrived", e->arrival_ms);
     put_number(out, "age_s", wall_ms > e->arrival_ms ? (wall_ms - e->arrival_ms) / 1000 : 0);
     put_number(out, "size", m->body_bytes);
@@ -313,9 +318,10 @@ static bool is_held_for_cause(const struct mail *m, const struct envelope *e)
 
 /* What holds for the message as a whole, from its units: the most attempts, the first of the next
  * ones, a reason. */
-static void put_summary(struct queue *q, const struct mail *m, const struct envelope *e,
-                        struct last *last, struct buf *out)
+static void put_summary(struct queue *q, uint32_t mail, const struct envelope *e, struct last *last,
+                        struct buf *out)
 {
+    const struct mail *m = index_mail(&q->index, mail);
     char room[1024];
     struct buf words = BUF_ON_ARRAY(room);
     uint64_t first_ms = 0;
@@ -323,11 +329,10 @@ static void put_summary(struct queue *q, const struct mail *m, const struct enve
 
     if (is_held_for_cause(m, e))
         buf_printf(&words, "held: %.*s; tern queue release sends it", VIEW_ARG(e->hold));
-    for (uint32_t u = m->units; u != POOL_NONE; u = index_next_unit(&q->index, u)) {
-        const struct unit *unit = index_unit(&q->index, u);
-        uint64_t at_ms = next_at(q, unit);
+    index_each_unit (u, &q->index, mail) {
+        uint64_t at_ms = next_at(q, u);
 
-        attempts = MAX(attempts, unit->attempts);
+        attempts = MAX(attempts, index_unit(&q->index, u)->attempts);
         if (at_ms > 0 && (first_ms == 0 || at_ms < first_ms))
             first_ms = at_ms;
         if (buf_len(&words) == 0)
@@ -343,21 +348,20 @@ static void put_summary(struct queue *q, const struct mail *m, const struct enve
 void row_write(struct queue *q, uint32_t mail, const struct envelope *e, bool whole,
                struct buf *out)
 {
-    const struct mail *m = index_mail(&q->index, mail);
     struct last last = { .unit = POOL_NONE };
     unsigned left_out = 0;
 
-    put_head(q, m, e, out);
-    put_summary(q, m, e, &last, out);
+    put_head(q, mail, e, out);
+    put_summary(q, mail, e, &last, out);
     if (whole)
         put_facts(e, out);
     put_key(out, "rcpts");
     buf_put_byte(out, '[');
-    for (uint32_t u = m->units; u != POOL_NONE; u = index_next_unit(&q->index, u))
+    index_each_unit (u, &q->index, mail)
         left_out += put_unit(q, u, e, whole, &last, out);
     forget_last(&last);
     if (whole)
-        left_out += put_done(q, m, e, out);
+        left_out += put_done(q, mail, e, out);
     buf_put_byte(out, ']');
     if (left_out > 0)
         put_number(out, "rcpts_left_out", left_out);

@@ -18,7 +18,7 @@ enum mail_state {
 enum { ROW_MAX = 1000000 }; /* bytes of a row; recipients that do not fit are only counted */
 
 const char *row_state_name(enum mail_state s);
-enum mail_state row_state(const struct queue *q, const struct mail *m);
+enum mail_state row_state(const struct queue *q, uint32_t mail);
 /* {"v":1,"id":...}, a line: open recipients with their last reply. `whole`: also the facts of
  * reception, and the recipients that are done. */
 void row_write(struct queue *q, uint32_t mail, const struct envelope *e, bool whole,

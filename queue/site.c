@@ -31,7 +31,7 @@ uint32_t site_sender(struct view login, struct view sender, struct view client)
 void site_add_due(struct index *x, struct site *s, uint32_t unit, bool in_front)
 {
     struct unit *u = index_unit(x, unit);
-    const struct mail *m = index_mail(x, u->mail);
+    const struct mail *m = index_mail(x, index_mail_of(x, unit));
     uint32_t f = flow_for(x, s, m->sender, m->priority);
     struct flow *flow = flow_at(x, f);
 

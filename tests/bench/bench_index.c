@@ -62,7 +62,7 @@ static void add(struct index *x, uint64_t i, uint64_t destinations)
     hop.name = hop.host = buf_view(&name);
     index_add_rcpt(x, mail, index_destination_for(x, &hop), 0, 0);
     index_set_deadline(x, mail, DEADLINE_NOTICE);
-    index_time(x, index_mail(x, mail)->units, tick_of(i));
+    index_time(x, index_first_unit(x, mail), tick_of(i));
 }
 
 static uint64_t let_time_pass(struct index *x, uint64_t *longest_us)

@@ -94,13 +94,12 @@ static void costs_about_a_hundred_bytes(void **state)
 static void groups_recipients_by_destination(void **state)
 {
     uint32_t mail = add(1, "aabac");
-    const struct unit *a = index_unit(&x, unit_of(mail, "a"));
+    const struct rcpts *a = index_rcpts(&x, unit_of(mail, "a"));
 
     (void)state;
     assert_int_equal(count_units(mail), 3);
-    assert_int_equal(rcpts_count(&a->rcpts, 5), 3);
-    assert_true(rcpts_has(&a->rcpts, 5, 0) && rcpts_has(&a->rcpts, 5, 1) &&
-                rcpts_has(&a->rcpts, 5, 3));
+    assert_int_equal(rcpts_count(a, 5), 3);
+    assert_true(rcpts_has(a, 5, 0) && rcpts_has(a, 5, 1) && rcpts_has(a, 5, 3));
     assert_int_equal(destination_of("a")->units, 1);
 }
 
@@ -132,7 +131,7 @@ static void splits_and_merges_units(void **state)
     memset(letters, 'a', TOTAL);
     letters[TOTAL] = '\0';
     mail = add(1, letters);
-    unit = index_mail(&x, mail)->units;
+    unit = index_first_unit(&x, mail);
     index_unit(&x, unit)->attempts = 3;
     rcpts_init(&some, TOTAL);
     rcpts_init(&others, TOTAL);
@@ -143,15 +142,15 @@ static void splits_and_merges_units(void **state)
     assert_true(part != POOL_NONE && part != unit);
     assert_int_equal(index_unit(&x, part)->attempts, 3);
     assert_int_equal(index_unit(&x, part)->state, UNIT_PARKED);
-    assert_int_equal(rcpts_count(&index_unit(&x, part)->rcpts, TOTAL), 67);
-    assert_int_equal(rcpts_count(&index_unit(&x, unit)->rcpts, TOTAL), 133);
+    assert_int_equal(rcpts_count(index_rcpts(&x, part), TOTAL), 67);
+    assert_int_equal(rcpts_count(index_rcpts(&x, unit), TOTAL), 133);
     assert_int_equal(index_split(&x, unit, &some), POOL_NONE);
     assert_true(index_split(&x, part, &some) == part);
-    rcpts_add_all(&others, TOTAL, &index_unit(&x, unit)->rcpts);
+    rcpts_add_all(&others, TOTAL, index_rcpts(&x, unit));
     assert_true(index_split(&x, unit, &others) == unit);
     index_merge(&x, unit, part);
     assert_int_equal(count_units(mail), 1);
-    assert_int_equal(rcpts_count(&index_unit(&x, unit)->rcpts, TOTAL), TOTAL);
+    assert_int_equal(rcpts_count(index_rcpts(&x, unit), TOTAL), TOTAL);
     assert_int_equal(destination_of("a")->units, 1);
     rcpts_release(&some, TOTAL);
     rcpts_release(&others, TOTAL);
@@ -164,7 +163,7 @@ static void keeps_due_units_in_order(void **state)
 
     (void)state;
     for (unsigned i = 0; i < COUNT_OF(units); i++) {
-        units[i] = index_mail(&x, add(i + 1, "a"))->units;
+        units[i] = index_first_unit(&x, add(i + 1, "a"));
         index_make_due(&x, units[i], i == 3);
     }
     assert_int_equal(d->due_count, 4);
@@ -190,11 +189,10 @@ static const char *take_turns(struct site *s, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         uint32_t unit = site_first(&x, s);
 
-        order[i] =
-            unit == POOL_NONE ? '-' : (char)index_mail(&x, index_unit(&x, unit)->mail)->sender;
+        order[i] = unit == POOL_NONE ? '-' : (char)index_mail(&x, index_mail_of(&x, unit))->sender;
         if (unit == POOL_NONE)
             continue;
-        site_charge(&x, unit, rcpts_count(&index_unit(&x, unit)->rcpts, 1));
+        site_charge(&x, unit, rcpts_count(index_rcpts(&x, unit), 1));
         index_run(&x, unit);
     }
     order[count] = '\0';
@@ -211,7 +209,7 @@ static void send_from(unsigned sender, int priority, unsigned count)
         index_mail(&x, mail)->sender = sender;
         index_mail(&x, mail)->priority = (unsigned)(priority + FLOW_PRIORITY_NORMAL) & 31u;
         index_add_rcpt(&x, mail, destination_of("a"), 0, 1);
-        index_make_due(&x, index_mail(&x, mail)->units, false);
+        index_make_due(&x, index_first_unit(&x, mail), false);
     }
 }
 
@@ -253,7 +251,7 @@ static const struct mail *take_turn(struct site *s)
 
     site_charge(&x, unit, 1);
     index_run(&x, unit);
-    return index_mail(&x, index_unit(&x, unit)->mail);
+    return index_mail(&x, index_mail_of(&x, unit));
 }
 
 /* However many they are, none waits behind the queue of another; and the mail of each goes in its
@@ -340,7 +338,7 @@ static void domains_with_the_same_hosts_are_one_site(void **state)
 
     (void)state;
     for (unsigned i = 0; i < COUNT_OF(units); i++) {
-        units[i] = index_mail(&x, add(i + 1, i == 1 ? "b" : "a"))->units;
+        units[i] = index_first_unit(&x, add(i + 1, i == 1 ? "b" : "a"));
         index_make_due(&x, units[i], false);
     }
     index_move_destination(&x, a, SITE_HOSTS, VIEW("mx.test"));
