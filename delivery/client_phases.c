@@ -18,11 +18,16 @@ struct outcome client_make_outcome(const struct client *c, enum outcome_class cl
                              .doing = view_of(client_phases[c->hearing].doing) };
 }
 
-/* RFC 5321, 4.5.3.1.10: 452 to RCPT. 552 once meant that, and still may. */
+/* RFC 5321, 4.5.3.1.10: 452 to RCPT. 552 once meant that, and still may. So does X.5.3 (RFC 3463,
+ * 3.6), where one is said. */
 static bool means_too_many(const struct client *c, const struct reply *r)
 {
-    return (r->code == 452 || r->code == 552) && c->hearing == CLIENT_RCPT &&
-           (r->enhanced.class == 0 || (r->enhanced.subject == 5 && r->enhanced.detail == 3));
+    bool usual = r->code == 452 || r->code == 552;
+    bool said = r->enhanced.subject == 5 && r->enhanced.detail == 3;
+
+    if (c->hearing != CLIENT_RCPT)
+        return false;
+    return r->enhanced.class == 0 ? usual : said && (usual || r->code / 100 == 4);
 }
 
 /* RFC 3207, 4: 530 is "STARTTLS first". Where it was offered, and failed, it may work next time. */
@@ -216,12 +221,12 @@ static enum client_phase hear_unasked(struct client *c, const struct reply *r)
 
 /* Where a transaction goes once a reply is booked. A chunk that nobody takes any more is not sent
  * to its end. */
-static enum client_phase carry_on(struct client *c)
+static enum client_phase carry_on(struct client *c, const struct reply *r)
 {
     if (!c->refused)
         return c->saying;
     if (c->saying == CLIENT_CHUNK) {
-        c->why = client_make_outcome(c, OUTCOME_DEFERRED, SCOPE_MESSAGE);
+        c->why = outcome_of(c, r, OUTCOME_DEFERRED, SCOPE_MESSAGE);
         return CLIENT_OVER;
     }
     return c->sent_count > 0 ? CLIENT_LISTEN : CLIENT_RSET;
@@ -233,7 +238,7 @@ static enum client_phase hear_mail(struct client *c, const struct reply *r)
         decide_rest(c, r);
         c->refused = true;
     }
-    return carry_on(c);
+    return carry_on(c, r);
 }
 
 static enum client_phase hear_rcpt(struct client *c, const struct reply *r)
@@ -241,7 +246,7 @@ static enum client_phase hear_rcpt(struct client *c, const struct reply *r)
     size_t at = c->heard_rcpts++;
 
     if (c->refused)
-        return carry_on(c);
+        return carry_on(c, r);
     c->taken[at] = r->code / 100 == 2;
     if (c->taken[at])
         c->accepted++;
@@ -250,7 +255,7 @@ static enum client_phase hear_rcpt(struct client *c, const struct reply *r)
     else
         decide_one(c, r, c->message.rcpts[at]);
     c->refused = c->accepted == 0 && c->heard_rcpts == c->message.rcpt_count;
-    return carry_on(c);
+    return carry_on(c, r);
 }
 
 /* RFC 2920, 3.1: a server may say 354 although it took no recipient. */
@@ -263,7 +268,7 @@ static enum client_phase hear_data(struct client *c, const struct reply *r)
     if (!c->refused)
         decide_rest(c, r);
     c->refused = true;
-    return carry_on(c);
+    return carry_on(c, r);
 }
 
 /* A reply before the final dot is a refusal, or is none: the message was not heard. */
