@@ -313,6 +313,7 @@ void destination_take_job(struct worker *w, struct job *j)
     struct destination *d = find_destination(w, j);
     struct outcome o;
 
+    j->destination = d;
     while (d != NULL && destination_is_crowded(d) && quit_idle(d->site))
         ;
 
@@ -326,6 +327,14 @@ void destination_take_job(struct worker *w, struct job *j)
     } else {
         wait_for_conn(d, j);
     }
+}
+
+void destination_drop_job(struct job *j)
+{
+    struct destination *d = j->destination;
+
+    worker_end_job(d->worker, j);
+    loop_defer(d->worker->loop, &d->release);
 }
 
 struct job *destination_next_job(struct destination *d)

@@ -59,6 +59,8 @@ void destination_take_job(struct worker *w, struct job *j);
 
 /* For connections: the next job that waits; NULL: none. */
 struct job *destination_next_job(struct destination *d);
+/* The queue does not want it any more; it waits, and no connection has it. */
+void destination_drop_job(struct job *j);
 /* A connection is gone, or will take no more jobs. */
 void destination_lose_conn(struct destination *d);
 /* The login of the route has another secret now, or none can be had: what waits is served. */

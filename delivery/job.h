@@ -21,14 +21,15 @@ struct job_body {
 };
 
 struct job {
-    struct table_entry entry;       /* by id */
-    struct list link;               /* of those that wait for a connection */
-    struct conn *conn;              /* that works on it; NULL: it waits */
-    struct peer *queue;             /* NULL: nobody wants to hear of it any more */
-    uint64_t started_ms;            /* monotonic */
-    bool logged_in_again;           /* tried with another token than the first */
-    struct message_job_start start; /* views borrow from `packet` */
-    struct arena arena;             /* of the envelope */
+    struct table_entry entry;        /* by id */
+    struct list link;                /* of those that wait for a connection */
+    struct destination *destination; /* where it waits */
+    struct conn *conn;               /* that works on it; NULL: it waits */
+    struct peer *queue;              /* NULL: nobody wants to hear of it any more */
+    uint64_t started_ms;             /* monotonic */
+    bool logged_in_again;            /* tried with another token than the first */
+    struct message_job_start start;  /* views borrow from `packet` */
+    struct arena arena;              /* of the envelope */
     struct envelope envelope;
     const uint32_t *indexes;       /* of its recipients, in the whole envelope */
     struct client_message message; /* for the engine: those of a transaction */

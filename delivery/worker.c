@@ -108,7 +108,7 @@ static bool heard_cancel(struct worker *w, struct view fields)
         return false;
     j = find_job(w, m.job);
     if (j != NULL && j->conn == NULL)
-        worker_end_job(w, j);
+        destination_drop_job(j);
     return true;
 }
 
@@ -213,7 +213,7 @@ static void drop_waiting(struct worker *w)
         e = table_next(&w->jobs, e);
         j->queue = NULL;
         if (j->conn == NULL)
-            worker_end_job(w, j);
+            destination_drop_job(j);
     }
 }
 

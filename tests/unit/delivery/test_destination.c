@@ -200,6 +200,30 @@ static void remembers_the_rate_of_connections(void **state)
     town_close(&t);
 }
 
+/* Neither is a destination kept whose only mail was cancelled before its time came. */
+static void forgets_what_was_cancelled(void **state)
+{
+    static const struct message_job_cancel second = { 2 };
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_DOMAINS, NULL, NULL);
+    t.site = "provider";
+    t.connection_us = 3600ULL * 1000 * 1000;
+    t.settings.delivery.messages_per_connection = 1;
+    town_deliver(&t, 1, "b.test");
+    town_send_job(&t, 2, VIEW("d.test"), TOWN_HELLO, false);
+    for (unsigned i = 0; i < 1000 && t.hosts[0].open > 0; i++)
+        town_turn(&t, 1);
+    town_turn(&t, 5);
+    assert_int_equal(t.worker.destinations.count, 1);
+    peer_send_job_cancel(&t.queue, &second, -1);
+    assert_true(town_await(&t, 2));
+    town_turn(&t, 2);
+    assert_int_equal(t.worker.destinations.count, 0);
+    town_close(&t);
+}
+
 /* Two sites with the same hosts: the limit of the one is not used up, or widened, by the other. */
 static void keeps_sites_apart(void **state)
 {
@@ -329,6 +353,7 @@ int main(void)
         cmocka_unit_test(makes_room_in_a_site),
         cmocka_unit_test(keeps_to_the_rate_of_connections),
         cmocka_unit_test(remembers_the_rate_of_connections),
+        cmocka_unit_test(forgets_what_was_cancelled),
         cmocka_unit_test(keeps_sites_apart),
         cmocka_unit_test(gives_up_connections_that_are_too_many),
         cmocka_unit_test(blames_no_host_for_what_a_message_asks),
