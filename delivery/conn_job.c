@@ -140,6 +140,7 @@ bool conn_decide(struct conn *c, const struct client_verdict *v)
 
     if (v->later) {
         job_put_off(c->job, v->rcpt);
+        destination_learn_rcpts(c->destination, c->client.accepted, dial_host(&c->dial));
         return true;
     }
     o = complete(c, &v->outcome);
@@ -289,6 +290,7 @@ static void give_back(struct conn *c)
 
 bool conn_start_job(struct conn *c, struct job *j)
 {
+    struct ext ext = c->client.ext;
     struct client_verdict v;
     enum job_fit fit;
 
@@ -299,7 +301,8 @@ bool conn_start_job(struct conn *c, struct job *j)
     j->conn = c;
     job_rewind(j);
     j->message.chunk = may_use_bdat(c, j);
-    fit = job_prepare(j, &c->client.ext, &c->domains, &v.outcome);
+    ext.rcpts_most = destination_rcpts_most(c->destination, ext.rcpts_most);
+    fit = job_prepare(j, &ext, &c->domains, &v.outcome);
     if (fit == JOB_NEEDS_SESSION) {
         give_back(c);
         return true;
@@ -316,19 +319,19 @@ static void become_idle(struct conn *c)
     list_append(&conn_worker(c)->idle, &c->idle_link);
 }
 
-/* The host has said how many transactions it takes in a session (RFC 9422, 4.1). */
-static bool has_had_enough(const struct conn *c)
+/* It had as many transactions as we give it, or as the host has said that it takes in a session
+ * (RFC 9422, 4.1). */
+static bool is_used_up(const struct conn *c)
 {
     uint64_t most = c->client.ext.mails_most;
 
-    return most > 0 && c->messages >= most;
+    return c->messages >= c->destination->site->messages_per_connection ||
+           (most > 0 && c->messages >= most);
 }
 
 static bool is_worn(const struct conn *c)
 {
-    return c->dial.alone || c->detour || has_had_enough(c) ||
-           c->messages >= c->destination->site->messages_per_connection ||
-           destination_is_crowded(c->destination);
+    return c->dial.alone || c->detour || is_used_up(c) || destination_is_crowded(c->destination);
 }
 
 /* The job that the connection was made for, or whose other recipients were too many for one
@@ -347,7 +350,7 @@ bool conn_next_job(struct conn *c)
     conn_keep_session(c);
     conn_note_plain(c);
     note_bdat(c);
-    if (c->job != NULL && has_had_enough(c)) {
+    if (c->job != NULL && is_used_up(c)) {
         give_back(c);
         return true;
     }

@@ -2,6 +2,7 @@
 
 #include "common/memory.h"
 #include "delivery/conn.h"
+#include "io/log.h"
 #include "mail/idn.h"
 
 #include <stdlib.h>
@@ -207,6 +208,25 @@ static bool may_open(struct site *s)
 bool destination_is_crowded(const struct destination *d)
 {
     return d->site->conn_count > d->site->connections;
+}
+
+void destination_learn_rcpts(struct destination *d, uint64_t most, struct view host)
+{
+    uint64_t known = destination_rcpts_most(d, 0);
+
+    if (known > 0 && known <= most)
+        return;
+    d->rcpts_most = most;
+    d->rcpts_until_ms = d->worker->loop->now_ms + DESTINATION_RCPTS_MS;
+    log_info("recipients_limited", LOG_VIEW("destination", d->name), LOG_VIEW("host", host),
+             LOG_U64("recipients", most));
+}
+
+uint64_t destination_rcpts_most(const struct destination *d, uint64_t said)
+{
+    if (d->worker->loop->now_ms >= d->rcpts_until_ms)
+        return said;
+    return said > 0 ? MIN(said, d->rcpts_most) : d->rcpts_most;
 }
 
 void destination_count_attempt(struct destination *d)

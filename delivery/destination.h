@@ -12,6 +12,12 @@
 
 struct conn;
 
+enum {
+    /* More recipients than a host had taken are tried again: what it did not say in the words of
+     * RFC 5321 may have had another reason. */
+    DESTINATION_RCPTS_MS = 10 * 60 * 1000,
+};
+
 /* What the queue calls one: limits count its connections. */
 struct site {
     struct table_entry entry; /* by `name` */
@@ -49,8 +55,10 @@ struct destination {
     size_t conn_total;       /* with those that say goodbye */
     struct tls_memories tls_memories;
     struct route_memory families;
-    bool no_bdat;        /* it was refused, though it was offered */
-    struct timer forget; /* when nothing else keeps it */
+    bool no_bdat;            /* it was refused, though it was offered */
+    uint64_t rcpts_most;     /* that one of its hosts took in a transaction; 0: not known */
+    uint64_t rcpts_until_ms; /* then that may be otherwise; monotonic */
+    struct timer forget;     /* when nothing else keeps it */
     struct deferred release;
 };
 
@@ -70,6 +78,10 @@ void destination_serve_route(struct worker *w, const struct route_settings *r);
 bool destination_gets_token(struct destination *d, struct job *j) MUST_USE;
 /* The job, which is free, needs another connection than the one that had it: it is next. */
 void destination_take_back(struct destination *d, struct job *j);
+/* A host took so many recipients in a transaction, and no more. */
+void destination_learn_rcpts(struct destination *d, uint64_t most, struct view host);
+/* The recipients to ask for at once; 0: no limit. `said` is the host's own word. */
+uint64_t destination_rcpts_most(const struct destination *d, uint64_t said) MUST_USE;
 /* The site has more connections than it may have now. */
 bool destination_is_crowded(const struct destination *d) MUST_USE;
 /* An attempt to connect is made. */

@@ -71,8 +71,8 @@ void dial_again(struct dial *d);
 /* Whatever is under way is dropped. */
 void dial_stop(struct dial *d);
 
-/* Of a host that was found. What one lacks for good does not decide while another might have taken the message; nor does
- * what is wrong here while another could be reached. */
+/* Of a host that was found. What one lacks for good does not decide while another might have taken
+ * the message; nor does what is wrong here while another could be reached. */
 void dial_keep_failure(struct dial *d, const struct outcome *o);
 /* A host that takes no mail from our IPv6 address is asked over IPv4 next. False: it does not say
  * so, or has no address of that which was not tried. */

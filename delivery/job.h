@@ -10,6 +10,7 @@
 #include "mail/body.h"
 
 struct conn;
+struct destination;
 
 enum { JOB_PIECE_BYTES = 65536 }; /* of a large body, read at once */
 

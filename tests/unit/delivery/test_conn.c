@@ -153,6 +153,56 @@ static void keeps_to_limits_of_a_session(void **state)
     }
 }
 
+/* Our limit of messages, too, holds for the transactions of a job. */
+static void wears_connections_out_within_a_job(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TOWN_TWO_HOSTS, "EHLO 250-mx.test\\250-LIMITS RCPTMAX=1\\250 PIPELINING", NULL);
+    t.settings.delivery.messages_per_connection = 2;
+    t.rcpts = 5;
+    town_deliver(&t, 1, "b.test");
+    assert_int_equal(t.hosts[0].messages, 5);
+    assert_int_equal(t.hosts[0].connections, 3);
+    town_close(&t);
+}
+
+/* 452 to a recipient tells how many the host takes: the transactions that follow, in this
+ * connection and in others, ask for no more. */
+static void learns_how_many_recipients_are_taken(void **state)
+{
+    static const struct {
+        const char *name;
+        unsigned most, messages_per_connection;
+        unsigned messages, asked;           /* after a message to ten */
+        unsigned messages_then, asked_then; /* after another */
+    } learned[] = {
+        { "one", 1, 100, 10, 10 + 9, 20, 29 },
+        { "four", 4, 100, 3, 10 + 6, 6, 26 },
+        { "one, and a connection for each", 1, 1, 10, 10 + 9, 20, 29 },
+        { "all", 0, 100, 1, 10, 2, 20 },
+    };
+    static struct town t;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(learned); i++) {
+        town_open(&t, TOWN_TWO_HOSTS, NULL, NULL);
+        t.settings.delivery.messages_per_connection = learned[i].messages_per_connection;
+        t.rcpts = 10;
+        t.hosts[0].rcpts_most = learned[i].most;
+        town_deliver(&t, 1, "b.test");
+        check(learned[i].name, t.hosts[0].messages == learned[i].messages);
+        check(learned[i].name, t.hosts[0].rcpts == learned[i].asked);
+        town_deliver(&t, 2, "b.test");
+        check(learned[i].name, t.hosts[0].messages == learned[i].messages_then);
+        check(learned[i].name, t.hosts[0].rcpts == learned[i].asked_then);
+        check(learned[i].name,
+              view_find_view(buf_view(&t.results), VIEW("deferred")) == buf_len(&t.results));
+        town_close(&t);
+    }
+}
+
 /* What was to come in the next transaction, in a connection that the host had closed. */
 static void goes_on_elsewhere_within_a_job(void **state)
 {
@@ -335,6 +385,8 @@ int main(void)
         cmocka_unit_test(keeps_to_the_hosts_limit_of_messages),
         cmocka_unit_test(comes_from_its_source),
         cmocka_unit_test(keeps_to_limits_of_a_session),
+        cmocka_unit_test(wears_connections_out_within_a_job),
+        cmocka_unit_test(learns_how_many_recipients_are_taken),
         cmocka_unit_test(goes_on_elsewhere_within_a_job),
         cmocka_unit_test(remembers_the_family_that_works),
         cmocka_unit_test(outlives_a_stale_connection),

@@ -91,6 +91,13 @@ static bool take_chunk(struct town_guest *g)
     return !g->closed;
 }
 
+static bool is_too_many(struct town_guest *g)
+{
+    g->rcpts++;
+    g->host->rcpts++;
+    return g->host->rcpts_most > 0 && g->rcpts > g->host->rcpts_most;
+}
+
 static void take_command(struct town_guest *g, struct view line)
 {
     static const struct {
@@ -113,6 +120,10 @@ static void take_command(struct town_guest *g, struct view line)
         if (view_equal(verb, verbs[i].verb))
             usual = verbs[i].usual;
     }
+    if (view_equal(verb, VIEW("MAIL")))
+        g->rcpts = 0;
+    if (view_equal(verb, VIEW("RCPT")) && is_too_many(g))
+        usual = "452 4.5.3 too many";
     reply(g, verb, usual);
     if (g->closed)
         return;
@@ -348,17 +359,17 @@ static int make_file(struct view body)
 static void put_envelope(const struct town *t, struct view domain, struct buf *text,
                          struct buf *indexes)
 {
-    char rooms[2][ADDRESS_MAX];
-    struct envelope_rcpt rcpts[2] = { 0 };
+    char rooms[TOWN_RCPTS_MAX][ADDRESS_MAX];
+    struct envelope_rcpt rcpts[TOWN_RCPTS_MAX] = { 0 };
     struct envelope e = { .sender = VIEW_INIT("s@a.test"),
                           .rcpts = rcpts,
-                          .rcpt_count = 2,
+                          .rcpt_count = t->rcpts > 0 ? t->rcpts : 2,
                           .require_tls = t->require_tls };
 
     for (unsigned i = 0; i < e.rcpt_count; i++) {
         struct buf address = BUF_ON_ARRAY(rooms[i]);
 
-        buf_printf(&address, "%c@%.*s", "ab"[i],
+        buf_printf(&address, "%c@%.*s", (char)('a' + i),
                    VIEW_ARG(i == 1 && t->second != NULL ? view_of(t->second) : domain));
         rcpts[i].address = buf_view(&address);
         assert_true(job_index_put(indexes, i));
@@ -368,7 +379,7 @@ static void put_envelope(const struct town *t, struct view domain, struct buf *t
 
 void town_send_job(struct town *t, uint64_t job, struct view domain, struct view body, bool big)
 {
-    char text_room[1024], indexes_room[64];
+    char text_room[4096], indexes_room[256];
     struct buf text = BUF_ON_ARRAY(text_room), indexes = BUF_ON_ARRAY(indexes_room);
     struct message_job_start m = { .job = job,
                                    .hop_kind = HOP_MX,

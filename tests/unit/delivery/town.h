@@ -5,7 +5,7 @@
 
 #include "delivery/worker.h"
 
-enum { TOWN_HOSTS = 2, TOWN_GUESTS_MAX = 64 };
+enum { TOWN_HOSTS = 2, TOWN_GUESTS_MAX = 64, TOWN_RCPTS_MAX = 26 };
 
 #define TOWN_TWO_HOSTS                                                                             \
     "b.test mx 10 mx1.test 20 mx2.test\nmx1.test a 127.0.0.2\nmx2.test a 127.0.0.3\n"
@@ -22,6 +22,7 @@ struct town_guest {
     struct town_host *host;
     struct buf input;
     bool content, tls, closed;
+    unsigned rcpts; /* of the transaction */
     uint64_t chunk; /* bytes that are content, and not yet there */
 };
 
@@ -33,6 +34,8 @@ struct town_host {
      * What is not there is answered with success. */
     const char *script;
     unsigned close_after; /* messages, silently; 0: never */
+    unsigned rcpts_most;  /* of a transaction; to those behind it, 452 is said; 0: no limit */
+    unsigned rcpts;       /* that it was asked to take */
     unsigned connections, open, most_open, messages;
     struct town_guest guests[TOWN_GUESTS_MAX];
     struct buf heard; /* the last content, dots stuffed if it came by DATA */
@@ -58,6 +61,7 @@ struct town {
     struct buf reason;        /* outcome_print of the last */
     enum outcome_scope scope; /* of the last */
     bool require_tls;         /* what the messages ask for */
+    unsigned rcpts;           /* of the jobs: a@, b@ and so on; 0: two */
     const char *second;       /* the domain of the second recipient; NULL: that of the first */
 };
 
@@ -66,7 +70,7 @@ void town_close(struct town *t);
 void town_connect_queue(struct town *t);
 void town_connect_dns(struct town *t);
 
-/* A job for a@DOMAIN and b@DOMAIN, by MX. `big`: in a file. */
+/* A job for a@DOMAIN, b@DOMAIN, by MX. `big`: in a file. */
 void town_send_job(struct town *t, uint64_t job, struct view domain, struct view body, bool big);
 /* A small one to the domain, until all jobs up to it have ended. */
 void town_deliver(struct town *t, unsigned job, const char *domain);
