@@ -47,7 +47,7 @@ static void put_count(struct buf *out, const char *name, uint64_t count, const c
     put_alarm(out, name, buf_view(&words), advice);
 }
 
-void alarm_write(const struct store_numbers *n, uint64_t surplus, struct buf *out)
+void alarm_write(const struct store_numbers *n, uint64_t surplus, uint64_t unread, struct buf *out)
 {
     put_key(out, "alarms");
     buf_put_byte(out, '[');
@@ -60,6 +60,10 @@ void alarm_write(const struct store_numbers *n, uint64_t surplus, struct buf *ou
         out, "damaged", n->damaged, "damaged places were found in the spool since the start",
         "tern spool check says where, copies are in bad/ of the spool; messages that cannot be "
         "read are held: tern queue list --state held");
+    put_count(
+        out, "unreadable", unread, "messages cannot be read from the spool, again and again",
+        "they are tried again by themselves; message_unreadable in the log names them: look at the "
+        "disk and at the kernel's log");
     put_count(out, "surplus", surplus,
               "messages are held, since a login sends more than its rates allow",
               "somebody may know its password: tern queue list --state held shows them, tern queue "

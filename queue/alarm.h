@@ -7,7 +7,8 @@
 #include "queue/store.h"
 
 /* "alarms": a list of {"alarm":...,"what":...,"do":...}; empty when all is well. `surplus`:
- * messages that are held since their logins send too much. */
-void alarm_write(const struct store_numbers *n, uint64_t surplus, struct buf *out);
+ * messages that are held since their logins send too much; `unread`: those that the disk has not
+ * given for long. */
+void alarm_write(const struct store_numbers *n, uint64_t surplus, uint64_t unread, struct buf *out);
 
 #endif

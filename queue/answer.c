@@ -154,11 +154,10 @@ static void act(struct answer *a, uint32_t mail, const struct envelope *e)
 
 /* What cannot be read back can still be named by its id, given out as far as it is there, and
  * deleted; it shows no addresses. */
-static void answer_unread(struct answer *a, uint32_t mail)
+static void answer_unread(struct answer *a, uint32_t mail, int err)
 {
     const struct envelope unknown = { .rcpt_count = 0 };
     struct queue *q = a->queue;
-    const struct mail *m = index_mail(&q->index, mail);
     const struct filter *f = &a->request.filter;
 
     if (f->by_sender || f->by_rcpt || f->by_domain || (f->by_word && f->id_count == 0))
@@ -167,10 +166,7 @@ static void answer_unread(struct answer *a, uint32_t mail)
     if (request_changes(&a->request) || a->request.verb == VERB_GET)
         act(a, mail, &unknown);
     else
-        buf_printf(&a->out,
-                   "{\"v\":1,\"id\":\"%016" PRIx64 "\",\"state\":\"%s\",\"size\":%u,"
-                   "\"reason\":\"cannot be read from the spool\",\"rcpts\":[]}\n",
-                   m->id, row_state_name(row_state(q, mail)), m->body_bytes);
+        row_write_unread(q, mail, err, &a->out);
 }
 
 static void consider(struct answer *a, uint32_t mail)
@@ -179,12 +175,14 @@ static void consider(struct answer *a, uint32_t mail)
     const struct mail *m = index_mail(&q->index, mail);
     const struct filter *f = &a->request.filter;
     struct content content;
+    int err;
 
     if (m->id == 0 || index_first_unit(&q->index, mail) == POOL_NONE || !is_meant(a, m) ||
         (f->by_state && row_state(q, mail) != f->state))
         return;
-    if (content_open(q, m, false, &content) < 0) {
-        answer_unread(a, mail);
+    err = content_open(q, m, false, &content);
+    if (err < 0) {
+        answer_unread(a, mail, err);
         return;
     }
     if (fits_envelope(q, mail, &content.envelope, f)) {

@@ -210,16 +210,20 @@ int bodies_read(const struct spool *spool, uint64_t number, uint64_t bytes)
 {
     char name[NAME_ROOM];
     struct stat facts;
-    int fd;
+    int fd, err = 0;
 
     name_of(number, name);
     fd = openat(spool->big, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return errno == ENOENT ? -EBADMSG : -errno;
-    if (fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode) && (uint64_t)facts.st_size == bytes)
+    if (fstat(fd, &facts) < 0)
+        err = -errno;
+    else if (!S_ISREG(facts.st_mode) || (uint64_t)facts.st_size != bytes)
+        err = -EBADMSG;
+    if (err == 0)
         return fd;
     close(fd);
-    return -EBADMSG;
+    return err;
 }
 
 /* ---- sweep ---- */

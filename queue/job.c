@@ -4,6 +4,7 @@
 #include "io/log.h"
 #include "queue/content.h"
 #include "queue/dispatch.h"
+#include "queue/unread.h"
 #include "queue/worker.h"
 
 #include <assert.h>
@@ -251,6 +252,7 @@ struct job *job_start(struct job_maker *k, struct worker *w, uint64_t number, ui
         queue_set_aside(q, mail, err);
         return NULL;
     }
+    unread_forget(q, index_mail(&q->index, mail)->id);
     if (still_routed(k, unit, &content.envelope)) {
         gather_siblings(&q->index, unit);
         count = put_envelope(k, unit, &content.envelope);

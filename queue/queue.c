@@ -14,12 +14,11 @@
 #include "queue/mx.h"
 #include "queue/notify.h"
 #include "queue/restore.h"
+#include "queue/unread.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { READ_RETRY_MS = 60 * 1000 }; /* after the spool could not be read */
 
 #define PRIORITY_MASK 31u /* the room of a message's priority */
 
@@ -169,6 +168,7 @@ bool queue_finish_if_done(struct queue *q, uint32_t mail)
     deadline_leave_trash(q, mail);
     store_finish(q->store, m->id, index_place(m));
     cache_drop(&q->cache, m->id);
+    unread_forget(q, m->id);
     index_remove_mail(&q->index, mail);
     return true;
 }
@@ -176,7 +176,7 @@ bool queue_finish_if_done(struct queue *q, uint32_t mail)
 void queue_set_aside(struct queue *q, uint32_t mail, int err)
 {
     struct mail *m = index_mail(&q->index, mail);
-    uint32_t due = queue_tick(q, queue_now_ms(q) + READ_RETRY_MS);
+    uint32_t due;
 
     if (err == -EBADMSG) {
         log_error("message_damaged", LOG_ID("message", m->id));
@@ -184,7 +184,7 @@ void queue_set_aside(struct queue *q, uint32_t mail, int err)
         admin_hold(q, mail, STORE_DAMAGED);
         return;
     }
-    log_error("message_unreadable", LOG_ID("message", m->id), LOG_ERRNO("error", -err));
+    due = queue_tick(q, queue_now_ms(q) + unread_note(q, m->id, err));
     index_each_unit (u, &q->index, mail) {
         if (index_unit(&q->index, u)->state == UNIT_DUE)
             index_time(&q->index, u, due);
@@ -253,6 +253,7 @@ int queue_open(struct queue *q, struct loop *l, const struct settings *settings,
     list_init(&q->hook.link);
     list_init(&q->appointments);
     table_init(&q->losses, false);
+    table_init(&q->unread, false);
     index_init(&q->index);
     restore_init(q);
     deadline_init(q);
@@ -385,6 +386,7 @@ void queue_close(struct queue *q)
     list_remove(&q->hook.link);
     appointment_forget_all(q);
     losses_forget_all(q);
+    unread_release(q);
     control_free(&q->control);
     intake_free(&q->intake);
     dispatch_free(&q->dispatch);

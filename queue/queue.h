@@ -77,6 +77,8 @@ struct queue {
     uint64_t notices_made;
     struct list appointments; /* queue/appointment.h */
     struct table losses;      /* queue/losses.h */
+    struct table unread;      /* queue/unread.h */
+    uint64_t unread_lasting;  /* of them, those that have been for long */
     struct flood flood;       /* of notices about mail of strangers */
 
     uint64_t base_ms, monotonic_base_ms; /* the queue's clock at the start, and the other then */

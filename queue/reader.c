@@ -45,27 +45,32 @@ static int open_segment(struct reader *r, struct segment *s)
     return s->fd;
 }
 
+/* Bytes of a record as they lie on the disk. */
+struct front {
+    char *memory; /* the caller's to free */
+    struct view bytes;
+    uint32_t seed;
+    bool broken; /* the disk did not give all of them: zeros stand there */
+};
+
 /* `count` bytes from the front of the record, or fewer at the end of the file. */
-static int read_front(struct reader *r, uint64_t place, size_t count, char **memory,
-                      struct view *bytes, uint32_t *seed)
+static int read_front(struct reader *r, uint64_t place, size_t count, struct front *f)
 {
     struct segment *s = ledger_find(r->ledger, record_segment(place));
     int fd = s == NULL ? -ENOENT : open_segment(r, s);
     ssize_t got;
-    bool broken;
 
     if (fd < 0)
         return fd;
-    *seed = s->seed;
-    *memory = malloc(count);
-    if (*memory == NULL)
+    *f = (struct front){ .memory = malloc(count), .seed = s->seed };
+    if (f->memory == NULL)
         return -ENOMEM;
-    got = file_read_all(fd, *memory, count, record_offset(place), &broken);
+    got = file_read_all(fd, f->memory, count, record_offset(place), &f->broken);
     if (got < 0) {
-        free(*memory);
+        free(f->memory);
         return (int)got;
     }
-    *bytes = view_make(*memory, (size_t)got);
+    f->bytes = view_make(f->memory, (size_t)got);
     return 0;
 }
 
@@ -82,6 +87,12 @@ int reader_report(struct reader *r, uint64_t id, uint64_t place, struct view byt
              (unsigned long long)offset);
     spool_set_aside(r->spool, copy, bytes);
     return -EBADMSG;
+}
+
+/* What makes no sense is damage when the disk gave it so. Else nobody knows what is there. */
+static int refuse(struct reader *r, uint64_t id, uint64_t place, const struct front *f)
+{
+    return f->broken ? -EIO : reader_report(r, id, place, f->bytes);
 }
 
 /* ---- messages ---- */
@@ -103,23 +114,23 @@ int reader_message(struct reader *r, uint64_t id, uint64_t place, uint32_t bytes
                    struct reading *out)
 {
     size_t count = with_body ? bytes : MIN(bytes, FRONT_BYTES);
-    struct view have;
-    uint32_t seed;
+    struct front f;
     int err;
 
     for (;;) {
-        err = read_front(r, place, count, &out->memory, &have, &seed);
+        err = read_front(r, place, count, &f);
         if (err < 0)
             return err;
-        if (verify(r, have, seed, id, with_body, out))
+        out->memory = f.memory;
+        if (verify(r, f.bytes, f.seed, id, with_body, out))
             return 0;
         if (count == bytes)
             break;
         count = bytes; /* the meta may be longer than the front */
-        free(out->memory);
+        free(f.memory);
     }
-    err = reader_report(r, id, place, have);
-    free(out->memory);
+    err = refuse(r, id, place, &f);
+    free(f.memory);
     return err;
 }
 
@@ -166,16 +177,14 @@ int reader_take_outcome(struct reader *r, struct view bytes, uint32_t seed, stru
 int reader_outcome(struct reader *r, struct store_ref where, struct arena *arena,
                    struct store_outcome *out)
 {
-    struct view bytes;
-    char *memory;
-    uint32_t seed;
-    int err = read_front(r, where.place, where.bytes, &memory, &bytes, &seed);
+    struct front f;
+    int err = read_front(r, where.place, where.bytes, &f);
 
     if (err < 0)
         return err;
-    err = reader_take_outcome(r, bytes, seed, arena, out);
+    err = reader_take_outcome(r, f.bytes, f.seed, arena, out);
     if (err == -EBADMSG)
-        reader_report(r, 0, where.place, bytes);
-    free(memory);
+        err = refuse(r, 0, where.place, &f);
+    free(f.memory);
     return err;
 }

@@ -26,8 +26,8 @@ struct reading {
 };
 
 /* `place` and `bytes` are those of the record. 0, -EBADMSG for damage (logged, and a copy set
- * aside), or another negative errno. Without the body, front and meta alone are read and verified.
- */
+ * aside), or another negative errno: nothing is known of it just now. Without the body, front and
+ * meta alone are read and verified. */
 int reader_message(struct reader *r, uint64_t id, uint64_t place, uint32_t bytes, bool with_body,
                    struct reading *out) MUST_USE;
 /* The outcome in a D, or in the M of a notice. */

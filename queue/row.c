@@ -10,8 +10,11 @@
 #include "queue/dispatch.h"
 #include "queue/pieces.h"
 #include "queue/siterow.h"
+#include "queue/unread.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 enum {
     RCPT_ROOM = 32768,      /* bytes of one recipient's object at most, with every byte escaped */
@@ -31,6 +34,11 @@ const char *row_state_name(enum mail_state s)
 
 /* ---- states ---- */
 
+static const struct unread *unread_of(const struct queue *q, uint32_t unit)
+{
+    return unread_find(q, index_mail(&q->index, index_mail_of(&q->index, unit))->id);
+}
+
 static enum mail_state unit_state(const struct queue *q, uint32_t unit)
 {
     const struct unit *u = index_unit(&q->index, unit);
@@ -39,7 +47,7 @@ static enum mail_state unit_state(const struct queue *q, uint32_t unit)
     case UNIT_PARKED:
         return MAIL_IS_HELD;
     case UNIT_TIMED: /* offline, what was never tried has no other place to wait */
-        return u->attempts == 0 ? MAIL_READY : MAIL_DEFERRED;
+        return u->attempts == 0 && unread_of(q, unit) == NULL ? MAIL_READY : MAIL_DEFERRED;
     case UNIT_DUE:
         return index_destination(&q->index, u->destination)->site->backed_off ? MAIL_WAITING
                                                                               : MAIL_READY;
@@ -82,6 +90,20 @@ static uint64_t next_at(const struct queue *q, uint32_t unit)
     if (u->state == UNIT_DUE && s->backed_off && !s->forced)
         return queue_wall_ms(q, s->until_ms);
     return 0;
+}
+
+/* The first of its recipients; 0: not known, or now. */
+static uint64_t first_next_at(const struct queue *q, uint32_t mail)
+{
+    uint64_t first_ms = 0;
+
+    index_each_unit (u, &q->index, mail) {
+        uint64_t at_ms = next_at(q, u);
+
+        if (at_ms > 0 && (first_ms == 0 || at_ms < first_ms))
+            first_ms = at_ms;
+    }
+    return first_ms;
 }
 
 /* ---- the last reply ---- */
@@ -177,6 +199,7 @@ static void print_reason(struct queue *q, uint32_t unit, struct last *last, stru
     const struct unit *u = index_unit(&q->index, unit);
     const struct mail *m = index_mail(&q->index, index_mail_of(&q->index, unit));
     const struct site *s = index_destination(&q->index, u->destination)->site;
+    const struct unread *unread = unread_of(q, unit);
 
     if (m->flags & MAIL_DAMAGED) {
         buf_put(words, VIEW("held: it is damaged in the spool"));
@@ -188,6 +211,10 @@ static void print_reason(struct queue *q, uint32_t unit, struct last *last, stru
     }
     if (m->flags & MAIL_HELD) {
         buf_put(words, VIEW("held by an administrator"));
+        return;
+    }
+    if (unread != NULL) {
+        buf_printf(words, "it cannot be read from the spool: %s", strerror(unread->error));
         return;
     }
     if (s->backed_off && siterow_print_cause(s, words))
@@ -324,22 +351,17 @@ static void put_summary(struct queue *q, uint32_t mail, const struct envelope *e
     const struct mail *m = index_mail(&q->index, mail);
     char room[1024];
     struct buf words = BUF_ON_ARRAY(room);
-    uint64_t first_ms = 0;
     unsigned attempts = 0;
 
     if (is_held_for_cause(m, e))
         buf_printf(&words, "held: %.*s; tern queue release sends it", VIEW_ARG(e->hold));
     index_each_unit (u, &q->index, mail) {
-        uint64_t at_ms = next_at(q, u);
-
         attempts = MAX(attempts, index_unit(&q->index, u)->attempts);
-        if (at_ms > 0 && (first_ms == 0 || at_ms < first_ms))
-            first_ms = at_ms;
         if (buf_len(&words) == 0)
             print_reason(q, u, last, &words);
     }
     put_number(out, "attempts", attempts);
-    put_time(out, "next_at", first_ms);
+    put_time(out, "next_at", first_next_at(q, mail));
     if (q->settings != NULL && (m->flags & MAIL_HELD) == 0)
         put_time(out, "expires_at", queue_wall_ms(q, deadline_expiry_ms(q, m)));
     put_view(out, "reason", buf_view(&words));
@@ -366,6 +388,23 @@ void row_write(struct queue *q, uint32_t mail, const struct envelope *e, bool wh
     if (left_out > 0)
         put_number(out, "rcpts_left_out", left_out);
     buf_put(out, VIEW("}\n"));
+}
+
+void row_write_unread(const struct queue *q, uint32_t mail, int err, struct buf *out)
+{
+    const struct mail *m = index_mail(&q->index, mail);
+    char room[256];
+    struct buf words = BUF_ON_ARRAY(room);
+
+    buf_put(&words, VIEW("cannot be read from the spool"));
+    if (err != -EBADMSG)
+        buf_printf(&words, ": %s", strerror(-err));
+    buf_printf(out, "{\"v\":1,\"id\":\"%016" PRIx64 "\"", m->id);
+    put_view(out, "state", view_of(state_names[row_state(q, mail)]));
+    put_number(out, "size", m->body_bytes);
+    put_time(out, "next_at", first_next_at(q, mail));
+    put_view(out, "reason", buf_view(&words));
+    buf_put(out, VIEW(",\"rcpts\":[]}\n"));
 }
 
 /* ---- what is over ---- */
@@ -461,7 +500,7 @@ static void put_spool(const struct queue *q, struct buf *out)
 
     store_count(q->store, &n);
     n.damaged += q->unreadable;
-    alarm_write(&n, q->index.surplus_count, out);
+    alarm_write(&n, q->index.surplus_count, q->unread_lasting, out);
     begin_object(out, "spool");
     put_view(out, "trouble", view_of(troubles[n.trouble]));
     put_number(out, "segments", n.segments);

@@ -23,6 +23,8 @@ enum mail_state row_state(const struct queue *q, uint32_t mail);
  * reception, and the recipients that are done. */
 void row_write(struct queue *q, uint32_t mail, const struct envelope *e, bool whole,
                struct buf *out);
+/* The same of one whose envelope cannot be read: `err`, a negative errno. */
+void row_write_unread(const struct queue *q, uint32_t mail, int err, struct buf *out);
 /* Recipients that are done, from the history: "state" is what became of them, "at" when. */
 void row_write_past(const struct past *p, struct buf *out);
 void row_write_status(struct queue *q, struct buf *out);

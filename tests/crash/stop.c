@@ -14,6 +14,7 @@
  *   READ_ONLY_WHILE=file   while that file begins with 1, its file system is as if it had been
  *                  mounted read-only under the files that are open, which the kernel does of its
  *                  own after an error, and for nobody else
+ *   READ_FAILS_WHILE=file  while that file begins with 1, its disk gives nothing of a file (EIO)
  *
  * Writes to what is no regular file (pipes, event counters, the log) do not count. */
 /* Each function has two names in the C library; both are ours here. */
@@ -43,8 +44,12 @@ enum { SECTOR = 512 };
 static atomic_long calls;
 static long stop_at, stop_count = 1;
 static const char *stop_how = "";
-static const char *read_only; /* the file of that name */
-static dev_t read_only_disk;
+/* A disk with a trouble that comes and goes by the first byte of a file on it. */
+struct trouble {
+    const volatile char *byte; /* NULL: never */
+    dev_t disk;
+};
+static struct trouble read_only, read_fails;
 static long speed = 1, began; /* began: nanoseconds */
 
 static long number(const char *name, long otherwise)
@@ -54,25 +59,35 @@ static long number(const char *name, long otherwise)
     return text != NULL ? strtol(text, NULL, 10) : otherwise;
 }
 
-static void watch(const char *path)
+static void watch(struct trouble *t, const char *variable)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const char *path = getenv(variable);
+    int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     struct stat facts;
     void *byte = MAP_FAILED;
 
+    if (path == NULL)
+        return;
     if (fd >= 0 && fstat(fd, &facts) == 0)
         byte = mmap(NULL, 1, PROT_READ, MAP_SHARED, fd, 0);
     if (byte == MAP_FAILED)
         abort();
-    read_only = byte;
-    read_only_disk = facts.st_dev;
+    t->byte = byte;
+    t->disk = facts.st_dev;
     close(fd);
+}
+
+static bool is_in(const struct trouble *t, int fd)
+{
+    struct stat facts;
+
+    return t->byte != NULL && *t->byte == '1' && fstat(fd, &facts) == 0 && facts.st_dev == t->disk;
 }
 
 __attribute__((constructor)) static void begin(void)
 {
-    if (getenv("READ_ONLY_WHILE") != NULL)
-        watch(getenv("READ_ONLY_WHILE"));
+    watch(&read_only, "READ_ONLY_WHILE");
+    watch(&read_fails, "READ_FAILS_WHILE");
     stop_at = number("STOP_AT", 0);
     stop_count = number("STOP_COUNT", 1);
     speed = number("STOP_SPEED", 1);
@@ -200,10 +215,7 @@ static bool stopped(const char *name)
 /* Whether a call that changes what is at `fd`, a file or a folder, must fail, with errno set. */
 static bool stopped_at(const char *name, int fd)
 {
-    struct stat facts;
-
-    if (read_only != NULL && *(const volatile char *)read_only == '1' && fstat(fd, &facts) == 0 &&
-        facts.st_dev == read_only_disk) {
+    if (is_in(&read_only, fd)) {
         errno = EROFS;
         return true;
     }
@@ -245,6 +257,17 @@ ssize_t pwrite64(int fd, const void *bytes, size_t count, off_t at)
         return -1;
     remember(fd, count, at);
     return syscall(SYS_pwrite64, fd, bytes, count, at);
+}
+
+/* Not by its name: the system's headers may have an inline function of that one. */
+ssize_t read_at(int fd, void *bytes, size_t count, off_t at) __asm__("pread64");
+ssize_t read_at(int fd, void *bytes, size_t count, off_t at)
+{
+    if (is_in(&read_fails, fd)) {
+        errno = EIO;
+        return -1;
+    }
+    return syscall(SYS_pread64, fd, bytes, count, at);
 }
 
 static int open_at(int folder, const char *path, int flags, unsigned mode)

@@ -29,20 +29,31 @@ def small_disk(world):
     namespace.unmount(disk)
 
 
-@pytest.fixture
-def read_only(world, small_disk):
-    """Called with True, the small disk is as after an error that made the kernel mount it read-only; a mount
-    that has files open for writing is not made so for anybody else."""
-    switch = small_disk / "read-only"
+def trouble(world, disk, variable):
+    """A function that, called with True, begins that trouble of the disk, and with False ends it."""
+    switch = disk / variable
     switch.write_bytes(b"0")
     world.environment |= {"LD_PRELOAD": str(world.build / "tests/crash/libstop.so"),
-                          "READ_ONLY_WHILE": str(switch),
+                          variable: str(switch),
                           "ASAN_OPTIONS": "detect_leaks=0:verify_asan_link_order=0"}
 
     def turn(on):
         with open(switch, "r+b", buffering=0) as f:
             f.write(b"1" if on else b"0")
     return turn
+
+
+@pytest.fixture
+def read_only(world, small_disk):
+    """As after an error that made the kernel mount it read-only; a mount that has files open for writing is not
+    made so for anybody else."""
+    return trouble(world, small_disk, "READ_ONLY_WHILE")
+
+
+@pytest.fixture
+def read_fails(world, small_disk):
+    """Nothing can be read from the disk."""
+    return trouble(world, small_disk, "READ_FAILS_WHILE")
 
 
 def fill(disk, leave_kib):
@@ -164,6 +175,27 @@ def test_a_spool_that_turns_read_only_loses_nothing_and_resumes_by_itself(world,
     assert "spool_suspended" not in alarms(world)
     subjects = sorted(m.content.partition(b"Subject: ")[2].split()[0] for m in there.messages)
     assert subjects == [b"%d" % i for i in range(6)]  # nothing twice: the outcomes were not forgotten
+
+
+def test_mail_that_the_disk_does_not_give_waits_until_it_does(world, read_fails):
+    there = world.domain("there.test", greet="421 4.3.2 not yet")
+    world.start_relay(retry=QUICK, spool={"cache": "0"})
+    small = world.send("a@here.test", "b@there.test")
+    large = world.send("a@here.test", "c@there.test", b"Subject: x\r\n\r\n" + b"0123456789abcde\r\n" * 20_000)
+    for message in (small, large):
+        world.log.wait("deferred", message=message)
+    read_fails(True)
+    there.says.clear()
+    for message in (small, large):
+        assert world.log.wait("message_unreadable", message=message)["error"] == "Input/output error"
+        shown = world.show(message)
+        assert shown["state"] == "deferred" and "Input/output error" in shown["reason"], shown
+    assert there.messages == []
+    read_fails(False)
+    there.wait(2)
+    world.wait_empty_queue()
+    assert world.status()["spool"]["damaged"] == 0
+    assert list((world.spool / "bad").iterdir()) == []
 
 
 def test_a_full_mailbox_disk_defers(world):

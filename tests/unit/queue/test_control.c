@@ -6,6 +6,7 @@
 #include "io/json.h"
 #include "tests/unit/queue/world.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -599,6 +600,36 @@ static void raises_alarms_about_the_spool(void **state)
     assert_false(answered("\"alarm\":\"syncs_failed\""));
 }
 
+static void tells_what_cannot_be_read(void **state)
+{
+    uint64_t id = world_accept("a@here.test", "b@there.test", body);
+
+    (void)state;
+    memory_store.unreadable = EIO;
+    world_restart(); /* it is not in memory any more */
+    connect_admin();
+    world_pass(10 * SECOND);
+    ask_about("show", id);
+    check_lines();
+    assert_true(answered("\"state\":\"deferred\""));
+    assert_true(answered("\"next_at\":"));
+    assert_true(answered("\"reason\":\"cannot be read from the spool: Input/output error\""));
+    ask("status");
+    assert_true(answered("\"alarms\":[]")); /* it may well be over soon */
+    world_pass(30 * MINUTE);
+    ask("status");
+    check_lines();
+    assert_true(answered("{\"alarm\":\"unreadable\",\"what\":\"1 messages cannot be read"));
+    memory_store.unreadable = 0;
+    ask_about("show", id); /* what was read of it now says nothing of the body */
+    assert_true(answered("\"reason\":\"it cannot be read from the spool: Input/output error\""));
+    ask_about("retry", id);
+    world_run();
+    world_deliver(world_job(0));
+    ask("status");
+    assert_true(answered("\"alarms\":[]"));
+}
+
 static void shows_destinations_and_their_breakers(void **state)
 {
     static const struct {
@@ -709,6 +740,7 @@ int main(void)
         IN_WORLD(takes_a_message_in),
         IN_WORLD(takes_in_only_whole_messages),
         IN_WORLD(raises_alarms_about_the_spool),
+        IN_WORLD(tells_what_cannot_be_read),
         IN_WORLD(shows_destinations_and_their_breakers),
         IN_WORLD(names_the_state_of_a_breaker),
         IN_WORLD(survives_garbage),

@@ -1,10 +1,13 @@
 #include "queue/admin.h"
 #include "queue/queue.h"
+#include "queue/unread.h"
 
 #include "tests/unit/unit.h"
 
 #include "io/clock.h"
 #include "tests/unit/queue/world.h"
+
+#include <errno.h>
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
 
@@ -143,6 +146,54 @@ static void freezes_what_a_worker_finds_damaged(void **state)
     assert_int_equal(flags_of(id) & (MAIL_HELD | MAIL_DAMAGED), 0);
 }
 
+/* It is not held, as what is damaged is, and no attempt is counted. */
+static void tries_again_what_the_disk_did_not_give(void **state)
+{
+    uint64_t id = world_accept("a@here.test", "b@there.test c@other.test", body);
+
+    (void)state;
+    world_defer(world_job(0));
+    world_defer(world_job(1));
+    world_restart(); /* it is not in memory any more */
+    memory_store.unreadable = EIO;
+    world_pass(10 * MINUTE);
+    assert_int_equal(world.job_count, 0);
+    assert_int_equal(flags_of(id) & (MAIL_HELD | MAIL_DAMAGED), 0);
+    assert_int_equal(world.queue.unread.count, 1);
+    memory_store.unreadable = 0;
+    world_pass(HOUR);
+    assert_int_equal(world_job(0)->start.attempt, 2);
+    assert_int_equal(world.queue.unread.count, 0);
+    world_deliver(world_job(0));
+    world_deliver(world_job(1));
+    assert_int_equal(world_count_mails(), 0);
+}
+
+/* Soon at first, since most such trouble is short; later it costs the disk little. */
+static void reads_again_at_growing_intervals(void **state)
+{
+    uint64_t id = world_accept("a@here.test", "b@there.test", body);
+    const struct unread *u;
+
+    (void)state;
+    world_defer(world_job(0));
+    world_restart();
+    memory_store.unreadable = EIO;
+    while (world.queue.unread.count == 0)
+        world_pass(SECOND);
+    world_pass(8 * SECOND);
+    u = unread_find(&world.queue, id);
+    assert_true(u->tries >= 2 && u->tries <= 4);
+    assert_int_equal(u->error, EIO);
+    assert_int_equal(world.queue.unread_lasting, 0);
+    world_pass(DAY);
+    assert_true(u->tries > 20 && u->tries < 300);
+    assert_int_equal(world.queue.unread_lasting, 1);
+    admin_delete(&world.queue, index_find(&world.queue.index, id), VIEW("uid 0"));
+    admin_purge(&world.queue, index_find(&world.queue.index, id));
+    assert_int_equal(world.queue.unread.count + world.queue.unread_lasting, 0);
+}
+
 /* ---- destinations in trouble ---- */
 
 static void waits_for_a_destination_in_trouble(void **state)
@@ -279,6 +330,8 @@ int main(void)
         IN_WORLD(tries_again_when_the_notice_is_not_durable),
         IN_WORLD(holds_what_is_damaged),
         IN_WORLD(freezes_what_a_worker_finds_damaged),
+        IN_WORLD(tries_again_what_the_disk_did_not_give),
+        IN_WORLD(reads_again_at_growing_intervals),
         IN_WORLD(waits_for_a_destination_in_trouble),
         IN_WORLD(forgets_a_destination_in_trouble),
         IN_WORLD(counts_no_attempt_for_what_only_waited),

@@ -364,6 +364,46 @@ static void what_fails_at_the_second_reading_is_kept(void **state)
     }
 }
 
+/* Only what the disk gave, and gave wrongly, is damage. */
+static void an_error_of_the_disk_is_no_damage(void **state)
+{
+    const uint32_t first = 0;
+    struct box_commit *c;
+    struct store_outcome o, back;
+    struct store_numbers n;
+    struct store_message m;
+    struct store_ref where;
+    struct arena arena;
+    struct box b;
+
+    (void)state;
+    no_trouble();
+    arena_init(&arena, 65536);
+    box_new(&b);
+    box_open(&b, true);
+    c = box_accept(&b, 1, SIZE);
+    o = box_outcome(c->commit.id, &first, 1, STORE_DEFERRED);
+    store_settle(b.store, &o, &where);
+    box_settle(&b);
+
+    trouble_in(record_segment(c->commit.id), record_offset(c->commit.id) + SIZE / 2,
+               record_offset(c->commit.id) + SIZE / 2 + SECTOR);
+    check("the body", store_read(b.store, c->commit.id, c->commit.where, true, &m) == -EIO);
+    check("not the front", store_read(b.store, c->commit.id, c->commit.where, false, &m) == 0);
+    store_message_release(&m);
+    trouble_in(record_segment(c->commit.id), 0, BOX_SEGMENT);
+    check("the front", store_read(b.store, c->commit.id, c->commit.where, false, &m) == -EIO);
+    check("an outcome", store_read_outcome(b.store, where, &arena, &back) == -EIO);
+    no_trouble();
+    store_count(b.store, &n);
+    check("nothing is damaged", n.damaged == 0 && box_count_files(&b, "bad") == 0);
+    check("whole again", box_is_whole(&b, c->commit.id, c->commit.where, 1, SIZE) &&
+                             box_reads_outcome(&b, where, c->commit.id));
+    arena_reset(&arena);
+    box_commit_free(c);
+    box_remove(&b);
+}
+
 static void a_digest_with_holes_says_so(void **state)
 {
     struct digest d = { 0 };
@@ -394,6 +434,7 @@ int main(void)
         cmocka_unit_test(a_tail_that_cannot_be_read_is_not_written_over),
         cmocka_unit_test(a_middle_that_cannot_be_read_is_kept),
         cmocka_unit_test(what_fails_at_the_second_reading_is_kept),
+        cmocka_unit_test(an_error_of_the_disk_is_no_damage),
         cmocka_unit_test(a_digest_with_holes_says_so),
     };
 
