@@ -10,14 +10,26 @@ DOMAIN = "box.test"
 BOB = "bob@" + DOMAIN
 
 
+# Where nobody checks who connects, an address that only Tern reaches is what is meant.
+OVER_TCP = "service lmtp {{\n inet_listener lmtp {{\n  address = {}\n  port = 24\n }}\n}}\n"
+
+
+@pytest.fixture(params=["socket", "tcp"])
+def host(request, world, dovecot):
+    """What Tern calls Dovecot: a path, or a name."""
+    return str(dovecot.lmtp) if request.param == "socket" else "lmtp.test"
+
+
 @pytest.fixture
-def boxes(world, dovecot):
+def boxes(world, dovecot, host):
     """Starts Tern and Dovecot, with bob's mailbox and some lines of Dovecot's configuration more."""
     def start(more=""):
+        if not host.startswith("/"):
+            more += OVER_TCP.format(world.host(host))
         dovecot.write_config(more)
         dovecot.add_user(BOB)
         dovecot.start()
-        world.start_relay(routes=[{"domain": DOMAIN, "via": f"lmtp://{dovecot.lmtp}"}])
+        world.start_relay(routes=[{"domain": DOMAIN, "via": f"lmtp://{host}"}])
         return world.mailbox(f"{DOMAIN}/bob")
     return start
 
@@ -51,6 +63,19 @@ def test_a_full_mailbox_comes_back(world, boxes):
     assert len(bob.files()) == 1
 
 
+def test_one_full_mailbox_of_two(world, boxes, dovecot):
+    bob = boxes("plugin {\n quota_rule = *:messages=1\n}\n")
+    dovecot.add_user("carl@" + DOMAIN)
+    world.send("alice@here.test", BOB)
+    bob.wait_message()
+    world.send("alice@here.test", [BOB, "carl@" + DOMAIN])
+    world.mailbox(f"{DOMAIN}/carl").wait_message()
+    notice = world.mailbox("alice").wait_message()
+    assert b"552 5.2.2" in notice and BOB.encode() in notice and b"carl@" not in notice
+    world.wait_empty_queue()
+    assert len(bob.files()) == 1
+
+
 def test_a_full_mailbox_may_be_a_matter_of_time(world, boxes):
     bob = boxes("quota_full_tempfail = yes\nplugin {\n quota_rule = *:messages=1\n}\n")
     world.send("alice@here.test", BOB)
@@ -60,12 +85,12 @@ def test_a_full_mailbox_may_be_a_matter_of_time(world, boxes):
     assert row["rcpts"][0]["last"]["enhanced"] == "4.2.2"
 
 
-def test_mail_waits_while_dovecot_is_away(world, boxes, dovecot):
+def test_mail_waits_while_dovecot_is_away(world, boxes, dovecot, host):
     bob = boxes()
     dovecot.stop()
     world.send("alice@here.test", BOB)
     row = world.wait_deferred()
-    assert str(dovecot.lmtp) in row["reason"]
+    assert host in row["reason"]
     dovecot.start()
     world.tern("queue", "retry", "--all")
     bob.wait_message()
