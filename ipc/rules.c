@@ -119,7 +119,16 @@ static bool unfold(struct view value, struct buf *room, struct view *out)
     return fits;
 }
 
-/* One that is longer than what is looked at can have anything in it. */
+static bool may_have(const struct rule_values *v, struct view value)
+{
+    for (size_t i = 0; i < v->pattern_count; i++) {
+        if (pattern_may_match(v->patterns[i], value))
+            return true;
+    }
+    return false;
+}
+
+/* One that is longer than what is looked at can have anything in it that patterns ask for. */
 static enum rule_match one_header_holds(const struct rules *r, const struct rule_header *h,
                                         struct view value)
 {
@@ -130,7 +139,7 @@ static enum rule_match one_header_holds(const struct rules *r, const struct rule
     if (h->values.any)
         return RULE_YES;
     if (!unfold(value, &room, &fact.text))
-        return h->values.pattern_count > 0 ? RULE_FAILED : RULE_NO;
+        return may_have(&h->values, value) ? RULE_FAILED : RULE_NO;
     return values_have(r, &h->values, &fact, VIEW_EMPTY);
 }
 
@@ -237,23 +246,60 @@ static int compare_numbers(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static size_t add_found(const struct rules *r, const struct rule_word *w, enum rule_stage stage,
-                        size_t count)
+static size_t add_found(const struct rules *r, const uint32_t *numbers, size_t number_count,
+                        enum rule_stage stage, size_t count)
 {
-    for (size_t j = 0; w != NULL && j < w->rule_count; j++) {
-        if (r->all[w->rules[j]].stage <= stage)
-            r->found[count++] = w->rules[j];
+    for (size_t i = 0; i < number_count; i++) {
+        if (r->all[numbers[i]].stage <= stage)
+            r->found[count++] = numbers[i];
     }
     return count;
+}
+
+static size_t add_word(const struct rules *r, const struct rule_word *w, enum rule_stage stage,
+                       size_t count)
+{
+    return w == NULL ? count : add_found(r, w->rules, w->rule_count, stage, count);
 }
 
 /* Any of them may be for the name that is not known. */
 static size_t find_named(const struct rules *r, enum rule_stage stage, size_t count)
 {
     const struct table *words = &r->index[RULE_CLIENT_NAME].words;
+    const struct rule_grams *g = &r->grams[RULE_CLIENT_NAME];
 
     for (struct table_entry *e = NULL; (e = table_next(words, e)) != NULL;)
-        count = add_found(r, container_of(e, struct rule_word, entry), stage, count);
+        count = add_word(r, container_of(e, struct rule_word, entry), stage, count);
+    return add_found(r, g->rules, g->rule_count, stage, count);
+}
+
+static size_t find_values(const struct rules *r, enum rule_field field,
+                          const struct rule_fact *fact, enum rule_stage stage, size_t count)
+{
+    const struct rule_word *w;
+    struct rule_lookup l;
+
+    rule_lookup_begin(&l, &r->index[field], fact);
+    while ((w = rule_lookup_next(&l)) != NULL)
+        count = add_word(r, w, stage, count);
+    return count;
+}
+
+/* `base`: the same fact, as in values_have. */
+static size_t find_patterns(const struct rules *r, struct rule_grams *g, struct view text,
+                            struct view base, enum rule_stage stage, size_t count)
+{
+    const struct view texts[] = { text, base };
+    const uint32_t *numbers;
+    struct gram_lookup l;
+    size_t number_count;
+
+    rule_grams_ask(g);
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        gram_lookup_begin(&l, g, texts[i]);
+        while (gram_lookup_next(&l, &numbers, &number_count))
+            count = add_found(r, numbers, number_count, stage, count);
+    }
     return count;
 }
 
@@ -265,20 +311,21 @@ static size_t find_indexed(const struct rules *r, const struct rule_facts *f, en
 
     for (unsigned i = 0; i < RULE_FIELDS; i++) {
         struct rule_fact fact = fact_of(f, (enum rule_field)i);
-        struct rule_lookup l;
-        const struct rule_word *w;
+        struct view base = i == RULE_RECIPIENT ? f->recipient_base : VIEW_EMPTY;
 
-        if (rule_field_stage((enum rule_field)i) > stage || r->index[i].words.count == 0)
+        if (rule_field_stage((enum rule_field)i) > stage)
             continue;
-        rule_lookup_begin(&l, &r->index[i], &fact);
-        while ((w = rule_lookup_next(&l)) != NULL)
-            count = add_found(r, w, stage, count);
+        if (i == RULE_CLIENT_NAME && f->name_failed) {
+            count = find_named(r, stage, count);
+            continue;
+        }
+        count = find_values(r, (enum rule_field)i, &fact, stage, count);
+        if (base.len > 0)
+            count = add_word(r, rule_set_find(&r->index[i], base), stage, count);
+        count = find_patterns(r, &r->grams[i], fact.text, base, stage, count);
     }
-    if (f->recipient_base.len > 0 && stage >= RULE_AT_RCPT)
-        count =
-            add_found(r, rule_set_find(&r->index[RULE_RECIPIENT], f->recipient_base), stage, count);
-    if (f->name_failed)
-        count = find_named(r, stage, count);
+    if (stage >= RULE_AT_HEADER)
+        count = find_patterns(r, &r->grams[RULE_FIELDS], f->header, VIEW_EMPTY, stage, count);
     if (count > 1)
         qsort(r->found, count, sizeof(*r->found), compare_numbers);
     return count;

@@ -6,7 +6,9 @@
 
 #include "common/error.h"
 #include "io/config.h"
+#include "ipc/rule_grams.h"
 #include "ipc/rule_set.h"
+#include "mail/literal.h"
 #include "mail/pattern.h"
 
 struct settings;
@@ -144,7 +146,8 @@ struct rule {
      * sure to be the first. */
     enum rule_stage stage;
     uint32_t number;
-    /* Defer in its stead, once a pattern could not be matched or the name not be found; else NULL */
+    /* Defer in its stead, once a pattern could not be matched or the name not be found; else NULL
+     */
     struct rule *unsure, *unnamed;
     struct config_node *node;
     struct table_entry entry; /* by name, while the settings are read */
@@ -170,7 +173,8 @@ struct rules {
     /* By rules_prepare: */
     bool prepared;
     struct rule_set index[RULE_FIELDS];
-    uint32_t *rest; /* those that are in no index, in order */
+    struct rule_grams *grams; /* for the patterns of each field; RULE_FIELDS: for all headers */
+    uint32_t *rest;           /* those that are in no index, in order */
     size_t rest_count;
     uint32_t *found; /* room for a walk: each rule as often as it is in an index */
     void (*release)(struct rules *r);
@@ -182,6 +186,8 @@ const char *rule_act_name(enum rule_act a);     /* "add-header" */
 enum rule_kind rule_field_kind(enum rule_field f);
 enum rule_stage rule_field_stage(enum rule_field f);
 
+/* What a text that has the value, or is matched by it, has in it; in the value or in the room. */
+struct view rule_literal(struct view value, struct literal *room);
 /* Compiles and indexes; before the sandbox. A pattern that does not compile is a negative errno. */
 int rules_prepare(struct rules *r, struct error *err) MUST_USE;
 void rules_release(struct rules *r);

@@ -201,40 +201,79 @@ static bool covers(const struct rule *a, const struct rule *b)
     return headers_include(x, y);
 }
 
-/* One that covers the rule must have its first values, so the index leads to it. */
-static const struct rule *find_indexed_cover(const struct rules *r, const struct rule *b)
+static const struct rule *first_cover(const struct rules *r, const uint32_t *numbers, size_t count,
+                                      const struct rule *b)
 {
-    char bytes[ADDRESS_MAX + 8];
-    struct buf room = BUF_ON_ARRAY(bytes);
-    struct net_block block;
-    struct rule_fact fact;
-
-    for (unsigned i = 0; i < RULE_FIELDS; i++) {
-        const struct rule_values *v = b->match.fields[i];
-        const struct rule_word *w;
-        struct rule_lookup l;
-
-        if (v == NULL || v->count == 0 || !is_exact(v->texts[0]) ||
-            !include_fact(rule_field_kind((enum rule_field)i), v->texts[0], &room, &block, &fact))
-            continue;
-        rule_lookup_begin(&l, &r->index[i], &fact);
-        while ((w = rule_lookup_next(&l)) != NULL) {
-            for (size_t j = 0; j < w->rule_count && w->rules[j] < b->number; j++) {
-                if (covers(&r->all[w->rules[j]], b))
-                    return &r->all[w->rules[j]];
-            }
-        }
+    for (size_t i = 0; i < count && numbers[i] < b->number; i++) {
+        if (covers(&r->all[numbers[i]], b))
+            return &r->all[numbers[i]];
     }
     return NULL;
 }
 
+static const struct rule *find_literal_cover(const struct rules *r, struct rule_grams *g,
+                                             struct view value, const struct rule *b)
+{
+    const struct rule *cover = NULL;
+    const uint32_t *numbers;
+    struct gram_lookup l;
+    struct literal room;
+    size_t count;
+
+    rule_grams_ask(g);
+    gram_lookup_begin(&l, g, rule_literal(value, &room));
+    while (cover == NULL && gram_lookup_next(&l, &numbers, &count))
+        cover = first_cover(r, numbers, count, b);
+    return cover;
+}
+
+static const struct rule *find_value_cover(const struct rules *r, enum rule_field field,
+                                           struct view value, const struct rule *b)
+{
+    char bytes[ADDRESS_MAX + 8];
+    struct buf room = BUF_ON_ARRAY(bytes);
+    const struct rule *cover = NULL;
+    const struct rule_word *w;
+    struct net_block block;
+    struct rule_fact fact;
+    struct rule_lookup l;
+
+    if (!include_fact(rule_field_kind(field), value, &room, &block, &fact))
+        return NULL;
+    rule_lookup_begin(&l, &r->index[field], &fact);
+    while (cover == NULL && (w = rule_lookup_next(&l)) != NULL)
+        cover = first_cover(r, w->rules, w->rule_count, b);
+    return cover;
+}
+
+/* One that covers the rule must have its first values, so an index leads to it. */
+static const struct rule *find_indexed_cover(const struct rules *r, const struct rule *b)
+{
+    const struct rule *cover = NULL;
+
+    for (unsigned i = 0; i < RULE_FIELDS && cover == NULL; i++) {
+        const struct rule_values *v = b->match.fields[i];
+
+        if (v == NULL || v->count == 0)
+            continue;
+        if (is_exact(v->texts[0]))
+            cover = find_value_cover(r, (enum rule_field)i, v->texts[0], b);
+        else
+            cover = find_literal_cover(r, &r->grams[i], v->texts[0], b);
+    }
+    for (size_t i = 0; i < b->match.header_count && cover == NULL; i++) {
+        if (b->match.headers[i].values.count > 0)
+            cover = find_literal_cover(r, &r->grams[RULE_FIELDS],
+                                       b->match.headers[i].values.texts[0], b);
+    }
+    return cover;
+}
+
 static const struct rule *find_cover(const struct rules *r, const struct rule *b)
 {
-    for (size_t i = 0; i < r->rest_count && r->rest[i] < b->number; i++) {
-        if (covers(&r->all[r->rest[i]], b))
-            return &r->all[r->rest[i]];
-    }
-    return find_indexed_cover(r, b);
+    const struct rule *cover = first_cover(r, r->rest, r->rest_count, b);
+
+    return cover != NULL ? cover : find_indexed_cover(r, b);
 }
 
 void settings_check_rules(struct config *c, const struct settings *s)

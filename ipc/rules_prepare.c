@@ -59,6 +59,14 @@ static int prepare_conditions(struct rule_conditions *c, struct error *err)
     return 0;
 }
 
+struct view rule_literal(struct view value, struct literal *room)
+{
+    if (!settings_take_pattern(&value))
+        return value;
+    *room = literal_of(value);
+    return view_make(room->bytes, room->len);
+}
+
 static bool is_exact(const struct rule_values *v)
 {
     return v != NULL && !v->any && v->pattern_count == 0 && v->list_count == 0;
@@ -73,19 +81,68 @@ static void add_posting(struct rule_word *w, uint32_t number)
     w->rules[w->rule_count++] = number;
 }
 
-/* How often the rule stands in an index; 0: it is among the rest. */
+static bool is_pattern(struct view text)
+{
+    return settings_take_pattern(&text);
+}
+
+/* The rule can be found by any of the values; by its literal, a pattern or each of them. */
+static bool have_literals(const struct rule_values *v, bool patterns_only)
+{
+    if (v == NULL || v->any || v->list_count > 0)
+        return false;
+    for (size_t i = 0; i < v->count; i++) {
+        struct literal room;
+
+        if (patterns_only && !is_pattern(v->texts[i]))
+            continue;
+        if (!rule_grams_takes(rule_literal(v->texts[i], &room)))
+            return false;
+    }
+    return true;
+}
+
+static size_t index_field(struct rules *r, enum rule_field field, const struct rule *rule)
+{
+    const struct rule_values *v = rule->match.fields[field];
+
+    for (size_t i = 0; i < v->count; i++) {
+        struct literal room;
+
+        if (is_pattern(v->texts[i]))
+            rule_grams_add(&r->grams[field], rule_literal(v->texts[i], &room), rule->number);
+        else
+            add_posting(rule_set_add(&r->index[field], rule_field_kind(field), v->texts[i]),
+                        rule->number);
+    }
+    return v->count;
+}
+
+static size_t index_header(struct rules *r, const struct rule_values *v, const struct rule *rule)
+{
+    for (size_t i = 0; i < v->count; i++) {
+        struct literal room;
+
+        rule_grams_add(&r->grams[RULE_FIELDS], rule_literal(v->texts[i], &room), rule->number);
+    }
+    return v->count;
+}
+
+/* How often the rule stands in an index; 0: it is among the rest. Values tell rules apart better
+ * than literals, and an envelope is shorter than a header. */
 static size_t index_rule(struct rules *r, const struct rule *rule)
 {
     for (size_t i = 0; i < COUNT_OF(indexed); i++) {
-        const struct rule_values *v = rule->match.fields[indexed[i]];
-
-        if (!is_exact(v))
-            continue;
-        for (size_t j = 0; j < v->count; j++)
-            add_posting(
-                rule_set_add(&r->index[indexed[i]], rule_field_kind(indexed[i]), v->texts[j]),
-                rule->number);
-        return v->count;
+        if (is_exact(rule->match.fields[indexed[i]]))
+            return index_field(r, indexed[i], rule);
+    }
+    for (size_t i = 0; i < COUNT_OF(indexed); i++) {
+        if (have_literals(rule->match.fields[indexed[i]], true))
+            return index_field(r, indexed[i], rule);
+    }
+    for (size_t i = 0; i < rule->match.header_count; i++) {
+        if (have_literals(&rule->match.headers[i].values, false))
+            return index_header(r, &rule->match.headers[i].values, rule);
     }
     r->rest[r->rest_count++] = rule->number;
     return 0;
@@ -97,9 +154,12 @@ static void make_index(struct rules *r)
 
     for (unsigned i = 0; i < RULE_FIELDS; i++)
         rule_set_init(&r->index[i]);
+    r->grams = memory_new_array(RULE_FIELDS + 1, sizeof(*r->grams));
     r->rest = memory_new_array(MAX(r->count, 1), sizeof(*r->rest));
     for (size_t i = 0; i < r->count; i++)
         postings += index_rule(r, &r->all[i]);
+    for (unsigned i = 0; i <= RULE_FIELDS; i++)
+        rule_grams_seal(&r->grams[i]);
     r->found = memory_new_array(MAX(postings, 1), sizeof(*r->found));
 }
 
@@ -162,6 +222,9 @@ void rules_release(struct rules *r)
     }
     for (unsigned i = 0; i < RULE_FIELDS; i++)
         rule_set_release(&r->index[i]);
+    for (unsigned i = 0; i <= RULE_FIELDS; i++)
+        rule_grams_release(&r->grams[i]);
+    free(r->grams);
     free(r->rest);
     free(r->found);
     r->prepared = false;

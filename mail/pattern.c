@@ -2,6 +2,7 @@
 
 #include "common/memory.h"
 #include "common/text.h"
+#include "mail/literal.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -20,9 +21,10 @@ struct pattern {
     pcre2_code *bytes; /* for what is no UTF-8; NULL: it speaks of characters that are no bytes */
     pcre2_match_data *match;
     pcre2_match_context *limits;
-    /* What PCRE2 knows of a text that `code` matches; NULL, or -1: nothing. */
-    const uint8_t *starts; /* a bit for each byte that it may begin with */
-    int first, last;       /* it begins with that byte, or has it further behind; in either case */
+    struct literal literal;
+    /* What PCRE2 knows of the beginning of a text that `code` matches; NULL, or -1: nothing. */
+    const uint8_t *starts; /* a bit for each byte that it may be */
+    int first;             /* that byte, in either case */
 };
 
 static int compile(struct pattern *p, struct view text, struct error *err)
@@ -42,43 +44,25 @@ static int compile(struct pattern *p, struct view text, struct error *err)
                      offset + 1);
 }
 
-static int find_unit(const pcre2_code *code, uint32_t what_type, uint32_t what_unit)
-{
-    uint32_t type = 0, unit = 0;
-
-    (void)pcre2_pattern_info(code, what_type, &type);
-    (void)pcre2_pattern_info(code, what_unit, &unit);
-    return type == 1 ? (int)unit : -1;
-}
-
 /* It is not said of what was compiled to be anchored; so that is asked for with each match. */
 static void learn(struct pattern *p)
 {
+    uint32_t type = 0, first = 0;
+
     (void)pcre2_pattern_info(p->code, PCRE2_INFO_FIRSTBITMAP, &p->starts);
-    p->first = find_unit(p->code, PCRE2_INFO_FIRSTCODETYPE, PCRE2_INFO_FIRSTCODEUNIT);
-    p->last = find_unit(p->code, PCRE2_INFO_LASTCODETYPE, PCRE2_INFO_LASTCODEUNIT);
+    (void)pcre2_pattern_info(p->code, PCRE2_INFO_FIRSTCODETYPE, &type);
+    (void)pcre2_pattern_info(p->code, PCRE2_INFO_FIRSTCODEUNIT, &first);
+    p->first = type == 1 ? (int)first : -1;
 }
 
-static bool has_either(struct view text, int letter)
+/* Of an ASCII text. */
+static bool may_begin(const struct pattern *p, struct view subject)
 {
-    char lower = byte_lower((char)letter);
-    char upper = byte_is_alpha(lower) ? (char)(lower - 'a' + 'A') : lower;
+    unsigned char c = subject.len > 0 ? (unsigned char)subject.ptr[0] : 0;
 
-    return view_has(text, lower) || (upper != lower && view_has(text, upper));
-}
-
-/* Most rules are not about most messages: what cannot match needs no matcher, which costs half a
- * microsecond. */
-static bool may_match(const struct pattern *p, struct view subject)
-{
-    struct view first = view_sub(subject, 0, 1);
-    unsigned char c = first.len > 0 ? (unsigned char)first.ptr[0] : 0;
-
-    if (p->first >= 0 && !has_either(first, p->first))
-        return false;
-    if (p->starts != NULL && (first.len == 0 || (p->starts[c / 8] >> c % 8 & 1) == 0))
-        return false;
-    return p->last < 0 || has_either(subject, p->last);
+    if (p->first >= 0)
+        return subject.len > 0 && byte_lower((char)c) == byte_lower((char)p->first);
+    return p->starts == NULL || (subject.len > 0 && (p->starts[c / 8] >> c % 8 & 1) != 0);
 }
 
 struct pattern *pattern_new(struct view text, struct error *err)
@@ -91,6 +75,7 @@ struct pattern *pattern_new(struct view text, struct error *err)
         pattern_free(&p);
         return NULL;
     }
+    p->literal = literal_of(text);
     learn(p);
     p->match = pcre2_match_data_create(1, NULL);
     p->limits = pcre2_match_context_create(NULL);
@@ -114,18 +99,25 @@ void pattern_free(struct pattern **p)
     *p = NULL;
 }
 
+/* Most rules are not about most messages: what cannot match needs no matcher, which costs half a
+ * microsecond. */
+bool pattern_may_match(const struct pattern *p, struct view subject)
+{
+    return literal_is_in(&p->literal, subject);
+}
+
 enum pattern_result pattern_match(const struct pattern *p, struct view subject)
 {
     bool ascii = text_is_ascii(subject);
     const pcre2_code *code = ascii || utf8_valid(subject) ? p->code : p->bytes;
     int result;
 
+    if (!pattern_may_match(p, subject) || (ascii && !may_begin(p, subject)))
+        return PATTERN_NO;
     if (subject.len == 0)
         subject = VIEW("");
     if (code == NULL)
         return PATTERN_FAILED;
-    if (ascii && !may_match(p, subject))
-        return PATTERN_NO;
     result = pcre2_match(code, (PCRE2_SPTR)subject.ptr, subject.len, 0,
                          PCRE2_ANCHORED | PCRE2_NO_UTF_CHECK, p->match, p->limits);
     if (result == PCRE2_ERROR_NOMATCH)

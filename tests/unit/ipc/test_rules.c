@@ -187,6 +187,11 @@ static const struct {
     { "helo: .a.test, then: accept", "helo: .b.a.test, then: refuse", true },
     { "helo: /a.*/, then: accept", "helo: /a.*/, tls: none, then: refuse", true },
     { "helo: /a.*/, then: accept", "helo: /ab.*/, then: refuse", false },
+    { "helo: /a-host.*/, then: accept", "helo: /a-host.*/, tls: none, then: refuse", true },
+    { "helo: [b, /a-host.*/], then: accept", "helo: /a-host.*/, then: refuse", true },
+    { "helo: /a-host.*/, then: accept", "helo: /a-host-b.*/, then: refuse", false },
+    { "header: { X: [/a-host.*/, word] }, then: accept", "header: { X: Word }, then: refuse", true },
+    { "header: { X: /a-host.*/ }, then: accept", "header: { X: /a-host.*/, Y: a }, then: refuse", true },
     { "larger: 1M, then: accept", "larger: 2M, then: refuse", true },
     { "larger: 2M, then: accept", "larger: 1M, then: refuse", false },
     { "smaller: 2M, then: accept", "smaller: 1M, then: refuse", true },
@@ -482,12 +487,16 @@ static void put_condition(unsigned i, struct buf *out)
 {
     unsigned a = pick(4), b = pick(4);
 
-    if (i == 0 && a > 1)
+    if (i == 0 && a > 2)
         buf_printf(out, "sender: u%u@d%u.test", a, b);
-    else if (i == 0 && a > 0)
+    else if (i == 0 && a > 1)
         buf_printf(out, "sender: '/u[0-%u]@.*/'", b);
+    else if (i == 0 && a > 0)
+        buf_printf(out, "sender: ['/.*@d%u[.]te\xc5\xbft/', u1@d%u.test, '/u%u@x.*/']", b, a, b);
     else if (i == 0)
         buf_printf(out, "sender: [\"@d%u.test\", \"@.d%u.test\"]", a, b);
+    else if (i == 1 && b > 1)
+        buf_printf(out, "recipient: '/u%u(|[+]x)@d[%u2]\\.test/'", a, b);
     else if (i == 1)
         buf_printf(out, "recipient: [u%u@d1.test, \"@d%u.test\"]", a, b);
     else if (i == 2)
@@ -497,11 +506,11 @@ static void put_condition(unsigned i, struct buf *out)
     else if (i == 4)
         buf_printf(out, "helo: [h%u.test, .h%u.test]", a, b);
     else if (i == 5)
-        buf_printf(out, "client-name: .h%u.test", a);
+        buf_printf(out, b > 1 ? "client-name: '/.*[.]h%u[.]test/'" : "client-name: .h%u.test", a);
     else if (i == 6)
         buf_printf(out, "tls: none");
     else if (i == 7)
-        buf_printf(out, "header: { X: h%u }", a);
+        buf_printf(out, "header: { X: [h%u, '/.*very %u.*/'] }", a, b);
     else if (i == 8)
         buf_printf(out, "listener: \"*:25\"");
     else
@@ -549,22 +558,34 @@ static const struct rule *walk_slowly(const struct rules *r, const struct rule_f
     return NULL;
 }
 
+static void put_header(unsigned kind, char *out, size_t size)
+{
+    if (kind == 0)
+        (void)snprintf(out, size, "X: h%u\r\n", pick(4));
+    else if (kind == 1)
+        (void)snprintf(out, size, "X: is very\r\n %u times\r\n", pick(4));
+    else
+        (void)snprintf(out, size, "Y: very %u\r\nX: h\r\n", pick(4));
+}
+
 static void check_walk(const struct rules *r)
 {
-    char sender[32], rcpt[32], login[8], helo[32], name[32], header[32];
+    char sender[32], rcpt[40], base[32], login[8], helo[32], name[32], header[32];
     struct net_address client = {
         .family = AF_INET, .bytes = { 10, (uint8_t)pick(4), (uint8_t)pick(4), (uint8_t)pick(4) }
     };
     struct rule_facts f = { .client = &client, .listener = VIEW("*:25"), .size = pick(5000) };
 
     (void)snprintf(sender, sizeof(sender), "u%u@%sd%u.test", pick(4), pick(2) ? "x." : "", pick(4));
-    (void)snprintf(rcpt, sizeof(rcpt), "U%u@d%u.test", pick(4), pick(4));
+    (void)snprintf(base, sizeof(base), "U%u@d%u.test", pick(4), pick(4));
+    (void)snprintf(rcpt, sizeof(rcpt), "U%c+x@%s", base[1], base + 3);
     (void)snprintf(login, sizeof(login), "u%u", pick(6));
     (void)snprintf(helo, sizeof(helo), "%sh%u.test", pick(2) ? "a.b." : "", pick(4));
     (void)snprintf(name, sizeof(name), "a.h%u.test", pick(4));
-    (void)snprintf(header, sizeof(header), "X: h%u\r\n", pick(4));
+    put_header(pick(3), header, sizeof(header));
     f.sender = view_of(sender);
-    f.recipient = view_of(rcpt);
+    f.recipient = view_of(pick(2) ? rcpt : base);
+    f.recipient_base = f.recipient.ptr == rcpt ? view_of(base) : VIEW_EMPTY;
     f.login = pick(2) ? view_of(login) : VIEW_EMPTY;
     f.helo = view_of(helo);
     f.client_name = pick(2) ? view_of(name) : VIEW_EMPTY;
