@@ -1,8 +1,10 @@
 #include "ipc/rules.h"
 
 #include "common/memory.h"
+#include "ipc/settings_rows.h"
 #include "mail/body.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -348,36 +350,42 @@ static bool next_number(const struct rules *r, size_t found, size_t *i, size_t *
     return true;
 }
 
-static const struct rule *defer_by(struct rule *rule, struct rule **in_its_stead,
-                                   const struct rule_action *reply)
+/* What answers in a rule's stead: the rule, with a decision of its own. */
+struct stand_in {
+    struct rule rule; /* first: it is freed by that */
+    struct rule_action reply;
+    char words[128 + SETTINGS_NAME_MAX];
+};
+
+static const struct rule *defer_by(struct rule *rule, struct rule **in_its_stead, unsigned code,
+                                   const char *enhanced, const char *words)
 {
-    if (*in_its_stead == NULL) {
-        *in_its_stead = memory_new(sizeof(*rule));
-        **in_its_stead = *rule;
-        (*in_its_stead)->decision = reply;
-    }
-    return *in_its_stead;
+    struct stand_in *s;
+
+    if (*in_its_stead != NULL)
+        return *in_its_stead;
+    s = memory_new(sizeof(*s));
+    s->rule = *rule;
+    s->rule.decision = &s->reply;
+    s->reply = (struct rule_action){
+        .act = RULE_DEFER, .code = code, .enhanced = enhanced, .reply = s->words
+    };
+    if (rule->name.len > 0)
+        (void)snprintf(s->words, sizeof(s->words), "%s (rule %.*s)", words, VIEW_ARG(rule->name));
+    else
+        (void)snprintf(s->words, sizeof(s->words), "%s", words);
+    return *in_its_stead = &s->rule;
 }
 
 /* Nobody can tell whether it matches: the message has to wait until somebody has mended the rule,
  * or until the name servers answer. */
 static const struct rule *defer_for(struct rule *rule, const struct rule_facts *f)
 {
-    static const struct rule_action unsure = {
-        .act = RULE_DEFER,
-        .code = 451,
-        .enhanced = "4.3.5",
-        .reply = "A rule could not be checked, try again later",
-    };
-    static const struct rule_action unnamed = {
-        .act = RULE_DEFER,
-        .code = 450,
-        .enhanced = "4.4.3",
-        .reply = "The name of your host cannot be looked up now, try again later",
-    };
-
-    return f->name_failed && rule_asks_name(rule) ? defer_by(rule, &rule->unnamed, &unnamed)
-                                                  : defer_by(rule, &rule->unsure, &unsure);
+    if (f->name_failed && rule_asks_name(rule))
+        return defer_by(rule, &rule->unnamed, 450, "4.4.3",
+                        "The name of your host cannot be looked up now, try again later");
+    return defer_by(rule, &rule->unsure, 451, "4.3.5",
+                    "A rule could not be checked, try again later");
 }
 
 const struct rule *rules_walk(const struct rules *r, const struct rule_facts *f,

@@ -152,7 +152,9 @@ static enum rule_act tell_rules(struct question *q)
             continue;
         if (match == RULE_FAILED) {
             steps_add(&q->steps, "rule", rule->origin,
-                      "its pattern could not be matched within the limits: 451, try again later");
+                      "%.*s%sits pattern could not be matched within the limits: 451, try again "
+                      "later",
+                      VIEW_ARG(rule->name), rule->name.len > 0 ? ": " : "");
             return RULE_DEFER;
         }
         tell_rule(q, rule, match);

@@ -10,7 +10,7 @@ import pathlib
 import re
 import sys
 
-SOURCES = ("smtpd/*.c", "ipc/policy.c")
+SOURCES = ("smtpd/*.c", "ipc/policy.c", "ipc/rules.c", "ipc/settings_then.c")
 TESTS = ("tests/dialogs/*.txt", "tests/unit/smtpd/*.c", "tests/e2e/test_*.py")
 
 STRING = r'"(?:[^"\\]|\\.)*"'

@@ -306,6 +306,10 @@ static void a_pattern_that_fails_defers(void **state)
         rule = rules_walk(s.rules, &f, RULE_AT_END, NULL, NULL);
         check(cases[i].name, (rule == NULL ? 0 : rule->decision->code) == cases[i].code);
         check(cases[i].name, cases[i].code != 451 || rule->label == s.rules->all[0].label);
+        if (cases[i].code == 451)
+            assert_string_equal(rule->decision->reply,
+                                i == 0 ? "A rule could not be checked, try again later (rule x)"
+                                       : "A rule could not be checked, try again later");
         release(&s, c);
     }
 }
