@@ -25,7 +25,7 @@ enum config_type {
     CONFIG_PATH,    /* struct view: an absolute path */
     CONFIG_ENUM,    /* unsigned: one of `words` */
     CONFIG_FACTOR,  /* uint64_t, in thousandths: 1.5 */
-    CONFIG_RATE,    /* struct config_rate: 100/1m, or off */
+    CONFIG_RATE,    /* struct config_rate: 100/1m, or none */
     CONFIG_SECTION, /* a mapping: `items`, whose fields count from this item's offset */
     CONFIG_CUSTOM,  /* by `read` */
 };

@@ -186,7 +186,7 @@ bool config_parse_rate(struct view text, struct config_rate *rate)
            rate->span_ms <= RATE_SPAN_MAX_MS;
 }
 
-/* rate = ( count "/" time ) / "off" */
+/* rate = ( count "/" time ) / "none" */
 static void read_rate(struct config *c, const struct config_item *item, struct config_node *n,
                       struct config_rate *rate)
 {
@@ -195,8 +195,8 @@ static void read_rate(struct config *c, const struct config_item *item, struct c
 
     if (!take_text(c, item, n, &text))
         return;
-    if (!view_equal_nocase(text, VIEW("off")) && !config_parse_rate(text, &r))
-        config_report(c, n, "%s is a rate such as 100/1m or 5000/1h, over at most a day, or off",
+    if (!view_equal_nocase(text, VIEW("none")) && !config_parse_rate(text, &r))
+        config_report(c, n, "%s is a rate such as 100/1m or 5000/1h, over at most a day, or none",
                       item->name);
     else
         *rate = r;

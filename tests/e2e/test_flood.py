@@ -25,7 +25,7 @@ def private_bytes(world, role="smtpd"):
 # So that nothing but memory and time stops a flood.
 UNLIMITED = {"workers": {"smtpd": 1}, "limits": {"connections": 500, "errors": 100000},
              "strangers": {"slow-by": "0s"},
-             "rates": {f"{whose}-{kind}": "off" for whose in ("client", "network")
+             "rates": {f"{whose}-{kind}": "none" for whose in ("client", "network")
                        for kind in ("connections", "messages", "recipients", "failures")}}
 
 

@@ -175,7 +175,7 @@ static void a_listener_may_have_limits_of_its_own(void **state)
         "  - address: \"*:1\"\n"
         "  - address: \"*:2\"\n"
         "    limits: { recipients: 100, connections: 20, connections-per-client: 3 }\n"
-        "    rates: { login-messages: off, client-failures: 5/1h, login-surplus: refuse }\n"
+        "    rates: { login-messages: none, client-failures: 5/1h, login-surplus: refuse }\n"
         "    manners: { greet-delay: 2s, content-rate: 1K }\n"
         "    timeouts: { command: 10s, handshake: 5s }\n"
         "strangers: { slow-by: 4s, content-rate: 200, block-lists: [bl.test] }\n"
@@ -275,9 +275,10 @@ static const struct {
     { "a letter as delimiter", "detail-delimiter: x", "t.yaml:2:19: error: expected some of + - _ = #, or \"\" for none" },
     { "a list of no zone", "strangers: {block-lists: [a b]}", "t.yaml:2:27: error: expected a zone, and perhaps answers within 127.0.0.0/8: \"bl.example.org 127.0.0.2 127.0.0.4/30\"" },
     { "answers elsewhere", "strangers: {block-lists: [a.test 192.0.2.1]}", "t.yaml:2:27: error: expected a zone, and perhaps answers within 127.0.0.0/8: \"bl.example.org 127.0.0.2 127.0.0.4/30\"" },
-    { "a rate without a time", "rates: {client-messages: 5}", "t.yaml:2:26: error: client-messages is a rate such as 100/1m or 5000/1h, over at most a day, or off" },
-    { "a rate of none", "rates: {client-messages: 0/1m}", "t.yaml:2:26: error: client-messages is a rate such as 100/1m or 5000/1h, over at most a day, or off" },
-    { "a rate of weeks", "rates: {login-messages: 5/7d}", "t.yaml:2:25: error: login-messages is a rate such as 100/1m or 5000/1h, over at most a day, or off" },
+    { "a rate without a time", "rates: {client-messages: 5}", "t.yaml:2:26: error: client-messages is a rate such as 100/1m or 5000/1h, over at most a day, or none" },
+    { "a rate of none", "rates: {client-messages: 0/1m}", "t.yaml:2:26: error: client-messages is a rate such as 100/1m or 5000/1h, over at most a day, or none" },
+    { "a rate that is off", "rates: {client-messages: off}", "t.yaml:2:26: error: client-messages is a rate such as 100/1m or 5000/1h, over at most a day, or none" },
+    { "a rate of weeks", "rates: {login-messages: 5/7d}", "t.yaml:2:25: error: login-messages is a rate such as 100/1m or 5000/1h, over at most a day, or none" },
     { "intervals shrink", "retry: {first: 2h, longest: 1h}", "t.yaml:2:29: error: longest is shorter than first" },
     { "a segment of odd size", "spool: {segment: 3M}", "t.yaml:2:18: error: segment must be a power of two" },
     { "bodies larger than segments", "spool: {segment: 1M, big-body: 600K}", "t.yaml:2:32: error: big-body must be at most half of segment" },
