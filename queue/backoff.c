@@ -53,7 +53,7 @@ static void expire_overdue(struct queue *q, const struct site *s)
             const struct mail *m = index_mail(&q->index, mail);
 
             if ((m->flags & MAIL_OVERDUE) && m->deadline == DEADLINE_NONE)
-                index_set_deadline_first(&q->index, mail, DEADLINE_EXPIRY);
+                index_set_deadline(&q->index, mail, DEADLINE_EXPIRY);
         }
     }
     deadline_arm(q);

@@ -6,6 +6,7 @@
 
 enum {
     DEADLINES_PER_TURN = 100,   /* notices and expiries: each reads and writes */
+    STEPS_PER_TURN = 500,       /* in search of them: a millisecond or two */
     DEADLINE_REST_MS = 100,     /* after a turn with so many */
     DEADLINE_MOST_MS = 1 << 30, /* one timer's reach; then it looks again */
 };
@@ -40,31 +41,34 @@ static bool trash_must_shrink(const struct queue *q)
     return q->trash_bytes > q->settings->spool.trash_bytes || q->trouble == SPOOL_FULL;
 }
 
-/* What is to be done with the first of a list, at this time of the queue's clock. */
-static uint64_t next_ms(const struct queue *q, enum deadline list)
+/* When something is to be done with it. */
+static uint64_t next_ms(const struct queue *q, const struct mail *m)
 {
-    uint32_t mail = index_first_deadline(&q->index, list);
-    const struct mail *m;
-
-    if (mail == POOL_NONE)
-        return UINT64_MAX;
-    m = index_mail(&q->index, mail);
-    if (list == DEADLINE_TRASH)
+    if (deadline_in_trash(m))
         return trash_must_shrink(q) ? 0 : deadline_arrival_ms(m) + q->settings->spool.trash_ms;
-    return list == DEADLINE_NOTICE ? MIN(notice_ms(q, m), deadline_expiry_ms(q, m))
-                                   : deadline_expiry_ms(q, m);
+    return m->deadline == DEADLINE_NOTICE ? MIN(notice_ms(q, m), deadline_expiry_ms(q, m))
+                                          : deadline_expiry_ms(q, m);
+}
+
+static void wake_at(struct queue *q, uint64_t at_ms)
+{
+    q->deadline_ms = at_ms;
+    if (at_ms != UINT64_MAX)
+        loop_start_timer(q->loop, &q->deadline_timer,
+                         MIN(queue_until_ms(q, at_ms), (uint64_t)DEADLINE_MOST_MS));
+}
+
+static void wake_by(struct queue *q, const struct mail *m)
+{
+    uint64_t at_ms = next_ms(q, m);
+
+    if (at_ms < q->deadline_ms)
+        wake_at(q, at_ms);
 }
 
 void deadline_arm(struct queue *q)
 {
-    uint64_t first_ms = UINT64_MAX;
-
-    for (unsigned list = DEADLINE_NOTICE; list < DEADLINES; list++)
-        first_ms = MIN(first_ms, next_ms(q, (enum deadline)list));
-    q->deadline_ms = first_ms;
-    if (first_ms != UINT64_MAX)
-        loop_start_timer(q->loop, &q->deadline_timer,
-                         MIN(queue_until_ms(q, first_ms), (uint64_t)DEADLINE_MOST_MS));
+    wake_at(q, queue_now_ms(q));
 }
 
 /* Held mail neither expires nor is its sender told that it waits: an administrator knows. */
@@ -87,28 +91,38 @@ static void meet_deadline(struct queue *q, uint32_t mail)
     }
 }
 
+/* Meets what is due of one list. Returns when to look at it again. */
+static uint64_t meet_due(struct queue *q, enum deadline list)
+{
+    unsigned steps = STEPS_PER_TURN;
+
+    for (unsigned left = DEADLINES_PER_TURN; left > 0; left--) {
+        uint32_t mail = index_first_deadline(&q->index, list, &steps);
+        uint64_t at_ms;
+
+        if (mail == POOL_NONE && steps > 0)
+            return UINT64_MAX;
+        if (mail == POOL_NONE)
+            break;
+        at_ms = next_ms(q, index_mail(&q->index, mail));
+        if (at_ms > queue_now_ms(q))
+            return at_ms;
+        meet_deadline(q, mail);
+    }
+    return queue_now_ms(q) + DEADLINE_REST_MS;
+}
+
 static void on_deadline(struct timer *t)
 {
     struct queue *q = container_of(t, struct queue, deadline_timer);
+    uint64_t first_ms = UINT64_MAX;
 
-    bool rest = false;
-
-    for (unsigned list = DEADLINE_NOTICE; list < DEADLINES; list++) {
-        unsigned left = DEADLINES_PER_TURN;
-
-        while (left > 0 && next_ms(q, (enum deadline)list) <= queue_now_ms(q)) {
-            meet_deadline(q, index_first_deadline(&q->index, (enum deadline)list));
-            left--;
-        }
-        rest = rest || left == 0;
-    }
-    if (rest)
-        loop_start_timer(q->loop, t, DEADLINE_REST_MS);
-    else
-        deadline_arm(q);
+    for (unsigned list = DEADLINE_NOTICE; list < DEADLINES; list++)
+        first_ms = MIN(first_ms, meet_due(q, (enum deadline)list));
+    wake_at(q, first_ms);
 }
 
-/* The lists are in order of arrival: what is to wait first (FUTURERELEASE) comes later. */
+/* What is to wait first (FUTURERELEASE) has no deadline until then. */
 bool deadline_begins_later(const struct queue *q, const struct mail *m)
 {
     return deadline_arrival_ms(m) > queue_now_ms(q) + 1000; /* it is rounded up */
@@ -123,9 +137,7 @@ void deadline_list(struct queue *q, uint32_t mail)
     if (deadline_begins_later(q, m))
         return;
     index_set_deadline(&q->index, mail, list);
-    /* Older mail may be told of already, and wait for its end only. */
-    if (next_ms(q, list) < q->deadline_ms)
-        deadline_arm(q);
+    wake_by(q, m);
 }
 
 void deadline_begin(struct queue *q, uint32_t mail)

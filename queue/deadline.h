@@ -6,9 +6,9 @@
 #include "queue/queue.h"
 
 void deadline_init(struct queue *q);
-/* Starts the timer for what is next. */
+/* Something has changed: looks soon for what is next. */
 void deadline_arm(struct queue *q);
-/* A message that is new, or whose lifetime begins again. They come in the order of arrival. */
+/* A message that is new, or whose lifetime begins again. */
 void deadline_list(struct queue *q, uint32_t mail);
 /* Its lifetime begins now. */
 void deadline_begin(struct queue *q, uint32_t mail);

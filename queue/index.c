@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEADLINE_MASK = 7 }; /* its room in a message */
+enum {
+    DEADLINE_MASK = 7, /* its room in a message */
+    RUN_BITS = 10,     /* of messages, with bounds of their own for the deadlines */
+};
 
 /* Ids are addresses in the log, made by us: nobody can choose them, but they are regular. */
 static uint64_t hash_id(uint64_t id)
@@ -58,6 +61,9 @@ void index_release(struct index *x)
     chains_release(&x->by_id);
     free(x->flow_buckets);
     x->flow_buckets = NULL;
+    free(x->runs);
+    x->runs = NULL;
+    x->run_count = 0;
 }
 
 struct mail *index_mail(const struct index *x, uint32_t mail)
@@ -150,55 +156,70 @@ void index_set_overdue(struct index *x, uint32_t mail, bool overdue)
 
 /* ---- deadlines ---- */
 
-static void leave_deadline(struct index *x, uint32_t mail)
+/* Links would cost each message eight bytes. A run has bounds instead, which may be too early,
+ * since nobody looks for another when a message leaves; they are set right when they are the first.
+ */
+static struct deadline_run *run_of(struct index *x, uint32_t mail)
 {
-    struct mail *m = index_mail(x, mail);
+    uint32_t run = mail >> RUN_BITS;
 
-    if (m->deadline == DEADLINE_NONE)
-        return;
-    if (m->older != POOL_NONE)
-        index_mail(x, m->older)->newer = m->newer;
-    else
-        x->deadlines[m->deadline].oldest = m->newer;
-    if (m->newer != POOL_NONE)
-        index_mail(x, m->newer)->older = m->older;
-    else
-        x->deadlines[m->deadline].newest = m->older;
-    m->older = m->newer = POOL_NONE;
-    m->deadline = DEADLINE_NONE;
+    while (x->run_count <= run) {
+        x->runs = memory_grow(x->runs, (size_t)x->run_count + 1, sizeof(*x->runs));
+        memset(&x->runs[x->run_count++], 0xff, sizeof(*x->runs));
+    }
+    return &x->runs[run];
 }
 
 void index_set_deadline(struct index *x, uint32_t mail, enum deadline list)
 {
     struct mail *m = index_mail(x, mail);
+    uint32_t *since_s = &run_of(x, mail)->since_s[list];
 
-    leave_deadline(x, mail);
-    if (list == DEADLINE_NONE)
-        return;
     m->deadline = list & DEADLINE_MASK;
-    m->older = x->deadlines[list].newest;
-    if (m->older != POOL_NONE)
-        index_mail(x, m->older)->newer = mail;
-    else
-        x->deadlines[list].oldest = mail;
-    x->deadlines[list].newest = mail;
+    *since_s = MIN(*since_s, m->arrival_s);
 }
 
-void index_set_deadline_first(struct index *x, uint32_t mail, enum deadline list)
+static uint32_t first_run(const struct index *x, enum deadline list)
 {
-    struct mail *m = index_mail(x, mail);
+    uint32_t first = 0;
 
-    leave_deadline(x, mail);
-    m->deadline = list & DEADLINE_MASK;
-    m->newer = x->deadlines[list].oldest;
-    if (m->newer != POOL_NONE)
-        index_mail(x, m->newer)->older = mail;
-    else
-        x->deadlines[list].newest = mail;
-    x->deadlines[list].oldest = mail;
+    for (uint32_t i = 1; i < x->run_count; i++) {
+        if (x->runs[i].since_s[list] < x->runs[first].since_s[list])
+            first = i;
+    }
+    return first;
 }
 
-uint32_t index_first_deadline(const struct index *x, enum deadline list)
+/* The first of the run, whose bound is exact then. */
+static uint32_t look_through(struct index *x, uint32_t run, enum deadline list)
 {
-    return x->deadlines[list].oldest;
+    uint32_t end = MIN((run + 1) << RUN_BITS, x->mails.end);
+    uint32_t first = POOL_NONE, since_s = UINT32_MAX;
+
+    for (uint32_t i = MAX(run << RUN_BITS, 1U); i < end; i++) {
+        const struct mail *m = index_mail(x, i);
+
+        if (m->deadline == list && (first == POOL_NONE || m->arrival_s < since_s)) {
+            first = i;
+            since_s = m->arrival_s;
+        }
+    }
+    x->runs[run].since_s[list] = since_s;
+    return first;
+}
+
+uint32_t index_first_deadline(struct index *x, enum deadline list, unsigned *steps)
+{
+    while (*steps > 0 && x->run_count > 0) {
+        uint32_t run = first_run(x, list);
+        uint32_t first = POOL_NONE;
+
+        if (x->runs[run].since_s[list] == UINT32_MAX)
+            return POOL_NONE;
+        first = look_through(x, run, list);
+        --*steps;
+        if (first != POOL_NONE && first_run(x, list) == run)
+            return first;
+    }
+    return POOL_NONE;
 }

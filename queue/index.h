@@ -62,7 +62,8 @@ enum {
     MAIL_JOB_LOST = 128,  /* a worker ended while it had it */
 };
 
-/* Messages by deadline. Each list is in order of arrival: its first one is the next to act on. */
+/* Messages by deadline. The first of a list is the one that arrived first: it is the next to act
+ * on. */
 enum deadline {
     DEADLINE_NONE,
     DEADLINE_NOTICE,  /* then DEADLINE_NOTICED */
@@ -81,7 +82,6 @@ struct mail {
     uint32_t record_bytes;
     uint32_t body_bytes;
     uint32_t arrival_s;       /* of the queue's clock, rounded up; begins the lifetime */
-    uint32_t older, newer;    /* in its list of deadlines */
     uint16_t rcpt_count : 15; /* in the envelope */
     uint16_t surplus : 1;     /* held: its login sent more than its rates allow */
     uint8_t flags;
@@ -110,6 +110,11 @@ struct destination {
     uint64_t question;
 };
 
+/* Of a run of messages that are neighbours in their pool. */
+struct deadline_run {
+    uint32_t since_s[DEADLINES]; /* none of the list arrived before; UINT32_MAX: there is none */
+};
+
 struct index {
     struct pool mails, units, destinations, sites, flows;
     struct chains by_id;    /* mails */
@@ -120,9 +125,8 @@ struct index {
     struct list resting; /* destinations without units, those that have been for longest first */
     uint32_t resting_count;
     struct wheel wheel;
-    struct {
-        uint32_t oldest, newest;
-    } deadlines[DEADLINES];
+    struct deadline_run *runs;
+    uint32_t run_count;
     struct list troubled; /* sites that are backed off */
     uint64_t unit_counts[UNIT_STATES];
     uint64_t held_count, overdue_count, surplus_count;
@@ -189,11 +193,12 @@ const struct rcpts *index_rcpts(const struct index *x, uint32_t unit);
 /* Whether the recipient is in one of the message's units. */
 bool index_is_open(const struct index *x, uint32_t mail, unsigned rcpt);
 
-/* At the end of the list, which it leaves if it was in another. */
+/* Into the list, by its arrival, which changes only before another call; it leaves the one that it
+ * was in. */
 void index_set_deadline(struct index *x, uint32_t mail, enum deadline list);
-/* The same at its front: it is acted on first. */
-void index_set_deadline_first(struct index *x, uint32_t mail, enum deadline list);
-uint32_t index_first_deadline(const struct index *x, enum deadline list);
+/* POOL_NONE when there is none, or when `*steps` is used up (then it is 0: call again soon). A step
+ * is a look at a thousand messages. */
+uint32_t index_first_deadline(struct index *x, enum deadline list, unsigned *steps) MUST_USE;
 
 void index_set_held(struct index *x, uint32_t mail, bool held);
 /* Until it is released or deleted. */

@@ -104,7 +104,7 @@ static void tell_later(struct queue *q, uint32_t mail)
     m->flags &= (uint8_t)~MAIL_NOTICED;
     q->notice_pause_ms = queue_now_ms(q) + NOTICE_PAUSE_MS;
     if (m->deadline == DEADLINE_NOTICED)
-        index_set_deadline_first(&q->index, mail, DEADLINE_NOTICE);
+        index_set_deadline(&q->index, mail, DEADLINE_NOTICE);
     deadline_arm(q);
 }
 

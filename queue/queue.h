@@ -25,7 +25,6 @@ enum {
 struct dispatch;
 struct history;
 struct intake;
-struct restore;
 struct control;
 
 /* Settings and what they borrow from. */
@@ -59,7 +58,7 @@ struct queue {
     /* Messages whose senders are to hear that they were expanded, and those who have; until then.
      */
     struct idset expansions, expansions_told;
-    struct restore *restore; /* while messages get their time */
+    uint32_t restore_at; /* all has been told, and messages before this one have their time */
     struct store_watcher watcher;
     enum spool_trouble trouble;
     uint64_t room_bytes;

@@ -1,20 +1,14 @@
 #include "queue/restore.h"
 
-#include "common/memory.h"
 #include "io/clock.h"
 #include "io/log.h"
 #include "queue/deadline.h"
 #include "queue/notify.h"
 #include "queue/schedule.h"
 
-#include <stdlib.h>
-
 enum {
     RECORDS_PER_TURN = 1000,
     SCHEDULED_PER_TURN = 1000,
-    ROOM_FOR_NEW = 1024,
-    DIGIT_BITS = 16, /* half of a time in seconds */
-    DIGITS = 1 << DIGIT_BITS,
 };
 
 /* What was never tried was due at once, unless it was to wait. What is held was not tried. */
@@ -146,17 +140,6 @@ static void on_change(struct store_replay *r, const struct store_change *c)
     }
 }
 
-struct restored {
-    uint32_t mail, arrival_s;
-};
-
-/* All messages, while they get their time. */
-struct restore {
-    struct restored *all; /* in order of arrival */
-    uint32_t count, room;
-    uint32_t at; /* so far */
-};
-
 static void time_units(struct queue *q, uint32_t mail)
 {
     const struct mail *m = index_mail(&q->index, mail);
@@ -194,84 +177,6 @@ static void tell_expansion(struct queue *q, uint32_t mail)
         notify_expanded(q, mail);
 }
 
-static void gather(struct queue *q, struct restore *r)
-{
-    struct index *x = &q->index;
-
-    r->room = x->mails.count + ROOM_FOR_NEW;
-    r->all = memory_new_array(r->room, sizeof(*r->all));
-    for (uint32_t i = 1; i < x->mails.end; i++) {
-        const struct mail *m = index_mail(x, i);
-
-        if (m->id == 0)
-            continue;
-        if (index_first_unit(x, i) == POOL_NONE)
-            queue_finish_if_done(q, i);
-        else
-            r->all[r->count++] = (struct restored){ i, m->arrival_s };
-    }
-}
-
-static uint32_t digit_of(const struct restored *m, unsigned shift)
-{
-    return m->arrival_s >> shift & (DIGITS - 1);
-}
-
-static void sort_by_digit(const struct restored *from, struct restored *to, uint32_t count,
-                          unsigned shift)
-{
-    uint32_t *starts = memory_new_array(DIGITS + 1, sizeof(*starts));
-
-    for (uint32_t i = 0; i < count; i++)
-        starts[digit_of(&from[i], shift) + 1]++;
-    for (uint32_t d = 0; d < DIGITS; d++)
-        starts[d + 1] += starts[d];
-    for (uint32_t i = 0; i < count; i++)
-        to[starts[digit_of(&from[i], shift)]++] = from[i];
-    free(starts);
-}
-
-/* The loop stands meanwhile: two hundredths of a second for a million. */
-static void sort_by_arrival(struct restore *r)
-{
-    struct restored *other = memory_new_array(MAX(r->count, 1), sizeof(*other));
-
-    sort_by_digit(r->all, other, r->count, 0);
-    sort_by_digit(other, r->all, r->count, DIGIT_BITS);
-    free(other);
-}
-
-static void begin_schedule(struct queue *q)
-{
-    q->restore = memory_new(sizeof(*q->restore));
-    gather(q, q->restore);
-    sort_by_arrival(q->restore);
-}
-
-void restore_add(struct queue *q, uint32_t mail)
-{
-    struct restore *r = q->restore;
-
-    if (r == NULL)
-        return; /* it will be gathered with the others */
-    if (r->count == r->room) {
-        r->room *= 2;
-        r->all = memory_grow(r->all, r->room, sizeof(*r->all));
-    }
-    r->all[r->count++] = (struct restored){ .mail = mail };
-}
-
-void restore_release(struct queue *q)
-{
-    idset_release(&q->expansions);
-    idset_release(&q->expansions_told);
-    if (q->restore == NULL)
-        return;
-    free(q->restore->all);
-    free(q->restore);
-    q->restore = NULL;
-}
-
 static void schedule(struct queue *q, uint32_t mail)
 {
     if (index_mail(&q->index, mail)->flags & MAIL_DELETED)
@@ -282,25 +187,41 @@ static void schedule(struct queue *q, uint32_t mail)
     tell_expansion(q, mail);
 }
 
-/* The deadlines in order of arrival. False: that was all. */
+void restore_add(struct queue *q, uint32_t mail)
+{
+    if (mail < q->restore_at)
+        schedule(q, mail);
+}
+
+static void schedule_if_open(struct queue *q, uint32_t mail)
+{
+    if (index_mail(&q->index, mail)->id != 0 && !queue_finish_if_done(q, mail))
+        schedule(q, mail);
+}
+
+/* False: that was all. */
 static bool schedule_some(struct queue *q)
 {
-    struct restore *r = q->restore;
+    for (unsigned left = SCHEDULED_PER_TURN; left > 0 && q->restore_at < q->index.mails.end; left--)
+        schedule_if_open(q, q->restore_at++);
+    return q->restore_at < q->index.mails.end;
+}
 
-    for (unsigned left = SCHEDULED_PER_TURN; left > 0 && r->at < r->count; left--)
-        schedule(q, r->all[r->at++].mail);
-    return r->at < r->count;
+void restore_release(struct queue *q)
+{
+    idset_release(&q->expansions);
+    idset_release(&q->expansions_told);
 }
 
 /* A slice at a time, while new mail comes in. */
 static void on_restore(struct timer *t)
 {
     struct queue *q = container_of(t, struct queue, restore_timer);
-    bool more = q->restore == NULL && store_replay(q->store, RECORDS_PER_TURN);
+    bool replayed = q->restore_at > 0 || !store_replay(q->store, RECORDS_PER_TURN);
 
-    if (!more && q->restore == NULL)
-        begin_schedule(q);
-    if (more || schedule_some(q)) {
+    if (replayed && q->restore_at == 0)
+        q->restore_at = 1;
+    if (!replayed || schedule_some(q)) {
         loop_start_timer(q->loop, t, 0);
         return;
     }

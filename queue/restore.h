@@ -7,7 +7,7 @@
 void restore_init(struct queue *q);
 /* A slice at a time, while new mail comes in. */
 void restore_start(struct queue *q);
-/* A message that came before all is restored gets its time behind the others. */
+/* A message that came before all is restored gets its time then. */
 void restore_add(struct queue *q, uint32_t mail);
 /* Offline: everything at once. */
 void restore_show(struct queue *q);

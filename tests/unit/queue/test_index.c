@@ -87,7 +87,7 @@ static void finds_messages_by_id(void **state)
 static void costs_about_a_hundred_bytes(void **state)
 {
     (void)state;
-    assert_int_equal(sizeof(struct mail), 52);
+    assert_int_equal(sizeof(struct mail), 44);
     assert_int_equal(sizeof(struct unit), 44);
 }
 
@@ -386,29 +386,76 @@ static void counts_units_by_state(void **state)
         assert_int_equal(x.unit_counts[s], 0);
 }
 
+static void list(uint32_t mail, enum deadline list, uint32_t arrival_s)
+{
+    index_mail(&x, mail)->arrival_s = arrival_s;
+    index_set_deadline(&x, mail, list);
+}
+
+static uint32_t first_of(enum deadline list)
+{
+    unsigned steps = 1000;
+
+    return index_first_deadline(&x, list, &steps);
+}
+
 static void keeps_deadlines_in_order(void **state)
 {
     uint32_t mails[4];
 
     (void)state;
+    assert_int_equal(first_of(DEADLINE_NOTICE), POOL_NONE);
     for (unsigned i = 0; i < COUNT_OF(mails); i++) {
         mails[i] = add(i + 1, "a");
-        index_set_deadline(&x, mails[i], DEADLINE_NOTICE);
+        list(mails[i], DEADLINE_NOTICE, 100 + i);
     }
-    assert_true(index_first_deadline(&x, DEADLINE_NOTICE) == mails[0]);
+    assert_true(first_of(DEADLINE_NOTICE) == mails[0]);
     index_set_deadline(&x, mails[0], DEADLINE_NOTICED);
     remove_all(mails[1]);
-    assert_true(index_first_deadline(&x, DEADLINE_NOTICE) == mails[2]);
-    index_set_deadline_first(&x, mails[0], DEADLINE_NOTICE);
-    assert_true(index_first_deadline(&x, DEADLINE_NOTICE) == mails[0]);
-    assert_int_equal(index_first_deadline(&x, DEADLINE_NOTICED), POOL_NONE);
+    assert_true(first_of(DEADLINE_NOTICE) == mails[2]);
+    index_set_deadline(&x, mails[0], DEADLINE_NOTICE);
+    assert_true(first_of(DEADLINE_NOTICE) == mails[0]);
+    assert_int_equal(first_of(DEADLINE_NOTICED), POOL_NONE);
     index_set_deadline(&x, mails[0], DEADLINE_NONE);
     index_set_deadline(&x, mails[2], DEADLINE_NONE);
-    assert_true(index_first_deadline(&x, DEADLINE_NOTICE) == mails[3]);
-    index_set_deadline_first(&x, mails[3], DEADLINE_NOTICE);
-    index_set_deadline(&x, mails[3], DEADLINE_EXPIRY);
-    assert_int_equal(index_first_deadline(&x, DEADLINE_NOTICE), POOL_NONE);
-    assert_true(index_first_deadline(&x, DEADLINE_EXPIRY) == mails[3]);
+    assert_true(first_of(DEADLINE_NOTICE) == mails[3]);
+    list(mails[3], DEADLINE_EXPIRY, 7);
+    assert_int_equal(first_of(DEADLINE_NOTICE), POOL_NONE);
+    assert_true(first_of(DEADLINE_EXPIRY) == mails[3]);
+}
+
+/* Whatever came, went and came again, and however many they are. */
+static void finds_the_first_deadline_of_many(void **state)
+{
+    enum { MANY = 20000 };
+    static uint32_t mails[MANY];
+    uint32_t last_s = 0, count = 0, mail;
+    unsigned steps = 1;
+
+    (void)state;
+    for (uint32_t i = 0; i < MANY; i++) {
+        mails[i] = add(i + 1, "a");
+        list(mails[i], DEADLINE_NOTICE, i * 7919 % MANY);
+    }
+    for (uint32_t i = 0; i < MANY; i += 3)
+        list(mails[i], DEADLINE_TRASH, MANY);
+    for (uint32_t i = 1; i < MANY; i += 3) /* into the places of others */
+        remove_all(mails[i]);
+    for (uint32_t i = 1; i < MANY; i += 3)
+        list(add(MANY + i, "a"), DEADLINE_NOTICE, MANY + i);
+    while ((mail = first_of(DEADLINE_NOTICE)) != POOL_NONE) {
+        assert_true(index_mail(&x, mail)->arrival_s >= last_s);
+        last_s = index_mail(&x, mail)->arrival_s;
+        index_set_deadline(&x, mail, DEADLINE_NONE);
+        count++;
+    }
+    assert_int_equal(count, MANY - (MANY + 2) / 3);
+    assert_int_equal(index_mail(&x, first_of(DEADLINE_TRASH))->arrival_s, MANY);
+    for (uint32_t i = 0; i < MANY - 3; i += 3) /* only the last one stays, far behind the others */
+        remove_all(mails[i]);
+    assert_int_equal(index_first_deadline(&x, DEADLINE_TRASH, &steps), POOL_NONE);
+    assert_int_equal(steps, 0);
+    assert_int_not_equal(first_of(DEADLINE_TRASH), POOL_NONE);
 }
 
 static void keeps_a_site_that_is_needed(void **state)
@@ -451,6 +498,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(keeps_due_units_in_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(counts_units_by_state, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keeps_deadlines_in_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(finds_the_first_deadline_of_many, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keeps_a_site_that_is_needed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(senders_take_turns, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nobody_is_always_first, set_up, tear_down),
