@@ -1,7 +1,10 @@
 /* What compaction costs, and how small it keeps the log: messages come as fast as the disk takes
- * them, most of which go at once, and a few of which stay for a while.
+ * them, most of which go at once, and a few of which stay for a while, as mail does that is
+ * deferred for minutes. The first of these stay to the end, as mail for a dead destination does for
+ * days.
  *
- *   bench_compaction SPOOL [messages [one of so many stays [so many stay at a time [body bytes]]]]
+ *   bench_compaction SPOOL [messages [one of so many stays [so many stay at a time [body bytes
+ *                    [so many stay to the end [segment MiB]]]]]]
  *
  * A table for people, and a line of JSON. */
 #include "common/crc32c.h"
@@ -35,7 +38,7 @@ static struct bench {
     struct store_commit commits[AT_ONCE];
     struct table by_id;
     struct list staying;
-    uint64_t waiting, accepted, stay_every, stay_most;
+    uint64_t waiting, accepted, stay_every, stay_most, last_most, lasting;
     uint64_t written, most_disk;
     uint64_t most_excess; /* bytes above one and a half times what lives */
 } bench;
@@ -90,11 +93,23 @@ static void on_state(struct store_watcher *w, enum spool_trouble trouble, uint64
 
 static void keep(const struct store_commit *c)
 {
+    static const uint32_t first = 0;
+    const struct store_outcome deferred = { .message = c->id,
+                                            .rcpts = &first,
+                                            .rcpt_count = 1,
+                                            .state = STORE_DEFERRED,
+                                            .attempts = 1,
+                                            .text = VIEW("text=try again later\n") };
     struct item *i = memory_new(sizeof(*i));
 
     i->where = c->where;
     table_add_number(&bench.by_id, &i->entry, c->id);
-    list_append(&bench.staying, &i->link);
+    list_init(&i->link);
+    if (bench.lasting < bench.last_most)
+        bench.lasting++;
+    else
+        list_append(&bench.staying, &i->link);
+    store_settle(bench.store, &deferred, NULL);
 }
 
 static void finish_oldest(void)
@@ -121,7 +136,7 @@ static void on_done(struct store_commit *c, enum spool_trouble trouble)
         return;
     }
     keep(c);
-    if (bench.by_id.count > bench.stay_most)
+    if (bench.by_id.count > bench.stay_most + bench.lasting)
         finish_oldest();
 }
 
@@ -162,12 +177,14 @@ static void print(uint64_t ms, const struct store_numbers *busy, const struct st
     printf("%llu messages of %.1f MiB in %.1f s; %llu stay, %.1f MiB\n"
            "log: at most %.1f MiB, %.1f MiB at the end, %.1f MiB a while later\n"
            "above one and a half times what lives in it: at most %.1f MiB\n"
-           "written again: %.1f MiB, %llu segments emptied\n",
+           "written again: %.1f MiB (%.1f %%), %llu segments emptied\n",
            (unsigned long long)bench.accepted, (double)bench.written / (1 << 20), (double)ms / 1000,
            (unsigned long long)quiet->live_messages, (double)quiet->live_bytes / (1 << 20),
            (double)bench.most_disk / (1 << 20), (double)busy->disk_bytes / (1 << 20),
            (double)quiet->disk_bytes / (1 << 20), (double)bench.most_excess / (1 << 20),
-           (double)quiet->moved_bytes / (1 << 20), (unsigned long long)quiet->segments_emptied);
+           (double)quiet->moved_bytes / (1 << 20),
+           100.0 * (double)quiet->moved_bytes / (double)bench.written,
+           (unsigned long long)quiet->segments_emptied);
     printf("{\"v\":1,\"bench\":\"compaction\",\"messages\":%llu,\"written_bytes\":%llu,"
            "\"live_bytes\":%llu,\"most_log_bytes\":%llu,\"most_excess_bytes\":%llu,"
            "\"log_bytes\":%llu,"
@@ -179,10 +196,10 @@ static void print(uint64_t ms, const struct store_numbers *busy, const struct st
            (unsigned long long)ms);
 }
 
-static void start(const char *path)
+static void start(const char *path, uint64_t segment_mib)
 {
     const struct store_options o = { .path = path,
-                                     .segment_bytes = 64 << 20,
+                                     .segment_bytes = segment_mib << 20,
                                      .big_body_bytes = 256 << 10,
                                      .reserve_bytes = 64 << 20,
                                      .rest_ms = REST_MS };
@@ -226,14 +243,15 @@ int main(int argc, char **argv)
     if (argc < 2) {
         fprintf(stderr,
                 "usage: %s SPOOL [messages [one of so many stays [so many stay at a time "
-                "[body bytes]]]]\n",
+                "[body bytes [so many stay to the end [segment MiB]]]]]]\n",
                 argv[0]);
         return 64;
     }
     bench.stay_every = argument(argv, argc, 3, 50);
     bench.stay_most = argument(argv, argc, 4, 10000);
     bench_tell_disk(argv[1]);
-    start(argv[1]);
+    bench.last_most = argument(argv, argc, 6, 0);
+    start(argv[1], argument(argv, argc, 7, 64));
     began = now_ms();
     while (bench.accepted < messages) {
         accept_some(&like);
