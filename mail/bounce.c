@@ -13,6 +13,12 @@ enum {
     DOING_MAX = 80,        /* bytes shown */
     BOUNDARY_MAX = 48,     /* bytes */
     TEXTS_MAX = 128 << 10, /* bytes of what servers said, of all recipients */
+    /* Bytes of a notice, so that the smallest segment of a spool takes it whatever recipients it
+     * has: behind the first no more are described for people, behind the next the status of one
+     * says the least that RFC 3464 wants, and behind the last not even what was asked for. */
+    WORDS_END = 96 << 10,
+    DETAILS_END = 256 << 10,
+    ORIGINALS_END = 448 << 10,
 };
 
 /* clang-format off */
@@ -56,8 +62,14 @@ struct writer {
     const struct bounce *b;
     struct prose p;
     struct view boundary;
-    bool whole; /* the original comes back as a whole */
+    bool whole;   /* the original comes back as a whole */
+    size_t began; /* in the room */
 };
+
+static bool is_within(const struct writer *w, size_t end)
+{
+    return buf_len(w->p.out) - w->began < end;
+}
 
 static void put_date(const struct prose *p, uint64_t wall_ms)
 {
@@ -254,14 +266,17 @@ static void put_rcpt(const struct writer *w, const struct bounce_rcpt *r)
 static void put_words(const struct writer *w)
 {
     const struct prose *p = &w->p;
+    size_t i;
 
     put_delimiter(w, "");
     prose_text(p, p->utf8 ? "Content-Type: text/plain; charset=utf-8\r\n"
                             "Content-Transfer-Encoding: 8bit\r\n\r\n"
                           : "Content-Type: text/plain; charset=us-ascii\r\n\r\n");
     put_about(w);
-    for (size_t i = 0; i < w->b->rcpt_count; i++)
+    for (i = 0; i < w->b->rcpt_count && is_within(w, WORDS_END); i++)
         put_rcpt(w, &w->b->rcpts[i]);
+    if (i < w->b->rcpt_count)
+        prose_printf(p, "and %zu others, who are listed below.\r\n\r\n", w->b->rcpt_count - i);
     prose_text(p, actions[w->b->action].last);
     prose_text(p, "The administrator of this server finds the message by its number,\r\n");
     prose_put(p, w->b->message_id);
@@ -337,11 +352,14 @@ static void put_rcpt_status(const struct writer *w, const struct bounce_rcpt *r)
     const struct prose *p = &w->p;
 
     prose_text(p, "\r\n");
-    put_original_rcpt(p, r->original);
+    if (is_within(w, ORIGINALS_END))
+        put_original_rcpt(p, r->original);
     put_final(p, r->address);
     prose_printf(p, "Action: %s\r\nStatus: ", actions[w->b->action].name);
     enhanced_print(o.enhanced, p->out);
     prose_text(p, "\r\n");
+    if (!is_within(w, DETAILS_END))
+        return;
     if (o.host.len > 0) {
         prose_text(p, "Remote-MTA: dns; ");
         prose_foreign(p, remote_name(o.host));
@@ -473,8 +491,8 @@ bool bounce_write(const struct bounce *b, struct buf *out)
 {
     char room[BOUNDARY_MAX];
     struct buf boundary = BUF_ON_ARRAY(room);
-    struct writer w = { .b = b, .p = { .out = out, .utf8 = b->envelope->utf8 } };
     size_t mark = buf_len(out);
+    struct writer w = { .b = b, .p = { .out = out, .utf8 = b->envelope->utf8 }, .began = mark };
 
     /* "=_" cannot stand in quoted-printable, and no other line begins with foreign bytes. */
     buf_printf(&boundary, "=_tern_%016llx%016llx", (unsigned long long)b->now_ms,

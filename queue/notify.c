@@ -25,6 +25,7 @@ enum {
 /* On its way into the spool. */
 struct notice {
     struct store_commit commit;
+    struct list link; /* q->notices_again */
     struct queue *queue;
     struct letter *letter;
     enum bounce_action action;
@@ -108,6 +109,16 @@ static void tell_later(struct queue *q, uint32_t mail)
     deadline_arm(q);
 }
 
+/* The letter is kept: the message may be gone when there is room again. */
+static void send_again_later(struct notice *n)
+{
+    struct queue *q = n->queue;
+
+    list_append(&q->notices_again, &n->link);
+    if (!timer_running(&q->notices_timer))
+        loop_start_timer(q->loop, &q->notices_timer, NOTICE_PAUSE_MS);
+}
+
 static void on_failed(struct notice *n, enum spool_trouble trouble)
 {
     struct queue *q = n->queue;
@@ -117,13 +128,16 @@ static void on_failed(struct notice *n, enum spool_trouble trouble)
     if (n->action == BOUNCE_DELIVERED || n->action == BOUNCE_RELAYED) {
         record_arrival(q, n->about, n->settles, n->commit.settle_count);
         remove_units(q, mail, n->units, n->unit_count);
-        return;
     }
     if (n->action == BOUNCE_DELAYED && mail != POOL_NONE &&
         (index_mail(&q->index, mail)->flags & MAIL_DELETED) == 0)
         tell_later(q, mail);
     if (n->loss != NULL)
         hold_loss(q, &n->loss);
+    if (n->action == BOUNCE_EXPANDED)
+        send_again_later(n);
+    else
+        free_notice(n);
 }
 
 static const char *kind_name(enum bounce_action a)
@@ -144,6 +158,7 @@ static void on_durable(struct notice *n)
     remove_units(q, index_find(&q->index, n->about), n->units, n->unit_count);
     queue_take_in(q, &n->commit, &n->letter->envelope, n->letter);
     n->letter = NULL;
+    free_notice(n);
 }
 
 static void on_done(struct store_commit *c, enum spool_trouble trouble)
@@ -155,7 +170,36 @@ static void on_done(struct store_commit *c, enum spool_trouble trouble)
         on_durable(n);
     else
         on_failed(n, trouble);
-    free_notice(n);
+}
+
+static void on_again(struct timer *t)
+{
+    struct queue *q = container_of(t, struct queue, notices_timer);
+    struct list *l;
+
+    while ((l = list_take_first(&q->notices_again)) != NULL) {
+        struct notice *n = container_of(l, struct notice, link);
+
+        if (index_find(&q->index, n->about) == POOL_NONE)
+            n->commit.about = 0; /* a message that is gone has no states */
+        q->notices_pending++;
+        store_accept(q->store, &n->commit);
+    }
+}
+
+void notify_init(struct queue *q)
+{
+    list_init(&q->notices_again);
+    q->notices_timer.fire = on_again;
+}
+
+void notify_forget_all(struct queue *q)
+{
+    struct list *l;
+
+    loop_stop_timer(q->loop, &q->notices_timer);
+    while ((l = list_take_first(&q->notices_again)) != NULL)
+        free_notice(container_of(l, struct notice, link));
 }
 
 static void send_notice(struct queue *q, const struct mail *m, struct letter *l, struct notice *n)
@@ -168,7 +212,7 @@ static void send_notice(struct queue *q, const struct mail *m, struct letter *l,
     n->commit.big_fd = -1;
     n->commit.body_bytes = l->body.len;
     n->commit.body_crc = l->body_crc;
-    n->commit.about = n->action == BOUNCE_EXPANDED && n->commit.settle_count == 0 ? 0 : m->id;
+    n->commit.about = m->id;
     n->commit.settles = n->settles;
     n->commit.done = on_done;
     q->notices_pending++;
@@ -380,7 +424,7 @@ void notify_expanded(struct queue *q, uint32_t mail)
         n->action = BOUNCE_EXPANDED;
         n->settles = memory_new_array(1, sizeof(*n->settles));
         n->settles[0] = m->rcpt_count;
-        n->commit.settle_count = m->rcpt_count < ENVELOPE_RCPTS_MAX;
+        n->commit.settle_count = 1;
         send_notice(q, m, l, n);
     }
     free(rcpts);

@@ -32,12 +32,17 @@ void notify_success(struct queue *q, uint32_t mail, bool final, const uint32_t *
  */
 bool notify_owes_expansion(const struct envelope *e) MUST_USE;
 /* Tells it. On disk that settles one recipient more than the message has, so that after a crash it
- * is known whether it was told (a full envelope has no number left for that one). */
+ * is known whether it was told. While the spool takes no notice it is kept and sent again. */
 void notify_expanded(struct queue *q, uint32_t mail);
 /* The message's lifetime is over: gives up all of its recipients that wait (a running job comes
  * first). The message may be gone afterwards. */
 void notify_expiry(struct queue *q, uint32_t mail);
 /* Tells the sender that the message waits, later when nothing can be read or stored now. */
 void notify_delay(struct queue *q, uint32_t mail);
+
+void notify_init(struct queue *q);
+/* Notices that wait to be sent again; the next start makes them anew for messages that are there.
+ */
+void notify_forget_all(struct queue *q);
 
 #endif

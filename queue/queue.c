@@ -257,6 +257,7 @@ int queue_open(struct queue *q, struct loop *l, const struct settings *settings,
     index_init(&q->index);
     restore_init(q);
     deadline_init(q);
+    notify_init(q);
     cache_init(&q->cache, settings != NULL ? settings->spool.cache_bytes : 0);
     q->watcher = (struct store_watcher){ on_state, on_find, on_moved, on_outcome_moved };
     q->wheel_timer.fire = on_wheel;
@@ -387,6 +388,7 @@ void queue_close(struct queue *q)
     appointment_forget_all(q);
     losses_forget_all(q);
     unread_release(q);
+    notify_forget_all(q);
     control_free(&q->control);
     intake_free(&q->intake);
     dispatch_free(&q->dispatch);

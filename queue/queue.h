@@ -74,6 +74,8 @@ struct queue {
     uint64_t trash_count, trash_bytes; /* deleted messages that can come back, and their bodies */
     uint64_t notices_pending;          /* notices that are not durable yet */
     uint64_t notices_made;
+    struct list notices_again; /* that the spool did not take: queue/notify.c */
+    struct timer notices_timer;
     struct list appointments; /* queue/appointment.h */
     struct table losses;      /* queue/losses.h */
     struct table unread;      /* queue/unread.h */

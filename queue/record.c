@@ -211,15 +211,16 @@ static bool find_hex(struct view line, const char *name, uint64_t *number)
     return find(line, name, &value) && view_hex_to_u64(value, number);
 }
 
+/* One beyond the last recipient that a message may have stands for its expansion. */
 static bool take_range(struct view *ranges, uint64_t *first, uint64_t *last)
 {
     struct view range = view_take_until(ranges, ',');
     struct view front = view_take_until(&range, '-');
 
-    if (!view_to_u64(front, ENVELOPE_RCPTS_MAX - 1, first))
+    if (!view_to_u64(front, ENVELOPE_RCPTS_MAX, first))
         return false;
     *last = *first;
-    return range.len == 0 || view_to_u64(range, ENVELOPE_RCPTS_MAX - 1, last);
+    return range.len == 0 || view_to_u64(range, ENVELOPE_RCPTS_MAX, last);
 }
 
 static bool get_rcpts(struct view ranges, uint32_t *rcpts, size_t *count)

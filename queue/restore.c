@@ -52,7 +52,7 @@ static void on_message(struct store_replay *r, uint64_t id, struct store_ref whe
         accepted_ms = e.accepted_ms > 0 ? e.accepted_ms : e.arrival_ms;
         mail = queue_add_mail(q, id, where, &e, body_bytes, MIN(accepted_ms, q->base_ms));
         index_mail(&q->index, mail)->flags |= MAIL_RESTORED;
-        if (notify_owes_expansion(&e) && e.rcpt_count < ENVELOPE_RCPTS_MAX)
+        if (notify_owes_expansion(&e))
             idset_add(&q->expansions, id);
         doubt(q, mail, e.hold.len == 0 && e.not_before_ms < clock_wall_ms());
     } else {

@@ -94,6 +94,63 @@ static void an_expansion_is_told_once_whenever_the_queue_dies(void **state)
     }
 }
 
+/* Of a message that waits, and of one that has gone meanwhile. */
+static void an_expansion_that_the_spool_refused_is_told_later(void **state)
+{
+    static const unsigned notify[] = { NOTIFY_EXPANDED };
+    struct world_job *j;
+
+    (void)state;
+    for (unsigned gone = 0; gone < 2; gone++) {
+        unsigned before = memory_store.settled_by_notice;
+
+        world.notify = notify;
+        memory_store.trouble = SPOOL_FULL;
+        memory_store.spared = 1;
+        world_accept("a@here.test", "e@x.test", body);
+        if (gone)
+            deliver(world_job(0));
+        world_pass(10 * MINUTE);
+        assert_int_equal(world.job_count, 1);
+        memory_store.trouble = SPOOL_FINE;
+        world_pass(MINUTE);
+        j = world_job(1);
+        assert_true(has(j, "Action: expanded") && has(j, "e@x.test"));
+        assert_int_equal(memory_store.settled_by_notice - before, gone ? 0 : 1);
+        deliver(j);
+        if (!gone)
+            deliver(world_job(0));
+        nothing_after(2);
+        world_forget_jobs();
+    }
+}
+
+enum { MANY = 1000 };
+
+static void a_full_envelope_has_its_expansion_told_once(void **state)
+{
+    static unsigned notify[MANY];
+    static char list[MANY * 16];
+    size_t at = 0;
+
+    (void)state;
+    for (int i = 0; i < MANY; i++) {
+        notify[i] = i == 7 ? NOTIFY_EXPANDED : NOTIFY_NEVER;
+        at += (size_t)snprintf(list + at, sizeof(list) - at, "u%d@x.test ", i);
+    }
+    world.notify = notify;
+    memory_store.trouble = SPOOL_BROKEN;
+    memory_store.spared = 1;
+    world_accept("a@here.test", list, body);
+    assert_int_equal(memory_store.accepted, 1);
+    memory_store.trouble = SPOOL_FINE;
+    for (int restarts = 0; restarts < 3; restarts++) {
+        world_restart();
+        world_run();
+        assert_int_equal(memory_store.accepted, 2);
+    }
+}
+
 static void nobody_is_told_who_does_not_want_it(void **state)
 {
     static const unsigned notify[] = { NOTIFY_NEVER, NOTIFY_SUCCESS };
@@ -397,7 +454,7 @@ static void notices_in_utf8_go_with_smtputf8(void **state)
 /* Servers may say much, and each byte may take four in both parts of the notice. */
 static void a_notice_of_very_many_fits_the_spool(void **state)
 {
-    enum { MANY = 1000, TAKEN = 3 << 20 };
+    enum { TAKEN = 3 << 20 };
     static char list[MANY * 16], text[OUTCOME_TEXT_MAX + 1];
     size_t at = 0;
 
@@ -409,6 +466,40 @@ static void a_notice_of_very_many_fits_the_spool(void **state)
     world_answer(world_job(0), OUTCOME_FAILED, SCOPE_RCPT, 550, text);
     assert_true(world_job(1)->body_len < TAKEN && has(world_job(1), "u999@x.test"));
     (void)last_notice(1);
+}
+
+/* Of the smallest segments, whatever recipients and servers say. */
+static void a_notice_of_long_addresses_fits_the_spool(void **state)
+{
+    enum { SEGMENT = 1 << 20, ENVELOPE = 64 << 10, NAME = 64, DOMAIN = 180 };
+    static char list[MANY * (NAME + DOMAIN + 16)], text[OUTCOME_TEXT_MAX + 1];
+    static char header[40000];
+    char domain[DOMAIN + 1];
+    struct world_job *notice = NULL;
+    size_t at = 0;
+
+    (void)state;
+    for (size_t i = 0; i < DOMAIN; i++)
+        domain[i] = i % 60 == 59 && i + 1 < DOMAIN ? '.' : 'd';
+    domain[DOMAIN] = '\0';
+    for (int i = 0; i < MANY; i++)
+        at += (size_t)snprintf(list + at, sizeof(list) - at, "%0*d@%s ", NAME, i, domain);
+    memset(text, 0xff, OUTCOME_TEXT_MAX);
+    memset(header, 0xff, sizeof(header));
+    for (size_t i = 0; i + 1 < sizeof(header); i += 500)
+        memcpy(header + i, "X: ", 3);
+    for (size_t i = 498; i + 1 < sizeof(header); i += 500)
+        memcpy(header + i, "\r\n", 2);
+    world_accept("a@here.test", list, view_make(header, sizeof(header)));
+    for (unsigned i = 0; world_job(i)->envelope.sender.len > 0; i++) {
+        world_answer(world_job(i), OUTCOME_FAILED, SCOPE_RCPT, 550, text);
+        notice = world_job(i + 1);
+    }
+    assert_true(notice->body_len < SEGMENT - ENVELOPE);
+    assert_true(has(notice, "and ") && has(notice, " others, who are listed below."));
+    assert_true(has(notice, "Final-Recipient: rfc822; 0") && has(notice, "999@dddd"));
+    deliver(notice);
+    assert_int_equal(world.queue.index.mails.count, 0);
 }
 
 static unsigned count_bounced(const char *client, const char *login, unsigned messages)
@@ -467,6 +558,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_WORLD(failures_are_told_as_notify_says),
         IN_WORLD(an_expansion_is_told_once_whenever_the_queue_dies),
+        IN_WORLD(an_expansion_that_the_spool_refused_is_told_later),
+        IN_WORLD(a_full_envelope_has_its_expansion_told_once),
         IN_WORLD(nobody_is_told_who_does_not_want_it),
         IN_WORLD(delays_are_told_as_notify_says),
         IN_WORLD(success_is_told_once_where_it_is_asked_for),
@@ -477,6 +570,7 @@ int main(void)
         IN_WORLD(the_whole_message_comes_back_when_asked),
         IN_WORLD(notices_in_utf8_go_with_smtputf8),
         IN_WORLD(a_notice_of_very_many_fits_the_spool),
+        IN_WORLD(a_notice_of_long_addresses_fits_the_spool),
         IN_WORLD(strangers_cause_so_many_notices),
         IN_WORLD(each_kind_of_notice_counts),
         IN_WORLD(one_notice_tells_of_all_destinations),
