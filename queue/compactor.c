@@ -72,7 +72,8 @@ static bool has_rested(const struct compactor *c, const struct segment *s)
 static bool can_be_emptied(const struct compactor *c, const struct segment *s)
 {
     return s != c->journal->current && s->begun && s->writing == 0 && !s->leaving && !s->stubborn &&
-           lives_in(s) < s->bytes / 4 * 3 && has_rested(c, s) && !ledger_is_tied_firmly(s);
+           c->loop->now_ms >= s->again_ms && lives_in(s) < s->bytes / 4 * 3 && has_rested(c, s) &&
+           !ledger_is_tied_firmly(s);
 }
 
 /* The emptiest. */
@@ -335,6 +336,8 @@ static bool is_there(const struct compactor *c)
     return s != NULL && !s->leaving;
 }
 
+/* Damage stays. Everything else may pass: descriptors that are lacking, a notice that superseded a
+ * state and was refused then. */
 static void set_aside(struct compactor *c, struct segment *s)
 {
     char name[SHELF_NAME];
@@ -342,7 +345,8 @@ static void set_aside(struct compactor *c, struct segment *s)
     segment_name(s->number, name);
     log_warn("segment_not_emptied", LOG_STRING("file", name), LOG_U64("messages", s->live),
              LOG_U64("states", s->needed), LOG_ERRNO("error", -c->error));
-    s->stubborn = true;
+    s->stubborn = c->error == -EBADMSG;
+    ledger_put_off(s, c->loop->now_ms);
 }
 
 static void finish_source(struct compactor *c)
@@ -426,13 +430,19 @@ static void on_listed(struct compactor *c)
     go_on_in(c, 0);
 }
 
+/* Copies of which a write failed are on their way longer than the batch that had them first. */
+static bool is_written(const struct compactor *c)
+{
+    return c->journal->durable >= c->awaits && c->rewriter.moves.count == 0;
+}
+
 static void on_read(struct compactor *c)
 {
     if (c->error < 0)
         c->left = 0;
     else
         write_portion(c);
-    c->waiting = c->journal->durable < c->awaits;
+    c->waiting = !is_written(c);
     if (!c->waiting)
         go_on_in(c, pause_ms(c));
 }
@@ -457,7 +467,7 @@ void compactor_written(struct compactor *c)
 {
     if (c->source == 0 && c->looked_at != c->journal->highest && timer_running(&c->timer))
         go_on_in(c, 0); /* another segment: there may be too many now */
-    if (!c->waiting || c->journal->durable < c->awaits)
+    if (!c->waiting || !is_written(c))
         return;
     c->waiting = false;
     go_on_in(c, pause_ms(c));

@@ -8,6 +8,8 @@
 #include <string.h>
 
 enum {
+    AGAIN_MS = 1000,
+    DOUBLINGS = 11, /* to about half an hour */
     TOPIC_BITS = 16,
     TOPIC_COUNT =
         0x8002, /* not a state: the highest recipient index, where a segment would stand */
@@ -130,7 +132,7 @@ void ledger_untie(struct ledger *l, struct segment *s, uint64_t batch)
             s->ties[kept++] = s->ties[i];
     }
     s->tie_count = kept;
-    s->settled_by = batch;
+    s->settled_by = MAX(s->settled_by, batch);
     l->changed = true;
 }
 
@@ -141,6 +143,12 @@ bool ledger_is_tied_firmly(const struct segment *s)
             return true;
     }
     return false;
+}
+
+void ledger_put_off(struct segment *s, uint64_t now_ms)
+{
+    s->again_ms = now_ms + ((uint64_t)AGAIN_MS << MIN(s->failures, (unsigned)DOUBLINGS));
+    s->failures++;
 }
 
 struct segment *ledger_needless(const struct ledger *l, uint64_t batch)
@@ -252,7 +260,7 @@ static void unneed(struct ledger *l, struct was state, uint64_t batch)
     assert(s->needed > 0 && s->needed_bytes >= state.bytes);
     s->needed--;
     s->needed_bytes -= state.bytes;
-    s->settled_by = batch;
+    s->settled_by = MAX(s->settled_by, batch);
     l->changed = l->changed || s->needed == 0;
 }
 
@@ -271,7 +279,7 @@ void ledger_leave(struct ledger *l, uint64_t number, uint64_t bytes, uint64_t ba
     assert(s->live > 0 && s->live_bytes >= bytes);
     s->live--;
     s->live_bytes -= bytes;
-    s->settled_by = batch;
+    s->settled_by = MAX(s->settled_by, batch);
     l->changed = l->changed || s->live == 0;
 }
 

@@ -39,7 +39,9 @@ struct segment {
     unsigned writing;    /* batches that are not durable yet */
     bool begun;          /* its head is durable */
     bool leaving;        /* being recycled */
-    bool stubborn;       /* something in it could not be moved elsewhere */
+    bool stubborn;       /* not all of it can be read: it is not emptied in this run */
+    unsigned failures;   /* to empty it or to have it gone */
+    uint64_t again_ms;   /* monotonic: not tried before */
     bool indexed;        /* its index file is there, or cannot be made */
     int fd;              /* for reading; -1 */
 };
@@ -100,6 +102,9 @@ void ledger_tie(struct ledger *l, uint64_t number, uint64_t other, bool firm);
 /* Every end in the segment has been written again elsewhere, by `batch`. */
 void ledger_untie(struct ledger *l, struct segment *s, uint64_t batch);
 bool ledger_is_tied_firmly(const struct segment *s);
+
+/* Emptying it, or removing it, failed: that is tried again, later each time. */
+void ledger_put_off(struct segment *s, uint64_t now_ms);
 
 /* A segment that nothing needs, once `batch` and all before it are durable. Never the newest that
  * has begun: its name tells which numbers were used. */

@@ -330,13 +330,15 @@ static void run_recycling(struct job *j)
     segment_index_name(r->number, name);
     unlinkat(spool->log, name, 0);
     segment_name(r->number, name);
-    keep = !r->shelf->fresh && shelf_count(r->shelf) < SHELF_MOST && has_our_size(r->shelf, name);
-    if (keep ? renameat(spool->log, name, spool->free, name) < 0
-             : unlinkat(spool->log, name, 0) < 0)
+    keep = !r->shelf->fresh && has_our_size(r->shelf, name);
+    if (renameat(spool->log, name, spool->free, name) < 0) {
         r->error = -errno;
-    if (r->error == 0)
-        r->error = sync_folders(r->shelf);
-    if (r->error == 0 && keep && !put_spare(r->shelf, name))
+        return;
+    }
+    r->error = sync_folders(r->shelf);
+    if (r->error < 0) /* only another change of the folders makes another sync mean something */
+        (void)!renameat(spool->free, name, spool->log, name);
+    else if (!keep || !put_spare(r->shelf, name))
         unlinkat(spool->free, name, 0);
 }
 

@@ -27,6 +27,8 @@ static void recycle(struct store *s)
         return;
     while ((segment = ledger_needless(&s->ledger, s->journal.durable)) != NULL) {
         segment->leaving = true;
+        segment->failures = 0;
+        segment->again_ms = 0;
         reader_close(&s->reader, segment);
         shelf_recycle(&s->shelf, segment->number, on_gone, s);
     }
@@ -34,13 +36,38 @@ static void recycle(struct store *s)
     s->ledger.changed = s->journal.durable + 1 < s->journal.next_batch;
 }
 
+/* Those that could not be removed. */
+static void on_removing(struct timer *t)
+{
+    struct store *s = container_of(t, struct store, removing);
+    uint64_t next_ms = UINT64_MAX;
+
+    for (size_t i = 0; i < s->ledger.count; i++) {
+        struct segment *segment = s->ledger.segments[i];
+
+        if (!segment->leaving || segment->again_ms == 0)
+            continue;
+        if (segment->again_ms > s->loop->now_ms) {
+            next_ms = MIN(next_ms, segment->again_ms);
+            continue;
+        }
+        segment->again_ms = 0;
+        shelf_recycle(&s->shelf, segment->number, on_gone, s);
+    }
+    if (next_ms != UINT64_MAX)
+        loop_start_timer(s->loop, t, next_ms - s->loop->now_ms);
+}
+
 static void on_gone(void *arg, uint64_t number, int error)
 {
     struct store *s = arg;
     struct segment *segment = ledger_find(&s->ledger, number);
 
-    if (error < 0)
+    if (error < 0) {
+        ledger_put_off(segment, s->loop->now_ms);
+        loop_start_timer(s->loop, &s->removing, 0);
         return;
+    }
     ledger_remove(&s->ledger, segment);
     recycle(s); /* others may have waited for it */
 }
@@ -290,6 +317,7 @@ static void close_all(struct store *s)
     }
     loop_stop_timer(s->loop, &s->poll);
     loop_stop_timer(s->loop, &s->refusing);
+    loop_stop_timer(s->loop, &s->removing);
     for (size_t i = 0; i < s->ledger.count; i++)
         reader_close(&s->reader, s->ledger.segments[i]);
     ledger_release(&s->ledger);
@@ -314,6 +342,7 @@ int store_open(struct store **out, const struct store_options *o, struct loop *l
     s->watcher = watcher;
     s->poll.fire = store_on_poll;
     s->refusing.fire = store_on_refusing;
+    s->removing.fire = on_removing;
     s->owner = (struct journal_owner){ on_batch_written, store_on_failed, store_on_again,
                                        store_on_refused };
     for (size_t i = 0; i < SPOOL_TROUBLES; i++)

@@ -29,6 +29,7 @@ struct store {
     struct store_watcher *watcher;
     struct timer poll; /* of the space */
     struct timer refusing;
+    struct timer removing; /* of segments, after a failure */
     struct list refused[SPOOL_TROUBLES];
     bool low;   /* less than the reserve is free */
     bool stuck; /* no room for a segment */

@@ -126,6 +126,23 @@ static void what_is_written_anew_after_the_end_is_not_needed(void **state)
     ledger_release(&l);
 }
 
+/* What comes last need not be durable last. */
+static void the_latest_reason_counts(void **state)
+{
+    struct ledger l;
+
+    (void)state;
+    ledger_init(&l);
+    add(&l, 1, 3);
+    ledger_come(ledger_find(&l, 1), 100);
+    ledger_note(&l, 7, 0, 1, 1, 64);
+    ledger_note(&l, 7, 0, 2, 9, 64); /* batch 9 supersedes it */
+    ledger_leave(&l, 1, 100, 8);
+    check("not before that is durable", needless(&l, 8) == 0);
+    check("then", needless(&l, 9) == 1);
+    ledger_release(&l);
+}
+
 static void only_the_newest_state_is_needed(void **state)
 {
     struct ledger l;
@@ -236,6 +253,7 @@ int main(void)
         cmocka_unit_test(a_copy_outlives_what_it_copies),
         cmocka_unit_test(knows_who_holds_a_state),
         cmocka_unit_test(what_is_written_anew_after_the_end_is_not_needed),
+        cmocka_unit_test(the_latest_reason_counts),
         cmocka_unit_test(only_the_newest_state_is_needed),
         cmocka_unit_test(agrees_with_a_model),
         cmocka_unit_test(segments_are_found_in_any_order),

@@ -1,0 +1,157 @@
+/* What keeps a segment from being emptied or removed, for a time or for good. */
+#include "tests/unit/queue/model.h"
+#include "tests/unit/unit.h"
+
+#include "io/clock.h"
+#include "queue/record.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- damage: what is not told may be the end of a message ---- */
+
+static void segment_path(struct model *m, uint64_t id, char *path, size_t size)
+{
+    snprintf(path, size, "%.80s/log/%012llx.seg", m->box.path,
+             (unsigned long long)record_segment(id));
+}
+
+/* The first record of the log, of a message that has ended. */
+static void spoil_first(struct model *m, uint64_t id)
+{
+    char path[160];
+    int fd;
+
+    segment_path(m, id, path, sizeof(path));
+    fd = open(path, O_WRONLY);
+    check("spoilt", fd >= 0 && pwrite(fd, "x", 1, (off_t)record_offset(id) + 20) == 1);
+    close(fd);
+}
+
+static void a_segment_that_is_not_whole_is_not_emptied(void **state)
+{
+    struct model *m = model_new_resting(); /* so that nothing is read too early */
+    struct store_numbers n;
+    char path[160];
+
+    (void)state;
+    for (unsigned i = 0; i < 1000; i++) {
+        struct box_commit *c = box_accept(&m->box, i, i % 20 == 1 ? 3000 : 60000);
+        struct item *item = model_add(m, c, i);
+
+        if (i % 20 != 1)
+            model_finish(m, item);
+        box_commit_free(c);
+        box_settle(&m->box);
+        if (i == 0)
+            spoil_first(m, item->id);
+    }
+    store_count(m->box.store, &n);
+    segment_path(m, m->items[0].id, path, sizeof(path));
+    check("others were", n.segments_emptied > 5);
+    check("it is still there", access(path, F_OK) == 0);
+    model_end(m);
+}
+
+/* ---- what passes ---- */
+
+static void accept_some(struct model *m, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct box_commit *c = box_accept(&m->box, i, i % 20 == 1 ? 3000 : 60000);
+        struct item *item = model_add(m, c, i);
+
+        if (i % 20 != 1)
+            model_finish(m, item);
+        box_commit_free(c);
+    }
+}
+
+/* Virtual time; each step lets threads run. */
+static void pass(struct model *m, uint64_t ms)
+{
+    for (uint64_t at = 0; at < ms; at += 100) {
+        usleep(500);
+        clock_advance(100);
+        assert_int_equal(loop_turn(&m->box.loop, 0), 0);
+        store_flush(m->box.store);
+    }
+}
+
+static bool is_there(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+/* Renames it out of the store's sight. */
+static void a_segment_that_cannot_be_read_for_a_time_is_emptied_later(void **state)
+{
+    struct model *m;
+    struct store_numbers n;
+    char path[160], hidden[180], index[160];
+
+    (void)state;
+    clock_freeze(1700000000000);
+    m = model_new_resting();
+    accept_some(m, 60);
+    segment_path(m, m->items[0].id, path, sizeof(path));
+    snprintf(index, sizeof(index), "%.*s.idx", (int)strlen(path) - 4, path);
+    snprintf(hidden, sizeof(hidden), "%s.hidden", path);
+    unlink(index);
+    check("hidden", rename(path, hidden) == 0);
+    accept_some(m, 400); /* more than may be: what rests is emptied, too */
+    pass(m, 3000);
+    store_count(m->box.store, &n);
+    check("others were emptied", n.segments_emptied > 0);
+    check("back", rename(hidden, path) == 0);
+    for (unsigned i = 0; i < 100 && is_there(path); i++) {
+        accept_some(m, 20);
+        pass(m, 1000);
+    }
+    check("it was emptied", !is_there(path));
+    box_settle(&m->box);
+    box_close(&m->box);
+    model_open(m);
+    model_end(m);
+}
+
+/* Something lies where its file should go. */
+static void a_segment_that_cannot_be_removed_for_a_time_is_removed_later(void **state)
+{
+    struct model *m;
+    char path[160], obstacle[160];
+
+    (void)state;
+    clock_freeze(1700000000000);
+    m = model_new(1);
+    accept_some(m, 1);
+    segment_path(m, m->items[0].id, path, sizeof(path));
+    snprintf(obstacle, sizeof(obstacle), "%.80s/free/%012llx.seg", m->box.path,
+             (unsigned long long)record_segment(m->items[0].id));
+    check("in the way", mkdir(obstacle, 0700) == 0);
+    accept_some(m, 100);
+    for (size_t i = 0; i < m->count; i++) {
+        if (m->items[i].live)
+            model_finish(m, &m->items[i]);
+    }
+    pass(m, 10000);
+    check("it is there", is_there(path));
+    check("out of the way", rmdir(obstacle) == 0);
+    pass(m, 60000);
+    check("it has gone", !is_there(path));
+    model_end(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_segment_that_is_not_whole_is_not_emptied),
+        cmocka_unit_test(a_segment_that_cannot_be_read_for_a_time_is_emptied_later),
+        cmocka_unit_test(a_segment_that_cannot_be_removed_for_a_time_is_removed_later),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
