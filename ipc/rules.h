@@ -121,6 +121,7 @@ enum rule_key {
 
 struct rule_action {
     enum rule_act act;
+    struct config_node *node;
     struct view word; /* the tag, the field's name, the route's name; the limit as it is written */
     struct view text; /* the field's value */
     unsigned code;    /* RULE_REFUSE, RULE_DEFER: the reply */

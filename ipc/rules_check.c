@@ -79,7 +79,7 @@ static void check_actions(struct config *c, const struct settings *s, const stru
         const struct rule_action *a = &rule->actions[i];
 
         if (a->act == RULE_ROUTE && !is_route(s, a->word))
-            config_report(c, rule->node, "there is no route with the name %.*s", VIEW_ARG(a->word));
+            config_report(c, a->node, "there is no route with the name %.*s", VIEW_ARG(a->word));
     }
 }
 

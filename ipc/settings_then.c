@@ -232,6 +232,7 @@ static void read_action(struct config *c, struct config_node *n, struct rule *ru
                       rule_act_name(rule->actions[rule->action_count - 1].act));
         return;
     }
+    a->node = n;
     fault = readers[a->act](c, view_trim(words), rule, a);
     if (fault != NULL)
         config_report(c, n, "%s", fault);

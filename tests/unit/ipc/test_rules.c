@@ -140,7 +140,7 @@ static const struct {
     { "[{then: defer 550}]", "t.yaml:2:16: error: defer takes a code of 400 to 459" },
     { "[{then: tag a b}]", "t.yaml:2:16: error: tag and route take a name of a-z A-Z 0-9 . _ -" },
     { "[{then: add-header X}]", "t.yaml:2:16: error: expected a header field in printable ASCII, \"X-Name: value\"" },
-    { "[{then: route nowhere}]", "t.yaml:2:9: error: there is no route with the name nowhere" },
+    { "[{then: route nowhere}]", "t.yaml:2:16: error: there is no route with the name nowhere" },
     { "[{client: example.org, then: accept}]", "t.yaml:2:18: error: expected a network such as 192.0.2.0/24, an address, or file:/PATH" },
     { "[{sender: example.org, then: accept}]", "t.yaml:2:18: error: expected an address, \"@example.org\", \"@.example.org\", <>, a /pattern/ or file:/PATH" },
     { "[{helo: a b, then: accept}]", "t.yaml:2:16: error: expected a name, .example.org, a /pattern/ or file:/PATH" },
