@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -213,55 +212,12 @@ static int open_listeners(struct generation *g, const struct generation *old, st
     return 0;
 }
 
-static int find_user(struct view name, struct identity *who, struct error *err)
-{
-    char *user = memory_copy(name);
-    const struct passwd *pw;
-    int result = 0;
-
-    *who = (struct identity){ UINT32_MAX, UINT32_MAX };
-    if (geteuid() == 0) {
-        pw = getpwnam(user);
-        if (pw == NULL)
-            result = error_set(err, -ENOENT,
-                               "there is no system user %s: make it (adduser --system --group %s) "
-                               "or set another one under users",
-                               user, user);
-        else if (pw->pw_uid == 0)
-            result = error_set(err, -EPERM, "user %s is root: no role runs as root", user);
-        else
-            *who = (struct identity){ pw->pw_uid, pw->pw_gid };
-    }
-    free(user);
-    return result;
-}
-
-/* Who has no logins, no keys or no commands needs no user for them. */
-static bool is_needed(enum process kind, const struct settings *s)
-{
-    if (kind == AUTH)
-        return settings_has_logins(s);
-    if (kind == KEYS)
-        return s->tls.key.len > 0;
-    return kind != TOKENS || settings_has_commands(s);
-}
-
 static int find_users(struct generation *g, struct error *err)
 {
-    const struct users_settings *u = &g->settings.users;
-    const struct {
-        enum process kind;
-        struct view name;
-    } wanted[] = {
-        { SMTPD, u->smtpd }, { QUEUE, u->queue }, { DELIVERY, u->delivery }, { DNS, u->dns },
-        { LOCAL, u->local }, { AUTH, u->auth },   { KEYS, u->keys },         { TOKENS, u->tokens },
-    };
+    for (unsigned i = 0; i < PROCESS_KINDS; i++) {
+        struct view name = identity_name(&g->settings, (enum process)i);
+        int result = name.len > 0 ? identity_find(name, &g->users[i], err) : 0;
 
-    for (size_t i = 0; i < COUNT_OF(wanted); i++) {
-        int result = 0;
-
-        if (is_needed(wanted[i].kind, &g->settings))
-            result = find_user(wanted[i].name, &g->users[wanted[i].kind], err);
         if (result < 0)
             return result;
     }

@@ -5,17 +5,11 @@
 
 #include "common/error.h"
 #include "common/list.h"
-#include "ipc/messages.h"
-#include "ipc/settings.h"
+#include "ipc/identity.h"
 #include "master/lists.h"
 
 #include <sys/stat.h>
 #include <sys/types.h>
-
-struct identity {
-    uid_t uid;
-    gid_t gid;
-};
 
 struct generation {
     struct list link; /* in master.generations */
@@ -39,7 +33,7 @@ struct generation {
     int counters_fd;            /* shared by the smtpd processes */
     int rates_fd;               /* the same, and by all generations */
     uint32_t smtpd_count, delivery_count;
-    struct identity users[PROCESS_KINDS]; /* uid UINT32_MAX: stay what we are */
+    struct identity users[PROCESS_KINDS];
 };
 
 /* Reads the file, checks it, opens keys and sockets; listening sockets of `old` (may be NULL) for

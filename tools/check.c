@@ -37,6 +37,8 @@ int command_config_check(const struct invocation *in)
     settings_load(&s, c);
     if (config_error_count(c) == 0)
         check_files(c, &s);
+    if (config_error_count(c) == 0)
+        check_system(c, &s);
     mistakes = config_error_count(c);
     words = config_errors(c);
     fprintf(stderr, "%.*s", VIEW_ARG(words));

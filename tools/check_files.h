@@ -7,5 +7,7 @@
 
 /* Certificates, keys, authorities, passwords and tokens: without them Tern would not start. */
 void check_files(struct config *c, const struct settings *s);
+/* Users, as root, and the folders that they write to. */
+void check_system(struct config *c, const struct settings *s);
 
 #endif

@@ -198,6 +198,44 @@ def test_config_check_looks_into_the_files(world):
     check(world, "chmod 600", tls={**tls, "certificates": {other[0]: other[1]}})
 
 
+def test_config_check_looks_at_folders(world):
+    spool, maildir = world.settings["spool"], world.settings["maildir"]
+    deep, file = str(world.folder / "none" / "at" / "all"), str(world.folder / "file")
+    with open(file, "w", encoding="ascii"):
+        pass
+    missing = f"{world.folder / 'none' / 'at'} is missing: mkdir -p it"
+    check(world, missing, spool={**spool, "path": deep})
+    check(world, missing, maildir={"root": deep})
+    check(world, "cannot be used: Not a directory", maildir={"root": file + "/below"})
+    check(world, f"{file} cannot be used: Not a directory", spool={**spool, "path": file})
+    world.spool.mkdir(mode=0o700)
+    world.write_config()
+    done = world.tern("config", "check")
+    if namespace.is_root():
+        check(world, f"user nobody may not use {world.spool}", hostname="mx.tern.test")
+        world.give_away(world.spool)
+        done = world.tern("config", "check")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert not world.maildirs.exists()
+    if namespace.is_root():
+        world.write_config()
+        os.chmod(world.folder, 0o755)
+        done = world.run_as(33, [str(world.build / "tools" / "tern"), "config", "check",
+                                 str(world.config_path)])
+        assert f"warning: you may not use {world.spool}, so nobody" in done.stderr, done.stderr
+
+
+def test_config_check_and_the_start_look_for_users(world):
+    if not namespace.is_root():
+        pytest.skip("who is not root becomes nobody else")
+    users = world.settings["users"]
+    words = "there is no system user tern-nowhere: make it (adduser --system --group tern-nowhere)"
+    check(world, words, users={**users, "queue": "tern-nowhere"})
+    check(world, "user root is root: no role runs as root", users={**users, "dns": "root"})
+    world.configure(users={**users, "queue": "tern-nowhere"})
+    refuse(world, words)
+
+
 def test_who_may_not_read_a_key_is_told_that_nobody_looked(world):
     if not namespace.is_root():
         pytest.skip("needs root, to be somebody else")
