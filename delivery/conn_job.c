@@ -159,6 +159,18 @@ bool conn_decide(struct conn *c, const struct client_verdict *v)
     return true;
 }
 
+/* The queue says so to those who ask. */
+static void tell_missed_tls(const struct conn *c, bool broken)
+{
+    const struct message_tls_missed m = { .job = c->job != NULL ? c->job->start.job : 0,
+                                          .broken = broken,
+                                          .for_ms = TLSPOLICY_BROKEN_MS,
+                                          .host = dial_host(&c->dial) };
+
+    if (c->job != NULL && c->job->queue != NULL)
+        peer_send_tls_missed(c->job->queue, &m, -1);
+}
+
 /* True: the same host is tried again, with a full handshake, when one that was to resume failed.
  * Else others come first, and then this one in plain text. */
 static bool fall_back(struct conn *c, const struct outcome *o)
@@ -178,6 +190,7 @@ static bool fall_back(struct conn *c, const struct outcome *o)
     } else if (tlspolicy_fall_back(c->policy,
                                    tlspolicy_remember(&d->tls_memories, &c->dial.address),
                                    conn_loop(c)->now_ms)) {
+        tell_missed_tls(c, true);
         dial_prefer_tls(&c->dial);
     }
     return full;
@@ -203,9 +216,11 @@ void conn_fail(struct conn *c, const struct outcome *why)
 
     if (conn_lacks_tls(c, why))
         conn_note_plain(c);
-    if (c->client.missed_tls && c->policy.preferred)
+    if (c->client.missed_tls && c->policy.preferred) {
         tlspolicy_remember(&c->destination->tls_memories, &c->dial.address)->lacking_until_ms =
             conn_loop(c)->now_ms + TLSPOLICY_BROKEN_MS;
+        tell_missed_tls(c, false);
+    }
     note_bdat(c);
     o = complete(c, why);
     if (fall_back(c, &o))

@@ -160,6 +160,28 @@ bool message_rcpt_result_decode(struct view fields, struct message_rcpt_result *
     return wire_done(&r);
 }
 
+bool message_tls_missed_encode(const struct message_tls_missed *m, struct buf *room)
+{
+    struct wire_writer w = message_begin(MESSAGE_TLS_MISSED, room);
+
+    wire_put_u64(&w, m->job);
+    wire_put_bool(&w, m->broken);
+    wire_put_u32(&w, m->for_ms);
+    wire_put_view(&w, m->host);
+    return message_finish(&w, room);
+}
+
+bool message_tls_missed_decode(struct view fields, struct message_tls_missed *m)
+{
+    struct wire_reader r = wire_read(fields);
+
+    m->job = wire_get_u64(&r);
+    m->broken = wire_get_bool(&r);
+    m->for_ms = wire_get_u32(&r);
+    m->host = wire_get_view(&r);
+    return wire_done(&r) && m->host.len <= TLS_MISSED_HOST_MAX;
+}
+
 bool message_way_ask_encode(const struct message_way_ask *m, struct buf *room)
 {
     struct wire_writer w = message_begin(MESSAGE_WAY_ASK, room);

@@ -6,6 +6,7 @@
 #include "queue/job.h"
 #include "queue/mx.h"
 #include "queue/result.h"
+#include "queue/tlsnote.h"
 #include "queue/worker.h"
 
 #include <stdlib.h>
@@ -31,6 +32,7 @@ struct dispatch {
     uint32_t delivery_count; /* in force: what sites are spread over */
     struct table jobs;
     uint64_t next_job;
+    uint32_t worker_serial; /* of the last one */
     struct deferred again;
     struct job_maker maker;
     struct mx mx;
@@ -225,6 +227,20 @@ static bool heard_end(struct worker *w, struct view fields)
     return true;
 }
 
+static bool heard_tls_missed(struct worker *w, struct view fields)
+{
+    struct message_tls_missed m;
+    struct job *job;
+
+    if (!message_tls_missed_decode(fields, &m))
+        return false;
+    job = find_job(w, m.job);
+    if (job == NULL)
+        return false;
+    tlsnote_add(w->owner->queue, job->site, w, &m);
+    return true;
+}
+
 static bool on_heard(struct peer *p, enum message type, struct view fields, int fd)
 {
     struct worker *w = container_of(p, struct worker, peer);
@@ -239,6 +255,8 @@ static bool on_heard(struct peer *p, enum message type, struct view fields, int 
         return heard_end(w, fields);
     if (type == MESSAGE_MX_ANSWER)
         return mx_hear(&w->owner->mx, w, fields);
+    if (type == MESSAGE_TLS_MISSED)
+        return heard_tls_missed(w, fields);
     return type == MESSAGE_READY_FOR && heard_ready_for(w, fields);
 }
 
@@ -304,6 +322,7 @@ void dispatch_add_worker(struct dispatch *d, enum process kind, uint32_t index, 
     }
     w = memory_new(sizeof(*w));
     w->owner = d;
+    w->serial = ++d->worker_serial;
     w->free_later.run = on_free;
     w->peer.heard = on_heard;
     w->peer.gone = on_gone;

@@ -2,6 +2,7 @@
 
 #include "common/memory.h"
 #include "ipc/messages.h"
+#include "queue/tlsnote.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@ static void release_destination(struct destination *d)
 
 static void release_site(struct site *s)
 {
+    tlsnote_drop_all(s);
     free((void *)(uintptr_t)s->cause.ptr);
     free(s->flows.flows);
     free(s->key);
@@ -59,6 +61,7 @@ static struct site *site_for(struct index *x, enum site_kind kind, struct view n
     list_init(&s->members);
     list_init(&s->turn);
     list_init(&s->trouble);
+    list_init(&s->tls_notes);
     pace_init(&s->pace);
     table_add(&x->by_site, &s->entry, view_make(s->key, buf_len(&key)));
     return s;

@@ -54,6 +54,7 @@ struct site {
     uint16_t failures;           /* in a row */
     uint64_t since_ms, until_ms; /* the queue's clock */
     struct view cause;           /* mail/outcome.h fields; heap */
+    struct list tls_notes;       /* queue/tlsnote.h */
     struct list trouble;         /* in the list of those that are backed off */
     struct timer timer;
     void *owner; /* for the timers */

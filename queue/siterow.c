@@ -2,6 +2,7 @@
 
 #include "mail/outcome.h"
 #include "queue/pieces.h"
+#include "queue/tlsnote.h"
 
 enum {
     DOMAINS_MAX = 20, /* that a row names */
@@ -121,6 +122,7 @@ void siterow_write(struct queue *q, const struct site *s, struct buf *out)
     put_number(out, "deliveries", s->units); /* with those that have a time of their own */
     put_limits(s, out);
     put_past(q, s, out);
+    tlsnote_write(q, s, out);
     put_domains(s, out);
     buf_put(out, VIEW("}\n"));
 }

@@ -8,6 +8,7 @@ struct worker {
     struct peer peer;
     struct list link; /* of the slot */
     struct dispatch *owner;
+    uint32_t serial; /* no other has it */
     struct list jobs;
     uint32_t running, credits;
     struct list asked; /* destinations whose mail hosts it finds out */

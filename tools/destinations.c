@@ -75,6 +75,17 @@ void destination_print_past(const struct json_node *n, struct buf *out)
     print_field(buf_len(out) > 0 ? " last failure " : "last failure ", n, "last_failure", out);
 }
 
+void destination_print_tls(const struct json_node *n, struct buf *out)
+{
+    bool broken = view_equal(field(n, "broken"), VIEW("true"));
+
+    print_field("", n, "host", out);
+    buf_printf(out, broken ? ": STARTTLS failed; where TLS is opportunistic, it comes after "
+                             "others and gets plain text"
+                           : ": no TLS; where TLS is opportunistic, it comes after others");
+    print_field(", until ", n, "until", out);
+}
+
 static void print_line(const struct json_node *n, const char *label,
                        void (*print)(const struct json_node *n, struct buf *out))
 {
@@ -91,12 +102,16 @@ static void print_line(const struct json_node *n, const char *label,
 
 static void print_destination(const struct json_node *n)
 {
+    const struct json_node *tls = json_get(n, "tls_missed");
+
     print_safe(field(n, "destination"));
     putchar('\n');
     print_line(n, "breaker ", destination_print_breaker);
     print_line(n, "", destination_print_limits);
     print_line(n, "", destination_print_mail);
     print_line(n, "", destination_print_past);
+    for (size_t i = 0; i < json_count(tls); i++)
+        print_line(json_at(tls, i), "", destination_print_tls);
 }
 
 static int hear_destination(void *of, const struct json_node *n)

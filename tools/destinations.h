@@ -9,5 +9,6 @@ void destination_print_breaker(const struct json_node *n, struct buf *out);
 void destination_print_limits(const struct json_node *n, struct buf *out);
 void destination_print_mail(const struct json_node *n, struct buf *out);
 void destination_print_past(const struct json_node *n, struct buf *out); /* nothing: no past */
+void destination_print_tls(const struct json_node *n, struct buf *out);  /* one of "tls_missed" */
 
 #endif

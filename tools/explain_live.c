@@ -49,9 +49,12 @@ static void tell_line(struct steps *s, const char *step, const struct json_node 
 static void tell_destination(struct steps *s, const struct json_node *n)
 {
     struct view hosts = text_of(n, "hosts");
+    const struct json_node *tls = json_get(n, "tls_missed");
 
     if (hosts.len > 0)
         steps_add(s, "hosts", NULL, "%.*s, as the queue learned last, by name", VIEW_ARG(hosts));
+    for (size_t i = 0; i < json_count(tls); i++)
+        tell_line(s, "starttls", json_at(tls, i), destination_print_tls);
     tell_line(s, "breaker", n, destination_print_breaker);
     tell_line(s, "pace", n, destination_print_limits);
     tell_line(s, "waiting", n, destination_print_mail);

@@ -310,6 +310,7 @@ static bool on_result(struct peer *p, enum message type, struct view fields, int
     struct message_rcpt_result result;
     struct message_ready_for ready;
     struct message_mx_answer mx;
+    struct message_tls_missed missed;
     struct message_job_end end;
 
     assert_true(fd < 0);
@@ -317,6 +318,10 @@ static bool on_result(struct peer *p, enum message type, struct view fields, int
         note_result(t, &result);
     } else if (type == MESSAGE_MX_ANSWER && message_mx_answer_decode(fields, &mx)) {
         buf_printf(&t->results, "%u hosts %.*s\n", (unsigned)mx.question, VIEW_ARG(mx.hosts));
+    } else if (type == MESSAGE_TLS_MISSED && message_tls_missed_decode(fields, &missed)) {
+        missed.host.len = view_find_last(missed.host, ':'); /* any port */
+        buf_printf(&t->tls_missed, "%.*s %s\n", VIEW_ARG(missed.host),
+                   missed.broken ? "broken" : "lacking");
     } else if (type == MESSAGE_JOB_END && message_job_end_decode(fields, &end)) {
         buf_printf(&t->results, "%u end\n", (unsigned)end.job);
         t->ended++;
@@ -470,6 +475,7 @@ void town_open(struct town *t, const char *names, const char *script0, const cha
     open_host(t, &t->hosts[1], 1, script1);
     buf_new(&t->results, RESULTS_BYTES);
     buf_new(&t->reason, 4096);
+    buf_new(&t->tls_missed, 4096);
     t->queue.heard = on_result;
     t->queue.gone = on_gone;
     t->dns.heard = on_asked;
@@ -523,6 +529,7 @@ void town_close(struct town *t)
     tls_context_free(&t->tls);
     buf_free(&t->results);
     buf_free(&t->reason);
+    buf_free(&t->tls_missed);
 }
 
 bool town_await(struct town *t, unsigned ended)

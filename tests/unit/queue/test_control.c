@@ -4,6 +4,7 @@
 
 #include "common/crc32c.h"
 #include "io/json.h"
+#include "queue/tlsnote.h"
 #include "tests/unit/queue/world.h"
 
 #include <errno.h>
@@ -719,6 +720,67 @@ static void names_the_state_of_a_breaker(void **state)
     assert_true(answered("\"last_success\":\"2026-11-23T08:15:45.000Z\""));
 }
 
+static void say_missed_tls(const struct world_job *j, const char *host, bool broken)
+{
+    const struct message_tls_missed m = { j->start.job, broken, 60 * MINUTE, view_of(host) };
+
+    peer_send_tls_missed(&j->worker->peer, &m, -1);
+    world_run();
+}
+
+/* For as long as the worker that has the destination remembers it. */
+static void tells_of_hosts_whose_tls_is_missed(void **state)
+{
+    (void)state;
+    world_accept("a@here.test", "b@there.test", body);
+    say_missed_tls(world_job(0), "mx.there.test[192.0.2.1]:25", true);
+    world_pass(MINUTE);
+    say_missed_tls(world_job(0), "mx2.there.test[192.0.2.2]:25", false);
+    ask("destinations");
+    assert_true(
+        answered("\"tls_missed\":[{\"host\":\"mx.there.test[192.0.2.1]:25\",\"broken\":true,"
+                 "\"until\":\"2026-11-23T09:15:00.000Z\"},"
+                 "{\"host\":\"mx2.there.test[192.0.2.2]:25\",\"broken\":false,"
+                 "\"until\":\"2026-11-23T09:16:00.000Z\"}]"));
+    say_missed_tls(world_job(0), "mx.there.test[192.0.2.1]:25", true);
+    world_pass(59 * MINUTE);
+    ask("destinations"); /* one has been told anew, the other is over soon */
+    assert_true(answered("\"until\":\"2026-11-23T09:16:00.000Z\"}]"));
+    world_pass(MINUTE);
+    ask("destinations");
+    assert_false(answered("tls_missed"));
+    say_missed_tls(world_job(0), "mx.there.test[192.0.2.1]:25", true);
+    world_add_worker(DELIVERY, 0);
+    world_reload("");
+    ask("destinations");
+    assert_false(answered("tls_missed"));
+}
+
+static void keeps_the_latest_of_many_hosts_without_tls(void **state)
+{
+    char host[32];
+
+    (void)state;
+    world_accept("a@here.test", "b@there.test", body);
+    for (int i = 1; i <= TLSNOTES_MAX + 1; i++) {
+        snprintf(host, sizeof(host), "mx%d.there.test", i);
+        say_missed_tls(world_job(0), host, true);
+    }
+    ask("destinations");
+    assert_false(answered("\"mx1.there.test\""));
+    assert_true(answered("\"mx2.there.test\"") && answered("\"mx17.there.test\""));
+}
+
+static void believes_only_the_worker_of_the_job(void **state)
+{
+    struct message_tls_missed m = { 1000, true, MINUTE, VIEW_INIT("mx.test") };
+
+    (void)state;
+    peer_send_tls_missed(&world.workers[0].peer, &m, -1);
+    world_run();
+    assert_true(world.workers[0].gone);
+}
+
 #define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -743,6 +805,9 @@ int main(void)
         IN_WORLD(tells_what_cannot_be_read),
         IN_WORLD(shows_destinations_and_their_breakers),
         IN_WORLD(names_the_state_of_a_breaker),
+        IN_WORLD(tells_of_hosts_whose_tls_is_missed),
+        IN_WORLD(keeps_the_latest_of_many_hosts_without_tls),
+        IN_WORLD(believes_only_the_worker_of_the_job),
         IN_WORLD(survives_garbage),
     };
 
