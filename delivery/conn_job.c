@@ -182,7 +182,7 @@ static bool fall_back(struct conn *c, const struct outcome *o)
         return false;
     c->no_resume = full;
     log_warn("tls_failed", LOG_VIEW("destination", d->name), LOG_VIEW("host", dial_host(&c->dial)),
-             LOG_VIEW("reason", o->text));
+             LOG_VIEW("tls", o->tls), LOG_VIEW("reason", o->text));
     if (full) {
         close_stream(c);
         c->state = CONN_DIALING;
@@ -214,7 +214,9 @@ void conn_fail(struct conn *c, const struct outcome *why)
     bool open = c->job != NULL && !client_is_past_dot(&c->client);
     bool again = open && (job_is_untouched(c->job) || !c->started);
 
-    if (conn_lacks_tls(c, why))
+    if (client_failed_at_tls(&c->client))
+        conn_note_lack(c, TLS_FAILED);
+    else if (c->client.missed_tls)
         conn_note_plain(c);
     if (c->client.missed_tls && c->policy.preferred) {
         tlspolicy_remember(&c->destination->tls_memories, &c->dial.address)->lacking_until_ms =

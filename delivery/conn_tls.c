@@ -21,14 +21,20 @@ void conn_note_tls(struct conn *c)
 }
 
 /* What is said within the machine has no policy. */
-void conn_note_plain(struct conn *c)
+void conn_note_lack(struct conn *c, enum tls_lack lack)
 {
     struct buf text = BUF_ON_ARRAY(c->tls);
 
-    if (c->stream.tls != NULL || c->tls_len > 0 || dial_target(&c->dial)->kind == TARGET_PATH)
+    if (c->tls_len > 0 || dial_target(&c->dial)->kind == TARGET_PATH)
         return;
-    tlspolicy_describe_plain(c->policy, tls_origin(c), c->client.ext.starttls, &text);
+    tlspolicy_describe_lack(c->policy, tls_origin(c), lack, &text);
     c->tls_len = buf_len(&text);
+}
+
+void conn_note_plain(struct conn *c)
+{
+    if (c->stream.tls == NULL)
+        conn_note_lack(c, c->client.ext.starttls ? TLS_REFUSED : TLS_NOT_OFFERED);
 }
 
 /* The number of the route whose trust anchors count, plus 1; 0: the general ones do. */

@@ -104,20 +104,22 @@ void tlspolicy_describe(struct tls_policy policy, const char *origin, const stru
     describe(buf_view(&text), policy, origin, out);
 }
 
-static struct view plain_facts(struct tls_policy policy, bool offered)
+static struct view facts_of_lack(struct tls_policy policy, enum tls_lack lack)
 {
+    if (lack == TLS_FAILED)
+        return VIEW("TLS failed");
     if (policy.broken)
         return VIEW("plain text (STARTTLS failed before)");
     if (policy.level == ROUTE_TLS_NONE)
         return VIEW("plain text");
-    return offered ? VIEW("plain text (STARTTLS is refused)")
-                   : VIEW("plain text (STARTTLS is not offered)");
+    return lack == TLS_REFUSED ? VIEW("plain text (STARTTLS is refused)")
+                               : VIEW("plain text (STARTTLS is not offered)");
 }
 
-void tlspolicy_describe_plain(struct tls_policy policy, const char *origin, bool offered,
-                              struct buf *out)
+void tlspolicy_describe_lack(struct tls_policy policy, const char *origin, enum tls_lack lack,
+                             struct buf *out)
 {
-    describe(plain_facts(policy, offered), policy, origin, out);
+    describe(facts_of_lack(policy, lack), policy, origin, out);
 }
 
 bool tlspolicy_fall_back(struct tls_policy policy, struct tls_memory *memory, uint64_t now_ms)

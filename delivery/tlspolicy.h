@@ -35,6 +35,8 @@ struct tls_wish {
     bool onward;   /* REQUIRETLS: the host must promise the same of its own next hops (RFC 8689) */
 };
 
+enum tls_lack { TLS_NOT_OFFERED, TLS_REFUSED, TLS_FAILED };
+
 struct tls_policy {
     enum route_tls level;
     bool implicit, onward; /* as they were wished */
@@ -66,10 +68,10 @@ struct tls_policy tlspolicy_choose(struct tls_wish wish, const struct tls_memory
  * NULL: there is none. */
 void tlspolicy_describe(struct tls_policy policy, const char *origin, const struct tls_facts *facts,
                         struct buf *out);
-/* The same where a session goes on without TLS: "plain text (STARTTLS is not offered), by default
- * opportunistic". */
-void tlspolicy_describe_plain(struct tls_policy policy, const char *origin, bool offered,
-                              struct buf *out);
+/* The same of a session without TLS: "plain text (STARTTLS is not offered), by default
+ * opportunistic"; or of one that ended when it was to begin: "TLS failed, by ...". */
+void tlspolicy_describe_lack(struct tls_policy policy, const char *origin, enum tls_lack lack,
+                             struct buf *out);
 /* A handshake after STARTTLS failed. True: the host may be used in plain text, for a while, where
  * no other has TLS that works. */
 bool tlspolicy_fall_back(struct tls_policy policy, struct tls_memory *memory, uint64_t now_ms);

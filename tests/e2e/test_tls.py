@@ -119,6 +119,15 @@ def test_a_route_can_require_tls(world):
     assert there.messages == []
 
 
+def test_a_host_that_refuses_required_tls_is_told_of_with_the_policy(world):
+    world.sink("there.test", starttls="454 4.7.0 not now")
+    world.start_relay(
+        routes=[{"domain": "there.test", "via": "smtp://there.test", "tls": "verify"}])
+    world.send("a@here.test", "b@there.test")
+    assert re.fullmatch(r"plain text \(STARTTLS is refused\), by verify at \S*tern.yaml:\d+",
+                        world.wait_deferred()["rcpts"][0]["last"]["tls"])
+
+
 def test_required_tls_wants_a_certificate_that_fits(world):
     trusted = make_certificate(world.folder, "smart.test")
     world.sink("other.test", starttls=True, certificate=trusted)
@@ -148,6 +157,7 @@ def test_a_certificate_that_proves_nothing_is_as_good_as_none(world, what):
     assert "certificate not verified" in world.log.wait("delivered", recipient="b@open.test")["tls"]
     last = world.wait_deferred("--domain", "safe.test")["rcpts"][0]["last"]
     assert last["class"] == "deferred" and last["enhanced"] == "4.7.5", last
+    assert re.fullmatch(r"TLS failed, by verify at \S*tern.yaml:\d+", last["tls"])
     assert len(there.messages) == 1
 
 

@@ -123,49 +123,54 @@ static void describes(void **state)
                VIEW("TLSv1.3 X 256, certificate verified, by REQUIRETLS"));
 }
 
-static void describes_plain_text(void **state)
+static void describes_what_is_lacking(void **state)
 {
     static const struct {
         const char *name;
         struct tls_policy policy;
         const char *origin;
-        bool offered;
+        enum tls_lack lack;
         const char *wanted;
-    } plain[] = {
+    } lacking[] = {
         { "not offered",
           { .level = ROUTE_TLS_OFFERED },
           NULL,
-          false,
+          TLS_NOT_OFFERED,
           "plain text (STARTTLS is not offered), by default opportunistic" },
         { "refused",
           { .level = ROUTE_TLS_OFFERED },
           "t.yaml:3",
-          true,
+          TLS_REFUSED,
           "plain text (STARTTLS is refused), by opportunistic at t.yaml:3" },
         { "broken",
           { .level = ROUTE_TLS_NONE, .broken = true },
           NULL,
-          true,
+          TLS_REFUSED,
           "plain text (STARTTLS failed before), by default opportunistic" },
         { "not wanted",
           { .level = ROUTE_TLS_NONE },
           "t.yaml:3",
-          true,
+          TLS_REFUSED,
           "plain text, by none at t.yaml:3" },
         { "missing",
           { .level = ROUTE_TLS_VERIFY },
           "t.yaml:3",
-          false,
+          TLS_NOT_OFFERED,
           "plain text (STARTTLS is not offered), by verify at t.yaml:3" },
+        { "failed",
+          { .level = ROUTE_TLS_VERIFY },
+          "t.yaml:3",
+          TLS_FAILED,
+          "TLS failed, by verify at t.yaml:3" },
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(plain); i++) {
+    for (size_t i = 0; i < COUNT_OF(lacking); i++) {
         char room[TLSPOLICY_TEXT_MAX];
         struct buf out = BUF_ON_ARRAY(room);
 
-        tlspolicy_describe_plain(plain[i].policy, plain[i].origin, plain[i].offered, &out);
-        check_view(plain[i].name, buf_view(&out), view_of(plain[i].wanted));
+        tlspolicy_describe_lack(lacking[i].policy, lacking[i].origin, lacking[i].lack, &out);
+        check_view(lacking[i].name, buf_view(&out), view_of(lacking[i].wanted));
     }
 }
 
@@ -176,7 +181,7 @@ int main(void)
         cmocka_unit_test(remembers_for_a_while),
         cmocka_unit_test(remembers_hosts),
         cmocka_unit_test(describes),
-        cmocka_unit_test(describes_plain_text),
+        cmocka_unit_test(describes_what_is_lacking),
     };
 
     return cmocka_run_group_tests_name("tlspolicy", tests, NULL, NULL);
