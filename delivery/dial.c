@@ -407,6 +407,17 @@ static void begin_target(struct dial *d)
         d->route.second = to->families.second;
 }
 
+/* What was heard counts more than what could not be looked up; but not what a host lacks for good,
+ * which the one that was not found may have. */
+static void keep_end(struct dial *d)
+{
+    const struct outcome *end = &d->route.end;
+    bool lacking = d->failed && d->failure.outcome.class == OUTCOME_FAILED;
+
+    if (d->route.tried == 0 || (lacking && end->text.len > 0))
+        keep_failure(d, end);
+}
+
 /* The target is used up. True: another may do; not where the domain takes no mail at all. Or its
  * hosts in plain text, now that none was found that has TLS. */
 static bool next_target(struct dial *d)
@@ -419,8 +430,7 @@ static bool next_target(struct dial *d)
         d->plain = true;
         return true;
     }
-    if (!tried)
-        keep_failure(d, &d->route.end);
+    keep_end(d);
     if ((!tried && d->route.end.class == OUTCOME_FAILED) ||
         d->target_at + 1 == d->destination->target_count)
         return false;

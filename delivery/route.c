@@ -34,8 +34,8 @@ static void end(struct route *r, struct enhanced code, const char *words, struct
 /* Nothing was tried, for no fault of the domain's answer itself. */
 static void end_without_address(struct route *r)
 {
-    if (r->end.text.len > 0)
-        return; /* a look-up has said why */
+    if (r->tried > 0 || r->end.text.len > 0)
+        return; /* or a look-up has said why */
     if (!r->mx)
         end(r, (struct enhanced){ 4, 4, 4 }, "the configured host has no address that can be used",
             r->target);

@@ -19,7 +19,7 @@ enum {
 enum route_need {
     ROUTE_ASK, /* `question` and `name`; then route_answer */
     ROUTE_TRY, /* `host` at `address`; then route_next again, if that fails */
-    ROUTE_END, /* nothing is left; if nothing was tried either, `end` tells why */
+    ROUTE_END, /* nothing is left; `end`: why nothing was tried, or was not found out */
 };
 
 /* Of a destination: the family that could not be connected to while the other could. Zeroed:

@@ -270,8 +270,14 @@ static bool on_asked(struct peer *p, enum message type, struct view fields, int 
         return true;
     answer.question = m.question;
     while (view_take_line(&names, &line)) {
-        if (!view_equal(view_take_word(&line), m.name) ||
-            !view_equal(view_take_word(&line), m.kind == DNS_ROUTE ? VIEW("mx") : VIEW("a")))
+        struct view word;
+
+        if (!view_equal(view_take_word(&line), m.name))
+            continue;
+        word = view_take_word(&line);
+        if (view_equal(word, VIEW("late")))
+            answer.result = DNS_TEMPORARY;
+        if (!view_equal(word, m.kind == DNS_ROUTE ? VIEW("mx") : VIEW("a")))
             continue;
         answer.result = DNS_OK;
         put_items(m.kind, line, &items);

@@ -48,8 +48,8 @@ struct town {
     struct tls_context *tls;
     struct town_host hosts[TOWN_HOSTS]; /* at 127.0.0.2 and 127.0.0.3, one port */
     struct peer queue, dns;
-    const char
-        *names; /* a line each: "NAME mx 10 HOST ..." or "NAME a ADDRESS ..."; else NXDOMAIN */
+    /* A line each: "NAME mx 10 HOST ...", "NAME a ADDRESS ..." or "NAME late"; else NXDOMAIN. */
+    const char *names;
     const char *site, *mail_hosts; /* of the jobs; NULL: the domain, and unknown */
     uint64_t connection_us;        /* likewise; 0: no limit */
     bool dns_silent;
