@@ -152,6 +152,13 @@ static void read_connections(struct config *c, struct config_node *n, void *sect
     settings_read_rate(c, n, &((struct destination_settings *)section)->limits.connections);
 }
 
+static bool is_given(struct config_node *destination, const char *key)
+{
+    struct config_node *n = config_find(destination, key);
+
+    return n != NULL && !(config_is_list(n) && config_count(n) == 0);
+}
+
 void settings_read_destinations(struct config *c, struct config_node *n, void *section)
 {
     struct settings *s = section;
@@ -162,7 +169,7 @@ void settings_read_destinations(struct config *c, struct config_node *n, void *s
         struct destination_settings *d = &s->destinations[i];
 
         d->origin = config_origin(c, config_at(n, i));
-        if (d->domains.count == 0 && d->hosts.count == 0)
+        if (!is_given(config_at(n, i), "domain") && !is_given(config_at(n, i), "host"))
             config_report(c, config_at(n, i), "which destinations? domain or host tells");
     }
 }

@@ -1,27 +1,9 @@
 #include "ipc/settings.h"
 
-#include "tests/unit/config_text.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/ipc/settings_text.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static char room[1 << 16];
-
-static struct config *read_text(const char *text, struct settings *s)
-{
-    const char *const files[] = { "t.yaml", text, NULL };
-    struct config *c = config_from(room, sizeof(room), files);
-
-    settings_read(s, c);
-    return c;
-}
-
-static void release(struct settings *s, struct config *c)
-{
-    settings_release(s);
-    config_free(&c);
-}
 
 /* clang-format off */
 #define RATE_WORDS "expected a number and a period: 10/1s, 600/1h or 1/200ms; or none"
@@ -29,6 +11,7 @@ static const struct {
     const char *name, *text, *wanted;
 } mistakes[] = {
     { "no destination", "{concurrency: 3}", "t.yaml:2:16: error: which destinations? domain or host tells" },
+    { "no domain", "{domain: []}", "t.yaml:2:16: error: which destinations? domain or host tells" },
     { "a bad domain", "{domain: \"a b\"}", "t.yaml:2:26: error: expected a name: example.net or .example.net" },
     { "every domain", "{host: \"*\"}", "t.yaml:2:24: error: expected a name: example.net or .example.net" },
     { "a bad name", "{name: a b, host: a}", "t.yaml:2:23: error: expected a name: letters, digits and . _ -" },
@@ -45,16 +28,10 @@ static void reports_mistakes(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(mistakes); i++) {
         char text[512];
-        struct settings s;
-        struct config *c;
-        struct view errors;
 
         (void)snprintf(text, sizeof(text), "hostname: a.test\ndestinations: [%s]\n",
                        mistakes[i].text);
-        c = read_text(text, &s);
-        errors = config_errors(c);
-        check_view(mistakes[i].name, view_take_until(&errors, '\n'), view_of(mistakes[i].wanted));
-        release(&s, c);
+        check_mistake(mistakes[i].name, text, mistakes[i].wanted);
     }
 }
 

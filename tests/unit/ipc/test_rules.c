@@ -1,29 +1,11 @@
 #include "ipc/rules.h"
 
 #include "ipc/settings.h"
-#include "tests/unit/config_text.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/ipc/settings_text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static char room[1 << 22];
-
-static struct config *load(const char *text, struct settings *s)
-{
-    const char *const files[] = { "t.yaml", text, NULL };
-    struct config *c = config_from(room, sizeof(room), files);
-
-    settings_load(s, c);
-    return c;
-}
-
-static void release(struct settings *s, struct config *c)
-{
-    settings_release(s);
-    config_free(&c);
-}
 
 /* ---- one rule each ---- */
 
@@ -250,7 +232,7 @@ static void matches_one(void **state)
 
         (void)snprintf(text, sizeof(text), "hostname: mx.test\nrules: [{then: accept, %.*s}]\n",
                        (int)(strlen(conditions) - (braces ? 2 : 0)), conditions + braces);
-        c = load(text, &s);
+        c = load_text(text, &s);
         check_view(conditions, config_errors(c), VIEW(""));
         while ((word = view_take_word(&rest)).len > 0) {
             struct view key = view_take_until(&word, '=');
@@ -299,7 +281,7 @@ static void a_pattern_that_fails_defers(void **state)
         char text[512];
 
         (void)snprintf(text, sizeof(text), "hostname: mx.test\nrules: [%s]\n", cases[i].rule);
-        c = load(text, &s);
+        c = load_text(text, &s);
         check_view(cases[i].name, config_errors(c), VIEW(""));
         if (cases[i].long_header)
             f.header = view_of(header);
@@ -344,7 +326,7 @@ static void a_name_that_is_not_known_defers(void **state)
         char text[512];
 
         (void)snprintf(text, sizeof(text), "hostname: mx.test\nrules: [%s]\n", cases[i].rules);
-        c = load(text, &s);
+        c = load_text(text, &s);
         check_view(cases[i].name, config_errors(c), VIEW(""));
         rule = rules_walk(s.rules, &f, RULE_AT_END, NULL, NULL);
         check(cases[i].name, (rule == NULL ? 0 : rule->decision->code) == cases[i].code);
@@ -359,16 +341,9 @@ static void reports_mistakes(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(mistakes); i++) {
         char text[512];
-        struct settings s;
-        struct config *c;
-        struct view report, first;
 
         (void)snprintf(text, sizeof(text), "hostname: mx.test\nrules: %s\n", mistakes[i].rules);
-        c = load(text, &s);
-        report = config_errors(c);
-        check(mistakes[i].rules, view_take_line(&report, &first));
-        check_view(mistakes[i].rules, first, view_of(mistakes[i].wanted));
-        release(&s, c);
+        check_mistake(mistakes[i].rules, text, mistakes[i].wanted);
     }
 }
 
@@ -383,7 +358,7 @@ static void sees_what_is_never_used(void **state)
 
         (void)snprintf(text, sizeof(text), "hostname: mx.test\nrules:\n  - { %s }\n  - { %s }\n",
                        pairs[i].first, pairs[i].second);
-        c = load(text, &s);
+        c = load_text(text, &s);
         errors = config_errors(c);
         check(text, (config_error_count(c) == 1) == pairs[i].shadowed);
         if (pairs[i].shadowed)
@@ -404,19 +379,19 @@ static void knows_when_a_rule_is_sure(void **state)
     };
     struct settings s;
     struct config *c =
-        load("hostname: mx.test\n"
-             "rules:\n"
-             "  - { time: mon, then: tag a }\n"
-             "  - { client: 192.0.2.1, then: refuse }\n"
-             "  - { helo: a.test, then: refuse }\n"
-             "  - { client: 192.0.2.2, then: refuse }\n"
-             "  - { login: ann, then: accept }\n"
-             "  - { helo: b.test, then: refuse }\n"
-             "  - { recipient: a@a.test, then: tag b }\n"
-             "  - { client: 192.0.2.3, except: { recipient: b@a.test }, then: hold }\n"
-             "  - { larger: 1M, then: hold }\n"
-             "  - { client: 192.0.2.4, then: hold }\n",
-             &s);
+        load_text("hostname: mx.test\n"
+                  "rules:\n"
+                  "  - { time: mon, then: tag a }\n"
+                  "  - { client: 192.0.2.1, then: refuse }\n"
+                  "  - { helo: a.test, then: refuse }\n"
+                  "  - { client: 192.0.2.2, then: refuse }\n"
+                  "  - { login: ann, then: accept }\n"
+                  "  - { helo: b.test, then: refuse }\n"
+                  "  - { recipient: a@a.test, then: tag b }\n"
+                  "  - { client: 192.0.2.3, except: { recipient: b@a.test }, then: hold }\n"
+                  "  - { larger: 1M, then: hold }\n"
+                  "  - { client: 192.0.2.4, then: hold }\n",
+                  &s);
 
     (void)state;
     check_view("errors", config_errors(c), VIEW(""));
@@ -459,7 +434,7 @@ static void reads_limits(void **state)
                        "hostname: mx.test\nrules: [{name: x, helo: a.test, then: %s}, {login: a, "
                        "then: refuse}]\n",
                        limits[i].then);
-        c = load(text, &s);
+        c = load_text(text, &s);
         check_view(limits[i].then, config_errors(c), VIEW(""));
         a = &s.rules->all[0].actions[0];
         check(limits[i].then, a->act == RULE_LIMIT && a->key == limits[i].key);
@@ -475,195 +450,6 @@ static void reads_limits(void **state)
     }
 }
 
-/* ---- many rules: the index finds what a look at each of them in turn finds ---- */
-
-static uint64_t seed = 42;
-
-static unsigned pick(unsigned count)
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (unsigned)(seed >> 33) % count;
-}
-
-enum { CONDITIONS = 10 };
-
-static void put_condition(unsigned i, struct buf *out)
-{
-    unsigned a = pick(4), b = pick(4);
-
-    if (i == 0 && a > 2)
-        buf_printf(out, "sender: u%u@d%u.test", a, b);
-    else if (i == 0 && a > 1)
-        buf_printf(out, "sender: '/u[0-%u]@.*/'", b);
-    else if (i == 0 && a > 0)
-        buf_printf(out, "sender: ['/.*@d%u[.]te\xc5\xbft/', u1@d%u.test, '/u%u@x.*/']", b, a, b);
-    else if (i == 0)
-        buf_printf(out, "sender: [\"@d%u.test\", \"@.d%u.test\"]", a, b);
-    else if (i == 1 && b > 1)
-        buf_printf(out, "recipient: '/u%u(|[+]x)@d[%u2]\\.test/'", a, b);
-    else if (i == 1)
-        buf_printf(out, "recipient: [u%u@d1.test, \"@d%u.test\"]", a, b);
-    else if (i == 2)
-        buf_printf(out, "client: [10.%u.0.0/16, 10.0.%u.0/24]", a, b);
-    else if (i == 3)
-        buf_printf(out, "login: u%u", a);
-    else if (i == 4)
-        buf_printf(out, "helo: [h%u.test, .h%u.test]", a, b);
-    else if (i == 5)
-        buf_printf(out, b > 1 ? "client-name: '/.*[.]h%u[.]test/'" : "client-name: .h%u.test", a);
-    else if (i == 6)
-        buf_printf(out, "tls: none");
-    else if (i == 7)
-        buf_printf(out, "header: { X: [h%u, '/.*very %u.*/'] }", a, b);
-    else if (i == 8)
-        buf_printf(out, "listener: \"*:25\"");
-    else
-        buf_printf(out, "larger: %uK", 1 + a);
-}
-
-static void put_conditions(struct buf *out)
-{
-    bool first = true;
-
-    for (unsigned i = pick(4); i < CONDITIONS; i += 1 + pick(CONDITIONS)) {
-        buf_printf(out, "%s", first ? "" : ", ");
-        put_condition(i, out);
-        first = false;
-    }
-    if (first)
-        buf_printf(out, "helo: h%u.test", pick(4));
-}
-
-struct trail {
-    uint32_t numbers[256];
-    size_t count;
-};
-
-static void on_matched(void *context, const struct rule *rule)
-{
-    struct trail *t = context;
-
-    if (t->count < COUNT_OF(t->numbers))
-        t->numbers[t->count++] = rule->number;
-}
-
-static const struct rule *walk_slowly(const struct rules *r, const struct rule_facts *f,
-                                      enum rule_stage stage, struct trail *t)
-{
-    for (size_t i = 0; i < r->count; i++) {
-        const struct rule *rule = &r->all[i];
-
-        if (rule->stage > stage || rules_match(r, rule, f, rule_known_at(stage)) != RULE_YES)
-            continue;
-        on_matched(t, rule);
-        if (rule->decision != NULL)
-            return rule;
-    }
-    return NULL;
-}
-
-static void put_header(unsigned kind, char *out, size_t size)
-{
-    if (kind == 0)
-        (void)snprintf(out, size, "X: h%u\r\n", pick(4));
-    else if (kind == 1)
-        (void)snprintf(out, size, "X: is very\r\n %u times\r\n", pick(4));
-    else
-        (void)snprintf(out, size, "Y: very %u\r\nX: h\r\n", pick(4));
-}
-
-static void check_walk(const struct rules *r)
-{
-    char sender[32], rcpt[40], base[32], login[8], helo[32], name[32], header[32];
-    struct net_address client = {
-        .family = AF_INET, .bytes = { 10, (uint8_t)pick(4), (uint8_t)pick(4), (uint8_t)pick(4) }
-    };
-    struct rule_facts f = { .client = &client, .listener = VIEW("*:25"), .size = pick(5000) };
-
-    (void)snprintf(sender, sizeof(sender), "u%u@%sd%u.test", pick(4), pick(2) ? "x." : "", pick(4));
-    (void)snprintf(base, sizeof(base), "U%u@d%u.test", pick(4), pick(4));
-    (void)snprintf(rcpt, sizeof(rcpt), "U%c+x@%s", base[1], base + 3);
-    (void)snprintf(login, sizeof(login), "u%u", pick(6));
-    (void)snprintf(helo, sizeof(helo), "%sh%u.test", pick(2) ? "a.b." : "", pick(4));
-    (void)snprintf(name, sizeof(name), "a.h%u.test", pick(4));
-    put_header(pick(3), header, sizeof(header));
-    f.sender = view_of(sender);
-    f.recipient = view_of(pick(2) ? rcpt : base);
-    f.recipient_base = f.recipient.ptr == rcpt ? view_of(base) : VIEW_EMPTY;
-    f.login = pick(2) ? view_of(login) : VIEW_EMPTY;
-    f.helo = view_of(helo);
-    f.client_name = pick(2) ? view_of(name) : VIEW_EMPTY;
-    f.header = view_of(header);
-    for (unsigned stage = 0; stage < RULE_STAGES; stage++) {
-        struct trail fast = { .count = 0 }, slow = { .count = 0 };
-
-        assert_ptr_equal(rules_walk(r, &f, (enum rule_stage)stage, on_matched, &fast),
-                         walk_slowly(r, &f, (enum rule_stage)stage, &slow));
-        assert_int_equal(fast.count, slow.count);
-        assert_memory_equal(fast.numbers, slow.numbers, fast.count * sizeof(*fast.numbers));
-    }
-}
-
-static void finds_by_its_index_what_a_walk_finds(void **state)
-{
-    static char text[1 << 18];
-
-    (void)state;
-    for (unsigned run = 0; run < 20; run++) {
-        const char *const files[] = { "t.yaml", text, NULL };
-        struct buf out = BUF_ON_ARRAY(text);
-        struct error err = { "" };
-        struct settings s;
-        struct config *c;
-
-        buf_printf(&out, "hostname: mx.test\nrules:\n");
-        for (unsigned i = 0; i < 100 + run; i++) {
-            buf_printf(&out, "  - { ");
-            put_conditions(&out);
-            buf_printf(&out, ", then: %s }\n", pick(4) > 0 ? "tag t" : "refuse");
-        }
-        buf_put_byte(&out, '\0');
-        c = config_from(room, sizeof(room), files);
-        settings_read(&s, c);
-        check_view("errors", config_errors(c), VIEW(""));
-        assert_int_equal(rules_prepare(s.rules, &err), 0);
-        for (unsigned i = 0; i < 200; i++)
-            check_walk(s.rules);
-        release(&s, c);
-    }
-}
-
-/* ---- lists ---- */
-
-static void asks_lists_that_change(void **state)
-{
-    const char *const files[] = { "t.yaml",
-                                  "hostname: mx.test\n"
-                                  "rules:\n"
-                                  "  - { client: file:/list, then: refuse }\n"
-                                  "  - { sender: [x@y.test, file:/list], then: refuse }\n",
-                                  NULL };
-    struct config *c = config_from(room, sizeof(room), files);
-    struct net_address client = { .family = AF_INET, .bytes = { 192, 0, 2, 1 } };
-    struct rule_facts f = { .client = &client, .sender = VIEW("a@b.test") };
-    struct error err = { "" };
-    struct settings s;
-
-    (void)state;
-    settings_read(&s, c);
-    check_view("errors", config_errors(c), VIEW(""));
-    assert_int_equal(s.rules->list_count, 1);
-    assert_int_equal(rules_prepare(s.rules, &err), 0);
-    assert_null(rules_walk(s.rules, &f, RULE_AT_END, NULL, NULL));
-    rule_list_load(&s.rules->lists[0], VIEW("# networks\n192.0.2.0/24 # ours\n\n"));
-    assert_ptr_equal(rules_walk(s.rules, &f, RULE_AT_END, NULL, NULL), &s.rules->all[0]);
-    rule_list_load(&s.rules->lists[0], VIEW("  @b.test\r\n"));
-    assert_ptr_equal(rules_walk(s.rules, &f, RULE_AT_END, NULL, NULL), &s.rules->all[1]);
-    rule_list_load(&s.rules->lists[0], VIEW(""));
-    assert_null(rules_walk(s.rules, &f, RULE_AT_END, NULL, NULL));
-    release(&s, c);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -674,8 +460,6 @@ int main(void)
         cmocka_unit_test(reports_mistakes),
         cmocka_unit_test(sees_what_is_never_used),
         cmocka_unit_test(knows_when_a_rule_is_sure),
-        cmocka_unit_test(finds_by_its_index_what_a_walk_finds),
-        cmocka_unit_test(asks_lists_that_change),
     };
 
     return cmocka_run_group_tests_name("rules", tests, NULL, NULL);

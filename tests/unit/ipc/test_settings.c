@@ -1,8 +1,6 @@
 #include "ipc/settings.h"
 
-#include "tests/unit/unit.h"
-
-#include "tests/unit/config_text.h"
+#include "tests/unit/ipc/settings_text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,24 +9,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static char room[1 << 18];
-
-static struct config *read_text(const char *text, struct settings *s)
-{
-    const char *const files[] = { "t.yaml", text, NULL };
-    struct config *c = config_from(room, sizeof(room), files);
-
-    settings_gather(c);
-    settings_read(s, c);
-    return c;
-}
-
-static void release(struct settings *s, struct config *c)
-{
-    settings_release(s);
-    config_free(&c);
-}
 
 static struct net_address address_of(const char *text)
 {
@@ -292,18 +272,9 @@ static void reports_mistakes(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(mistakes); i++) {
         char text[512];
-        struct settings s;
-        struct config *c;
-        struct view errors, line = VIEW_EMPTY;
 
         (void)snprintf(text, sizeof(text), "hostname: mx.test\n%s\n", mistakes[i].text);
-        c = read_text(text, &s);
-        errors = config_errors(c);
-        (void)view_take_line(&errors, &line);
-        check_view(mistakes[i].name, line, view_of(mistakes[i].wanted));
-        if (config_error_count(c) != 1)
-            fail_msg("%s: reports more: %.*s", mistakes[i].name, VIEW_ARG(config_errors(c)));
-        release(&s, c);
+        check_mistake(mistakes[i].name, text, mistakes[i].wanted);
     }
 }
 
