@@ -7,11 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct buf buf_on(void *room, size_t capacity)
-{
-    return (struct buf){ .room = room, .capacity = capacity };
-}
-
 void buf_new(struct buf *b, size_t capacity)
 {
     *b = buf_on(memory_new(capacity), capacity);
@@ -21,27 +16,6 @@ void buf_free(struct buf *b)
 {
     free(b->room);
     *b = (struct buf){ 0 };
-}
-
-struct view buf_view(const struct buf *b)
-{
-    return b->room == NULL ? VIEW_EMPTY : view_make(b->room + b->start, b->end - b->start);
-}
-
-size_t buf_len(const struct buf *b)
-{
-    return b->end - b->start;
-}
-
-size_t buf_space(const struct buf *b)
-{
-    return b->capacity - buf_len(b);
-}
-
-void buf_clear(struct buf *b)
-{
-    b->start = b->end = 0;
-    b->overflowed = false;
 }
 
 void buf_consume(struct buf *b, size_t count)
@@ -85,11 +59,6 @@ bool buf_put(struct buf *b, struct view bytes)
     memcpy(b->room + b->end, bytes.ptr, bytes.len);
     b->end += bytes.len;
     return true;
-}
-
-bool buf_put_byte(struct buf *b, char byte)
-{
-    return buf_put(b, view_make(&byte, 1));
 }
 
 bool buf_put_u64(struct buf *b, uint64_t number)

@@ -2,33 +2,6 @@
 
 #include <string.h>
 
-struct view view_of(const char *string)
-{
-    return string == NULL ? VIEW_EMPTY : view_make(string, strlen(string));
-}
-
-struct view view_make(const void *ptr, size_t len)
-{
-    return (struct view){ ptr, len };
-}
-
-struct view view_from(struct view v, size_t start)
-{
-    return start > v.len ? VIEW_EMPTY : view_sub(v, start, v.len - start);
-}
-
-struct view view_sub(struct view v, size_t start, size_t count)
-{
-    if (start > v.len || v.ptr == NULL)
-        return VIEW_EMPTY;
-    return view_make(v.ptr + start, MIN(count, v.len - start));
-}
-
-bool view_equal(struct view a, struct view b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
-}
-
 bool view_equal_nocase(struct view a, struct view b)
 {
     if (a.len != b.len)
@@ -209,24 +182,4 @@ bool view_hex_to_u64(struct view v, uint64_t *out)
     }
     *out = number;
     return true;
-}
-
-char byte_lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
-bool byte_is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-bool byte_is_alpha(char c)
-{
-    return byte_lower(c) >= 'a' && byte_lower(c) <= 'z';
-}
-
-bool byte_is_alnum(char c)
-{
-    return byte_is_alpha(c) || byte_is_digit(c);
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct view {
     const char *ptr;
@@ -23,12 +24,34 @@ struct view {
 /* The two arguments of a "%.*s". */
 #define VIEW_ARG(v) (int)(v).len, ((v).ptr != NULL ? (v).ptr : "")
 
-struct view view_of(const char *string); /* NULL gives the empty view */
-struct view view_make(const void *ptr, size_t len);
-struct view view_from(struct view v, size_t start);              /* start > len: empty */
-struct view view_sub(struct view v, size_t start, size_t count); /* clipped to v */
+static inline struct view view_make(const void *ptr, size_t len)
+{
+    return (struct view){ ptr, len };
+}
 
-bool view_equal(struct view a, struct view b);
+/* NULL gives the empty view. */
+static inline struct view view_of(const char *string)
+{
+    return string == NULL ? VIEW_EMPTY : view_make(string, strlen(string));
+}
+
+/* Clipped to v; beyond it, empty. */
+static inline struct view view_sub(struct view v, size_t start, size_t count)
+{
+    start = MIN(start, v.len);
+    return view_make(start > 0 ? v.ptr + start : v.ptr, MIN(count, v.len - start));
+}
+
+static inline struct view view_from(struct view v, size_t start)
+{
+    return view_sub(v, start, v.len);
+}
+
+static inline bool view_equal(struct view a, struct view b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
 bool view_equal_nocase(struct view a, struct view b); /* ASCII only */
 int view_compare(struct view a, struct view b);       /* as memcmp, shorter first */
 bool view_starts(struct view v, struct view prefix);
@@ -60,9 +83,25 @@ bool view_to_u64(struct view v, uint64_t most, uint64_t *out) MUST_USE;
 /* The whole view is hexadecimal, 1 to 16 digits. */
 bool view_hex_to_u64(struct view v, uint64_t *out) MUST_USE;
 
-char byte_lower(char c); /* ASCII */
-bool byte_is_digit(char c);
-bool byte_is_alpha(char c);
-bool byte_is_alnum(char c);
+/* ASCII */
+static inline char byte_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static inline bool byte_is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static inline bool byte_is_alpha(char c)
+{
+    return byte_lower(c) >= 'a' && byte_lower(c) <= 'z';
+}
+
+static inline bool byte_is_alnum(char c)
+{
+    return byte_is_alpha(c) || byte_is_digit(c);
+}
 
 #endif
