@@ -7,6 +7,7 @@
 #include "io/sandbox.h"
 #include "ipc/role.h"
 #include "ipc/rules.h"
+#include "master/fixed.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -209,43 +210,6 @@ static void complete_reload(struct master *m)
     drop_unused_generations(m);
 }
 
-/* What belongs to the life of the running master, or queue, cannot change with a reload: smtpd
- * would send messages of a size that the queue has no room for. */
-static int check_unchanged(const struct settings *now, const struct settings *next,
-                           struct error *err)
-{
-    const struct spool_settings *a = &now->spool, *b = &next->spool;
-    const char *changed = NULL;
-
-    if (!view_equal(now->control, next->control))
-        changed = "control";
-    else if (!view_equal(a->path, b->path))
-        changed = "spool.path";
-    else if (a->segment_bytes != b->segment_bytes)
-        changed = "spool.segment";
-    else if (a->big_body_bytes != b->big_body_bytes)
-        changed = "spool.big-body";
-    else if (a->reserve_bytes != b->reserve_bytes)
-        changed = "spool.reserve";
-    else if (a->recycle != b->recycle)
-        changed = "spool.recycle";
-    if (changed == NULL)
-        return 0;
-    return error_set(err, -EINVAL, "%s cannot change while Tern runs: restart it", changed);
-}
-
-/* Who runs them was begun with less behind bars than now, and as the user of then. */
-static int check_commands(const struct master *m, const struct generation *next, struct error *err)
-{
-    if (!tokens_can_serve(&m->tokens, next))
-        return error_set(err, -EINVAL,
-                         "the first auth-token-command needs tern-tokens, which is begun when Tern "
-                         "starts: restart it");
-    if (!settings_has_commands(&next->settings) || next->users[TOKENS].uid == m->tokens.uid)
-        return 0;
-    return error_set(err, -EINVAL, "users.tokens cannot change while Tern runs: restart it");
-}
-
 static void begin_reload(struct master *m)
 {
     struct generation *g = memory_new(sizeof(*g));
@@ -258,8 +222,7 @@ static void begin_reload(struct master *m)
         return;
     }
     list_append(&m->generations, &g->link);
-    if (check_unchanged(&m->now->settings, &g->settings, &why) < 0 ||
-        check_commands(m, g, &why) < 0 || generation_make_folders(g, &why) < 0) {
+    if (fixed_check(m->now, g, &m->tokens, &why) < 0 || generation_make_folders(g, &why) < 0) {
         abandon_reload(m, why.text);
         return;
     }
