@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -77,6 +78,7 @@ static int start(struct running *r, char **argv)
         close(output[1]);
         return err;
     }
+    command_adopt_orphans();
     r->pid = fork();
     if (r->pid == 0)
         become(argv, output[1], complaint[1]);
@@ -147,7 +149,44 @@ static int listen_to(struct running *r, uint64_t patience_ms)
     return 0;
 }
 
-/* With all that it started. */
+void command_adopt_orphans(void)
+{
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
+
+/* Returns how many there are. None of them is another process by now: nobody has buried it. */
+static unsigned kill_children(void)
+{
+    char path[64], room[4096];
+    unsigned count = 0;
+    uint64_t pid;
+    int fd;
+    ssize_t n;
+
+    (void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0; /* no /proc: what has left the command's group stays */
+    n = read(fd, room, sizeof(room));
+    close(fd);
+    for (struct view list = view_make(room, n > 0 ? (size_t)n : 0); view_has(list, ' ');) {
+        if (view_to_u64(view_take_until(&list, ' '), INT32_MAX, &pid) && pid > 1 &&
+            kill((pid_t)pid, SIGKILL) == 0)
+            count++;
+    }
+    return count;
+}
+
+/* The children of those that are killed come next. */
+void command_end_descendants(void)
+{
+    while (kill_children() > 0 && waitpid(-1, NULL, 0) > 0) {
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+            ;
+    }
+}
+
+/* With all that it started, in whatever group or session that is by now. */
 static int stop(struct running *r)
 {
     int status = 0;
@@ -156,6 +195,7 @@ static int stop(struct running *r)
     kill(r->pid, SIGKILL);
     while (waitpid(r->pid, &status, 0) < 0 && errno == EINTR)
         ;
+    command_end_descendants();
     for (int i = 0; i < SOURCES; i++)
         close_source(r, i);
     return status;

@@ -79,10 +79,13 @@ int main(void)
     signal(SIGCHLD, SIG_IGN); /* nobody waits for them */
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return EXIT_FAILURE;
+    command_adopt_orphans();
     while ((n = channel_receive_blocking(ROLE_CHANNEL_FD, room, sizeof(room), &fd)) > 0) {
         if (fd >= 0)
             close(fd);
         hear(view_make(room, (size_t)n));
     }
+    signal(SIGCHLD, SIG_DFL);
+    command_end_descendants();
     return EXIT_SUCCESS;
 }

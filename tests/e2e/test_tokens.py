@@ -1,5 +1,6 @@
 """Tokens that a command gets (auth-token-command), for smarthosts that want one."""
 import contextlib
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -135,6 +136,13 @@ def test_a_command_that_hangs_holds_up_no_other_mail(world, smarthost, desk):
     wait_for(lambda: b"/bin/sleep\x004242\x00" not in command_lines(), "the command to end with Tern")
 
 
+def test_what_a_command_starts_ends_with_tern(world, smarthost, desk):
+    start(world, smarthost, ["/bin/sh", "-c", "setsid /bin/sleep 4243 & sleep 4244"])
+    wait_for(lambda: b"/bin/sleep\x004243\x00" in command_lines(), "the command to start it")
+    world.stop_relay()
+    wait_for(lambda: b"/bin/sleep\x004243\x00" not in command_lines(), "it to end")
+
+
 def command_lines():
     """Of all processes; some end while they are looked at."""
     lines = []
@@ -158,4 +166,9 @@ def test_a_reload_changes_the_command_but_brings_no_first_one(world, smarthost, 
     world.start_relay()
     world.configure(routes=[route(["/bin/echo", "token-3"])])
     world.reload()
-    assert "restart it" in world.log.wait("reload_failed")["reason"]
+    reason = world.log.wait("reload_failed")["reason"]
+    place, _, words = reason.partition(": ")
+    assert "restart it" in words
+    path, line = place.rsplit(":", 1)
+    assert "/bin/echo" in " ".join(Path(path).read_text().splitlines()[int(line) - 1:int(line) + 1])
+    assert re.search(rf"^{re.escape(place)}:\d+: error: {re.escape(words)}$", world.log.text(), re.M)

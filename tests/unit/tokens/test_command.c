@@ -70,7 +70,14 @@ static void runs(void **state)
 /* What it started ends with it, whether it ended by itself or not. */
 static void leaves_nobody(void **state)
 {
-    static const char *const scripts[] = { "sleep 1000 & echo $!", "sleep 1000 & echo $!; wait" };
+    static const char *const scripts[] = {
+        "sleep 1000 & echo $!",
+        "sleep 1000 & echo $!; wait",
+        /* in a session of its own, which its leader has left */
+        "setsid sh -c 'sleep 1000 & echo $!'",
+        "setsid sh -c 'sleep 1000 & echo $!'; sleep 1000",
+        "setsid sh -c 'setsid sh -c \"sleep 1000 & echo \\$!; wait\"; wait' & sleep 1000",
+    };
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(scripts); i++) {
