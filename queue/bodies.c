@@ -31,9 +31,9 @@ static void name_of(uint64_t number, char name[static NAME_ROOM])
     snprintf(name, NAME_ROOM, "%02x/%016llx.eml", folder_of(number), (unsigned long long)number);
 }
 
-static void folder_name(uint64_t number, char name[static NAME_ROOM])
+static void folder_name(unsigned folder, char name[static NAME_ROOM])
 {
-    snprintf(name, NAME_ROOM, "%02x", folder_of(number));
+    snprintf(name, NAME_ROOM, "%02x", folder);
 }
 
 int bodies_open(struct bodies *b, const struct spool *spool, struct loop *l)
@@ -64,7 +64,7 @@ static int create(struct bodies *b, uint64_t number)
     int fd;
 
     name_of(number, name);
-    folder_name(number, folder);
+    folder_name(folder_of(number), folder);
     fd = openat(b->spool->big, name, how, FILE_MODE);
     if (fd >= 0 || errno != ENOENT)
         return fd < 0 ? -errno : fd;
@@ -105,7 +105,7 @@ static int sync_folder(const struct spool *spool, uint64_t number)
     char name[NAME_ROOM];
     int fd, err = 0;
 
-    folder_name(number, name);
+    folder_name(folder_of(number), name);
     fd = openat(spool->big, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
@@ -206,24 +206,37 @@ void bodies_remove(struct bodies *b, uint64_t number)
 
 /* ---- read ---- */
 
+static int judge(const struct stat *facts, uint64_t bytes)
+{
+    return S_ISREG(facts->st_mode) && (uint64_t)facts->st_size == bytes ? 0 : -EBADMSG;
+}
+
 int bodies_read(const struct spool *spool, uint64_t number, uint64_t bytes)
 {
     char name[NAME_ROOM];
     struct stat facts;
-    int fd, err = 0;
+    int fd, err;
 
     name_of(number, name);
     fd = openat(spool->big, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return errno == ENOENT ? -EBADMSG : -errno;
-    if (fstat(fd, &facts) < 0)
-        err = -errno;
-    else if (!S_ISREG(facts.st_mode) || (uint64_t)facts.st_size != bytes)
-        err = -EBADMSG;
+    err = fstat(fd, &facts) < 0 ? -errno : judge(&facts, bytes);
     if (err == 0)
         return fd;
     close(fd);
     return err;
+}
+
+int bodies_look(const struct spool *spool, uint64_t number, uint64_t bytes)
+{
+    char name[NAME_ROOM];
+    struct stat facts;
+
+    name_of(number, name);
+    if (fstatat(spool->big, name, &facts, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? -EBADMSG : -errno;
+    return judge(&facts, bytes);
 }
 
 /* ---- sweep ---- */
@@ -250,22 +263,34 @@ static void sweep_file(void *arg, const char *name)
         log_warn("body_not_removed", LOG_STRING("file", name), LOG_ERRNO("error", errno));
 }
 
-static void sweep_folder(void *arg, const char *name)
+static void note_folder(void *arg, const char *name)
 {
-    struct sweep *s = arg;
+    bool *there = arg;
+    uint64_t number;
 
-    s->folder = openat(s->spool->big, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (s->folder < 0 || folder_each(s->folder, sweep_file, s) < 0)
-        log_warn("bodies_not_swept", LOG_STRING("folder", name), LOG_ERRNO("error", errno));
-    if (s->folder >= 0)
-        close(s->folder);
+    if (strlen(name) == FOLDER_LEN && view_hex_to_u64(view_of(name), &number))
+        there[number] = true;
 }
 
-void bodies_sweep(const struct spool *spool, const struct idset *named, bool aside)
+void bodies_folders(const struct spool *spool, bool there[static BODIES_FOLDERS])
 {
-    struct sweep s = { .spool = spool, .named = named, .aside = aside };
-    int err = folder_each(spool->big, sweep_folder, &s);
+    int err = folder_each(spool->big, note_folder, there);
 
     if (err < 0)
         log_warn("bodies_not_swept", LOG_ERRNO("error", -err));
+}
+
+void bodies_sweep(const struct spool *spool, unsigned folder, const struct idset *named, bool aside)
+{
+    struct sweep s = { .spool = spool, .named = named, .aside = aside };
+    char name[NAME_ROOM];
+    int err;
+
+    folder_name(folder, name);
+    s.folder = openat(spool->big, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    err = s.folder < 0 ? -errno : folder_each(s.folder, sweep_file, &s);
+    if (err < 0)
+        log_warn("bodies_not_swept", LOG_STRING("folder", name), LOG_ERRNO("error", -err));
+    if (s.folder >= 0)
+        close(s.folder);
 }

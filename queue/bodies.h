@@ -7,10 +7,12 @@
 #include "queue/spool.h"
 #include "queue/workers.h"
 
+enum { BODIES_FOLDERS = 256 }; /* below big/ */
+
 struct bodies {
     const struct spool *spool;
     struct workers pool;
-    bool fresh[256]; /* subfolders made by us whose own name is not durable yet */
+    bool fresh[BODIES_FOLDERS]; /* subfolders made by us whose own name is not durable yet */
 };
 
 int bodies_open(struct bodies *b, const struct spool *spool, struct loop *l) MUST_USE;
@@ -26,7 +28,13 @@ void bodies_sync(struct bodies *b, int fd, uint64_t number, uint64_t bytes,
 void bodies_remove(struct bodies *b, uint64_t number);
 /* For reading; -EBADMSG when it has not `bytes` bytes. */
 int bodies_read(const struct spool *spool, uint64_t number, uint64_t bytes) MUST_USE;
-/* Whatever is not `named` goes: away, or aside when the log is damaged and may have named it. */
-void bodies_sweep(const struct spool *spool, const struct idset *named, bool aside);
+/* Whether it could: 0, or a negative errno. */
+int bodies_look(const struct spool *spool, uint64_t number, uint64_t bytes) MUST_USE;
+/* Which folders are there. */
+void bodies_folders(const struct spool *spool, bool there[static BODIES_FOLDERS]);
+/* Whatever is in that folder (of BODIES_FOLDERS) and not `named` goes: away, or aside when the log
+ * is damaged and may have named it. */
+void bodies_sweep(const struct spool *spool, unsigned folder, const struct idset *named,
+                  bool aside);
 
 #endif

@@ -211,33 +211,24 @@ static void report_finding(int fd, bool json, const struct kept_finding *kept)
     say(fd, &line);
 }
 
-static uint64_t count_unfinished(const struct look *k)
-{
-    uint64_t count = 0;
-
-    for (size_t i = 0; i < k->messages.room; i++)
-        count += k->messages.slots[i] != 0 && !idset_has(&k->survey.finished, k->messages.slots[i]);
-    return count;
-}
-
 static void report_numbers(int fd, bool json, const struct look *k, size_t damaged)
 {
     char room[LINE_ROOM];
     struct buf line = BUF_ON_ARRAY(room);
+    size_t unfinished = idset_count_without(&k->messages, &k->survey.finished);
 
     if (json)
-        buf_printf(&line,
-                   "{\"v\":1,\"end\":true,\"segments\":%zu,\"records\":%" PRIu64
-                   ",\"messages\":%zu,"
-                   "\"unfinished\":%" PRIu64 ",\"large_bodies\":%" PRIu64 ",\"damaged\":%zu}\n",
-                   k->survey.source_count, k->records, k->messages.count, count_unfinished(k),
-                   k->bodies, damaged);
+        buf_printf(
+            &line,
+            "{\"v\":1,\"end\":true,\"segments\":%zu,\"records\":%" PRIu64 ",\"messages\":%zu,"
+            "\"unfinished\":%zu,\"large_bodies\":%" PRIu64 ",\"damaged\":%zu}\n",
+            k->survey.source_count, k->records, k->messages.count, unfinished, k->bodies, damaged);
     else
         buf_printf(&line,
-                   "segments %zu, records %" PRIu64 ", messages %zu (unfinished %" PRIu64
-                   "), large bodies %" PRIu64 ", damaged %zu\n",
-                   k->survey.source_count, k->records, k->messages.count, count_unfinished(k),
-                   k->bodies, damaged);
+                   "segments %zu, records %" PRIu64
+                   ", messages %zu (unfinished %zu), large bodies %" PRIu64 ", damaged %zu\n",
+                   k->survey.source_count, k->records, k->messages.count, unfinished, k->bodies,
+                   damaged);
     say(fd, &line);
 }
 

@@ -1,54 +1,102 @@
 #include "queue/idset.h"
 
-#include "common/memory.h"
-
 #include <assert.h>
-#include <stdlib.h>
 
-enum { ROOM_FIRST = 64 };
+enum { PAGE_BITS = 256, WORD_BITS = 64, WORDS = PAGE_BITS / WORD_BITS };
 
-static uint64_t *look(const struct idset *s, uint64_t id)
+struct page {
+    uint64_t key; /* the numbers in it, divided by PAGE_BITS */
+    uint64_t words[WORDS];
+    uint32_t next;
+};
+
+static uint64_t hash_key(uint64_t key)
 {
-    uint64_t hash = id * 0x9e3779b97f4a7c15;
-    size_t at = (size_t)(hash ^ (hash >> 32)) & (s->room - 1);
+    uint64_t hash = key * 0x9e3779b97f4a7c15;
 
-    while (s->slots[at] != 0 && s->slots[at] != id)
-        at = (at + 1) & (s->room - 1);
-    return &s->slots[at];
+    return hash ^ (hash >> 32);
 }
 
-static void grow(struct idset *s)
+static uint64_t hash_page(const void *page)
 {
-    struct idset old = *s;
+    return hash_key(((const struct page *)page)->key);
+}
 
-    s->room = old.room == 0 ? ROOM_FIRST : old.room * 2;
-    s->slots = memory_new_array(s->room, sizeof(*s->slots));
-    for (size_t i = 0; i < old.room; i++) {
-        if (old.slots[i] != 0)
-            *look(s, old.slots[i]) = old.slots[i];
+static struct page *page_at(const struct idset *s, uint32_t i)
+{
+    return pool_at(&s->pages, i);
+}
+
+/* POOL_NONE: there is none. */
+static uint32_t find(const struct idset *s, uint64_t key)
+{
+    uint32_t i = s->last;
+
+    if (s->count == 0 || page_at(s, i)->key == key)
+        return i;
+    i = chains_first(&s->by_key, hash_key(key));
+    while (i != POOL_NONE && page_at(s, i)->key != key)
+        i = chains_next(&s->by_key, i);
+    return i;
+}
+
+static uint32_t add_page(struct idset *s, uint64_t key)
+{
+    uint32_t i;
+
+    if (s->count == 0) {
+        pool_init(&s->pages, sizeof(struct page));
+        chains_init(&s->by_key, &s->pages, offsetof(struct page, next), hash_page);
     }
-    free(old.slots);
+    i = pool_take(&s->pages);
+    page_at(s, i)->key = key;
+    chains_add(&s->by_key, i);
+    return i;
 }
 
 void idset_add(struct idset *s, uint64_t id)
 {
-    uint64_t *slot;
+    uint64_t bit = (uint64_t)1 << id % WORD_BITS;
+    uint32_t i = find(s, id / PAGE_BITS);
+    uint64_t *word;
 
     assert(id != 0);
-    if ((s->count + 1) * 3 > s->room * 2)
-        grow(s);
-    slot = look(s, id);
-    s->count += *slot == 0;
-    *slot = id;
+    if (i == POOL_NONE)
+        i = add_page(s, id / PAGE_BITS);
+    s->last = i;
+    word = &page_at(s, i)->words[id % PAGE_BITS / WORD_BITS];
+    s->count += (*word & bit) == 0;
+    *word |= bit;
 }
 
 bool idset_has(const struct idset *s, uint64_t id)
 {
-    return s->count > 0 && *look(s, id) == id;
+    uint32_t i = find(s, id / PAGE_BITS);
+
+    return i != POOL_NONE &&
+           (page_at(s, i)->words[id % PAGE_BITS / WORD_BITS] >> id % WORD_BITS & 1) != 0;
+}
+
+size_t idset_count_without(const struct idset *s, const struct idset *other)
+{
+    size_t count = 0;
+
+    for (uint32_t i = 1; i < s->pages.end; i++) {
+        const struct page *p = page_at(s, i);
+        uint32_t o = find(other, p->key);
+
+        for (size_t w = 0; w < WORDS; w++)
+            count += (size_t)__builtin_popcountll(
+                p->words[w] & (o == POOL_NONE ? UINT64_MAX : ~page_at(other, o)->words[w]));
+    }
+    return count;
 }
 
 void idset_release(struct idset *s)
 {
-    free(s->slots);
+    if (s->count > 0) {
+        chains_release(&s->by_key);
+        pool_release(&s->pages);
+    }
     *s = (struct idset){ 0 };
 }

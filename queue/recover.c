@@ -7,15 +7,23 @@
 #include <errno.h>
 #include <string.h>
 
-enum { ROUNDS = 2 };
+enum {
+    ROUNDS = 2,
+    FOLDER_COST = 100, /* of sweeping one of them, in records */
+};
 
 /* ---- messages ---- */
+
+static bool was_moved(const struct recovery *r, uint64_t message)
+{
+    return copies_find(&r->survey.copies, message) != 0;
+}
 
 /* A message is told in round 0. What happened to it may stand before its copy: then it is told in
  * round 1. */
 static bool has_turn(const struct recovery *r, uint64_t message)
 {
-    return idset_has(&r->live, message) && idset_has(&r->survey.moved, message) == (r->round == 1);
+    return idset_has(&r->live, message) && was_moved(r, message) == (r->round == 1);
 }
 
 /* What a notice says about another message counts even when the notice itself is finished. */
@@ -56,6 +64,18 @@ static void tell_message(struct recovery *r, uint64_t id, const struct record_me
         r->replay->change(r->replay, &hold);
 }
 
+/* The end of the message only knows of its newest copy: that one stays while there are others. */
+static void tie_copies(struct survey *v, const struct record *record,
+                       const struct record_message *m, uint64_t place)
+{
+    uint64_t newest = copies_find(&v->copies, record->id);
+
+    if (record->type == RECORD_COPY)
+        ledger_tie(v->ledger, record_segment(place), record_segment(m->was), true);
+    if (newest != 0 && newest != place)
+        ledger_tie(v->ledger, record_segment(newest), record_segment(place), true);
+}
+
 static void take_message(struct recovery *r, const struct record *record, struct store_ref where)
 {
     struct survey *v = &r->survey;
@@ -72,8 +92,7 @@ static void take_message(struct recovery *r, const struct record *record, struct
         tell_settled(r, &m, front);
     if (r->round > 0)
         return;
-    if (record->type == RECORD_COPY)
-        ledger_tie(v->ledger, record_segment(where.place), record_segment(m.was), true);
+    tie_copies(v, record, &m, where.place);
     if (counts)
         tell_message(r, record->id, &m, where);
 }
@@ -171,9 +190,44 @@ static void leave(struct recovery *r)
         return;
     r->source = 0;
     r->round++;
-    if (r->survey.moved.count == 0)
+    if (r->survey.copies.by_id.count == 0)
         r->round = ROUNDS;
 }
+
+/* ---- large bodies ---- */
+
+void recover_spare_body(struct recovery *r, uint64_t big_file)
+{
+    idset_add(&r->survey.bodies, big_file);
+}
+
+/* What could not be read may name any of them, and a file may be there under a wrong name. */
+static bool may_sweep(const struct recovery *r)
+{
+    return r->survey.unread == 0 && r->survey.bodiless == 0;
+}
+
+static bool has_folder(struct recovery *r)
+{
+    while (r->folder < BODIES_FOLDERS && !r->folders[r->folder])
+        r->folder++;
+    return r->folder < BODIES_FOLDERS && may_sweep(r);
+}
+
+/* False: all is done. */
+static bool tidy_bodies(struct recovery *r, unsigned left)
+{
+    struct survey *v = &r->survey;
+
+    for (; left > 0 && r->large < v->large_count; left--)
+        survey_look_at_large(v, r->large++);
+    for (; left > 0 && r->large == v->large_count && has_folder(r);
+         left -= MIN(left, (unsigned)FOLDER_COST))
+        bodies_sweep(v->spool, r->folder++, &v->bodies, v->damaged > 0);
+    return r->large < v->large_count || has_folder(r);
+}
+
+/* ---- all of it ---- */
 
 bool recover_tell(struct recovery *r, unsigned records)
 {
@@ -188,7 +242,7 @@ bool recover_tell(struct recovery *r, unsigned records)
         take_record(r, &record, offset);
         records--;
     }
-    return r->round < ROUNDS;
+    return r->round < ROUNDS || tidy_bodies(r, records);
 }
 
 /* ---- life ---- */
@@ -204,6 +258,8 @@ int recover_begin(struct recovery *r, struct spool *spool, struct ledger *ledger
         result = survey_resume(&r->survey, &r->current, &r->fd, &r->tail);
     if (result < 0)
         return error_set(err, result, "cannot read the log of the spool: %s", strerror(-result));
+    if (!spool->read_only)
+        bodies_folders(spool, r->folders);
     r->next_batch = r->survey.last_batch + 1;
     if (r->survey.source_count == 0)
         r->round = ROUNDS;

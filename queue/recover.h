@@ -3,6 +3,7 @@
 #ifndef QUEUE_RECOVER_H
 #define QUEUE_RECOVER_H
 
+#include "queue/bodies.h"
 #include "queue/survey.h"
 
 #define PLACE_BIG (1ull << 63) /* in a struct store_ref: the message's body is a file */
@@ -23,14 +24,20 @@ struct recovery {
     bool entered;
     struct digest *digest; /* of the source; NULL: it is scanned */
     struct record_scan scan;
+    size_t large;                 /* to be looked at next */
+    bool folders[BODIES_FOLDERS]; /* of large bodies, that are to be swept */
+    unsigned folder;
 };
 
 /* 0, or a negative errno and words when the log cannot be read or written at all. Then, too, end
  * it. */
 int recover_begin(struct recovery *r, struct spool *spool, struct ledger *ledger,
                   struct store_replay *replay, struct error *err) MUST_USE;
-/* Tells of so many records more at most; false when everything has been told. */
+/* Tells of so many records more at most, then looks at as many large bodies, and removes those that
+ * no message names; false when all that is done. */
 bool recover_tell(struct recovery *r, unsigned records) MUST_USE;
+/* That file was made meanwhile: it stays. */
+void recover_spare_body(struct recovery *r, uint64_t big_file);
 void recover_end(struct recovery *r);
 
 #endif

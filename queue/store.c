@@ -108,8 +108,14 @@ static void on_emptied(struct compactor *c)
 
 int store_create_body(struct store *s, uint64_t *big_file)
 {
+    int fd = -ENOSPC;
+
     assert(!s->options.read_only);
-    return s->low || !store_has_room_for_mail(s) ? -ENOSPC : bodies_create(&s->bodies, big_file);
+    if (!s->low && store_has_room_for_mail(s))
+        fd = bodies_create(&s->bodies, big_file);
+    if (fd >= 0 && s->recovering)
+        recover_spare_body(&s->recovery, *big_file);
+    return fd;
 }
 
 void store_remove_body(struct store *s, uint64_t big_file)
@@ -232,10 +238,6 @@ static int open_writing(struct store *s, struct error *err)
     int result = spool_settle_format(&s->spool, err);
 
     if (result == 0) {
-        /* What could not be read may name any of them, and a file may be there under a wrong name.
-         */
-        if (r->survey.unread == 0 && r->survey.bodiless == 0)
-            bodies_sweep(&s->spool, &r->survey.bodies, r->survey.damaged > 0);
         result = open_parts(s);
         if (result < 0)
             error_set(err, result, "cannot open the spool: %s", strerror(-result));

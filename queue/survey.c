@@ -141,11 +141,8 @@ static void note_message(struct survey *v, const struct record *r, uint64_t plac
         return;
     if (m.big)
         add_large(v, r, &m, place);
-    if (r->type != RECORD_COPY)
-        return;
-    idset_add(&v->moved, r->id);
-    if (has_segment(v, m.was))
-        idset_add(&v->stale, m.was);
+    if (r->type == RECORD_COPY)
+        copies_put(&v->copies, r->id, place);
 }
 
 static void note_record(struct survey *v, const struct record *r, uint64_t place)
@@ -295,13 +292,13 @@ static void keep_broken(struct survey *v, const struct gap *gap)
 {
     uint64_t place = record_place(v->sources[gap->source].number, gap->from);
 
-    if (gap->copy && has_segment(v, gap->was)) {
+    if (gap->copy && (has_segment(v, gap->was) || copies_find(&v->copies, gap->id) != 0)) {
         idset_add(&v->lost, place);
         return;
     }
     idset_add(&v->broken, place);
     if (gap->copy)
-        idset_add(&v->moved, gap->id);
+        copies_put(&v->copies, gap->id, place);
 }
 
 static void take_damage(struct survey *v, const struct gap *gap)
@@ -447,34 +444,26 @@ int survey_resume(struct survey *v, struct segment **current, int *fd, uint64_t 
     return err;
 }
 
-/* A large body that is gone or cut is damage, and delivery sets the message aside: the file may
- * come back. Files that cannot be opened just now are not. */
-static void look_at_larges(struct survey *v)
+void survey_look_at_large(struct survey *v, size_t i)
 {
-    for (size_t i = 0; i < v->large_count; i++) {
-        const struct large *l = &v->larges[i];
-        int fd;
+    const struct large *l = &v->larges[i];
 
-        if (!survey_counts(v, l->id, l->place))
-            continue;
-        idset_add(&v->bodies, l->file);
-        if (v->inspector != NULL) {
-            v->inspector->body(v->inspector, l);
-            continue;
-        }
-        fd = bodies_read(v->spool, l->file, l->bytes);
-        if (fd == -EBADMSG) {
-            v->bodiless++;
-            survey_report(v, l->id, (struct store_ref){ l->place, l->size });
-        }
-        if (fd >= 0)
-            close(fd);
+    if (!survey_counts(v, l->id, l->place))
+        return;
+    idset_add(&v->bodies, l->file);
+    if (v->inspector != NULL) {
+        v->inspector->body(v->inspector, l);
+    } else if (bodies_look(v->spool, l->file, l->bytes) == -EBADMSG) {
+        v->bodiless++;
+        survey_report(v, l->id, (struct store_ref){ l->place, l->size });
     }
 }
 
 bool survey_counts(const struct survey *v, uint64_t id, uint64_t place)
 {
-    return !idset_has(&v->lost, place) && !idset_has(&v->stale, place) &&
+    uint64_t newest = copies_find(&v->copies, id);
+
+    return (newest == 0 || newest == place) && !idset_has(&v->lost, place) &&
            !idset_has(&v->finished, id);
 }
 
@@ -502,6 +491,7 @@ int survey_take(struct survey *v, struct spool *spool, struct ledger *ledger,
     int err;
 
     *v = (struct survey){ .spool = spool, .ledger = ledger, .inspector = inspector };
+    copies_init(&v->copies);
     err = sources_find(v);
     if (err < 0)
         return err;
@@ -509,7 +499,8 @@ int survey_take(struct survey *v, struct spool *spool, struct ledger *ledger,
     if (err < 0)
         return err;
     judge_gaps(v);
-    look_at_larges(v);
+    for (size_t i = 0; inspector != NULL && i < v->large_count; i++)
+        survey_look_at_large(v, i);
     survey_unload(v);
     return 0;
 }
@@ -525,7 +516,6 @@ void survey_release(struct survey *v)
     idset_release(&v->finished);
     idset_release(&v->lost);
     idset_release(&v->broken);
-    idset_release(&v->stale);
-    idset_release(&v->moved);
+    copies_release(&v->copies);
     idset_release(&v->bodies);
 }

@@ -4,6 +4,7 @@
 #define QUEUE_SURVEY_H
 
 #include "mail/envelope.h"
+#include "queue/copies.h"
 #include "queue/digest.h"
 #include "queue/idset.h"
 #include "queue/ledger.h"
@@ -67,10 +68,9 @@ struct survey {
     struct large *larges;
     size_t large_count, large_room;
     struct idset finished;        /* messages */
-    struct idset moved;           /* messages that have a copy */
+    struct copies copies;         /* of messages that were moved */
     struct idset lost;            /* places of records that do not count: torn, or a broken copy */
     struct idset broken;          /* of those that count although their body is damaged */
-    struct idset stale;           /* places from where a message was moved */
     struct idset bodies;          /* files that live messages name */
     uint64_t damaged, torn_bytes; /* so far */
     size_t unread;                /* segments that could not be read, or not wholly */
@@ -98,7 +98,8 @@ void survey_release(struct survey *v);
  * caller's. *current NULL: in a new segment. */
 int survey_resume(struct survey *v, struct segment **current, int *fd, uint64_t *tail) MUST_USE;
 
-/* The message lies at `place`, and is not finished. */
+/* The message lies at `place`, and is not finished. Whatever is in the log, each message counts in
+ * one place alone: that of its newest copy, or else where it was born. */
 bool survey_counts(const struct survey *v, uint64_t id, uint64_t place);
 /* Puts the bytes of source `i` in v->room, and a scan at its beginning. 0 or a negative errno. */
 int survey_load(struct survey *v, size_t i, struct record_scan *scan) MUST_USE;
@@ -106,6 +107,9 @@ int survey_load(struct survey *v, size_t i, struct record_scan *scan) MUST_USE;
 void survey_unload(struct survey *v);
 /* Its digest, from the index file or from memory, at its beginning; NULL: there is none. */
 struct digest *survey_load_digest(struct survey *v, size_t i) MUST_USE;
+/* A large body that is gone or cut is damage, and delivery sets the message aside: the file may
+ * come back. Files that cannot be looked at just now are not. */
+void survey_look_at_large(struct survey *v, size_t i);
 /* Says that the record is damaged, and sets it aside. */
 void survey_report(struct survey *v, uint64_t id, struct store_ref where);
 

@@ -411,6 +411,83 @@ static void records_in_a_body_are_no_records(void **state)
     }
 }
 
+/* ---- messages in several places ---- */
+
+enum { LONG = 60000, MANY = 50 };
+
+/* Behind the last record of the newest segment, a copy of the message, made from one in a segment
+ * that is not there. As it is when an old file comes back into the log. */
+static void append_copy(struct box *b, const struct box_commit *c)
+{
+    struct record_message m = { .body_bytes = c->commit.body_bytes,
+                                .body_crc = c->commit.body_crc,
+                                .was = record_place(1, RECORD_HEAD) };
+    char *segment = load(b), front[RECORD_HEADER + 1024];
+    struct buf meta = buf_on(front + RECORD_HEADER, 1024);
+    struct record r = { .type = RECORD_COPY, .id = c->commit.id, .body = c->commit.body };
+    struct record_scan scan = { .bytes = view_make(segment, BOX_SEGMENT), .at = RECORD_HEAD };
+    struct record last;
+    struct record_start start;
+    char path[192];
+    size_t from, to, at = 0;
+
+    box_newest_segment(b, path, sizeof(path));
+    scan.segment = strtoull(strrchr(path, '/') + 1, NULL, 16);
+    check("head", record_get_head(view_make(segment, RECORD_HEAD), scan.segment, &start) ==
+                      RECORD_HEAD_WHOLE);
+    scan.seed = record_seed(start.nonce);
+    while (record_scan_next(&scan, &last, &from, &to) == RECORD_FOUND)
+        at = to;
+    r.batch = scan.batch + 1;
+    check("the copy", record_put_message(&meta, &m) && buf_put(&meta, c->commit.envelope));
+    r.meta = buf_view(&meta);
+    record_seal(front, &r, scan.seed);
+    overwrite(b, at, front, RECORD_HEADER + r.meta.len);
+    overwrite(b, at + RECORD_HEADER + r.meta.len, r.body.ptr, r.body.len);
+    free(segment);
+}
+
+static void let_pass(struct box *b)
+{
+    for (uint64_t i = 0; i < MANY; i++) {
+        struct box_commit *c = box_accept(b, i, LONG);
+
+        store_finish(b->store, c->commit.id, c->commit.where);
+        box_settle(b);
+        box_commit_free(c);
+    }
+}
+
+/* Once, and once it is finished never again, although its first place outlives the others. */
+static void a_message_in_several_places_is_one(void **state)
+{
+    struct box_commit *twice, *anchor;
+    struct box b;
+
+    (void)state;
+    box_new(&b);
+    box_open(&b, true);
+    twice = box_accept(&b, 1, SIZE);
+    anchor = box_accept(&b, 2, SIZE);
+    let_pass(&b);
+    box_close(&b);
+    append_copy(&b, twice);
+    append_copy(&b, twice);
+    box_open(&b, true);
+    check("each once", b.told_count == 2);
+    check("whole", is_told_whole(&b, twice, 1) && is_told_whole(&b, anchor, 2));
+    store_finish(b.store, twice->commit.id, box_find(&b, twice->commit.id)->where);
+    for (int round = 0; round < 3; round++) {
+        let_pass(&b);
+        box_close(&b);
+        box_open(&b, true);
+        check("never again", b.told_count == 1 && is_told_whole(&b, anchor, 2));
+    }
+    box_commit_free(twice);
+    box_commit_free(anchor);
+    box_remove(&b);
+}
+
 /* ---- former lives ---- */
 
 static void leftovers_of_a_recycled_segment_are_no_records(void **state)
@@ -594,6 +671,7 @@ int main(void)
         cmocka_unit_test(a_blank_head_is_damage_when_more_than_a_batch_lies_behind),
         cmocka_unit_test(damage_found_when_reading),
         cmocka_unit_test(records_in_a_body_are_no_records),
+        cmocka_unit_test(a_message_in_several_places_is_one),
         cmocka_unit_test(leftovers_of_a_recycled_segment_are_no_records),
         cmocka_unit_test(a_segment_that_never_began_is_returned),
         cmocka_unit_test(a_spare_with_two_names_is_no_spare),

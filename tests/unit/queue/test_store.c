@@ -229,6 +229,43 @@ static void large_bodies_are_files(void **state)
     box_remove(&b);
 }
 
+static bool has_body(const struct box *b, uint64_t file)
+{
+    char path[160];
+
+    snprintf(path, sizeof(path), "%.60s/big/%02x/%016llx.eml", b->path, (unsigned)(file >> 56),
+             (unsigned long long)file);
+    return access(path, F_OK) == 0;
+}
+
+/* Mail comes in while they are swept away bit by bit. */
+static void orphans_go_and_new_bodies_stay(void **state)
+{
+    enum { ORPHANS = 40, STEPS_MOST = 1000 };
+    uint64_t orphans[ORPHANS], fresh[STEPS_MOST];
+    size_t steps = 0;
+    struct box b;
+
+    (void)state;
+    box_new(&b);
+    box_open(&b, true);
+    for (size_t i = 0; i < ORPHANS; i++)
+        close(store_create_body(b.store, &orphans[i]));
+    box_close(&b);
+    b.lazy = true;
+    box_open(&b, true);
+    check("none is swept before mail comes in", has_body(&b, orphans[0]));
+    do
+        close(store_create_body(b.store, &fresh[steps++]));
+    while (store_replay(b.store, 1) && steps < STEPS_MOST);
+    check("bit by bit", steps >= ORPHANS / 4 && steps < STEPS_MOST);
+    for (size_t i = 0; i < ORPHANS; i++)
+        check("gone", !has_body(&b, orphans[i]));
+    for (size_t i = 0; i < steps; i++)
+        check("there", has_body(&b, fresh[i]));
+    box_remove(&b);
+}
+
 /* Its file may come back: the message is not forgotten, and nothing is swept meanwhile. */
 static void a_message_stays_without_its_large_body(void **state)
 {
@@ -620,6 +657,7 @@ int main(void)
         cmocka_unit_test(outcomes_can_be_read_at_once),
         cmocka_unit_test(a_notice_settles_in_the_same_record),
         cmocka_unit_test(large_bodies_are_files),
+        cmocka_unit_test(orphans_go_and_new_bodies_stay),
         cmocka_unit_test(a_message_stays_without_its_large_body),
         cmocka_unit_test(a_large_body_of_the_wrong_size_is_refused),
         cmocka_unit_test(segments_are_used_again),
