@@ -198,6 +198,7 @@ void client_closed(struct client *c, struct view words)
 {
     c->chunk_sent = c->chunk_sent && c->heard > c->heard_before;
     client_lost(c, words);
+    c->closed = true;
 }
 
 const struct outcome *client_why(const struct client *c)
@@ -207,7 +208,8 @@ const struct outcome *client_why(const struct client *c)
 
 bool client_failed_at_tls(const struct client *c)
 {
-    return c->lost && (c->hearing == CLIENT_STARTTLS || c->hearing == CLIENT_HANDSHAKE);
+    return c->lost && (c->hearing == CLIENT_STARTTLS || c->hearing == CLIENT_HANDSHAKE ||
+                       (c->hearing == CLIENT_EHLO && c->encrypted && c->closed));
 }
 
 bool client_is_past_dot(const struct client *c)

@@ -86,7 +86,7 @@ struct client {
     struct sasl sasl;
     struct view challenge; /* that is to be answered; borrowed from the reply at hand */
     bool gave_up;          /* to log in */
-    bool encrypted, greeted, lost;
+    bool encrypted, greeted, lost, closed;
     bool missed_tls; /* it was left since it has none, or takes none */
     struct ext ext;
     enum client_phase saying;    /* what is said next */
@@ -146,8 +146,9 @@ void client_closed(struct client *c, struct view words);
  * with the next call. */
 const struct outcome *client_why(const struct client *c);
 
-/* The connection was lost at STARTTLS or in the handshake: in plain text the host may be of use.
- * Not so when it said too much or nonsense instead, which may be an attack. */
+/* The connection was lost at STARTTLS or in the handshake, or closed right behind it, when a server
+ * of TLS 1.3 tells what it finds fault with: in plain text the host may be of use. Not so when it
+ * said too much or nonsense instead, which may be an attack. */
 bool client_failed_at_tls(const struct client *c);
 /* The final dot, or all of the chunk, was said, and no proper answer heard: the message may have
  * been accepted. */

@@ -260,10 +260,50 @@ static void holds_dialogues(void **state)
     dialogue_check(cases, COUNT_OF(cases));
 }
 
+static void knows_what_failed_at_tls(void **state)
+{
+    static struct client c;
+    static const struct {
+        const char *name, *server; /* before and behind a handshake */
+        bool closed, failed;
+    } ends[] = {
+        { "timed out at STARTTLS", "220 x\r\n|250-x\r\n250 STARTTLS\r\n", false, true },
+        { "timed out in the handshake", "220 x\r\n|250-x\r\n250 STARTTLS\r\n|220 go\r\n", false,
+          true },
+        { "closed behind it", "220 x\r\n|250-x\r\n250 STARTTLS\r\n|220 go\r\n|", true, true },
+        { "timed out behind it", "220 x\r\n|250-x\r\n250 STARTTLS\r\n|220 go\r\n|", false, false },
+        { "closed later", "220 x\r\n|250-x\r\n250 STARTTLS\r\n|220 go\r\n||250 x\r\n", true,
+          false },
+        { "closed in plain text", "220 x\r\n", true, false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(ends); i++) {
+        struct view server = view_of(ends[i].server);
+        struct client_verdict v;
+
+        client_init(&c, VIEW("me.test"), (struct tls_policy){ .tries = true }, false);
+        while (server.len > 0) {
+            struct view turn = view_take_until(&server, '|');
+
+            assert_false(client_hear(&c, &turn, &v));
+            if (client_wish(&c) == CLIENT_WISH_TLS && server.ptr[-1] == '|')
+                client_tls_ready(&c);
+        }
+        if (ends[i].closed)
+            client_closed(&c, VIEW("closed"));
+        else
+            client_lost(&c, VIEW("timed out"));
+        check(ends[i].name, client_failed_at_tls(&c) == ends[i].failed);
+        client_release(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(holds_dialogues),
+        cmocka_unit_test(knows_what_failed_at_tls),
     };
 
     return cmocka_run_group_tests_name("client session", tests, NULL, NULL);
