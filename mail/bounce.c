@@ -178,19 +178,33 @@ static const struct hint {
     { 2, 2, "The mailbox is full: please try again later, or reach the person another way." },
     { 2, 3, "The message is too big for this mailbox: please send a smaller one." },
     { 3, 4, "The message is too big for that server: please send a smaller one." },
+    { 4, 4, "No server of the domain can be found: please check it for a typing error." },
+    { 4, 6, "The message would come back for ever: the domain's administrator has to mend that." },
     { 6, 7, "That server takes only addresses in ASCII: please use such ones, if there are." },
+    { 7, 30, "You asked for TLS all the way (REQUIRETLS): without that it can be sent." },
     { 7, 0, "The server refuses such mail: its administrator can tell why." },
 };
+
+static bool answered(const struct outcome *o)
+{
+    return o->code > 0 && o->host.len > 0;
+}
 
 static const char *hint_for(const struct writer *w, const struct bounce_rcpt *r)
 {
     struct enhanced e = r->outcome->enhanced;
 
-    for (size_t i = 0; w->b->action == BOUNCE_FAILED && !r->expired && i < COUNT_OF(hints); i++) {
+    if (w->b->action != BOUNCE_FAILED)
+        return NULL;
+    if (r->expired)
+        return "Please send it again later, or reach the person another way.";
+    for (size_t i = 0; i < COUNT_OF(hints); i++) {
         if (hints[i].subject == e.subject && (hints[i].detail == 0 || hints[i].detail == e.detail))
             return hints[i].text;
     }
-    return NULL;
+    return answered(r->outcome) ? "If these words do not help, that server's administrator can "
+                                  "tell more."
+                                : NULL;
 }
 
 /* Within the lengths that bounce_room reckons with. Of very many recipients each gets less, so that
@@ -203,11 +217,6 @@ static struct outcome clip(const struct bounce *b, const struct outcome *o)
     c.host = view_sub(c.host, 0, HOST_MAX);
     c.doing = view_sub(c.doing, 0, DOING_MAX);
     return c;
-}
-
-static bool answered(const struct outcome *o)
-{
-    return o->code > 0 && o->host.len > 0;
 }
 
 /* "550 5.1.1 No such user", in as many lines as the server sent */
@@ -251,10 +260,10 @@ static void put_rcpt(const struct writer *w, const struct bounce_rcpt *r)
     prose_foreign(p, r->address);
     prose_text(p, ">\r\n");
     put_reason(p, &o);
-    if (hint != NULL)
-        prose_wrapped(p, "    ", view_of(hint));
     if (r->expired)
         prose_text(p, "    All attempts until now failed, and the time for it is over.\r\n");
+    if (hint != NULL)
+        prose_wrapped(p, "    ", view_of(hint));
     if (w->b->action == BOUNCE_DELAYED && r->expires_ms > 0) {
         prose_text(p, "    Further attempts will be made until ");
         put_date(p, r->expires_ms);

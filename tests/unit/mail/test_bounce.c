@@ -70,6 +70,7 @@ static const char whole[] =
     "<carl@c.test>\r\n"
     "    connection timed out (mx1.c.test[192.0.2.2]:25, while connecting)\r\n"
     "    All attempts until now failed, and the time for it is over.\r\n"
+    "    Please send it again later, or reach the person another way.\r\n"
     "\r\n"
     "No further attempts will be made for the addresses above. Other\r\n"
     "recipients of the message are not affected.\r\n"
@@ -148,8 +149,11 @@ static const struct {
     { "bigger", BOUNCE_FAILED, false, { 5, 3, 4 }, "The message is too big for that server" },
     { "not ASCII", BOUNCE_FAILED, false, { 5, 6, 7 }, "That server takes only addresses in ASCII" },
     { "refused", BOUNCE_FAILED, false, { 5, 7, 1 }, "The server refuses such mail" },
-    { "something", BOUNCE_FAILED, false, { 5, 0, 0 }, NULL },
-    { "in vain", BOUNCE_FAILED, true, { 4, 2, 2 }, NULL },
+    { "no host", BOUNCE_FAILED, false, { 5, 4, 4 }, "No server of the domain can be found" },
+    { "a circle", BOUNCE_FAILED, false, { 5, 4, 6 }, "The message would come back for ever" },
+    { "no promise", BOUNCE_FAILED, false, { 5, 7, 30 }, "You asked for TLS all the way" },
+    { "something", BOUNCE_FAILED, false, { 5, 0, 0 }, "If these words do not help" },
+    { "in vain", BOUNCE_FAILED, true, { 4, 2, 2 }, "Please send it again later" },
     { "delayed", BOUNCE_DELAYED, false, { 4, 2, 2 }, NULL },
 };
 
