@@ -219,6 +219,7 @@ static void log_deferred(const struct job *job, const struct group *g, uint64_t 
                 "deferred", LOG_ID("message", job->message), LOG_VIEW("recipient", line->address),
                 LOG_VIEW("destination", job->destination->hop.name),
                 LOG_VIEW(o->host.len > 0 ? "host" : NULL, o->host),
+                LOG_VIEW(o->tls.len > 0 ? "tls" : NULL, o->tls),
                 LOG_U64(o->code > 0 ? "code" : NULL, o->code), LOG_VIEW("reason", buf_view(&words)),
                 LOG_U64("attempts", job->attempt), LOG_U64("duration_ms", g->verdict->duration_ms),
                 LOG_U64("next_s", wait_ms / 1000));

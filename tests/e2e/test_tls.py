@@ -27,7 +27,7 @@ def test_older_tls_is_good_enough(world):
 
 
 @pytest.mark.parametrize("starttls, words", [
-    ("break", "failed before"), ("454 4.7.0 not now", "is refused")])
+    ("break", "failed before"), ("ask", "failed before"), ("454 4.7.0 not now", "is refused")])
 def test_falls_back_to_plain_text_when_the_handshake_fails(world, starttls, words):
     there = world.domain("there.test", starttls=starttls)
     world.start_relay()
@@ -158,6 +158,7 @@ def test_a_certificate_that_proves_nothing_is_as_good_as_none(world, what):
     last = world.wait_deferred("--domain", "safe.test")["rcpts"][0]["last"]
     assert last["class"] == "deferred" and last["enhanced"] == "4.7.5", last
     assert re.fullmatch(r"TLS failed, by verify at \S*tern.yaml:\d+", last["tls"])
+    assert world.log.wait("deferred", recipient="b@safe.test")["tls"] == last["tls"]
     assert len(there.messages) == 1
 
 
