@@ -40,6 +40,18 @@ static const char *keep(struct config *c, struct view text)
     return room;
 }
 
+/* The words, and behind them the rule's name if it has one. */
+static const char *keep_words(struct config *c, struct view words, const struct rule *rule)
+{
+    char room[WORDS_MAX + SETTINGS_NAME_MAX + 16];
+
+    if (rule->name.len == 0)
+        return keep(c, words);
+    (void)snprintf(room, sizeof(room), "%.*s (rule %.*s)", VIEW_ARG(words),
+                   VIEW_ARG(view_sub(rule->name, 0, SETTINGS_NAME_MAX)));
+    return keep(c, view_of(room));
+}
+
 /* ---- one action each; NULL: it is right, else what was expected ---- */
 
 static const char *read_nothing(struct config *c, struct view words, const struct rule *rule,
@@ -59,7 +71,6 @@ static const char *read_reply(struct config *c, struct view words, const struct 
     char class = refuse ? '5' : '4';
     struct view rest = words, word = view_take_word(&rest), end;
     struct enhanced enhanced;
-    char room[WORDS_MAX + SETTINGS_NAME_MAX + 16];
     uint64_t code;
 
     a->code = refuse ? 550 : 450;
@@ -84,12 +95,7 @@ static const char *read_reply(struct config *c, struct view words, const struct 
     if (words.len == 0)
         words = refuse ? VIEW("This server's rules do not allow it")
                        : VIEW("This server's rules do not allow it now, try again later");
-    if (rule->name.len > 0)
-        (void)snprintf(room, sizeof(room), "%.*s (rule %.*s)", VIEW_ARG(words),
-                       VIEW_ARG(view_sub(rule->name, 0, SETTINGS_NAME_MAX)));
-    else
-        (void)snprintf(room, sizeof(room), "%.*s", VIEW_ARG(words));
-    a->reply = keep(c, view_of(room));
+    a->reply = keep_words(c, words, rule);
     return NULL;
 }
 
@@ -100,11 +106,8 @@ static const char *read_reason(struct config *c, struct view words, const struct
 
     if (!is_text(words, WORDS_MAX))
         return "the reason is at most 400 printable ASCII characters";
-    if (words.len == 0) {
-        (void)snprintf(room, sizeof(room), "by rule %s", rule->label);
-        words = view_of(room);
-    }
-    a->reply = keep(c, words);
+    (void)snprintf(room, sizeof(room), "by rule %s", rule->label);
+    a->reply = words.len == 0 ? keep(c, view_of(room)) : keep_words(c, words, rule);
     return NULL;
 }
 
@@ -184,11 +187,8 @@ static const char *read_limit(struct config *c, struct view words, const struct 
         return fault;
     if (a->holds)
         (void)snprintf(room, sizeof(room), "beyond the limit of rule %s", rule->label);
-    else if (rule->name.len > 0)
-        (void)snprintf(room, sizeof(room), "Too much mail, try again later (rule %s)", rule->label);
-    else
-        (void)snprintf(room, sizeof(room), "Too much mail, try again later");
-    a->reply = keep(c, view_of(room));
+    a->reply = a->holds ? keep(c, view_of(room))
+                        : keep_words(c, VIEW("Too much mail, try again later"), rule);
     return NULL;
 }
 

@@ -163,6 +163,12 @@ static void report_refusal(const struct session *s, const struct session_refusal
            LOG_STRING("enhanced", r->enhanced), LOG_STRING("reason", r->text));
 }
 
+static void report_applied(struct session *s, uint64_t message, struct view names)
+{
+    log_info("rules_applied", LOG_ID("message", message), LOG_ID("session", s->id),
+             LOG_VIEW("rules", names));
+}
+
 static void report_discard(const struct session *s, const struct rule *rule, struct view recipient)
 {
     log_info("message_discarded", LOG_ID("session", s->id),
@@ -190,6 +196,7 @@ void listener_open(struct server *s, const struct listener_settings *settings, i
                    .addresses = &s->addresses,
                    .mechanisms = s->logins.mechanisms,
                    .starttls = settings->tls != LISTENER_TLS_NONE && s->tls != NULL,
+                   .applied = report_applied,
                    .discarded = report_discard,
                    .refused = report_refusal,
                    .counted = origin_count_rate,

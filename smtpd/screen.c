@@ -176,6 +176,8 @@ bool screen_keep_rcpt(struct session *s, struct view recipient, size_t first,
     t->screen.too_many = t->screen.too_many || found->too_many;
     if (found->decides != NULL && found->decides->decision->act == RULE_HOLD)
         t->screen.held = found->decides;
+    if (found->decides != NULL && found->decides->decision->act == RULE_ACCEPT)
+        t->screen.accepted = found->decides;
     if (!screen_sets_apart(s))
         return true;
     if (t->screen.rcpt_count == t->screen.rcpt_room) {
@@ -238,6 +240,8 @@ static bool take_decision(struct screen *screen, const struct rule *rule)
         screen->discarded = rule;
         return true;
     case RULE_ACCEPT:
+        screen->accepted = rule;
+        return false;
     case RULE_TAG:
     case RULE_ADD_HEADER:
     case RULE_REMOVE_HEADER:
@@ -323,13 +327,18 @@ void screen_message(struct session *s, enum rule_stage stage, struct view header
         t->to.count = 0;
 }
 
-static bool has_tag(struct view tags, struct view tag)
+/* Into a list with commas, once. */
+static void put_name(struct buf *names, struct view name)
 {
-    while (tags.len > 0) {
-        if (view_equal(view_take_until(&tags, ','), tag))
-            return true;
+    struct view rest = buf_view(names);
+
+    while (rest.len > 0) {
+        if (view_equal(view_take_until(&rest, ','), name))
+            return;
     }
-    return false;
+    if (buf_len(names) > 0)
+        buf_put_byte(names, ',');
+    buf_put(names, name);
 }
 
 bool screen_describe(struct session *s)
@@ -350,15 +359,28 @@ bool screen_describe(struct session *s)
 
             if (a->act == RULE_ROUTE && t->said.route.len == 0) /* the first one's choice */
                 t->said.route = a->word;
-            if (a->act != RULE_TAG || has_tag(buf_view(&tags), a->word))
-                continue;
-            if (buf_len(&tags) > 0)
-                buf_put_byte(&tags, ',');
-            buf_put(&tags, a->word);
+            if (a->act == RULE_TAG)
+                put_name(&tags, a->word);
         }
     }
     return !tags.overflowed && !t->screen.too_many &&
            (buf_len(&tags) == 0 || arena_copy(&t->arena, buf_view(&tags), &t->said.tags));
+}
+
+void screen_tell_applied(struct session *s, uint64_t message)
+{
+    const struct screen *screen = &s->transaction.screen;
+    char room[4096];
+    struct buf names = BUF_ON_ARRAY(room);
+
+    for (size_t i = 0; i < screen->applied_count; i++)
+        put_name(&names, view_of(screen->applied[i]->label));
+    if (screen->held != NULL)
+        put_name(&names, view_of(screen->held->label));
+    if (screen->accepted != NULL)
+        put_name(&names, view_of(screen->accepted->label));
+    if (buf_len(&names) > 0 && s->rules->applied != NULL)
+        s->rules->applied(s, message, buf_view(&names));
 }
 
 /* ---- the header ---- */

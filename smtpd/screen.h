@@ -24,8 +24,9 @@ struct screened_rcpt {
 struct screen {
     const struct rule *applied[SCREEN_APPLIED_MAX]; /* that do something, each once */
     size_t applied_count;
-    bool too_many;                                 /* such rules */
-    const struct rule *refused, *held, *discarded; /* the decision, of that kind; NULL: none */
+    bool too_many; /* such rules */
+    /* The decision, of that kind; NULL: none. */
+    const struct rule *refused, *held, *discarded, *accepted;
     struct charges charges;
     const struct rule_action *surplus; /* the limit beyond which it is, so that it is held */
     struct screened_rcpt *rcpts;       /* only when rules of a later stage ask for recipients */
@@ -67,6 +68,9 @@ void screen_message(struct session *s, enum rule_stage stage, struct view header
 void screen_tell_discarded(const struct session *s, const struct rule *rule, struct view recipient);
 /* Those that screen_message has discarded, when the others' message is to be kept. */
 void screen_tell_dropped(const struct session *s);
+
+/* The message was accepted: which rules had a say in it. */
+void screen_tell_applied(struct session *s, uint64_t message);
 
 /* The message's tags, route and reason to be held; false: no room. */
 bool screen_describe(struct session *s) MUST_USE;

@@ -398,6 +398,7 @@ void session_opened(struct session *s)
 void session_committed(struct session *s, uint64_t message)
 {
     snprintf(s->words, sizeof(s->words), "Ok: queued as %016llx", (unsigned long long)message);
+    screen_tell_applied(s, message);
     s->errors = 0;
     s->accepted_count++;
     take_step(s, step_accept(SESSION_READY, 250, "2.0.0", s->words), true);

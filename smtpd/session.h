@@ -98,6 +98,9 @@ struct session_rules {
     /* A rule has it that what was answered 250 is not kept: the message for this recipient, or,
      * where that is empty, the message that nobody was left for. May be NULL. */
     void (*discarded)(const struct session *s, const struct rule *rule, struct view recipient);
+    /* A message was accepted, and rules had a say in it: their names, separated by commas. May be
+     * NULL. */
+    void (*applied)(struct session *s, uint64_t message, struct view names);
     /* By session_rules_init: */
     char hostname[256], greeting[512];
     struct extension_settings extensions; /* on for all, and for the listener */

@@ -87,6 +87,14 @@ static bool charge_rate(struct session *s, const struct rates_bucket *b, bool ta
                 : rates_bucket_look(&d->buckets, b, s->now_ms);
 }
 
+static void note_applied(struct session *s, uint64_t message, struct view names)
+{
+    struct dialog *d = container_of(s, struct dialog, session);
+
+    (void)message;
+    (void)snprintf(d->applied, sizeof(d->applied), "%.*s", VIEW_ARG(names));
+}
+
 void begin(struct dialog *d)
 {
     if (d->begun)
@@ -100,6 +108,7 @@ void begin(struct dialog *d)
         .addresses = &d->addresses,
         .counted = count_rate,
         .charged = charge_rate,
+        .applied = note_applied,
         .mechanisms = d->mechanisms,
         .starttls = d->listener.tls != LISTENER_TLS_NONE,
     };

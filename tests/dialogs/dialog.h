@@ -35,6 +35,7 @@ struct dialog {
     struct buf out;
     struct buf message; /* spilled or about to be committed */
     struct view message_rest, trace;
+    char applied[1024]; /* rules to the last message */
     bool message_read;
 };
 

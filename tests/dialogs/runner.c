@@ -39,6 +39,7 @@
  *   no-trace for             words that are not there
  *   envelope from=a@b.test   a line of its envelope
  *   no-envelope hold=        no line of it begins so
+ *   applied few,wait         the rules that the log names for the message, once it is committed
  *   after 300s               silence
  *   turn-away Go             the client has to go, and is told that
  *   drain                    the server wants to end; "drain now": it ends

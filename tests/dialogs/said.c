@@ -292,6 +292,15 @@ static bool run_no_envelope(struct dialog *d, struct view args)
     return check_envelope(d, args, false);
 }
 
+/* And nothing of the messages before it is left. */
+static bool run_applied(struct dialog *d, struct view args)
+{
+    if (!view_equal(args, view_of(d->applied)))
+        fail(d, "the message's rules should be", args, view_of(d->applied));
+    d->applied[0] = '\0';
+    return true;
+}
+
 static bool run_response(struct dialog *d, struct view args)
 {
     const struct session_auth *a;
@@ -362,6 +371,7 @@ const struct word words_said[] = {
     { VIEW_INIT("no-trace"), run_no_trace },
     { VIEW_INIT("envelope"), run_envelope },
     { VIEW_INIT("no-envelope"), run_no_envelope },
+    { VIEW_INIT("applied"), run_applied },
     { VIEW_INIT("after"), run_after },
     { VIEW_INIT("turn-away"), run_turn_away },
     { VIEW_INIT("drain"), run_drain },

@@ -57,6 +57,8 @@ def test_a_rule_changes_the_header_and_tags(world):
     assert swaks("a@edit.test", "--header", "Subject: secret").returncode == 0
     message = world.mailbox("alice").wait_message()
     assert b"X-Added: yes" in message and b"secret" not in message
+    accepted = world.log.wait("message_accepted")
+    assert world.log.wait("rules_applied", rules="edit")["message"] == accepted["message"]
 
 
 def test_a_large_message_is_changed_too(world):
