@@ -21,10 +21,12 @@ static const struct config_item items[] = {
     RATE("network-messages",    network[RATE_MESSAGES],    "5000/1m",  "messages from one network"),
     RATE("network-recipients",  network[RATE_RECIPIENTS],  "20000/1m", "recipients of those"),
     RATE("network-failures",    network[RATE_FAILURES],    "1000/10m", "refusals for good that one network gets"),
+    RATE("login-connections",   login[RATE_CONNECTIONS],   "2000/1h",  "connections that log in as one login"),
     RATE("login-messages",      login[RATE_MESSAGES],      "1000/1h",  "messages of one login"),
     RATE("login-recipients",    login[RATE_RECIPIENTS],    "5000/1h",  "recipients of those"),
+    RATE("login-failures",      login[RATE_FAILURES],      "500/1h",   "refusals for good that one login gets"),
     CHOICE("login-surplus", struct rates_settings, login_surplus, surplus_words, "refuse",
-           "what a login sends beyond that; hold: accepted, and held for an administrator to look at"),
+           "what a login sends beyond those; hold: accepted, and held for an administrator to look at"),
     BITS("network-prefix-ipv4", network_prefix4, 8, 32,   "24", "bits of an IPv4 address that make a network"),
     BITS("network-prefix-ipv6", network_prefix6, 16, 128, "48", "bits of an IPv6 address that make a network"),
 };

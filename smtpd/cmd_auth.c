@@ -192,6 +192,8 @@ struct step auth_end(struct session *s, enum login_result result, struct view lo
         if (login.len == 0 || login.len > SESSION_LOGIN_MAX)
             break;
         session_log_in(s, login);
+        if (s->rules->counted != NULL && s->rules->counted(s, RATE_CONNECTIONS) != RATES_FINE)
+            return step_close(421, "4.7.0", "Too many sessions of your login, try again later");
         return step_accept(SESSION_READY, 235, "2.7.0", "Authentication successful");
     case LOGIN_REFUSED:
         return end(535, "5.7.8", "Authentication credentials invalid");

@@ -70,6 +70,23 @@ def test_who_guesses_addresses_is_sent_away_and_stays_away(world):
     stranger("127.0.0.10").close()
 
 
+def test_a_login_has_so_many_sessions_and_failures(world):
+    world.configure(rates={"login-connections": "3/1h", "login-failures": "3/1h"})
+    test_login.start(world)
+
+    def ask(*commands):
+        with world.connect(2526) as c:
+            c.hello()
+            return [c.command(command) for command in (test_login.plain("alice@here.test"), *commands)]
+
+    login, *replies = ask("X1", "X2", "X3", "X4")
+    assert login.startswith("235 ") and all(r.startswith("500 ") for r in replies[:3]), replies
+    assert replies[3].startswith("421 4.7.0 Too many errors"), replies
+    assert ask("X5")[1].startswith("421 4.7.0 Too many errors")
+    assert ask("NOOP")[1].startswith("250 ")
+    assert ask()[0].startswith("421 4.7.0 Too many sessions of your login")
+
+
 def test_what_a_login_sends_too_much_is_held_with_an_alert(world):
     remote = world.domain("there.test")
     world.configure(rates={"login-messages": "2/1h", "login-surplus": "hold"})
