@@ -151,23 +151,40 @@ static bool is_usable(const struct route *r, const struct net_address *a)
     return !r->mx || r->settings->delivery.loopback || !net_is_loopback(a);
 }
 
-static void take_addresses(struct route *r, const struct message_dns_answer *a)
+static bool take_address(const struct route *r, struct view *rest, struct net_address *out)
 {
-    uint16_t preference = r->hosts[r->host_at].preference;
-    struct view rest = a->items;
     struct dns_item item;
 
-    while (rest.len > 0 && r->address_count < ROUTE_ADDRESSES_MAX &&
-           dns_items_take(&rest, DNS_ADDRESSES, &item)) {
-        struct net_address address = { .family = item.family, .port = r->port };
+    if (rest->len == 0 || !dns_items_take(rest, DNS_ADDRESSES, &item))
+        return false;
+    *out = (struct net_address){ .family = item.family, .port = r->port };
+    memcpy(out->bytes, item.address, sizeof(out->bytes));
+    net_unmap(out);
+    return true;
+}
 
-        memcpy(address.bytes, item.address, sizeof(address.bytes));
-        net_unmap(&address);
-        if (r->mx && is_us(r, &address)) {
-            r->address_count = 0;
-            drop_from(r, preference);
-            return;
-        }
+static bool has_us(const struct route *r, const struct message_dns_answer *a)
+{
+    struct view rest = a->items;
+    struct net_address address;
+
+    while (take_address(r, &rest, &address)) {
+        if (is_us(r, &address))
+            return true;
+    }
+    return false;
+}
+
+static void take_addresses(struct route *r, const struct message_dns_answer *a)
+{
+    struct view rest = a->items;
+    struct net_address address;
+
+    if (r->mx && has_us(r, a)) {
+        drop_from(r, r->hosts[r->host_at].preference);
+        return;
+    }
+    while (r->address_count < ROUTE_ADDRESSES_MAX && take_address(r, &rest, &address)) {
         if (is_usable(r, &address))
             r->addresses[r->address_count++] = address;
     }
@@ -242,6 +259,32 @@ static void answer_addresses(struct route *r, const struct message_dns_answer *a
     r->host_at++;
 }
 
+/* ---- hosts of the same preference ---- */
+
+/* The next of those that are as good as the one at hand, and were not looked at yet. One of them
+ * may be this machine by another name, and then none of them may have the mail. */
+static bool find_equal(struct route *r)
+{
+    size_t at_hand = r->host_at - 1;
+
+    if (!r->mx || r->host_at == 0)
+        return false;
+    r->compared = MAX(r->compared, r->host_at);
+    return r->compared < r->host_count && r->compared - at_hand < r->settings->delivery.hosts &&
+           r->hosts[r->compared].preference == r->hosts[at_hand].preference;
+}
+
+static void answer_equal(struct route *r, const struct message_dns_answer *a)
+{
+    const struct route_host *h = &r->hosts[r->compared++];
+
+    r->comparing = false;
+    if (a->result != DNS_OK || !has_us(r, a))
+        return;
+    r->address_count = r->address_at = 0;
+    drop_from(r, h->preference);
+}
+
 /* ---- what comes next ---- */
 
 void route_init(struct route *r, const struct settings *s, bool mx, struct view target,
@@ -306,6 +349,9 @@ enum route_need route_next(struct route *r)
         return ROUTE_END;
     if (!r->routed)
         return ask(r, DNS_ROUTE, r->target);
+    r->comparing = find_equal(r);
+    if (r->comparing)
+        return ask(r, DNS_ADDRESSES, r->hosts[r->compared].name);
     if (route_has_more(r))
         return try_address(r);
     if (r->tried < limits->addresses && r->hosts_tried < limits->hosts &&
@@ -337,6 +383,8 @@ void route_answer(struct route *r, const struct message_dns_answer *a)
 {
     if (r->question == DNS_ROUTE)
         answer_route(r, a);
+    else if (r->comparing)
+        answer_equal(r, a);
     else
         answer_addresses(r, a);
 }

@@ -44,7 +44,9 @@ struct route {
     struct arena memory;
     struct route_host *hosts;
     size_t host_count, host_at;
-    bool routed; /* hosts are known */
+    bool routed;     /* hosts are known */
+    size_t compared; /* hosts before it were looked at, whether they are this machine */
+    bool comparing;  /* the answer is about that alone */
     struct net_address *addresses;
     size_t address_count, address_at;
     size_t hosts_tried, tried;

@@ -111,6 +111,12 @@ static const struct {
       .loopback = true,
       .transcript = "mx b.test\na mx1.test\na mx2.test\nend deferred 4.4.3 a mail host cannot be "
                     "looked up (words) while looking up the address" },
+    { .name = "equal ones are looked at before the first is tried, as many as may be tried",
+      .world = "b.test mx 10 a.test 10 b.test 10 c.test 20 d.test\na.test a 192.0.2.1\n"
+               "b.test nxdomain\nc.test a 127.0.0.1",
+      .loopback = true,
+      .hosts = 2,
+      .transcript = "mx b.test\na a.test\na b.test\na.test 192.0.2.1:25\na b.test\na c.test\nend" },
     { .name = "no more hosts than allowed",
       .world = "b.test mx 1 a.test 2 b.test 3 c.test\na.test nxdomain\nb.test a 192.0.2.2\n"
                "c.test a 192.0.2.3",
@@ -316,25 +322,41 @@ static bool find_own(struct net_address *a)
     return found;
 }
 
+/* mx2.test is this machine. */
 static void knows_its_own_address(void **state)
 {
+    static const struct {
+        const char *name, *hosts, *transcript;
+    } sets[] = {
+        { "the second", "10 mx1.test 20 mx2.test 20 mx3.test",
+          "mx b.test\na mx1.test\nmx1.test 192.0.2.1:25\na mx2.test\nend" },
+        { "equal to one that comes first", "10 mx1.test 20 mx3.test 20 mx2.test 30 mx4.test",
+          "mx b.test\na mx1.test\nmx1.test 192.0.2.1:25\na mx3.test\na mx2.test\nend" },
+        { "equal to the best", "10 mx1.test 10 mx4.test 10 mx2.test",
+          "mx b.test\na mx1.test\na mx4.test\na mx2.test\nend failed 5.4.6 mail for this domain "
+          "comes back to this host (b.test) while looking up the address" },
+    };
     struct settings s = { .hostname = VIEW_INIT("me.test"), .delivery = { LIMITS } };
     char world_room[256], said_room[512];
-    struct buf world = BUF_ON_ARRAY(world_room), said = BUF_ON_ARRAY(said_room);
     struct net_address own;
-    struct route r;
 
     (void)state;
     if (net_load_own() < 0 || !find_own(&own))
         skip();
-    buf_put(&world, VIEW("b.test mx 10 mx1.test 20 mx2.test 20 mx3.test\nmx1.test a 192.0.2.1\n"
-                         "mx2.test a 192.0.2.2 "));
-    net_print_address(&own, &world);
-    route_init(&r, &s, true, VIEW("b.test"), 25);
-    walk(&r, "own address", buf_view(&world), &said);
-    check_view("own address", buf_view(&said),
-               VIEW("mx b.test\na mx1.test\nmx1.test 192.0.2.1:25\na mx2.test\nend"));
-    route_release(&r);
+    for (size_t i = 0; i < COUNT_OF(sets); i++) {
+        struct buf world = BUF_ON_ARRAY(world_room), said = BUF_ON_ARRAY(said_room);
+        struct route r;
+
+        buf_printf(&world,
+                   "b.test mx %s\nmx1.test a 192.0.2.1\nmx3.test a 192.0.2.3\n"
+                   "mx4.test nxdomain\nmx2.test a 192.0.2.2 ",
+                   sets[i].hosts);
+        net_print_address(&own, &world);
+        route_init(&r, &s, true, VIEW("b.test"), 25);
+        walk(&r, sets[i].name, buf_view(&world), &said);
+        check_view(sets[i].name, buf_view(&said), view_of(sets[i].transcript));
+        route_release(&r);
+    }
 }
 
 /* A thousand hosts and addresses: what is kept has a limit. */
