@@ -26,11 +26,16 @@ static uint64_t hash_mail(const void *element)
     return hash_id(((const struct mail *)element)->id);
 }
 
+static struct wheel_link *link_of(const void *x, uint32_t unit)
+{
+    return &index_unit(x, unit)->link;
+}
+
 void index_init(struct index *x)
 {
     memset(x, 0, sizeof(*x));
     pool_init(&x->mails, sizeof(struct mail));
-    pool_init(&x->units, sizeof(struct unit));
+    pool_init(&x->parts, sizeof(struct part));
     pool_init(&x->destinations, sizeof(struct destination));
     pool_init(&x->sites, sizeof(struct site));
     pool_init(&x->flows, sizeof(struct flow));
@@ -38,21 +43,16 @@ void index_init(struct index *x)
     table_init(&x->by_hop, false);
     table_init(&x->by_site, false);
     list_init(&x->resting);
-    wheel_init(&x->wheel, &x->units, offsetof(struct unit, link));
+    wheel_init(&x->wheel, link_of, x);
     list_init(&x->troubled);
 }
 
 void index_release(struct index *x)
 {
-    for (uint32_t i = 1; i < x->units.end; i++) {
-        struct unit *u = index_unit(x, i);
-
-        if (u->mail != POOL_NONE)
-            rcpts_release(&u->rcpts, index_mail(x, u->mail)->rcpt_count);
-    }
+    index_release_parts(x);
     index_release_destinations(x);
     pool_release(&x->mails);
-    pool_release(&x->units);
+    pool_release(&x->parts);
     pool_release(&x->destinations);
     pool_release(&x->sites);
     pool_release(&x->flows);
@@ -69,11 +69,6 @@ void index_release(struct index *x)
 struct mail *index_mail(const struct index *x, uint32_t mail)
 {
     return pool_at(&x->mails, mail);
-}
-
-struct unit *index_unit(const struct index *x, uint32_t unit)
-{
-    return pool_at(&x->units, unit);
 }
 
 struct destination *index_destination(const struct index *x, uint32_t destination)
@@ -105,7 +100,7 @@ uint32_t index_find(const struct index *x, uint64_t id)
 
 void index_remove_mail(struct index *x, uint32_t mail)
 {
-    assert(index_mail(x, mail)->units == POOL_NONE);
+    assert(index_first_unit(x, mail) == POOL_NONE);
     index_set_held(x, mail, false);
     index_set_overdue(x, mail, false);
     index_set_deadline(x, mail, DEADLINE_NONE);

@@ -1,11 +1,13 @@
 /* What the queue knows in memory of every message: where its record lies, which of its recipients
  * are open, grouped into units (one message x one destination), and where those wait. Pure
- * bookkeeping: no clock, no disk, no decision. About 100 bytes for a message with one recipient.
+ * bookkeeping: no clock, no disk, no decision. 74 bytes for a message with one recipient, of which
+ * two are for finding it by its id.
  *
  *   mail 1 -> unit a -> destination example.org -> site mx.provider.test
  *          -> unit b -> destination example.net --^
  *
- * A unit is in the wheel, or among the due ones of its site (queue/site.h), or with a job, ... */
+ * A unit is in the wheel, or among the due ones of its site (queue/site.h), or with a job, ... It
+ * is known by its number, wherever it lies. */
 #ifndef QUEUE_INDEX_H
 #define QUEUE_INDEX_H
 
@@ -38,16 +40,21 @@ typedef uint64_t packed_u64 __attribute__((aligned(4)));
 
 struct unit {
     struct wheel_link link; /* UNIT_TIMED: the wheel's; UNIT_DUE: the flow's, with it as `due` */
-    uint32_t mail;
-    uint32_t destination;
-    uint32_t sibling;      /* the next unit of the message */
-    struct rcpts rcpts;    /* never empty */
-    packed_u64 last_place; /* of the newest outcome's record */
+    uint32_t destination;   /* POOL_NONE: there is no unit */
+    packed_u64 last_place;  /* of the newest outcome's record */
     uint16_t last_bytes;
     uint16_t attempts : 15;
     uint16_t in_doubt : 1; /* may have arrived: a queue died when it may have been in a job */
     uint16_t routing;      /* the settings that chose the destination */
     uint8_t state;         /* enum unit_state; set by the index alone */
+};
+
+/* Of a message with several recipients. */
+struct part {
+    struct unit unit;
+    uint32_t mail;
+    uint32_t next;      /* of the message */
+    struct rcpts rcpts; /* never empty */
 };
 
 /* The flags of struct mail. */
@@ -74,7 +81,10 @@ enum deadline {
 };
 
 struct mail {
-    uint32_t units;  /* the first; POOL_NONE only while it is made or taken apart */
+    union {               /* private */
+        struct unit only; /* of a message with one recipient: here, which halves what it takes */
+        uint32_t parts;   /* of the others: the first */
+    };
     uint32_t sender; /* who takes turns with others (site_sender) */
     uint32_t hash_next;
     packed_u64 id;
@@ -116,7 +126,7 @@ struct deadline_run {
 };
 
 struct index {
-    struct pool mails, units, destinations, sites, flows;
+    struct pool mails, parts, destinations, sites, flows;
     struct chains by_id;    /* mails */
     uint32_t *flow_buckets; /* of flows by site and sender */
     uint32_t flow_bucket_count;
@@ -139,7 +149,7 @@ struct mail *index_mail(const struct index *x, uint32_t mail);
 struct unit *index_unit(const struct index *x, uint32_t unit);
 struct destination *index_destination(const struct index *x, uint32_t destination);
 
-/* A message without units. */
+/* A message without units, which it has only while it is made or taken apart. */
 uint32_t index_add_mail(struct index *x, uint64_t id, unsigned rcpt_count) MUST_USE;
 uint32_t index_find(const struct index *x, uint64_t id) MUST_USE; /* POOL_NONE: not there */
 /* It must have no units any more. */
@@ -213,5 +223,6 @@ void index_set_last(struct unit *u, struct store_ref where);
 /* Among the parts of the index alone. `change`: 1 or -1 unit of the destination. */
 void index_count_unit(struct index *x, struct destination *d, int change);
 void index_release_destinations(struct index *x);
+void index_release_parts(struct index *x);
 
 #endif

@@ -104,3 +104,12 @@ void rcpts_add_all(struct rcpts *s, unsigned total, const struct rcpts *others)
     for (unsigned w = 0; w < word_count(total); w++)
         words_of(s, total)[w] |= const_words_of(others, total)[w];
 }
+
+bool rcpts_include(const struct rcpts *s, const struct rcpts *others, unsigned total)
+{
+    for (unsigned w = 0; w < word_count(total); w++) {
+        if (const_words_of(others, total)[w] & ~const_words_of(s, total)[w])
+            return false;
+    }
+    return true;
+}

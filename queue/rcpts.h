@@ -23,6 +23,7 @@ unsigned rcpts_count(const struct rcpts *s, unsigned total);
 bool rcpts_empty(const struct rcpts *s, unsigned total);
 /* The first that is in the set, from `i` on; `total` when there is none. */
 unsigned rcpts_next(const struct rcpts *s, unsigned total, unsigned i);
+bool rcpts_include(const struct rcpts *s, const struct rcpts *others, unsigned total);
 void rcpts_add_all(struct rcpts *s, unsigned total, const struct rcpts *others);
 
 #define rcpts_each(i, s, total)                                                                    \

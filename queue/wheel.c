@@ -1,5 +1,6 @@
 #include "queue/wheel.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum {
@@ -8,62 +9,64 @@ enum {
 };
 #define IN_SLOT (1u << 31) /* in `prev` of a slot's first element; the rest is row and slot */
 
-static struct wheel_link *link_of(const struct wheel *w, uint32_t index)
+static struct wheel_link *link_of(const struct wheel *w, uint32_t element)
 {
-    return (struct wheel_link *)(void *)((char *)pool_at(w->pool, index) + w->offset);
+    return w->link(w->owner, element);
 }
 
-void wheel_init(struct wheel *w, const struct pool *pool, size_t offset)
+void wheel_init(struct wheel *w, struct wheel_link *(*link)(const void *owner, uint32_t element),
+                const void *owner)
 {
     memset(w, 0, sizeof(*w));
-    w->pool = pool;
-    w->offset = offset;
+    w->link = link;
+    w->owner = owner;
 }
 
-static void set_first(struct wheel *w, unsigned row, unsigned slot, uint32_t index)
+static void set_first(struct wheel *w, unsigned row, unsigned slot, uint32_t element)
 {
     uint64_t bit = (uint64_t)1 << (slot & 63);
 
-    w->first[row][slot] = index;
-    if (index == POOL_NONE) {
+    w->first[row][slot] = element;
+    if (element == POOL_NONE) {
         w->taken[row][slot / 64] &= ~bit;
         return;
     }
     w->taken[row][slot / 64] |= bit;
-    link_of(w, index)->prev = IN_SLOT | row << WHEEL_SLOT_BITS | slot;
+    link_of(w, element)->prev = IN_SLOT | row << WHEEL_SLOT_BITS | slot;
 }
 
-static void push(struct wheel *w, unsigned row, unsigned slot, uint32_t index)
+static void push(struct wheel *w, unsigned row, unsigned slot, uint32_t element)
 {
     uint32_t next = w->first[row][slot];
 
-    link_of(w, index)->next = next;
+    link_of(w, element)->next = next;
     if (next != POOL_NONE)
-        link_of(w, next)->prev = index;
-    set_first(w, row, slot, index);
+        link_of(w, next)->prev = element;
+    set_first(w, row, slot, element);
 }
 
 /* The level is the highest digit in which the tick and now differ. */
-static void place(struct wheel *w, uint32_t index, uint32_t due)
+static void place(struct wheel *w, uint32_t element, uint32_t due)
 {
     uint32_t differ = due ^ w->now;
     unsigned level = differ == 0 ? 0 : (31 - (unsigned)__builtin_clz(differ)) / WHEEL_SLOT_BITS;
 
-    push(w, level, (due >> (level * WHEEL_SLOT_BITS)) & SLOT_MASK, index);
+    push(w, level, (due >> (level * WHEEL_SLOT_BITS)) & SLOT_MASK, element);
 }
 
-void wheel_add(struct wheel *w, uint32_t index, uint32_t due)
+void wheel_add(struct wheel *w, uint32_t element, uint32_t due)
 {
+    assert(element < IN_SLOT);
     if (due < w->now)
         due = w->now;
-    link_of(w, index)->due = due;
-    place(w, index, due);
+    link_of(w, element)->due = due;
+    place(w, element, due);
     w->count++;
 }
 
-static void unlink_element(struct wheel *w, uint32_t index)
+static void unlink_element(struct wheel *w, uint32_t element)
 {
-    struct wheel_link *l = link_of(w, index);
+    struct wheel_link *l = link_of(w, element);
 
     if (l->prev & IN_SLOT) {
         set_first(w, (l->prev & ~IN_SLOT) >> WHEEL_SLOT_BITS, l->prev & SLOT_MASK, l->next);
@@ -75,9 +78,9 @@ static void unlink_element(struct wheel *w, uint32_t index)
     l->prev = l->next = POOL_NONE;
 }
 
-void wheel_remove(struct wheel *w, uint32_t index)
+void wheel_remove(struct wheel *w, uint32_t element)
 {
-    unlink_element(w, index);
+    unlink_element(w, element);
     w->count--;
 }
 
@@ -85,12 +88,12 @@ void wheel_remove(struct wheel *w, uint32_t index)
 static bool move_pending(struct wheel *w)
 {
     for (unsigned level = 1; level < WHEEL_LEVELS; level++) {
-        uint32_t index = w->first[PENDING][level];
+        uint32_t element = w->first[PENDING][level];
 
-        if (index == POOL_NONE)
+        if (element == POOL_NONE)
             continue;
-        unlink_element(w, index);
-        place(w, index, link_of(w, index)->due);
+        unlink_element(w, element);
+        place(w, element, link_of(w, element)->due);
         return true;
     }
     return false;
@@ -100,10 +103,10 @@ static bool move_pending(struct wheel *w)
  * the row before it goes on. */
 static void make_pending(struct wheel *w, unsigned level, unsigned slot)
 {
-    uint32_t index = w->first[level][slot];
+    uint32_t element = w->first[level][slot];
 
     set_first(w, level, slot, POOL_NONE);
-    set_first(w, PENDING, level, index);
+    set_first(w, PENDING, level, element);
 }
 
 /* The first slot of a row, from `slot` on, that is not empty; WHEEL_SLOTS: none. */
@@ -140,17 +143,17 @@ static void go_on(struct wheel *w, uint32_t limit)
 uint32_t wheel_take(struct wheel *w, uint32_t now, unsigned *steps)
 {
     while (*steps > 0) {
-        uint32_t index;
+        uint32_t element;
 
         if (move_pending(w)) {
             --*steps;
             continue;
         }
-        index = w->first[0][w->now & SLOT_MASK];
-        if (index != POOL_NONE) {
+        element = w->first[0][w->now & SLOT_MASK];
+        if (element != POOL_NONE) {
             --*steps;
-            wheel_remove(w, index);
-            return index;
+            wheel_remove(w, element);
+            return element;
         }
         if (w->now >= now)
             return POOL_NONE;

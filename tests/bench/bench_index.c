@@ -107,10 +107,10 @@ int main(int argc, char **argv)
     pass_us = now_us() - began_us;
     index_release(&x);
     printf("{\"messages\":%" PRIu64 ",\"destinations\":%" PRIu64 ",\"bytes\":%" PRIu64
-           ",\"bytes_per_message\":%.1f,\"mail_bytes\":%zu,\"unit_bytes\":%zu,\"add_us\":%" PRIu64
+           ",\"bytes_per_message\":%.1f,\"mail_bytes\":%zu,\"part_bytes\":%zu,\"add_us\":%" PRIu64
            ",\"find_us\":%" PRIu64 ",\"pass_us\":%" PRIu64 ",\"longest_turn_us\":%" PRIu64 "}\n",
            messages, destinations, bytes, (double)bytes / (double)MAX(messages, 1),
-           sizeof(struct mail), sizeof(struct unit), add_us, find_us, pass_us, longest_us);
+           sizeof(struct mail), sizeof(struct part), add_us, find_us, pass_us, longest_us);
     fprintf(stderr,
             "messages            %12" PRIu64 "\n"
             "memory              %12.1f MB, %.1f bytes each\n"

@@ -13,11 +13,17 @@ struct element {
 static struct pool pool;
 static struct wheel wheel;
 
+static struct wheel_link *link_of(const void *owner, uint32_t index)
+{
+    (void)owner;
+    return &((struct element *)pool_at(&pool, index))->link;
+}
+
 static int set_up(void **state)
 {
     (void)state;
     pool_init(&pool, sizeof(struct element));
-    wheel_init(&wheel, &pool, offsetof(struct element, link));
+    wheel_init(&wheel, link_of, NULL);
     return 0;
 }
 
