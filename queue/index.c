@@ -40,8 +40,7 @@ void index_init(struct index *x)
     pool_init(&x->sites, sizeof(struct site));
     pool_init(&x->flows, sizeof(struct flow));
     chains_init(&x->by_id, &x->mails, offsetof(struct mail, hash_next), hash_mail);
-    table_init(&x->by_hop, false);
-    table_init(&x->by_site, false);
+    index_init_destinations(x);
     list_init(&x->resting);
     wheel_init(&x->wheel, link_of, x);
     list_init(&x->troubled);
@@ -56,8 +55,6 @@ void index_release(struct index *x)
     pool_release(&x->destinations);
     pool_release(&x->sites);
     pool_release(&x->flows);
-    table_release(&x->by_hop);
-    table_release(&x->by_site);
     chains_release(&x->by_id);
     free(x->flow_buckets);
     x->flow_buckets = NULL;

@@ -12,7 +12,6 @@
 #define QUEUE_INDEX_H
 
 #include "common/list.h"
-#include "common/table.h"
 #include "io/loop.h"
 #include "ipc/settings.h"
 #include "queue/chains.h"
@@ -101,22 +100,20 @@ struct mail {
 
 /* Where the settings send a recipient: a domain's mail hosts, a configured host, or local. */
 struct destination {
-    struct table_entry entry; /* by everything that makes the hop */
-    struct hop hop;           /* views into `memory` */
-    char *memory;
+    struct hop hop; /* by which it is found; its views are on the heap */
+    uint32_t hash_next;
     uint32_t self;
     uint32_t units; /* that name it, whatever their state */
     uint32_t due_count;
-    uint32_t running;     /* jobs */
-    uint32_t recent;      /* private: the unit that index_add made last */
-    struct site *site;    /* that takes its mail, as far as is known */
-    struct list member;   /* of the site's destinations */
-    struct list rest;     /* among those that nobody needs now */
-    uint32_t placed;      /* the settings that chose the site, plus 1; queue/mx.c */
-    struct view hosts;    /* HOP_MX: a name for the set of its mail hosts; empty: not known; heap */
-    uint64_t fresh_ms;    /* until then `hosts` need not be asked for again; the queue's clock */
-    struct list asking;   /* queue/mx.c: waits to be asked for, or for the answer */
-    struct worker *asked; /* who was asked; NULL: nobody */
+    uint32_t running;   /* jobs */
+    uint32_t recent;    /* private: the unit that index_add made last */
+    struct site *site;  /* that takes its mail, as far as is known */
+    struct list member; /* of the site's destinations */
+    struct list rest;   /* among those that nobody needs now */
+    uint32_t placed;    /* the settings that chose the site, plus 1; queue/mx.c */
+    struct view hosts;  /* HOP_MX: a name for the set of its mail hosts; empty: not known; heap */
+    uint64_t fresh_ms;  /* until then `hosts` need not be asked for again; the queue's clock */
+    struct list asking; /* queue/mx.c: waits to be asked for, or for the answer */
     uint64_t question;
 };
 
@@ -128,10 +125,11 @@ struct deadline_run {
 struct index {
     struct pool mails, parts, destinations, sites, flows;
     struct chains by_id;    /* mails */
+    struct chains by_hop;   /* destinations */
+    struct chains by_name;  /* sites */
     uint32_t *flow_buckets; /* of flows by site and sender */
     uint32_t flow_bucket_count;
-    uint32_t turns; /* of all flows, for their ages */
-    struct table by_hop, by_site;
+    uint32_t turns;      /* of all flows, for their ages */
     struct list resting; /* destinations without units, those that have been for longest first */
     uint32_t resting_count;
     struct wheel wheel;
@@ -222,6 +220,7 @@ void index_set_last(struct unit *u, struct store_ref where);
 
 /* Among the parts of the index alone. `change`: 1 or -1 unit of the destination. */
 void index_count_unit(struct index *x, struct destination *d, int change);
+void index_init_destinations(struct index *x);
 void index_release_destinations(struct index *x);
 void index_release_parts(struct index *x);
 

@@ -1,24 +1,37 @@
 #include "queue/index.h"
 
 #include "common/memory.h"
+#include "common/table.h"
 #include "ipc/messages.h"
 #include "queue/tlsnote.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
+static struct view copy(struct view bytes)
+{
+    return view_make(memory_copy(bytes), bytes.len);
+}
+
+static void free_copy(struct view bytes)
+{
+    free((void *)(uintptr_t)bytes.ptr);
+}
+
 static void release_destination(struct destination *d)
 {
-    free((void *)(uintptr_t)d->hosts.ptr);
-    free(d->memory);
+    free_copy(d->hosts);
+    if (d->hop.host.ptr != d->hop.name.ptr)
+        free_copy(d->hop.host);
+    free_copy(d->hop.name);
 }
 
 static void release_site(struct site *s)
 {
     tlsnote_drop_all(s);
-    free((void *)(uintptr_t)s->cause.ptr);
+    free_copy(s->cause);
+    free_copy(s->name);
     free(s->flows.flows);
-    free(s->key);
 }
 
 void index_release_destinations(struct index *x)
@@ -35,35 +48,55 @@ void index_release_destinations(struct index *x)
         if (s->self != POOL_NONE)
             release_site(s);
     }
+    chains_release(&x->by_hop);
+    chains_release(&x->by_name);
 }
 
 /* ---- sites ---- */
 
+static uint64_t hash_name(enum site_kind kind, struct view name)
+{
+    return hash_bytes(name) + kind;
+}
+
+static uint64_t hash_site(const void *site)
+{
+    const struct site *s = site;
+
+    return hash_name(s->kind, s->name);
+}
+
+static struct site *find_site(struct index *x, enum site_kind kind, struct view name)
+{
+    uint32_t i = chains_first(&x->by_name, hash_name(kind, name));
+
+    for (; i != POOL_NONE; i = chains_next(&x->by_name, i)) {
+        struct site *s = pool_at(&x->sites, i);
+
+        if (s->kind == kind && view_equal(s->name, name))
+            return s;
+    }
+    return NULL;
+}
+
 static struct site *site_for(struct index *x, enum site_kind kind, struct view name)
 {
-    char room[MAIL_HOSTS_MAX + ADDRESS_DOMAIN_MAX];
-    struct buf key = BUF_ON_ARRAY(room);
-    struct table_entry *e;
-    struct site *s;
+    struct site *s = find_site(x, kind, name);
     uint32_t self;
 
-    buf_put_byte(&key, (char)('0' + (int)kind));
-    buf_put(&key, name);
-    e = table_find(&x->by_site, buf_view(&key));
-    if (e != NULL)
-        return container_of(e, struct site, entry);
+    if (s != NULL)
+        return s;
     self = pool_take(&x->sites);
     s = pool_at(&x->sites, self);
     s->self = self;
     s->kind = kind;
-    s->key = memory_copy(buf_view(&key));
-    s->name = view_make(s->key + 1, buf_len(&key) - 1);
+    s->name = copy(name);
     list_init(&s->members);
     list_init(&s->turn);
     list_init(&s->trouble);
     list_init(&s->tls_notes);
     pace_init(&s->pace);
-    table_add(&x->by_site, &s->entry, view_make(s->key, buf_len(&key)));
+    chains_add(&x->by_name, self);
     return s;
 }
 
@@ -72,7 +105,7 @@ void index_drop_site(struct index *x, struct site *s)
     if (s->member_count > 0 || s->running > 0 || s->backed_off || timer_running(&s->free))
         return;
     list_remove(&s->turn);
-    table_remove(&x->by_site, &s->entry);
+    chains_remove(&x->by_name, s->self);
     release_site(s);
     pool_give(&x->sites, s->self);
 }
@@ -138,16 +171,6 @@ void index_move_destination(struct index *x, struct destination *d, enum site_ki
 
 /* ---- destinations ---- */
 
-/* The name tells one way to deliver from another, and two kinds may still have one name. */
-static struct view hop_key(const struct hop *hop, struct buf *room)
-{
-    buf_put(room, hop->name);
-    buf_put_byte(room, '\0');
-    buf_put(room, hop->host);
-    buf_printf(room, "%c%u", '\0', (unsigned)hop->kind);
-    return buf_view(room);
-}
-
 const enum site_kind index_own_site[HOP_KINDS] = {
     [HOP_LOCAL] = SITE_LOCAL,
     [HOP_MX] = SITE_DOMAIN,
@@ -155,35 +178,58 @@ const enum site_kind index_own_site[HOP_KINDS] = {
     [HOP_ROUTE] = SITE_HOSTS,
 };
 
-static struct destination *make_destination(struct index *x, const struct hop *hop, struct view key)
+static uint64_t hash_hop(const struct hop *hop)
+{
+    return hash_bytes(hop->name) + 3 * hash_bytes(hop->host) + hop->kind;
+}
+
+static uint64_t hash_destination(const void *destination)
+{
+    return hash_hop(&((const struct destination *)destination)->hop);
+}
+
+/* The name tells one way to deliver from another, and two kinds may still have one name. */
+static bool same_hop(const struct hop *a, const struct hop *b)
+{
+    return a->kind == b->kind && view_equal(a->name, b->name) && view_equal(a->host, b->host);
+}
+
+static struct destination *find_destination(struct index *x, const struct hop *hop)
+{
+    uint32_t i = chains_first(&x->by_hop, hash_hop(hop));
+
+    for (; i != POOL_NONE; i = chains_next(&x->by_hop, i)) {
+        struct destination *d = index_destination(x, i);
+
+        if (same_hop(&d->hop, hop))
+            return d;
+    }
+    return NULL;
+}
+
+static struct destination *make_destination(struct index *x, const struct hop *hop)
 {
     uint32_t self = pool_take(&x->destinations);
     struct destination *d = index_destination(x, self);
 
     d->self = self;
-    d->memory = memory_copy(key);
     d->hop = *hop;
-    d->hop.name = view_make(d->memory, hop->name.len);
-    d->hop.host = view_make(d->memory + hop->name.len + 1, hop->host.len);
+    d->hop.name = copy(hop->name);
+    d->hop.host = view_equal(hop->name, hop->host) ? d->hop.name : copy(hop->host);
     list_init(&d->member);
     list_init(&d->rest);
     list_init(&d->asking);
-    table_add(&x->by_hop, &d->entry, view_make(d->memory, key.len));
+    chains_add(&x->by_hop, self);
     join_site(site_for(x, index_own_site[hop->kind], d->hop.name), d);
     return d;
 }
 
 struct destination *index_destination_for(struct index *x, const struct hop *hop)
 {
-    char room[2 * ADDRESS_DOMAIN_MAX + 128];
-    struct buf text = BUF_ON_ARRAY(room);
-    struct view key = hop_key(hop, &text);
-    struct table_entry *e = table_find(&x->by_hop, key);
-    struct destination *d;
+    struct destination *d = find_destination(x, hop);
 
-    if (e == NULL)
-        return make_destination(x, hop, key);
-    d = container_of(e, struct destination, entry);
+    if (d == NULL)
+        return make_destination(x, hop);
     d->hop.route = hop->route; /* routes move when the settings change */
     return d;
 }
@@ -193,7 +239,7 @@ static void drop_destination(struct index *x, struct destination *d)
     list_remove(&d->rest);
     list_remove(&d->asking);
     x->resting_count--;
-    table_remove(&x->by_hop, &d->entry);
+    chains_remove(&x->by_hop, d->self);
     leave_site(x, d);
     release_destination(d);
     pool_give(&x->destinations, d->self);
@@ -221,4 +267,11 @@ void index_count_unit(struct index *x, struct destination *d, int change)
     wake_destination(x, d);
     d->units += (uint32_t)change;
     d->site->units += (uint32_t)change;
+}
+
+void index_init_destinations(struct index *x)
+{
+    chains_init(&x->by_hop, &x->destinations, offsetof(struct destination, hash_next),
+                hash_destination);
+    chains_init(&x->by_name, &x->sites, offsetof(struct site, hash_next), hash_site);
 }

@@ -92,7 +92,6 @@ static void ask(struct mx *m, struct worker *w, struct destination *d)
 {
     struct message_mx_ask ask = { ++m->last_question, d->hop.host };
 
-    d->asked = w;
     d->question = ask.question;
     w->asked_count++;
     list_append(&w->asked, &d->asking);
@@ -127,10 +126,8 @@ void mx_lose_worker(struct mx *m, struct worker *w)
 {
     struct list *it;
 
-    while ((it = list_take_first(&w->asked)) != NULL) {
-        container_of(it, struct destination, asking)->asked = NULL;
+    while ((it = list_take_first(&w->asked)) != NULL)
         list_append(&m->wanted, it);
-    }
     w->asked_count = 0;
 }
 
@@ -179,7 +176,6 @@ bool mx_hear(struct mx *m, struct worker *w, struct view fields)
     if (d == NULL)
         return true; /* forgotten meanwhile */
     list_remove(&d->asking);
-    d->asked = NULL;
     learn(m, d, answer.hosts);
     return true;
 }

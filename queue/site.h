@@ -12,7 +12,6 @@
 #define QUEUE_SITE_H
 
 #include "common/list.h"
-#include "common/table.h"
 #include "common/view.h"
 #include "io/loop.h"
 #include "queue/flow.h"
@@ -30,10 +29,9 @@ enum site_kind {
 };
 
 struct site {
-    struct table_entry entry; /* by kind and name */
-    char *key;
-    struct view name; /* within `key` */
+    struct view name; /* heap */
     enum site_kind kind;
+    uint32_t hash_next; /* by kind and name */
     uint32_t self;
     struct list members; /* destinations */
     uint32_t member_count;
