@@ -67,7 +67,7 @@ void backoff_failed(struct queue *q, struct site *s, bool probe, struct view cau
         return;
     set_cause(s, cause);
     if (!s->backed_off && pace_has_hope(&s->pace, queue_now_ms(q))) {
-        pace_slow_down(&s->pace, &s->limits, s->running - 1, queue_now_ms(q));
+        pace_slow_down(&s->pace, s->limits, s->running - 1, queue_now_ms(q));
         return;
     }
     pace_begin_again(&s->pace, queue_now_ms(q));
@@ -80,7 +80,8 @@ void backoff_failed(struct queue *q, struct site *s, bool probe, struct view cau
     s->backed_off = true;
     s->probing = s->probe_out = false;
     set_cause(s, cause);
-    wait_ms = schedule_backoff_ms(&s->limits.retry, s->failures, hash_bytes(s->name) + s->failures);
+    wait_ms =
+        schedule_backoff_ms(&s->limits->retry, s->failures, hash_bytes(s->name) + s->failures);
     s->until_ms = queue_now_ms(q) + wait_ms;
     s->timer.fire = on_time;
     loop_start_timer(q->loop, &s->timer, wait_ms);

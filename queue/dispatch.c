@@ -103,7 +103,7 @@ struct worker *dispatch_worker_for(struct dispatch *d, struct view name)
 
 static void on_rate_free(struct timer *t)
 {
-    struct site *s = container_of(t, struct site, free);
+    struct site *s = container_of(t, struct site, timer);
     struct queue *q = s->owner;
 
     dispatch_wake(q->dispatch, s);
@@ -118,16 +118,17 @@ static bool rates_allow(struct dispatch *d, struct site *s)
 
     if (free_ms <= now_ms)
         return true;
-    s->free.fire = on_rate_free;
-    if (!timer_running(&s->free))
-        loop_start_timer(d->queue->loop, &s->free, free_ms - now_ms);
+    if (!timer_running(&s->timer)) {
+        s->timer.fire = on_rate_free;
+        loop_start_timer(d->queue->loop, &s->timer, free_ms - now_ms);
+    }
     return false;
 }
 
 static bool may_start(struct dispatch *d, struct site *s)
 {
     return s->due_count > 0 && backoff_allows(s) &&
-           s->running < RUNNING_PER_CONNECTION * pace_window(&s->pace, &s->limits) &&
+           s->running < RUNNING_PER_CONNECTION * pace_window(&s->pace, s->limits) &&
            !mx_must_wait(&d->mx, s) && rates_allow(d, s);
 }
 
@@ -392,7 +393,7 @@ static void start_job(struct dispatch *d, struct worker *w, struct site *s)
     table_add_number(&d->jobs, &job->entry, d->next_job++);
     job->probe = s->backed_off;
     s->probe_out = s->backed_off;
-    pace_spend(&s->pace, &s->limits, job->line_count, queue_now_ms(d->queue));
+    pace_spend(&s->pace, s->limits, job->line_count, queue_now_ms(d->queue));
     mx_refresh(&d->mx, job->destination);
 }
 

@@ -81,6 +81,7 @@ static struct site *find_site(struct index *x, enum site_kind kind, struct view 
 
 static struct site *site_for(struct index *x, enum site_kind kind, struct view name)
 {
+    static const struct destination_limits none;
     struct site *s = find_site(x, kind, name);
     uint32_t self;
 
@@ -91,6 +92,7 @@ static struct site *site_for(struct index *x, enum site_kind kind, struct view n
     s->self = self;
     s->kind = kind;
     s->name = copy(name);
+    s->limits = &none;
     list_init(&s->members);
     list_init(&s->turn);
     list_init(&s->trouble);
@@ -102,7 +104,7 @@ static struct site *site_for(struct index *x, enum site_kind kind, struct view n
 
 void index_drop_site(struct index *x, struct site *s)
 {
-    if (s->member_count > 0 || s->running > 0 || s->backed_off || timer_running(&s->free))
+    if (s->member_count > 0 || s->running > 0 || s->backed_off || timer_running(&s->timer))
         return;
     list_remove(&s->turn);
     chains_remove(&x->by_name, s->self);

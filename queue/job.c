@@ -144,7 +144,7 @@ static void send_parts(const struct job *job, uint64_t number, struct view *body
 static void send_job(struct job_maker *k, const struct job *job, uint64_t number,
                      const struct content *c)
 {
-    const struct destination_limits *limits = &job->site->limits;
+    const struct destination_limits *limits = job->site->limits;
     const struct hop *hop = &job->destination->hop;
     struct message_job_start m = {
         .job = number,

@@ -89,9 +89,9 @@ static void judge_well(struct queue *q, const struct job *job, const struct judg
     struct site *s = job->site;
 
     if (j->throttled)
-        pace_slow_down(&s->pace, &s->limits, s->running - 1, queue_now_ms(q));
+        pace_slow_down(&s->pace, s->limits, s->running - 1, queue_now_ms(q));
     else if (j->reached)
-        pace_succeed(&s->pace, &s->limits, queue_now_ms(q));
+        pace_succeed(&s->pace, s->limits, queue_now_ms(q));
     if (j->reached || job->probe)
         backoff_recovered(q, s);
     if (j->reached && s->kind == SITE_DOMAIN && job->destination->hosts.len > 0)

@@ -58,12 +58,35 @@ static struct view hosts_of(const struct queue *q, const struct destination *d)
     return d->hop.route > 0 ? q->settings->routes[d->hop.route - 1].targets[0].host : d->hop.host;
 }
 
+/* Those of each row of the settings' destinations, of what no row is for, and of mailboxes. */
+void mx_read_limits(struct queue *q)
+{
+    const struct settings *s = q->settings;
+    size_t rows = s->destination_count;
+    struct destination_limits *limits = memory_new_array(rows + 2, sizeof(*limits));
+
+    for (size_t i = 0; i < rows; i++)
+        settings_limits(s, &s->destinations[i], &limits[i]);
+    settings_limits(s, NULL, &limits[rows]);
+    settings_limits(s, NULL, &limits[rows + 1]);
+    limits[rows + 1].messages = limits[rows + 1].recipients = (struct rate){ .count = 0 };
+    for (uint32_t i = 1; i < q->index.sites.end; i++) {
+        struct site *site = pool_at(&q->index.sites, i);
+
+        if (site->self != POOL_NONE)
+            site->limits = &limits[rows];
+    }
+    free(q->limits);
+    q->limits = limits;
+}
+
 static void set_limits(struct queue *q, struct site *s, const struct destination_settings *rule)
 {
+    size_t rows = q->settings->destination_count;
+    size_t row = rule == NULL ? rows : (size_t)(rule - q->settings->destinations);
+
     s->owner = q;
-    settings_limits(q->settings, rule, &s->limits);
-    if (s->kind == SITE_LOCAL)
-        s->limits.messages = s->limits.recipients = (struct rate){ .count = 0 };
+    s->limits = &q->limits[s->kind == SITE_LOCAL ? rows + 1 : row];
 }
 
 void mx_place(struct queue *q, struct destination *d)

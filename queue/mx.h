@@ -21,6 +21,8 @@ struct mx {
     uint64_t last_question;
 };
 
+/* The limits of sites, from settings that are new: before destinations get their places. */
+void mx_read_limits(struct queue *q);
 /* The destination goes to the site where the settings and what is known of its hosts put it, with
  * the limits of that. */
 void mx_place(struct queue *q, struct destination *d);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK_BITS = 12, CHUNK_ELEMENTS = 1 << CHUNK_BITS };
+enum { CHUNK_BITS = 14, CHUNK_ELEMENTS = 1 << CHUNK_BITS };
 
 void pool_init(struct pool *p, size_t element_bytes)
 {

@@ -262,6 +262,7 @@ int queue_open(struct queue *q, struct loop *l, const struct settings *settings,
     q->watcher = (struct store_watcher){ on_state, on_find, on_moved, on_outcome_moved };
     q->wheel_timer.fire = on_wheel;
     if (settings != NULL) {
+        mx_read_limits(q);
         o.segment_bytes = settings->spool.segment_bytes;
         o.big_body_bytes = settings->spool.big_body_bytes;
         o.reserve_bytes = settings->spool.reserve_bytes;
@@ -334,6 +335,7 @@ void queue_reload(struct queue *q, struct queue_settings *next)
     log_open("queue", (enum log_format)next->settings.log_format,
              (enum log_level)next->settings.log_level);
     cache_limit(&q->cache, next->settings.spool.cache_bytes);
+    mx_read_limits(q);
     for (uint32_t i = 1; i < q->index.destinations.end; i++) {
         struct destination *d = index_destination(&q->index, i);
 
@@ -375,7 +377,6 @@ static void stop_timers(struct queue *q)
         struct site *s = pool_at(&q->index.sites, i);
 
         loop_stop_timer(q->loop, &s->timer);
-        loop_stop_timer(q->loop, &s->free);
     }
 }
 
@@ -398,6 +399,8 @@ void queue_close(struct queue *q)
     cache_release(&q->cache);
     restore_release(q);
     index_release(&q->index);
+    free(q->limits);
+    q->limits = NULL;
     free_settings(q->replaced);
     q->replaced = NULL;
 }

@@ -42,9 +42,10 @@ struct queue {
     struct loop *loop;
     /* NULL offline: then every domain is its own destination, and nothing is ever dispatched. */
     const struct settings *settings;
-    struct queue_settings *replaced; /* owns `settings` after the first reload */
-    uint16_t routing;                /* changes with the settings; see struct unit */
-    uint32_t generation;             /* of the settings, for people */
+    struct queue_settings *replaced;   /* owns `settings` after the first reload */
+    uint16_t routing;                  /* changes with the settings; see struct unit */
+    uint32_t generation;               /* of the settings, for people */
+    struct destination_limits *limits; /* of sites; queue/mx.c */
     struct {
         uint64_t at_ms;
         bool ok;

@@ -234,7 +234,7 @@ static uint64_t wait_for_next(struct queue *q, const struct job *job, const stru
     const struct site *s = job->destination->site;
     const struct mail *m = index_mail(&q->index, job->mail);
     uint64_t now_ms = queue_now_ms(q);
-    uint64_t wait_ms = schedule_retry_ms(&s->limits.retry, job->attempt, m->id + job->attempt);
+    uint64_t wait_ms = schedule_retry_ms(&s->limits->retry, job->attempt, m->id + job->attempt);
 
     if (m->flags & MAIL_HELD) {
         index_park(&q->index, unit);
@@ -246,7 +246,7 @@ static uint64_t wait_for_next(struct queue *q, const struct job *job, const stru
         return s->until_ms > now_ms && !s->forced ? s->until_ms - now_ms : 0;
     }
     if (o->scope == SCOPE_DESTINATION) /* and not backed off: others of its mail get through */
-        wait_ms = schedule_again_ms(&s->limits.retry, job->attempt, m->id + job->attempt);
+        wait_ms = schedule_again_ms(&s->limits->retry, job->attempt, m->id + job->attempt);
     index_time(&q->index, unit, queue_tick(q, now_ms + wait_ms));
     queue_arm_wheel(q);
     return wait_ms;

@@ -39,11 +39,10 @@ struct site {
     uint32_t due_count;
     uint32_t running; /* jobs */
     struct flow_heap flows;
-    uint64_t pass;    /* of the flow that had the last turn */
-    struct list turn; /* in its worker's round (queue/dispatch.c) */
-    struct destination_limits limits;
+    uint64_t pass;                           /* of the flow that had the last turn */
+    struct list turn;                        /* in its worker's round (queue/dispatch.c) */
+    const struct destination_limits *limits; /* never NULL; queue/mx.c */
     struct pace pace;
-    struct timer free; /* when the rates allow the next message */
     /* Back-off (queue/backoff.h). */
     bool backed_off;
     bool probing;                /* its time has come: one job may go */
@@ -54,8 +53,9 @@ struct site {
     struct view cause;           /* mail/outcome.h fields; heap */
     struct list tls_notes;       /* queue/tlsnote.h */
     struct list trouble;         /* in the list of those that are backed off */
+    /* While it is backed off: when its time comes; else: when the rates allow the next message. */
     struct timer timer;
-    void *owner; /* for the timers */
+    void *owner; /* for the timer */
 };
 
 /* Who sends a message, for taking turns: its login, else its reverse-path, else its client; a keyed

@@ -69,7 +69,7 @@ static void put_rate(struct buf *out, const char *key, const struct rate *r)
 
 static void put_limits(const struct site *s, struct buf *out)
 {
-    const struct destination_limits *l = &s->limits;
+    const struct destination_limits *l = s->limits;
 
     put_number(out, "running", s->running);
     put_number(out, "connections", pace_window(&s->pace, l));

@@ -75,10 +75,10 @@ static void one_refused_connection_stops_nobody(void **state)
         world_accept("s@here.test", "x@a.test", body);
     deliver(world_job(0));
     s = site_to("a.test");
-    assert_int_equal(pace_window(&s->pace, &s->limits), 2);
+    assert_int_equal(pace_window(&s->pace, s->limits), 2);
     fault(world_job(1), SCOPE_DESTINATION);
     assert_false(s->backed_off);
-    assert_int_equal(pace_window(&s->pace, &s->limits), 1);
+    assert_int_equal(pace_window(&s->pace, s->limits), 1);
     world_pass(1 * SECOND); /* soon again */
     assert_int_equal(world.job_count, 4);
     deliver(world_job(2));
@@ -142,6 +142,7 @@ static struct site *site_with_a_job(const char *rcpt, const char *domain)
 
 static void check_witness(size_t i)
 {
+    static const struct destination_limits twenty = { .concurrency = 20 };
     const char *name = witnesses[i].name;
     struct site *s = site_with_a_job("x@probed.test", "probed.test");
 
@@ -155,11 +156,11 @@ static void check_witness(size_t i)
     check(name, s->backed_off == (witnesses[i].fresh == OPEN));
 
     s = site_with_a_job("x@served.test", "served.test");
-    s->limits.concurrency = 20;
+    s->limits = &twenty;
     s->pace.window = 2;
     s->pace.success_ms = queue_now_ms(&world.queue);
     testify(i);
-    check(name, pace_window(&s->pace, &s->limits) == witnesses[i].window);
+    check(name, pace_window(&s->pace, s->limits) == witnesses[i].window);
 }
 
 static void judges_a_site_by_what_it_did(void **state)
