@@ -22,14 +22,23 @@ enum {
 
 /* ---- putting it together ---- */
 
+static void close_file(struct digest *d)
+{
+    if (d->file > 0)
+        close(d->file - 1);
+    d->file = 0;
+}
+
 void digest_release(struct digest *d)
 {
+    close_file(d);
     free(d->memory);
     *d = (struct digest){ 0 };
 }
 
 void digest_begin(struct digest *d, uint64_t segment, uint32_t seed, uint64_t end)
 {
+    close_file(d);
     d->segment = segment;
     d->seed = seed;
     d->end = end;
@@ -230,26 +239,55 @@ static bool take_index(struct digest *d, size_t bytes)
     return true;
 }
 
-int digest_load(struct digest *d, int log_folder)
+static int begin_load(struct digest *d, int log_folder)
 {
     int fd = open_file(d, log_folder, segment_index_name, O_RDONLY);
     struct stat facts;
-    bool broken = false;
-    ssize_t got;
 
     if (fd < 0)
         return fd;
-    got = fstat(fd, &facts) < 0 ? -errno : 0;
-    if (got == 0 &&
-        (!S_ISREG(facts.st_mode) || facts.st_size > RECORD_HEADER + LINE_ROOM + RECORD_BODY_MAX))
-        got = -EBADMSG;
-    if (got == 0)
-        got = file_read_all(fd, make_room(d, (size_t)facts.st_size), (size_t)facts.st_size, 0,
-                            &broken);
-    close(fd);
+    d->file = fd + 1;
+    if (fstat(fd, &facts) < 0)
+        return -errno;
+    if (!S_ISREG(facts.st_mode) || facts.st_size > RECORD_HEADER + LINE_ROOM + RECORD_BODY_MAX)
+        return -EBADMSG;
+    d->file_len = (size_t)facts.st_size;
+    make_room(d, d->file_len);
+    return 0;
+}
+
+static int load_piece(struct digest *d, size_t bytes)
+{
+    bool broken;
+    ssize_t got = file_read_all(d->file - 1, d->memory + d->len, MIN(bytes, d->file_len - d->len),
+                                d->len, &broken);
+
     if (got < 0)
         return (int)got;
-    return broken || !take_index(d, (size_t)got) ? -EBADMSG : 0;
+    if (broken || (got == 0 && d->len < d->file_len))
+        return -EBADMSG;
+    d->len += (size_t)got;
+    if (d->len < d->file_len)
+        return 1;
+    return take_index(d, d->len) ? 0 : -EBADMSG;
+}
+
+int digest_load_some(struct digest *d, int log_folder, size_t bytes)
+{
+    int err = d->file > 0 ? 0 : begin_load(d, log_folder);
+
+    if (err == 0)
+        err = load_piece(d, bytes);
+    if (err <= 0)
+        close_file(d);
+    return err;
+}
+
+int digest_load(struct digest *d, int log_folder)
+{
+    int err = digest_load_some(d, log_folder, SIZE_MAX);
+
+    return err > 0 ? -EBADMSG : err; /* it became shorter meanwhile */
 }
 
 /* ---- reading ---- */

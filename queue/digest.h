@@ -19,6 +19,8 @@ struct digest { /* a zeroed one is empty */
     size_t first, len, room;
     size_t at; /* of digest_next: in memory, and in the segment */
     uint64_t offset;
+    int file;        /* of digest_load_some, plus 1; 0: none is open */
+    size_t file_len; /* of it */
 };
 
 void digest_release(struct digest *d);
@@ -37,6 +39,8 @@ int digest_make(struct digest *d, int log_folder) MUST_USE;
 /* From and to its file; `d` as after digest_begin, or when whole. 0, or a negative errno: -EBADMSG
  * when the file is not sound or not about this life of the segment. */
 int digest_load(struct digest *d, int log_folder) MUST_USE;
+/* The same bit by bit, however slow the disk is: reads at most so many bytes. 1: there are more. */
+int digest_load_some(struct digest *d, int log_folder, size_t bytes) MUST_USE;
 int digest_save(const struct digest *d, int log_folder) MUST_USE;
 
 /* Record by record; r->body only tells how long the body is. */

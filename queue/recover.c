@@ -10,6 +10,7 @@
 enum {
     ROUNDS = 2,
     FOLDER_COST = 100, /* of sweeping one of them, in records */
+    PIECE = 256 << 10, /* bytes of an index file that are read at a time */
 };
 
 /* ---- messages ---- */
@@ -152,19 +153,21 @@ static void take_record(struct recovery *r, const struct record *record, uint64_
 
 /* ---- record by record ---- */
 
-/* False: it cannot be read any more. Then it stays, as if it could not be read at all. */
-static bool enter(struct recovery *r)
+/* 1: there is more to read first. A negative errno: it cannot be read any more. Then it stays, as
+ * if it could not be read at all. */
+static int enter(struct recovery *r)
 {
-    int err = 0;
+    int err = survey_load_digest(&r->survey, r->source, PIECE, &r->digest);
 
-    r->digest = survey_load_digest(&r->survey, r->source);
+    if (err > 0)
+        return err;
     if (r->digest == NULL)
         err = survey_load(&r->survey, r->source, &r->scan);
     if (err < 0)
         source_break(&r->survey, &r->survey.sources[r->source], err);
     r->scan.trusting = true; /* bodies were looked at before */
     r->entered = err == 0;
-    return r->entered;
+    return err;
 }
 
 static bool next_here(struct recovery *r, struct record *record, uint64_t *offset)
@@ -235,7 +238,11 @@ bool recover_tell(struct recovery *r, unsigned records)
     uint64_t offset;
 
     while (records > 0 && r->round < ROUNDS) {
-        if ((!r->entered && !enter(r)) || !next_here(r, &record, &offset)) {
+        int err = r->entered ? 0 : enter(r);
+
+        if (err > 0)
+            return true;
+        if (err < 0 || !next_here(r, &record, &offset)) {
             leave(r);
             continue;
         }

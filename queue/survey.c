@@ -160,19 +160,32 @@ static bool is_newest(const struct survey *v, size_t i)
     return i + 1 == v->source_count;
 }
 
-/* The newest segment has no index file: it is not full. */
-struct digest *survey_load_digest(struct survey *v, size_t i)
+static int load_index(struct survey *v, size_t i, size_t bytes, struct digest **d)
 {
     const struct source *s = &v->sources[i];
+    int err;
 
+    if (v->digesting != i + 1)
+        digest_begin(&v->digest, s->number, s->seed, s->end);
+    err = digest_load_some(&v->digest, v->spool->log, bytes);
+    v->digesting = err > 0 ? i + 1 : 0;
+    if (err == 0)
+        *d = &v->digest;
+    return err > 0;
+}
+
+/* The newest segment has no index file: it is not full. */
+int survey_load_digest(struct survey *v, size_t i, size_t bytes, struct digest **d)
+{
+    *d = NULL;
     if (v->inspector != NULL)
-        return NULL;
-    if (is_newest(v, i)) {
-        digest_rewind(&v->newest);
-        return v->newest.segment == s->number && v->newest.len > 0 ? &v->newest : NULL;
-    }
-    digest_begin(&v->digest, s->number, s->seed, s->end);
-    return digest_load(&v->digest, v->spool->log) == 0 ? &v->digest : NULL;
+        return 0;
+    if (!is_newest(v, i))
+        return load_index(v, i, bytes, d);
+    digest_rewind(&v->newest);
+    if (v->newest.segment == v->sources[i].number && v->newest.len > 0)
+        *d = &v->newest;
+    return 0;
 }
 
 /* So that the bodies are not read again. */
@@ -212,14 +225,14 @@ static void add_broken(struct survey *v, size_t i, const struct record *r, size_
 
 static int look_through(struct survey *v, size_t i)
 {
-    struct digest *d = survey_load_digest(v, i);
     struct record_scan scan;
     struct record r;
     enum record_step step;
+    struct digest *d;
     size_t from, to;
     int err;
 
-    if (d != NULL) {
+    if (survey_load_digest(v, i, SIZE_MAX, &d) == 0 && d != NULL) {
         look_through_digest(v, i, d);
         return 0;
     }

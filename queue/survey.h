@@ -76,7 +76,8 @@ struct survey {
     size_t unread;                /* segments that could not be read, or not wholly */
     size_t bodiless;              /* live messages whose large body is gone or cut */
     uint64_t highest;             /* segment number that was ever used */
-    struct digest digest;         /* of one segment */
+    struct digest digest;         /* of one segment: */
+    size_t digesting;             /* the source whose index file is being read, plus 1 */
     struct digest newest;         /* of the newest, which has no index file; empty: not whole */
     char *room;                   /* for the bytes of one segment; NULL: not now */
     uint64_t room_bytes;
@@ -105,8 +106,9 @@ bool survey_counts(const struct survey *v, uint64_t id, uint64_t place);
 int survey_load(struct survey *v, size_t i, struct record_scan *scan) MUST_USE;
 /* Gives the memory for those bytes back until it is needed again. */
 void survey_unload(struct survey *v);
-/* Its digest, from the index file or from memory, at its beginning; NULL: there is none. */
-struct digest *survey_load_digest(struct survey *v, size_t i) MUST_USE;
+/* Its digest, from the index file or from memory, at its beginning; NULL: there is none. 1 while
+ * there is more to read than so many bytes: call again. */
+int survey_load_digest(struct survey *v, size_t i, size_t bytes, struct digest **d) MUST_USE;
 /* A large body that is gone or cut is damage, and delivery sets the message aside: the file may
  * come back. Files that cannot be looked at just now are not. */
 void survey_look_at_large(struct survey *v, size_t i);

@@ -10,6 +10,9 @@ import threading
 
 import pytest
 
+from spool_reader import live_messages, segment_records
+from world import wait_for
+
 SLOW = {"first": "1h", "longest": "4h", "jitter": 0}
 BIG = b"Subject: big\r\n\r\n" + b"0123456789abcde\r\n" * 40000
 
@@ -222,3 +225,46 @@ def test_a_copy_of_the_spool_goes_on_elsewhere(world, filled):
     assert check(world)[:2] == (0, [])
     new = world.send("alice@here.test", "b@busy.test", b"Subject: new\r\n\r\n")
     assert new not in filled
+
+
+def as_the_documentation_says(world):
+    """What the queue holds, by a reader that was written from doc/spool-format.md alone."""
+    return {f"{m.id:016x}": (m.sender, m.size, m.change, m.open)
+            for m in live_messages(world.spool).values()}
+
+
+def as_tern_says(world):
+    changes = {"held": "hold", "deleted": "deleted"}
+    return {row["id"]: (row["sender"], row["size"], changes.get(row["state"]),
+                        {r["addr"]: r["attempts"] for r in row["rcpts"]})
+            for row in world.queue("--state", "deleted") + world.queue()}
+
+
+def test_the_documentation_is_enough_to_read_the_spool(world):
+    """Outcomes, bounces, the trash, holds, large bodies, and segments that were emptied."""
+    world.domain("busy.test", rcpt="451 4.2.0 come back later")
+    world.domain("no.test", rcpt="550 5.1.1 nobody there")
+    world.domain("yes.test")
+    world.start_relay(retry=SLOW, spool={"segment": "1M"})
+    long = b"Subject: x\r\n\r\n" + b"0123456789abcde\r\n" * 4000
+    stay = [world.send("alice@here.test", ["b@busy.test", "c@no.test", "d@yes.test"], long),
+            world.send("x%y@z.test", "b@busy.test", BIG)]
+    for i in range(160):
+        world.send("x@y.test", "d@yes.test", long)
+        if i % 20 == 0:
+            stay.append(world.send("x@y.test", "b@busy.test", long))
+    world.wait_queue(lambda rows: sorted(r["id"] for r in rows) == sorted(stay))
+    wait_for(lambda: world.status()["spool"]["segments_emptied"] > 0, "segments to be emptied")
+    world.tern("queue", "hold", stay[2])
+    world.tern("queue", "delete", *stay[3:7])
+    world.tern("queue", "undelete", stay[4])  # held
+    world.tern("queue", "undelete", stay[5])
+    world.tern("queue", "release", stay[5])
+    world.tern("queue", "delete", stay[6])  # out of the trash
+    world.wait_queue(lambda rows: len(rows) == len(stay) - 2)
+    world.stop_relay()
+    found = as_the_documentation_says(world)
+    assert found == as_tern_says(world)
+    assert {found[i][2] for i in stay if i in found} == {None, "hold", "deleted"}
+    assert any(r.type == "C" for path in segments(world) for r in segment_records(path, {}))
+    assert all(m.whole for m in live_messages(world.spool).values())

@@ -194,7 +194,8 @@ static void tells_of_every_record(void **state)
     struct record_start start;
     struct record r;
     uint64_t offset, messages = 0, end = RECORD_HEAD;
-    int folder, fd;
+    size_t pieces = 0;
+    int folder, fd, more;
 
     (void)state;
     fill(&f);
@@ -215,6 +216,14 @@ static void tells_of_every_record(void **state)
     check("read", digest_load(&read, folder) == 0);
     check_view("the same", view_make(d.memory, d.len),
                view_make(read.memory + read.first, read.len - read.first));
+    digest_begin(&read, start.segment, record_seed(start.nonce), BOX_SEGMENT);
+    check("begun", digest_load_some(&read, folder, 100) == 1);
+    digest_begin(&read, start.segment, record_seed(start.nonce), BOX_SEGMENT);
+    while ((more = digest_load_some(&read, folder, 100)) > 0)
+        pieces++;
+    check("in pieces", more == 0 && pieces == (d.len + read.first - 1) / 100);
+    check_view("the same", view_make(d.memory, d.len),
+               view_make(read.memory + read.first, read.len - read.first));
     while (digest_next(&read, &r, &offset)) {
         check("without holes", offset == end);
         end = offset + record_span(r.meta.len, r.body.len);
@@ -233,9 +242,47 @@ static void tells_of_every_record(void **state)
     empty(&f);
 }
 
+/* Its index file is read in several turns, in which mail comes in. */
+static void a_segment_of_many_small_messages_is_told(void **state)
+{
+    enum { SMALL = 4000, BYTES = 200, RECORDS = 1000 };
+    struct box_commit *kept[SMALL];
+    struct box_commit *fresh;
+    struct box b;
+
+    (void)state;
+    box_new(&b);
+    box_open(&b, true);
+    for (uint64_t i = 0; i < SMALL; i++) {
+        kept[i] = box_commit(&b, i, BYTES);
+        store_accept(b.store, &kept[i]->commit);
+        if (i % 100 == 99)
+            box_settle(&b);
+    }
+    box_close(&b);
+    box_open(&b, true); /* makes the index files */
+    box_close(&b);
+    b.lazy = true;
+    box_open(&b, true);
+    check("more to do", store_replay(b.store, RECORDS));
+    check("the first piece has none", b.told_count == 0);
+    fresh = box_accept(&b, SMALL, BYTES);
+    while (store_replay(b.store, RECORDS))
+        continue;
+    check("all, and not the new one",
+          b.told_count == SMALL && box_find(&b, fresh->commit.id) == NULL);
+    for (uint64_t i = 0; i < SMALL; i += 100)
+        check("whole", box_is_whole(&b, b.told[i].id, b.told[i].where, i, BYTES));
+    for (size_t i = 0; i < SMALL; i++)
+        box_commit_free(kept[i]);
+    box_commit_free(fresh);
+    box_remove(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_segment_of_many_small_messages_is_told),
         cmocka_unit_test(a_start_makes_and_uses_index_files),
         cmocka_unit_test(an_index_file_that_is_not_sound_is_not_used),
         cmocka_unit_test(index_files_of_others_are_not_used),
