@@ -63,5 +63,5 @@ long stream_write(struct stream *s, const void *bytes, size_t size)
 
 bool stream_has_pending(const struct stream *s)
 {
-    return s->tls != NULL && tls_pending(s->tls) > 0;
+    return s->tls != NULL && tls_has_pending(s->tls);
 }

@@ -257,6 +257,7 @@ long tls_read(struct tls *t, void *room, size_t size)
     ERR_clear_error();
     errno = 0;
     result = SSL_read_ex(t->ssl, room, size, &count);
+    t->dry = result != 1;
     if (result == 1)
         return (long)count;
     result = outcome(t, result);
@@ -281,11 +282,9 @@ long tls_write(struct tls *t, const void *bytes, size_t size)
     return result == 0 ? -EPIPE : result;
 }
 
-size_t tls_pending(const struct tls *t)
+bool tls_has_pending(const struct tls *t)
 {
-    int count = SSL_pending(t->ssl);
-
-    return count > 0 ? (size_t)count : 0;
+    return !t->broken && !t->dry && SSL_has_pending(t->ssl) == 1;
 }
 
 void tls_describe(const struct tls *t, struct tls_facts *out)

@@ -8,8 +8,8 @@
 #include "common/error.h"
 #include "common/view.h"
 
-struct tls_context; /* heap; shared by connections */
-struct tls;         /* one connection */
+struct tls_context;    /* heap; shared by connections */
+struct tls;            /* one connection */
 struct ssl_session_st; /* what a server lets a client resume: OpenSSL's SSL_SESSION */
 
 /* A server's: certificate chain and key as PEM text. NULL and *err otherwise. Of a client that
@@ -43,8 +43,8 @@ struct tls *tls_accept_on(struct tls_context *c, int fd, struct view listener) M
 struct tls *tls_connect_on(struct tls_context *c, int fd, struct view name, bool verify) MUST_USE;
 /* A client's, before its handshake: resume that. The server may do so or not. */
 void tls_offer_session(struct tls *t, struct ssl_session_st *s);
-/* The newest that a server gave this client and nobody took, which is the caller's now; NULL: there is
- * none. In TLS 1.3 it comes with the first bytes that are read. */
+/* The newest that a server gave this client and nobody took, which is the caller's now; NULL: there
+ * is none. In TLS 1.3 it comes with the first bytes that are read. */
 struct ssl_session_st *tls_take_session(struct tls *t) MUST_USE;
 void tls_free_session(struct ssl_session_st **s);
 void tls_free(struct tls **t); /* sends close_notify if that does not block */
@@ -54,7 +54,8 @@ void tls_free(struct tls **t); /* sends close_notify if that does not block */
 int tls_handshake(struct tls *t, struct error *err) MUST_USE;
 long tls_read(struct tls *t, void *room, size_t size) MUST_USE;
 long tls_write(struct tls *t, const void *bytes, size_t size) MUST_USE;
-size_t tls_pending(const struct tls *t); /* decrypted bytes that wait inside */
+/* Something waits inside, so that tls_read may give bytes without the socket becoming readable. */
+bool tls_has_pending(const struct tls *t);
 
 /* What SCRAM can be bound to; data of the size in *len, 0: there is none. tls-exporter (RFC 9266)
  * needs TLS 1.3 or the extended master secret; so does, here, tls-unique (RFC 5929, 3), which

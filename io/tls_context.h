@@ -17,6 +17,7 @@ struct tls_context {
 struct tls {
     SSL *ssl;
     bool broken;          /* no close_notify may follow */
+    bool dry;             /* what was read ahead is no whole record: it waits for the rest */
     SSL_SESSION *session; /* that a client can resume later; NULL: none */
 };
 

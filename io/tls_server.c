@@ -86,12 +86,19 @@ static int choose_certificate(SSL *ssl, int *alert, void *context)
 }
 
 /* Key exchanges without forward secrecy are left out; the order is ours, but for clients that are
- * slow without ChaCha20. One ticket for a client is enough; its key is this context's own. */
+ * slow without ChaCha20. Of TLS 1.3 the suite goes first that its handshake costs the least with:
+ * processors have instructions for SHA-256, but not for SHA-384. One ticket for a client is enough;
+ * its key is this context's own. */
 static void configure(SSL_CTX *ssl)
 {
+    static const char suites_13[] = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
+                                    "TLS_CHACHA20_POLY1305_SHA256";
+
     SSL_CTX_set_options(ssl, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_alpn_select_cb(ssl, choose_protocol, NULL);
-    if (SSL_CTX_set_cipher_list(ssl, "DEFAULT:!kRSA") != 1 || SSL_CTX_set_num_tickets(ssl, 1) != 1)
+    SSL_CTX_set_read_ahead(ssl, 1);
+    if (SSL_CTX_set_cipher_list(ssl, "DEFAULT:!kRSA") != 1 ||
+        SSL_CTX_set_ciphersuites(ssl, suites_13) != 1 || SSL_CTX_set_num_tickets(ssl, 1) != 1)
         abort();
 }
 

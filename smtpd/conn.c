@@ -243,9 +243,7 @@ static void talk(struct conn *c)
         /* More input, or a hang-up, while somebody is asked: later. */
         loop_unwatch(c->server->loop, &c->watch);
     } else {
-        do
-            receive(c);
-        while (can_feed(c) && stream_has_pending(&c->stream));
+        receive(c);
     }
 }
 
@@ -270,6 +268,23 @@ static void on_ready(struct watch *w, unsigned what)
     }
 }
 
+/* What TLS has read ahead makes no socket readable. Each turn takes a piece of it, as of what comes
+ * from the network, and leaves room for others. */
+void conn_await_input(struct conn *c)
+{
+    conn_watch(c, WANT_READ);
+    if (stream_has_pending(&c->stream))
+        loop_defer(c->server->loop, &c->again);
+}
+
+static void on_again(struct deferred *d)
+{
+    struct conn *c = container_of(d, struct conn, again);
+
+    if (!c->closed)
+        on_ready(&c->watch, WANT_READ);
+}
+
 /* ---- beginning ---- */
 
 void conn_start(struct server *s, const struct session_rules *rules, int fd,
@@ -282,6 +297,7 @@ void conn_start(struct server *s, const struct session_rules *rules, int fd,
         .server = s,
         .stage = network_list_has(&rules->listener->proxy, peer) ? CONN_PROXY : CONN_SESSION,
         .watch = { .fd = fd, .ready = on_ready },
+        .again.run = on_again,
         .free.run = free_conn,
         .started_ms = s->loop->now_ms,
     };

@@ -32,6 +32,7 @@ struct conn {
      * take. Heap, and nothing while idle. */
     struct stream stream;
     struct watch watch;
+    struct deferred again; /* TLS has read ahead */
     char *input;
     size_t input_len;
     char *output;
@@ -71,6 +72,8 @@ void conn_advance(struct conn *c, struct view input);
 /* For later; empty: nothing. `rest` may lie in c->input. */
 void conn_keep_input(struct conn *c, struct view rest);
 
+/* Waits for more input, which may be at hand already. */
+void conn_await_input(struct conn *c);
 /* What to wait for after a stream's answer: WANT_*; 0: it is over. */
 unsigned conn_want_of(long answer);
 void conn_watch(struct conn *c, unsigned wanted);

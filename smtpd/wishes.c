@@ -224,7 +224,7 @@ static bool has_hung_up(const struct conn *c)
     char byte;
     ssize_t n;
 
-    if (c->input_len > 0)
+    if (c->input_len > 0 || stream_has_pending(&c->stream))
         return false;
     n = recv(c->stream.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return n == 0 || (n < 0 && errno == ECONNRESET);
@@ -318,7 +318,7 @@ void wishes_fulfil(struct conn *c)
         if (!sent)
             return;
         server_note_idle(c);
-        conn_watch(c, WANT_READ);
+        conn_await_input(c);
         return;
     }
 }

@@ -211,7 +211,7 @@ static void verifies(void **state)
             check(cases[i].name, p.server_result == 0);
             tls_describe(p.here.tls, &facts);
             check(cases[i].name, facts.verified == cases[i].verified);
-            assert_string_equal(facts.text, "TLSv1.3 TLS_AES_256_GCM_SHA384 256");
+            assert_string_equal(facts.text, "TLSv1.3 TLS_AES_128_GCM_SHA256 128");
             tls_describe(p.there.tls, &facts);
             check(cases[i].name, !facts.verified);
         } else {
@@ -279,6 +279,55 @@ static void tells_ends_apart(void **state)
     shake_hands(&p, "mx.test", false);
     assert_int_equal(shutdown(p.there.fd, SHUT_RDWR), 0);
     assert_int_equal(stream_read(&p.here, room, 8), -ECONNRESET);
+    close_pair(&p);
+}
+
+/* The bytes on the wire of one record with `text`, from the client. */
+static size_t make_record(struct pair *p, const char *text, char *room, size_t size)
+{
+    int kept = dup(p->here.fd), fds[2];
+    ssize_t len;
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    assert_int_equal(dup2(fds[0], p->here.fd), p->here.fd);
+    assert_int_equal(stream_write(&p->here, text, strlen(text)), strlen(text));
+    len = read(fds[1], room, size);
+    assert_in_range(len, strlen(text) + 1, size - 1);
+    assert_int_equal(dup2(kept, p->here.fd), p->here.fd);
+    close(kept);
+    close(fds[0]);
+    close(fds[1]);
+    return (size_t)len;
+}
+
+/* A server takes all that came off the socket at once. Part of a record is nothing that could be
+ * read: whoever tries it again and again would be busy until the rest comes. */
+static void tells_what_was_read_ahead(void **state)
+{
+    static char wire[4096];
+    size_t len = 0, whole;
+    char room[64];
+    struct pair p;
+
+    (void)state;
+    open_pair(&p, &server, VIEW_EMPTY);
+    shake_hands(&p, "mx.test", false);
+    len += make_record(&p, "one", wire + len, sizeof(wire) - len);
+    len += make_record(&p, "two", wire + len, sizeof(wire) - len);
+    whole = len;
+    len += make_record(&p, "three", wire + len, sizeof(wire) - len);
+    assert_int_equal(write(p.here.fd, wire, whole + 7), whole + 7);
+    assert_int_equal(stream_read(&p.there, room, sizeof(room)), 3);
+    assert_int_equal(recv(p.there.fd, room, 1, MSG_PEEK), -1);
+    assert_true(stream_has_pending(&p.there));
+    assert_int_equal(stream_read(&p.there, room, sizeof(room)), 3);
+    assert_int_equal(stream_read(&p.there, room, sizeof(room)), STREAM_WANT_READ);
+    assert_false(stream_has_pending(&p.there));
+    assert_int_equal(write(p.here.fd, wire + whole + 7, len - whole - 7), len - whole - 7);
+    assert_int_equal(stream_read(&p.there, room, 2), 2);
+    assert_true(stream_has_pending(&p.there));
+    assert_int_equal(stream_read(&p.there, room, sizeof(room)), 3);
+    assert_false(stream_has_pending(&p.there));
     close_pair(&p);
 }
 
@@ -464,11 +513,17 @@ static void plain_streams(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(verifies),          cmocka_unit_test(carries_bytes),
-        cmocka_unit_test(tells_ends_apart),  cmocka_unit_test(explains_failed_handshakes),
-        cmocka_unit_test(resumes_sessions),  cmocka_unit_test(refuses_bad_names),
-        cmocka_unit_test(refuses_bad_files), cmocka_unit_test(refuses_bad_anchors),
-        cmocka_unit_test(sends_its_chain),   cmocka_unit_test(plain_streams),
+        cmocka_unit_test(verifies),
+        cmocka_unit_test(carries_bytes),
+        cmocka_unit_test(tells_ends_apart),
+        cmocka_unit_test(tells_what_was_read_ahead),
+        cmocka_unit_test(explains_failed_handshakes),
+        cmocka_unit_test(resumes_sessions),
+        cmocka_unit_test(refuses_bad_names),
+        cmocka_unit_test(refuses_bad_files),
+        cmocka_unit_test(refuses_bad_anchors),
+        cmocka_unit_test(sends_its_chain),
+        cmocka_unit_test(plain_streams),
     };
 
     return cmocka_run_group_tests(tests, make_identities, free_identities);
