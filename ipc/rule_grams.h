@@ -1,6 +1,6 @@
-/* Which of many rules a text may be for: each has a literal that the text would have in it, and is
- * found under those three bytes of it that are the rarest among all literals. So a text costs a
- * look at each of its bytes, however many rules there are. */
+/* Which of many rules, or of the patterns of one, a text may be for: each has a literal that the
+ * text would have in it, and is found under those three bytes of it that are the rarest among all
+ * literals. So a text costs a look at each of its bytes, however many rules there are. */
 #ifndef IPC_RULE_GRAMS_H
 #define IPC_RULE_GRAMS_H
 

@@ -68,11 +68,31 @@ static enum rule_match either(enum rule_match a, enum rule_match b)
     return a == RULE_FAILED || b == RULE_FAILED ? RULE_FAILED : RULE_NO;
 }
 
+static enum rule_match patterns_hold(const struct rule_values *v, struct view text)
+{
+    enum rule_match match = RULE_NO;
+    const uint32_t *numbers;
+    struct gram_lookup l;
+    size_t count;
+
+    for (size_t i = 0; i < v->loose_count && match != RULE_YES; i++)
+        match = either(match, pattern_holds(v->patterns[i], text));
+    if (v->grams == NULL)
+        return match;
+    rule_grams_ask(v->grams);
+    gram_lookup_begin(&l, v->grams, text);
+    while (match != RULE_YES && gram_lookup_next(&l, &numbers, &count)) {
+        for (size_t i = 0; i < count && match != RULE_YES; i++)
+            match = either(match, pattern_holds(v->patterns[numbers[i]], text));
+    }
+    return match;
+}
+
 /* `base`: another text of the same fact; empty: there is none. */
 static enum rule_match values_have(const struct rules *r, const struct rule_values *v,
                                    const struct rule_fact *fact, struct view base)
 {
-    enum rule_match match = RULE_NO;
+    enum rule_match match;
 
     if (v->set.words.count > 0 &&
         (rule_set_has(&v->set, fact) || (base.len > 0 && rule_set_find(&v->set, base) != NULL)))
@@ -81,12 +101,10 @@ static enum rule_match values_have(const struct rules *r, const struct rule_valu
         if (list_has(&r->lists[v->lists[i]], fact, base))
             return RULE_YES;
     }
-    for (size_t i = 0; i < v->pattern_count && match != RULE_YES; i++) {
-        match = either(match, pattern_holds(v->patterns[i], fact->text));
-        if (base.len > 0)
-            match = either(match, pattern_holds(v->patterns[i], base));
-    }
-    return match;
+    if (v->pattern_count == 0)
+        return RULE_NO;
+    match = patterns_hold(v, fact->text);
+    return base.len > 0 && match != RULE_YES ? either(match, patterns_hold(v, base)) : match;
 }
 
 static struct rule_fact fact_of(const struct rule_facts *f, enum rule_field field)

@@ -67,7 +67,8 @@ struct rule_values {
     bool any;
     struct rule_set set;
     struct pattern **patterns;
-    size_t pattern_count;
+    size_t pattern_count, loose_count; /* those without a literal come first... */
+    struct rule_grams *grams;          /* ...and lead to the others */
 };
 
 struct rule_header {

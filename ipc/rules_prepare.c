@@ -14,6 +14,26 @@ static const enum rule_field indexed[] = {
     RULE_RECIPIENT, RULE_SENDER, RULE_LOGIN, RULE_CLIENT, RULE_HELO, RULE_CLIENT_NAME,
 };
 
+/* Where a rule has many patterns, a value is not held against each of them either. */
+static void index_patterns(struct rule_values *v)
+{
+    size_t loose = 0;
+
+    v->grams = memory_new(sizeof(*v->grams));
+    for (size_t i = 0; i < v->pattern_count; i++) {
+        struct pattern *p = v->patterns[i];
+
+        if (rule_grams_takes(pattern_literal(p)))
+            continue;
+        v->patterns[i] = v->patterns[loose];
+        v->patterns[loose++] = p;
+    }
+    v->loose_count = loose;
+    for (size_t i = loose; i < v->pattern_count; i++)
+        rule_grams_add(v->grams, pattern_literal(v->patterns[i]), (uint32_t)i);
+    rule_grams_seal(v->grams);
+}
+
 static int add_pattern(struct rule_values *v, struct view text, struct error *err)
 {
     struct pattern *p = pattern_new(text, err);
@@ -42,6 +62,10 @@ static int prepare_values(struct rule_values *v, enum rule_kind kind, struct err
         else if (add_pattern(v, text, err) < 0)
             return -EINVAL;
     }
+    if (v->pattern_count > 1)
+        index_patterns(v);
+    else
+        v->loose_count = v->pattern_count;
     return 0;
 }
 
@@ -184,7 +208,11 @@ static void release_values(struct rule_values *v)
         pattern_free(&v->patterns[i]);
     free(v->patterns);
     v->patterns = NULL;
-    v->pattern_count = 0;
+    v->pattern_count = v->loose_count = 0;
+    if (v->grams != NULL)
+        rule_grams_release(v->grams);
+    free(v->grams);
+    v->grams = NULL;
     rule_set_release(&v->set);
 }
 

@@ -23,11 +23,11 @@ bool literal_next(struct view *text, char *letter)
     return true;
 }
 
-static bool begins(struct view text, const struct literal *l)
+static bool goes_on(struct view text, const struct literal *l)
 {
     char letter;
 
-    for (size_t i = 0; i < l->len; i++) {
+    for (size_t i = 1; i < l->len; i++) {
         if (!literal_next(&text, &letter) || letter != l->bytes[i])
             return false;
     }
@@ -38,11 +38,11 @@ bool literal_is_in(const struct literal *l, struct view text)
 {
     char letter;
 
-    do {
-        if (begins(text, l))
+    while (l->len > 0 && literal_next(&text, &letter)) {
+        if (letter == l->bytes[0] && goes_on(text, l))
             return true;
-    } while (literal_next(&text, &letter));
-    return false;
+    }
+    return l->len == 0;
 }
 
 /* ---- the pattern's text ---- */

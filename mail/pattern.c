@@ -99,6 +99,11 @@ void pattern_free(struct pattern **p)
     *p = NULL;
 }
 
+struct view pattern_literal(const struct pattern *p)
+{
+    return view_make(p->literal.bytes, p->literal.len);
+}
+
 /* Most rules are not about most messages: what cannot match needs no matcher, which costs half a
  * microsecond. */
 bool pattern_may_match(const struct pattern *p, struct view subject)
@@ -112,7 +117,7 @@ enum pattern_result pattern_match(const struct pattern *p, struct view subject)
     const pcre2_code *code = ascii || utf8_valid(subject) ? p->code : p->bytes;
     int result;
 
-    if (!pattern_may_match(p, subject) || (ascii && !may_begin(p, subject)))
+    if ((ascii && !may_begin(p, subject)) || !pattern_may_match(p, subject))
         return PATTERN_NO;
     if (subject.len == 0)
         subject = VIEW("");

@@ -15,6 +15,8 @@ void pattern_free(struct pattern **p);
  * byte. */
 enum pattern_result { PATTERN_NO, PATTERN_YES, PATTERN_FAILED };
 enum pattern_result pattern_match(const struct pattern *p, struct view subject) MUST_USE;
+/* What all that it matches has in it (mail/literal.h); empty: nothing is sure. */
+struct view pattern_literal(const struct pattern *p);
 /* False: pattern_match would say PATTERN_NO. Cheap, also for long texts. */
 bool pattern_may_match(const struct pattern *p, struct view subject);
 

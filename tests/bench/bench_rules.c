@@ -70,6 +70,12 @@ static void put_open_pattern(struct buf *out, unsigned i)
     buf_printf(out, "helo: '/.*dyn%u.*/', then: refuse", i);
 }
 
+/* Values of the one rule that there is, each behind a comma. */
+static void put_one_of_many(struct buf *out, unsigned i)
+{
+    buf_printf(out, "%s'/^[a-z]+-%u@.*[.]test$/'", i == 0 ? "" : ", ", i);
+}
+
 static const struct kind {
     const char *name;
     void (*put)(struct buf *out, unsigned i);
@@ -83,17 +89,24 @@ static const struct kind {
     { "patterns that begin with .*", put_open_pattern, RULE_AT_RCPT },
     { "patterns of numbers", put_dated_pattern, RULE_AT_RCPT },
     { "patterns of headers", put_header, RULE_AT_END },
+    { "patterns of one rule", put_one_of_many, RULE_AT_RCPT },
 };
 
 static void put_rules(struct buf *out, unsigned count, void (*put)(struct buf *, unsigned))
 {
+    bool one = put == put_one_of_many;
+
     buf_printf(out, "hostname: mx.test\ndns: {servers: [192.0.2.53]}\nrules:%s\n",
                count == 0 ? " []" : "");
+    if (one)
+        buf_printf(out, "  - then: refuse\n    sender: [");
     for (unsigned i = 0; i < count; i++) {
-        buf_printf(out, "  - { ");
+        buf_put(out, one ? VIEW_EMPTY : VIEW("  - { "));
         put(out, i);
-        buf_printf(out, " }\n");
+        buf_put(out, one ? VIEW_EMPTY : VIEW(" }\n"));
     }
+    if (one)
+        buf_printf(out, "]\n");
 }
 
 static void measure(const struct kind *kind, unsigned count, unsigned walks)

@@ -159,6 +159,65 @@ static void finds_by_its_index_what_a_walk_finds(void **state)
     }
 }
 
+/* ---- many patterns of one rule ---- */
+
+static void put_pieces(struct buf *out, const char *const *pieces, unsigned count)
+{
+    buf_clear(out);
+    for (unsigned i = 1 + pick(4); i > 0; i--)
+        buf_printf(out, "%s", pieces[pick(count)]);
+    buf_put_byte(out, '\0');
+}
+
+static void patterns_of_a_rule_are_each_of_them(void **state)
+{
+    static const char *const of_patterns[] = { "a",     "ab", "abc",     "K",    "sky", "x?",
+                                               "[0-9]", ".*", "(q|abc)", "long", "b+",  "\\." };
+    static const char *const of_texts[] = { "a", "ab", "abc",  "k",  "SKY", "x",         "7",
+                                            "",  "q",  "long", "bb", ".",   "\xc5\xbfky" };
+    static char text[1 << 12];
+    unsigned matched = 0;
+
+    (void)state;
+    for (unsigned run = 0; run < 200; run++) {
+        struct buf out = BUF_ON_ARRAY(text);
+        struct pattern *patterns[20];
+        unsigned count = 1 + pick(COUNT_OF(patterns));
+        char bytes[64];
+        struct buf piece = BUF_ON_ARRAY(bytes);
+        struct error err = { "" };
+        struct settings s;
+        struct config *c;
+
+        buf_printf(&out, "hostname: mx.test\nrules:\n  - then: refuse\n    helo:\n");
+        for (unsigned i = 0; i < count; i++) {
+            put_pieces(&piece, of_patterns, COUNT_OF(of_patterns));
+            buf_printf(&out, "      - '/%s/'\n", bytes);
+            patterns[i] = pattern_new(view_of(bytes), &err);
+            assert_non_null(patterns[i]);
+        }
+        buf_put_byte(&out, '\0');
+        c = read_text(text, &s);
+        check_view("errors", config_errors(c), VIEW(""));
+        assert_int_equal(rules_prepare(s.rules, &err), 0);
+        for (unsigned i = 0; i < 200; i++) {
+            struct rule_facts f = { .listener = VIEW("*:25") };
+            bool wanted = false;
+
+            put_pieces(&piece, of_texts, COUNT_OF(of_texts));
+            f.helo = view_of(bytes);
+            for (unsigned j = 0; j < count; j++)
+                wanted = wanted || pattern_match(patterns[j], f.helo) == PATTERN_YES;
+            matched += wanted;
+            check(bytes, (rules_walk(s.rules, &f, RULE_AT_END, NULL, NULL) != NULL) == wanted);
+        }
+        for (unsigned i = 0; i < count; i++)
+            pattern_free(&patterns[i]);
+        release(&s, c);
+    }
+    assert_in_range(matched, 1000, 39000);
+}
+
 /* ---- lists ---- */
 
 static void asks_lists_that_change(void **state)
@@ -191,6 +250,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_by_its_index_what_a_walk_finds),
+        cmocka_unit_test(patterns_of_a_rule_are_each_of_them),
         cmocka_unit_test(asks_lists_that_change),
     };
 
