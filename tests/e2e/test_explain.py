@@ -5,6 +5,7 @@ import re
 RULES = [
     {"name": "blocked", "client": "127.0.0.66", "then": "refuse"},
     {"name": "spam", "sender": "@spam.test", "then": "refuse 550 5.7.1 Not from there"},
+    {"name": "runaway", "helo": "/(?:a*)*[bc]/", "then": "refuse"},
     {"name": "header", "header": {"X-Hold": "*"}, "then": "hold"},
     {"name": "bulk", "sender": "@list.test", "then": ["tag bulk", "route smart"]},
 ]
@@ -64,6 +65,8 @@ def test_it_names_the_lines(world):
     [answer] = explain(world, "--from", "a@spam.test", "--to", "alice@here.test", "--client",
                        "127.0.0.2")
     assert "spam" in line_of(world, steps(answer)["rule"])
+    [answer] = explain(world, "--from", "a@b.test", "--to", "alice@here.test", "--helo", 64 * "a")
+    assert steps(answer)["rule"]["what"].startswith("runaway: its pattern could not be matched"), answer
     [answer] = explain(world, "--from", "x@list.test", "--to", "z@far.test", "--client", "127.0.0.1")
     assert "header" in steps(answer)["perhaps"]["what"]
     assert "smart" in line_of(world, steps(answer)["route"])
