@@ -164,16 +164,20 @@ static enum rule_match one_header_holds(const struct rules *r, const struct rule
 }
 
 static enum rule_match header_holds(const struct rules *r, const struct rule_facts *f,
-                                    const struct rule_header *h)
+                                    struct rule_header *h)
 {
     struct view rest = f->header;
     enum rule_match match = RULE_NO;
     struct header_field field;
 
+    if (f->header_id != 0 && h->asked == f->header_id)
+        return (enum rule_match)h->match;
     while (match != RULE_YES && header_next(&rest, &field)) {
         if (view_equal_nocase(field.name, h->name))
             match = either(match, one_header_holds(r, h, field.value));
     }
+    h->asked = f->header_id;
+    h->match = (int)match;
     return match;
 }
 
@@ -323,6 +327,25 @@ static size_t find_patterns(const struct rules *r, struct rule_grams *g, struct 
     return count;
 }
 
+static void look_at_header(const struct rules *r, const struct rule_facts *f)
+{
+    struct rule_grams *g = &r->grams[RULE_FIELDS];
+    const uint32_t *numbers;
+    struct gram_lookup l;
+    size_t count;
+
+    if (f->header_id != 0 && r->heads->asked == f->header_id)
+        return;
+    r->heads->asked = f->header_id;
+    r->heads->count = 0;
+    rule_grams_ask(g);
+    gram_lookup_begin(&l, g, f->header);
+    while (gram_lookup_next(&l, &numbers, &count)) {
+        memcpy(r->heads->numbers + r->heads->count, numbers, count * sizeof(*numbers));
+        r->heads->count += count;
+    }
+}
+
 /* Those that a fact of this stage leads to, in order. Each rule is in one index, for one of its
  * values or for several: then it may be found twice. */
 static size_t find_indexed(const struct rules *r, const struct rule_facts *f, enum rule_stage stage)
@@ -344,8 +367,10 @@ static size_t find_indexed(const struct rules *r, const struct rule_facts *f, en
             count = add_word(r, rule_set_find(&r->index[i], base), stage, count);
         count = find_patterns(r, &r->grams[i], fact.text, base, stage, count);
     }
-    if (stage >= RULE_AT_HEADER)
-        count = find_patterns(r, &r->grams[RULE_FIELDS], f->header, VIEW_EMPTY, stage, count);
+    if (stage >= RULE_AT_HEADER) {
+        look_at_header(r, f);
+        count = add_found(r, r->heads->numbers, r->heads->count, stage, count);
+    }
     if (count > 1)
         qsort(r->found, count, sizeof(*r->found), compare_numbers);
     return count;

@@ -52,8 +52,9 @@ struct rule_facts {
     struct view recipient_base; /* without its "+detail"; empty: it has none */
     struct view tls;            /* "TLSv1.3 CIPHER ..."; empty: plain text */
     struct view header;         /* the header section, lines ended by CRLF */
-    uint64_t size;              /* bytes of the message, without what is added here */
-    unsigned week_minute;       /* local time, from Monday 0:00 */
+    uint64_t header_id;   /* not 0: it is the one that was asked about with this number before */
+    uint64_t size;        /* bytes of the message, without what is added here */
+    unsigned week_minute; /* local time, from Monday 0:00 */
 };
 
 /* Any of them. As written: "*", "/pattern/", "file:/path", else what rule_set.h says. */
@@ -74,6 +75,8 @@ struct rule_values {
 struct rule_header {
     struct view name;
     struct rule_values values;
+    uint64_t asked; /* the last header_id, and what came of it */
+    int match;      /* enum rule_match */
 };
 
 struct rule_window {
@@ -162,6 +165,13 @@ struct rule_list {
     struct rule_set words, networks; /* its lines, and those of them that are networks */
 };
 
+/* A message of a thousand recipients may have a long header, which is looked at once. */
+struct rule_heads { /* heap */
+    uint64_t asked; /* header_id */
+    size_t count;
+    uint32_t numbers[];
+};
+
 struct rules {
     struct rule *all;
     size_t count;
@@ -176,6 +186,7 @@ struct rules {
     bool prepared;
     struct rule_set index[RULE_FIELDS];
     struct rule_grams *grams; /* for the patterns of each field; RULE_FIELDS: for all headers */
+    struct rule_heads *heads; /* what the last of these led to */
     uint32_t *rest;           /* those that are in no index, in order */
     size_t rest_count;
     uint32_t *found; /* room for a walk: each rule as often as it is in an index */

@@ -184,6 +184,8 @@ static void make_index(struct rules *r)
         postings += index_rule(r, &r->all[i]);
     for (unsigned i = 0; i <= RULE_FIELDS; i++)
         rule_grams_seal(&r->grams[i]);
+    r->heads = memory_new(sizeof(*r->heads) +
+                          r->grams[RULE_FIELDS].rule_count * sizeof(*r->heads->numbers));
     r->found = memory_new_array(MAX(postings, 1), sizeof(*r->found));
 }
 
@@ -253,6 +255,7 @@ void rules_release(struct rules *r)
     for (unsigned i = 0; i <= RULE_FIELDS; i++)
         rule_grams_release(&r->grams[i]);
     free(r->grams);
+    free(r->heads);
     free(r->rest);
     free(r->found);
     r->prepared = false;

@@ -314,6 +314,7 @@ void screen_message(struct session *s, enum rule_stage stage, struct view header
 {
     struct transaction *t = &s->transaction;
     const struct rules *r = rules_of(s);
+    static uint64_t headers;
     struct walk w = { s, stage, NULL };
     struct rule_facts f;
 
@@ -321,6 +322,7 @@ void screen_message(struct session *s, enum rule_stage stage, struct view header
         return;
     f = gather(s, s->transaction.sender);
     f.header = header;
+    f.header_id = ++headers;
     if (r->by_recipient)
         screen_each(s, stage, &f);
     else if (take_decision(&t->screen, rules_walk(r, &f, stage, on_matched, &w)))

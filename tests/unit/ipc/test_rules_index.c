@@ -100,6 +100,8 @@ static void put_header(unsigned kind, char *out, size_t size)
         (void)snprintf(out, size, "Y: very %u\r\nX: h\r\n", pick(4));
 }
 
+static uint64_t header_id;
+
 static void check_walk(const struct rules *r)
 {
     char sender[32], rcpt[40], base[32], login[8], helo[32], name[32], header[32];
@@ -122,6 +124,7 @@ static void check_walk(const struct rules *r)
     f.helo = view_of(helo);
     f.client_name = pick(2) ? view_of(name) : VIEW_EMPTY;
     f.header = view_of(header);
+    f.header_id = pick(2) ? ++header_id : 0;
     for (unsigned stage = 0; stage < RULE_STAGES; stage++) {
         struct trail fast = { .count = 0 }, slow = { .count = 0 };
 
@@ -157,6 +160,33 @@ static void finds_by_its_index_what_a_walk_finds(void **state)
             check_walk(s.rules);
         release(&s, c);
     }
+}
+
+/* It may be long, and there may be a thousand recipients. */
+static void a_header_is_looked_at_once(void **state)
+{
+    struct settings s;
+    struct config *c = read_text("hostname: mx.test\n"
+                                 "rules:\n"
+                                 "  - { recipient: a@b.test, then: tag x }\n"
+                                 "  - { header: { X: /.*word/ }, then: refuse }\n"
+                                 "  - { helo: '*', header: { X: 'no' }, then: refuse 551 x }\n",
+                                 &s);
+    struct rule_facts f = { .header = VIEW("X: a word\r\n"), .header_id = 7, .helo = VIEW("h") };
+    struct error err = { "" };
+
+    (void)state;
+    assert_int_equal(rules_prepare(s.rules, &err), 0);
+    assert_ptr_equal(rules_walk(s.rules, &f, RULE_AT_HEADER, NULL, NULL), &s.rules->all[1]);
+    f.header = VIEW("X: no\r\n"); /* which is not looked at */
+    assert_ptr_equal(rules_walk(s.rules, &f, RULE_AT_HEADER, NULL, NULL), &s.rules->all[1]);
+    f.header_id++;
+    assert_ptr_equal(rules_walk(s.rules, &f, RULE_AT_HEADER, NULL, NULL), &s.rules->all[2]);
+    f.header = VIEW("X: a word\r\n");
+    assert_ptr_equal(rules_walk(s.rules, &f, RULE_AT_HEADER, NULL, NULL), &s.rules->all[2]);
+    f.header_id = 0;
+    assert_ptr_equal(rules_walk(s.rules, &f, RULE_AT_HEADER, NULL, NULL), &s.rules->all[1]);
+    release(&s, c);
 }
 
 /* ---- many patterns of one rule ---- */
@@ -250,6 +280,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_by_its_index_what_a_walk_finds),
+        cmocka_unit_test(a_header_is_looked_at_once),
         cmocka_unit_test(patterns_of_a_rule_are_each_of_them),
         cmocka_unit_test(asks_lists_that_change),
     };
