@@ -145,3 +145,34 @@ def test_mail_is_kept_while_dovecot_is_away(world, bob, dovecot):
     bob.wait_message()
     dovecot.start()
     assert len(wait_for_uids(imap(), 1)) == 1
+
+
+def imap_later():
+    client = imaplib.IMAP4("127.0.0.1", 143, timeout=60)
+    client.starttls(ssl_context=no_verification())
+    client.login(BOB, PASSWORD)
+    client.select("INBOX")
+    return client.uid("FETCH", "1", "(BODY.PEEK[])")[1][0][1]
+
+
+def pop3_later():
+    client = poplib.POP3("127.0.0.1", 110, timeout=60)
+    client.stls(context=no_verification())
+    client.user(BOB)
+    client.pass_(PASSWORD)
+    return b"\r\n".join(client.retr(1)[1])
+
+
+@pytest.mark.parametrize("read", [imap_later, pop3_later], ids=["143", "110"])
+def test_mail_is_read_over_the_ports_where_tls_begins_later(world, bob, read):
+    submit(BOB, b"Subject: later\r\n\r\nhello\r\n")
+    bob.wait_message()
+    assert b"Subject: later" in read()
+
+
+def test_mail_with_a_detail_is_read_once_by_whom_it_is_for(world, bob):
+    submit(f"bob+lists@{DOMAIN}", b"Subject: detail\r\n\r\nhello\r\n")
+    client = imap()
+    [uid] = wait_for_uids(client, 1)
+    content = client.uid("FETCH", str(uid), "(BODY.PEEK[])")[1][0][1]
+    assert b"Delivered-To: bob+lists@read.test" in content and b"Subject: detail" in content
