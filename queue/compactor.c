@@ -71,7 +71,7 @@ static bool has_rested(const struct compactor *c, const struct segment *s)
 
 static bool can_be_emptied(const struct compactor *c, const struct segment *s)
 {
-    return s != c->journal->current && s->begun && s->writing == 0 && !s->leaving && !s->stubborn &&
+    return !s->open && s->begun && s->writing == 0 && !s->leaving && !s->stubborn &&
            c->loop->now_ms >= s->again_ms && lives_in(s) < s->bytes / 4 * 3 && has_rested(c, s) &&
            !ledger_is_tied_firmly(s);
 }
@@ -99,8 +99,8 @@ static const struct segment *choose_unindexed(const struct compactor *c)
     for (size_t i = 0; i < c->ledger->count; i++) {
         const struct segment *s = c->ledger->segments[i];
 
-        if (!s->indexed && s != c->journal->current && s->begun && s->writing == 0 && !s->leaving &&
-            s->live > 0 && c->loop->now_ms >= s->closed_ms + c->rest_ms)
+        if (!s->indexed && !s->open && s->begun && s->writing == 0 && !s->leaving && s->live > 0 &&
+            c->loop->now_ms >= s->closed_ms + c->rest_ms)
             return s;
     }
     return NULL;
@@ -230,7 +230,7 @@ static bool may_be_needed(const struct compactor *c, const struct segment *s,
 
 static uint64_t portion_most(struct compactor *c)
 {
-    uint64_t others = c->journal->bytes - c->rewriter.bytes;
+    uint64_t others = c->journal->bytes + c->old->bytes - c->rewriter.bytes;
     uint64_t fresh = others - c->others_bytes;
 
     c->others_bytes = others;
@@ -289,7 +289,8 @@ static void write_portion(struct compactor *c)
         write_fragment(c, &c->portion[i], at);
         at += c->portion[i].bytes;
     }
-    c->awaits = c->journal->next_batch - 1;
+    journal_flush(c->old);
+    c->awaits = c->journal->newest;
 }
 
 /* ---- the course of it ---- */
@@ -316,7 +317,7 @@ static void look_for_work(struct compactor *c)
 {
     const struct segment *s = choose(c);
 
-    c->looked_at = c->journal->highest;
+    c->looked_at = c->journal->numbers->segment;
     if (s != NULL) {
         begin(c, s, run_listing);
         return;
@@ -354,7 +355,7 @@ static void finish_source(struct compactor *c)
     struct segment *s = ledger_find(c->ledger, c->source);
 
     if (c->error == 0)
-        ledger_untie(c->ledger, s, c->journal->next_batch - 1);
+        ledger_untie(c->ledger, s, c->journal->newest);
     if (s->live > 0 || s->needed > 0 || c->error < 0)
         set_aside(c, s);
     else
@@ -386,6 +387,7 @@ static void on_timer(struct timer *t)
         forget_source(c);
     }
     if (c->source == 0) {
+        rewriter_seal(&c->rewriter);
         look_for_work(c);
         return;
     }
@@ -465,7 +467,7 @@ static void on_job_done(struct job *job)
 
 void compactor_written(struct compactor *c)
 {
-    if (c->source == 0 && c->looked_at != c->journal->highest && timer_running(&c->timer))
+    if (c->source == 0 && c->looked_at != c->journal->numbers->segment && timer_running(&c->timer))
         go_on_in(c, 0); /* another segment: there may be too many now */
     if (!c->waiting || !is_written(c))
         return;
@@ -476,15 +478,16 @@ void compactor_written(struct compactor *c)
 /* ---- life ---- */
 
 int compactor_open(struct compactor *c, struct loop *l, struct spool *spool, struct ledger *ledger,
-                   struct journal *journal, struct store_watcher *watcher)
+                   struct journal *journal, struct journal *old, struct store_watcher *watcher)
 {
     *c = (struct compactor){ .loop = l,
                              .spool = spool,
                              .ledger = ledger,
                              .journal = journal,
+                             .old = old,
                              .timer = { .fire = on_timer },
                              .job = { .done = on_job_done } };
-    rewriter_init(&c->rewriter, ledger, journal, watcher);
+    rewriter_init(&c->rewriter, ledger, journal, old, watcher);
     return workers_init(&c->thread, l);
 }
 

@@ -1,8 +1,7 @@
 /* Keeps the log small, and quick to read: when it is much larger than what lives in it, the
- * emptiest segment is read in a thread, and what is still needed of it is written again at the end
- * of the log: live messages (as C), newest states (as D and A), ends of messages that lie elsewhere
- * (as X). Once that is durable nothing needs the segment any more and it is used again like any
- * other.
+ * emptiest segment is read in a thread, and what is still needed of it is written again
+ * (queue/rewriter.h). Once that is durable nothing needs the segment any more and it is used again
+ * like any other.
  *
  * Of segments that stay it makes index files (queue/digest.h).
  *
@@ -31,7 +30,7 @@ struct compactor {
     struct loop *loop;
     struct spool *spool;
     struct ledger *ledger;
-    struct journal *journal;
+    struct journal *journal, *old; /* of either stream */
     struct rewriter rewriter;
     void (*emptied)(struct compactor *c); /* a segment may have become needless */
     uint64_t rest_ms;                     /* how long a segment is left alone after it was full */
@@ -40,9 +39,9 @@ struct compactor {
     struct timer timer;
     struct workers thread;
     struct job job;
-    uint64_t awaits;       /* go on when this batch is durable */
-    bool waiting;          /* for it; no timer runs */
-    uint64_t others_bytes; /* that the journal had from others, when we looked last */
+    uint64_t awaits;       /* go on when this batch of the journal is durable, and all copies */
+    bool waiting;          /* for that; no timer runs */
+    uint64_t others_bytes; /* that the journals had from others, when we looked last */
     uint64_t emptied_count;
     unsigned pressure;  /* segments that there are too many, when it looked last */
     uint64_t looked_at; /* the newest segment then */
@@ -63,7 +62,8 @@ struct compactor {
 };
 
 int compactor_open(struct compactor *c, struct loop *l, struct spool *spool, struct ledger *ledger,
-                   struct journal *journal, struct store_watcher *watcher) MUST_USE;
+                   struct journal *journal, struct journal *old,
+                   struct store_watcher *watcher) MUST_USE;
 int compactor_start(struct compactor *c) MUST_USE;
 /* Waits for the thread; nothing is appended any more. */
 void compactor_stop(struct compactor *c);

@@ -93,13 +93,14 @@ static struct batch *new_batch(struct journal *j)
                          .segment = j->current,
                          .segment_number = j->current->number,
                          .seed = j->current->seed,
-                         .number = j->next_batch++,
+                         .number = ++j->numbers->batch,
                          .offset = j->tail,
                          .room = room,
                          .generation = j->generation };
     list_init(&b->link);
     list_init(&b->commits);
     list_init(&b->moves);
+    j->newest = b->number;
     b->segment->writing++;
     return b;
 }
@@ -172,17 +173,20 @@ static void begin_segment(struct journal *j)
 {
     struct record_start start = { .spool = j->uuid,
                                   .bytes = j->shelf->segment_bytes,
-                                  .first_batch = j->next_batch,
+                                  .first_batch = j->numbers->batch + 1,
                                   .cut_count = j->cut_count };
     struct batch *b;
 
     if (getrandom(&start.nonce, sizeof(start.nonce), 0) != sizeof(start.nonce))
         abort(); /* without it, anybody's bytes could pass for records */
     memcpy(start.cuts, j->cuts, sizeof(start.cuts));
-    if (j->current != NULL)
+    if (j->current != NULL) {
         j->current->closed_ms = j->loop->now_ms;
-    start.segment = ++j->highest;
+        j->current->open = false;
+    }
+    start.segment = j->numbers->segment = segment_after(j->numbers->segment, j->stream);
     j->current = ledger_add(j->ledger, start.segment);
+    j->current->open = true;
     j->current->bytes = j->current->end = start.bytes;
     j->current->seed = record_seed(start.nonce);
     j->tail = 0;
@@ -238,7 +242,9 @@ bool journal_append(struct journal *j, struct journal_entry *e)
 
     if (meta > RECORD_META_MAX || span > most)
         return false;
-    if (j->tail + span > j->current->bytes)
+    if (j->current == NULL)
+        begin_segment(j);
+    else if (j->tail + span > j->current->bytes)
         seal_segment(j);
     b = filling_for(j, span);
     e->where.place = record_place(j->current->number, j->tail);
@@ -440,11 +446,14 @@ static void refuse_commits(struct journal *j, struct batch *b)
     }
 }
 
-/* What could make a segment needless is written later than it seemed. */
+/* What could make a segment needless is written later than it seemed. Copies count only when they
+ * are durable. */
 static void postpone_recycling(struct journal *j)
 {
+    if (j->stream == STREAM_OLD)
+        return;
     for (size_t i = 0; i < j->ledger->count; i++)
-        j->ledger->segments[i]->settled_by = j->next_batch - 1;
+        j->ledger->segments[i]->settled_by = j->newest;
 }
 
 static void mend(struct journal *j)
@@ -501,9 +510,12 @@ static void on_retry(struct timer *t)
 /* ---- life ---- */
 
 int journal_open(struct journal *j, struct journal_owner *owner, struct loop *l,
-                 struct shelf *shelf, struct ledger *ledger, struct view uuid)
+                 struct shelf *shelf, struct ledger *ledger, struct view uuid, enum stream stream,
+                 struct journal_numbers *numbers)
 {
     *j = (struct journal){ .owner = owner,
+                           .stream = stream,
+                           .numbers = numbers,
                            .loop = l,
                            .shelf = shelf,
                            .ledger = ledger,
@@ -525,8 +537,10 @@ void journal_resume(struct journal *j, struct segment *s, int fd, uint64_t tail)
     j->current = s;
     j->fd = fd;
     j->tail = tail;
-    j->durable = j->next_batch - 1;
-    if (s == NULL)
+    j->durable = j->newest = j->numbers->batch;
+    if (s != NULL)
+        s->open = true;
+    else if (j->stream == STREAM_FRESH)
         begin_segment(j);
 }
 

@@ -1,5 +1,5 @@
-/* Where records are placed, gathered in batches, and made durable: one write and one sync for all
- * that came while the last sync ran.
+/* Where records of a stream of the log are placed, gathered in batches, and made durable: one write
+ * and one sync for all that came while the last sync ran.
  *
  * A batch lies within one segment. When a write or sync fails, nothing is tried again on that
  * file: its segment is closed where the batch began, the batch's messages are refused, and its
@@ -56,17 +56,23 @@ struct journal_owner {
     void (*refused)(struct journal_owner *o, struct store_commit *c);
 };
 
+/* Given out so far, to all streams. */
+struct journal_numbers {
+    uint64_t segment, batch;
+};
+
 struct journal {
     struct journal_owner *owner;
+    enum stream stream;
+    struct journal_numbers *numbers;
     struct loop *loop;
     struct shelf *shelf;
     struct ledger *ledger;
     struct workers sync; /* one thread */
     struct view uuid;
-    struct segment *current;
-    uint64_t highest;                    /* segment number given out so far */
+    struct segment *current;             /* of STREAM_OLD: NULL until something is appended */
     uint64_t tail;                       /* of current */
-    uint64_t next_batch, durable;        /* batch numbers */
+    uint64_t newest, durable;            /* batches of this stream */
     struct record_cut cuts[RECORD_CUTS]; /* what the next head must tell */
     size_t cut_count;
     struct batch *filling; /* NULL, or the newest, which may be given but not begun */
@@ -94,9 +100,10 @@ struct journal_entry {
 bool batch_has_mail(const struct batch *b);
 
 int journal_open(struct journal *j, struct journal_owner *owner, struct loop *l,
-                 struct shelf *shelf, struct ledger *ledger, struct view uuid) MUST_USE;
+                 struct shelf *shelf, struct ledger *ledger, struct view uuid, enum stream stream,
+                 struct journal_numbers *numbers) MUST_USE;
 /* Goes on in `s`, whose file is `fd` (given to the journal), at `tail`; s NULL: in a new segment.
- * Call once, with `highest` and `next_batch` set. */
+ * Call once, when the numbers are known. */
 void journal_resume(struct journal *j, struct segment *s, int fd, uint64_t tail);
 int journal_start(struct journal *j) MUST_USE;
 void journal_close(struct journal *j); /* finishes first */

@@ -36,6 +36,16 @@ void ledger_release(struct ledger *l)
 
 /* ---- segments ---- */
 
+enum stream segment_stream(uint64_t number)
+{
+    return number % STREAMS == 0 ? STREAM_FRESH : STREAM_OLD;
+}
+
+uint64_t segment_after(uint64_t number, enum stream s)
+{
+    return segment_stream(number + 1) == s ? number + 1 : number + 2;
+}
+
 /* Where `number` is, or would have to be. */
 static size_t position(const struct ledger *l, uint64_t number)
 {
@@ -160,8 +170,8 @@ struct segment *ledger_needless(const struct ledger *l, uint64_t batch)
     for (size_t i = 0; i + 1 < newest; i++) {
         struct segment *s = l->segments[i];
 
-        if (s->live == 0 && s->needed == 0 && s->tie_count == 0 && s->writing == 0 && !s->leaving &&
-            s->settled_by <= batch)
+        if (s->live == 0 && s->needed == 0 && s->tie_count == 0 && s->writing == 0 && !s->open &&
+            !s->leaving && s->settled_by <= batch)
             return s;
     }
     return NULL;

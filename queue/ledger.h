@@ -17,6 +17,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The log has two streams of segments, which can be told apart by their numbers: even ones take
+ * what happens, odd ones the messages that compaction moves. So mail that waits for days lies among
+ * its like, and is not moved again for the sake of mail that came and went beside it. */
+enum stream { STREAM_FRESH, STREAM_OLD, STREAMS };
+
+enum stream segment_stream(uint64_t number);
+/* The least greater number of that stream. */
+uint64_t segment_after(uint64_t number, enum stream s);
+
 /* A segment that must stay while segment `number` exists. */
 struct tie {
     uint64_t number;
@@ -37,6 +46,7 @@ struct segment {
     uint64_t settled_by; /* batch: when it is durable, so is whatever made this one needless */
     uint64_t closed_ms;  /* monotonic: when the next one began; 0: in a former run */
     unsigned writing;    /* batches that are not durable yet */
+    bool open;           /* records are appended to it */
     bool begun;          /* its head is durable */
     bool leaving;        /* being recycled */
     bool stubborn;       /* not all of it can be read: it is not emptied in this run */
@@ -106,8 +116,8 @@ bool ledger_is_tied_firmly(const struct segment *s);
 /* Emptying it, or removing it, failed: that is tried again, later each time. */
 void ledger_put_off(struct segment *s, uint64_t now_ms);
 
-/* A segment that nothing needs, once `batch` and all before it are durable. Never the newest that
- * has begun: its name tells which numbers were used. */
+/* A segment that nothing needs, once `batch` and all before it are durable. Never one that is open,
+ * nor the newest that has begun: its name tells which numbers were used. */
 struct segment *ledger_needless(const struct ledger *l, uint64_t batch);
 
 #endif

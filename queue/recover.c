@@ -259,15 +259,16 @@ int recover_begin(struct recovery *r, struct spool *spool, struct ledger *ledger
 {
     int result;
 
-    *r = (struct recovery){ .replay = replay, .fd = -1, .began_ms = clock_monotonic_ms() };
+    *r = (struct recovery){ .replay = replay, .began_ms = clock_monotonic_ms() };
+    for (unsigned i = 0; i < STREAMS; i++)
+        r->ends[i].fd = -1;
     result = survey_take(&r->survey, spool, ledger, NULL);
-    if (result == 0)
-        result = survey_resume(&r->survey, &r->current, &r->fd, &r->tail);
+    for (unsigned i = 0; i < STREAMS && result == 0; i++)
+        result = survey_resume(&r->survey, (enum stream)i, &r->ends[i]);
     if (result < 0)
         return error_set(err, result, "cannot read the log of the spool: %s", strerror(-result));
     if (!spool->read_only)
         bodies_folders(spool, r->folders);
-    r->next_batch = r->survey.last_batch + 1;
     if (r->survey.source_count == 0)
         r->round = ROUNDS;
     return 0;

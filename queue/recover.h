@@ -11,10 +11,7 @@
 struct recovery {
     struct store_replay *replay;
     struct survey survey;
-    struct segment *current; /* where to go on; NULL: in a new segment */
-    int fd;                  /* of current; the caller's */
-    uint64_t tail;           /* of current */
-    uint64_t next_batch;
+    struct log_end ends[STREAMS];
     uint64_t live_messages, live_bytes; /* told so far */
     struct idset live;
     uint64_t began_ms;

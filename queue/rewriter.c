@@ -8,12 +8,12 @@
 
 /* ---- append ---- */
 
-static bool append(struct rewriter *w, struct journal_entry *e)
+static bool append(struct rewriter *w, struct journal *j, struct journal_entry *e)
 {
-    uint64_t before = w->journal->bytes;
-    bool placed = journal_append(w->journal, e);
+    uint64_t before = j->bytes;
+    bool placed = journal_append(j, e);
 
-    w->bytes += w->journal->bytes - before;
+    w->bytes += j->bytes - before;
     return placed;
 }
 
@@ -44,7 +44,7 @@ static void write_outcome(struct rewriter *w, struct store_outcome *o, uint64_t 
     if (count == 0 || !record_put_outcome(&line, o))
         return;
     e.line = buf_view(&line);
-    if (!append(w, &e))
+    if (!append(w, w->journal, &e))
         return;
     for (size_t i = 0; i < count; i++)
         ledger_note(w->ledger, o->message, o->rcpts[i], here(w), batch(w),
@@ -62,7 +62,7 @@ static void write_change(struct rewriter *w, const struct store_change *change, 
         !record_put_change(&line, change))
         return;
     e.line = buf_view(&line);
-    if (append(w, &e))
+    if (append(w, w->journal, &e))
         ledger_note(w->ledger, change->message, topic, here(w), batch(w), LEDGER_PLAIN_BYTES);
 }
 
@@ -90,12 +90,22 @@ void rewriter_finish(struct rewriter *w, uint64_t message, uint64_t place)
     bool placed = record_put_finish(&line, message, place);
 
     e.line = buf_view(&line);
-    placed = placed && append(w, &e);
+    placed = placed && append(w, w->journal, &e);
     assert(placed); /* a header and a short line */
     ledger_tie(w->ledger, here(w), record_segment(place), false);
 }
 
 /* ---- messages ---- */
+
+void rewriter_seal(struct rewriter *w)
+{
+    struct journal_entry e = { .type = RECORD_PADDING };
+
+    if (!w->unsealed || !append(w, w->old, &e))
+        return;
+    w->unsealed = false;
+    journal_flush(w->old);
+}
 
 struct store_ref rewriter_find(const struct rewriter *w, uint64_t message)
 {
@@ -132,13 +142,14 @@ static bool write_copy(struct rewriter *w, struct move *move, struct record_mess
     if (!record_put_message(&line, m))
         return false;
     e.line = buf_view(&line);
-    if (!append(w, &e))
+    if (!append(w, w->old, &e))
         return false;
+    w->unsealed = true;
     move->to = e.where;
     move->flags = m->big ? PLACE_BIG : 0;
-    list_append(&w->journal->filling->moves, &move->link);
+    list_append(&w->old->filling->moves, &move->link);
     /* The message's end will be tied to the copy alone. */
-    ledger_tie(w->ledger, here(w), record_segment(move->from.place), true);
+    ledger_tie(w->ledger, w->old->current->number, record_segment(move->from.place), true);
     return true;
 }
 
@@ -203,6 +214,10 @@ void rewriter_again(struct rewriter *w, const struct record *r)
 
     assert(move != NULL);
     list_remove(&move->link);
+    if (move->finished) {
+        drop_move(w, move);
+        return;
+    }
     placed = record_get_message(r->meta, w->rcpts, &m) && write_copy(w, move, &m, r->body);
     assert(placed); /* as it was before */
 }
@@ -210,9 +225,9 @@ void rewriter_again(struct rewriter *w, const struct record *r)
 /* ---- life ---- */
 
 void rewriter_init(struct rewriter *w, struct ledger *ledger, struct journal *journal,
-                   struct store_watcher *watcher)
+                   struct journal *old, struct store_watcher *watcher)
 {
-    *w = (struct rewriter){ .ledger = ledger, .journal = journal, .watcher = watcher };
+    *w = (struct rewriter){ .ledger = ledger, .journal = journal, .old = old, .watcher = watcher };
     table_init(&w->moves, false);
 }
 

@@ -36,6 +36,13 @@ bool source_tell(struct survey *v, struct finding f)
     return v->inspector != NULL;
 }
 
+static void note_number(struct survey *v, uint64_t number)
+{
+    uint64_t *highest = &v->highest[segment_stream(number)];
+
+    *highest = MAX(*highest, number);
+}
+
 /* ---- which are there ---- */
 
 static void list_segment(void *arg, const char *name)
@@ -89,7 +96,7 @@ void source_leave(struct survey *v, uint64_t number, int err)
 
     v->damaged++;
     v->unread++;
-    v->highest = MAX(v->highest, number);
+    note_number(v, number);
     if (!source_tell(v, (struct finding){ .file = source_path(number),
                                           .what = "the segment cannot be read, or not wholly",
                                           .error = -err }))
@@ -176,15 +183,15 @@ static unsigned look_behind(const struct survey *v, const struct source *s, uint
     return count;
 }
 
-/* A write began nothing in the last segment: nobody was answered. It was renamed just before a
- * crash, and its head is blank or of a former life. Where a blank head has records of several
- * batches behind it, the first of them was durable with the head, which is lost; where they are of
- * a single one, that may be torn, but who knows: it is kept. */
+/* A write began nothing in the last segment of a stream: nobody was answered. It was renamed just
+ * before a crash, and its head is blank or of a former life. Where a blank head has records of
+ * several batches behind it, the first of them was durable with the head, which is lost; where they
+ * are of a single one, that may be torn, but who knows: it is kept. */
 static bool never_began(struct survey *v, const struct source *s, struct view head, uint64_t bytes)
 {
     unsigned batches = 0;
 
-    if (s->number <= v->highest)
+    if (s->number <= v->highest[segment_stream(s->number)])
         return false;
     if (is_blank(view_sub(head, 0, RECORD_HEADER)) &&
         is_blank(view_sub(head, RECORD_HEAD_COPY, RECORD_HEADER)))
@@ -192,7 +199,7 @@ static bool never_began(struct survey *v, const struct source *s, struct view he
     if (batches == 0) {
         return_segment(v->spool, source_name(s->number));
     } else if (batches == 1) {
-        v->highest = s->number;
+        note_number(v, s->number);
         spool_move_aside(v->spool, v->spool->log, source_name(s->number));
     }
     return batches < 2;
@@ -206,7 +213,7 @@ static bool judge_head(struct survey *v, struct source *s, struct view head, uin
 
     if (state == RECORD_HEAD_STALE && never_began(v, s, head, bytes))
         return false;
-    v->highest = MAX(v->highest, s->number);
+    note_number(v, s->number);
     if (state == RECORD_HEAD_LOST || state == RECORD_HEAD_STALE) {
         lose_segment(v, s->number, "both copies of its head are damaged");
         return false;
@@ -403,8 +410,8 @@ int sources_find(struct survey *v)
         return err;
     settle_uuid(v);
     lose_foreign(v);
-    if (v->highest == 0)
-        v->highest = first_number() - 1;
+    if (survey_highest(v) == 0)
+        note_number(v, first_number() - 1);
     add_to_ledger(v);
     apply_cuts(v);
     return writing ? folder_each(v->spool->log, drop_stray_index, v) : 0;

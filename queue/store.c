@@ -33,7 +33,7 @@ static void recycle(struct store *s)
         shelf_recycle(&s->shelf, segment->number, on_gone, s);
     }
     /* What waits for a batch is looked at again with the next one. */
-    s->ledger.changed = s->journal.durable + 1 < s->journal.next_batch;
+    s->ledger.changed = s->journal.durable < s->journal.newest;
 }
 
 /* Those that could not be removed. */
@@ -205,6 +205,12 @@ static int try_journal(struct store *s, struct error *err)
     return error_set(err, -EIO, "cannot write to the log of the spool");
 }
 
+static int open_journal(struct store *s, struct journal *j, enum stream stream)
+{
+    return journal_open(j, &s->owner, s->loop, &s->shelf, &s->ledger,
+                        view_make(s->spool.uuid, SPOOL_UUID_LEN), stream, &s->numbers);
+}
+
 static int open_parts(struct store *s)
 {
     int err = shelf_open(&s->shelf, &s->spool, s->options.segment_bytes, s->options.fresh, s->loop);
@@ -217,12 +223,16 @@ static int open_parts(struct store *s)
     if (err < 0)
         return err;
     s->stage = STAGE_BODIES;
-    err = journal_open(&s->journal, &s->owner, s->loop, &s->shelf, &s->ledger,
-                       view_make(s->spool.uuid, SPOOL_UUID_LEN));
+    err = open_journal(s, &s->journal, STREAM_FRESH);
     if (err < 0)
         return err;
     s->stage = STAGE_JOURNAL;
-    err = compactor_open(&s->compactor, s->loop, &s->spool, &s->ledger, &s->journal, s->watcher);
+    err = open_journal(s, &s->old, STREAM_OLD);
+    if (err < 0)
+        return err;
+    s->stage = STAGE_OLD;
+    err = compactor_open(&s->compactor, s->loop, &s->spool, &s->ledger, &s->journal, &s->old,
+                         s->watcher);
     s->compactor.rewriter.moved = store_on_moved;
     s->compactor.emptied = on_emptied;
     s->compactor.rest_ms = s->options.rest_ms;
@@ -235,6 +245,7 @@ static int open_parts(struct store *s)
 static int open_writing(struct store *s, struct error *err)
 {
     struct recovery *r = &s->recovery;
+    const struct log_end *fresh = &r->ends[STREAM_FRESH], *old = &r->ends[STREAM_OLD];
     int result = spool_settle_format(&s->spool, err);
 
     if (result == 0) {
@@ -243,16 +254,19 @@ static int open_writing(struct store *s, struct error *err)
             error_set(err, result, "cannot open the spool: %s", strerror(-result));
     }
     if (result < 0) {
-        if (r->fd >= 0)
-            close(r->fd);
+        for (unsigned i = 0; i < STREAMS; i++) {
+            if (r->ends[i].fd >= 0)
+                close(r->ends[i].fd);
+        }
         return result;
     }
-    s->journal.highest = r->survey.highest;
-    s->journal.next_batch = r->next_batch;
-    journal_resume(&s->journal, r->current, r->fd, r->tail);
+    s->numbers.segment = survey_highest(&r->survey);
+    s->numbers.batch = r->survey.last_batch;
+    journal_resume(&s->journal, fresh->current, fresh->fd, fresh->tail);
+    journal_resume(&s->old, old->current, old->fd, old->tail);
     store_look_at_space(s);
     store_poll_now(s);
-    return r->current == NULL ? try_journal(s, err) : 0;
+    return fresh->current == NULL ? try_journal(s, err) : 0;
 }
 
 static int open_spool(struct store *s, struct store_replay *replay, struct error *err)
@@ -294,12 +308,15 @@ bool store_replay(struct store *s, unsigned records)
     return false;
 }
 
-/* Ends with a record of a batch of its own, so that whatever is broken before it at the next start
- * is known to be damage and not a torn end. */
+/* Each stream ends with a record of a batch of its own, so that whatever is broken before it at the
+ * next start is known to be damage and not a torn end. */
 static void finish_writing(struct store *s)
 {
     compactor_stop(&s->compactor);
     workers_finish(&s->bodies.pool);
+    journal_finish(&s->old);
+    rewriter_seal(&s->compactor.rewriter);
+    journal_finish(&s->old);
     journal_finish(&s->journal);
     if (s->journal.records > 0)
         store_probe(s);
@@ -307,6 +324,8 @@ static void finish_writing(struct store *s)
 
 static void close_all(struct store *s)
 {
+    if (s->stage >= STAGE_OLD)
+        journal_close(&s->old);
     if (s->stage >= STAGE_JOURNAL)
         journal_close(&s->journal);
     if (s->stage >= STAGE_ALL)
@@ -369,6 +388,8 @@ int store_start(struct store *s, struct error *err)
     if (result == 0)
         result = bodies_start(&s->bodies);
     if (result == 0 && s->watcher->find != NULL)
+        result = journal_start(&s->old);
+    if (result == 0 && s->watcher->find != NULL)
         result = compactor_start(&s->compactor);
     if (result < 0)
         return error_set(err, result, "cannot start a thread: %s", strerror(-result));
@@ -381,7 +402,8 @@ bool store_idle(const struct store *s)
         if (!list_empty(&s->refused[i]))
             return false;
     }
-    return s->options.read_only || (journal_idle(&s->journal) && !workers_busy(&s->bodies.pool));
+    return s->options.read_only ||
+           (journal_idle(&s->journal) && journal_idle(&s->old) && !workers_busy(&s->bodies.pool));
 }
 
 bool store_is_behind(const struct store *s)
@@ -421,8 +443,8 @@ void store_count(const struct store *s, struct store_numbers *out)
                                    .live_messages = s->live_messages,
                                    .live_bytes = s->live_bytes,
                                    .free_bytes = s->free_bytes,
-                                   .batches = s->journal.batches,
-                                   .records = s->journal.records,
+                                   .batches = s->journal.batches + s->old.batches,
+                                   .records = s->journal.records + s->old.records,
                                    .syncs_failed = s->failures,
                                    .damaged = s->reader.damaged,
                                    .segments_emptied = s->compactor.emptied_count,

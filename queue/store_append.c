@@ -44,7 +44,7 @@ static void note_settled(struct store *s, struct store_commit *c)
 void store_on_refused(struct journal_owner *o, struct store_commit *c)
 {
     struct store *s = container_of(o, struct store, owner);
-    uint64_t batch = s->journal.next_batch - 1;
+    uint64_t batch = s->journal.newest;
 
     for (size_t i = 0; i < topics_of(c); i++) {
         uint64_t before = c->superseded[i];

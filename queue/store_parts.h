@@ -12,7 +12,15 @@
 #include "queue/store.h"
 
 /* How far opening came, and so what is to be closed. */
-enum stage { STAGE_NOTHING, STAGE_SPOOL, STAGE_SHELF, STAGE_BODIES, STAGE_JOURNAL, STAGE_ALL };
+enum stage {
+    STAGE_NOTHING,
+    STAGE_SPOOL,
+    STAGE_SHELF,
+    STAGE_BODIES,
+    STAGE_JOURNAL,
+    STAGE_OLD,
+    STAGE_ALL
+};
 
 struct store {
     enum stage stage;
@@ -23,7 +31,8 @@ struct store {
     struct bodies bodies;
     struct clockfile clock;
     struct ledger ledger;
-    struct journal journal;
+    struct journal_numbers numbers;
+    struct journal journal, old; /* of either stream */
     struct journal_owner owner;
     struct compactor compactor;
     struct store_watcher *watcher;

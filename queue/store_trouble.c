@@ -106,7 +106,7 @@ enum spool_trouble store_on_failed(struct journal_owner *o, const struct batch *
     bool poor = error == -EMFILE || error == -ENFILE || error == -ENOMEM;
     char name[SHELF_NAME];
 
-    segment_name(container_of(s->journal.failed.next, struct batch, link)->segment_number, name);
+    segment_name(container_of(b->journal->failed.next, struct batch, link)->segment_number, name);
     log_error("spool_write_failed", LOG_STRING("file", name), LOG_ERRNO("error", -error));
     store_poll_now(s);
     if (full || poor) {

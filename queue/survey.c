@@ -155,9 +155,26 @@ static void note_record(struct survey *v, const struct record *r, uint64_t place
         idset_add(&v->finished, r->id);
 }
 
+/* The next one of its stream; NULL: it is the newest. */
+static const struct source *next_in_stream(const struct survey *v, size_t i)
+{
+    enum stream stream = segment_stream(v->sources[i].number);
+
+    for (size_t k = i + 1; k < v->source_count; k++) {
+        if (segment_stream(v->sources[k].number) == stream)
+            return &v->sources[k];
+    }
+    return NULL;
+}
+
 static bool is_newest(const struct survey *v, size_t i)
 {
-    return i + 1 == v->source_count;
+    return next_in_stream(v, i) == NULL;
+}
+
+static struct digest *newest_of(struct survey *v, const struct source *s)
+{
+    return &v->newest[segment_stream(s->number)];
 }
 
 static int load_index(struct survey *v, size_t i, size_t bytes, struct digest **d)
@@ -174,17 +191,19 @@ static int load_index(struct survey *v, size_t i, size_t bytes, struct digest **
     return err > 0;
 }
 
-/* The newest segment has no index file: it is not full. */
+/* The newest segment of a stream has no index file: it is not full. */
 int survey_load_digest(struct survey *v, size_t i, size_t bytes, struct digest **d)
 {
+    struct digest *newest = newest_of(v, &v->sources[i]);
+
     *d = NULL;
     if (v->inspector != NULL)
         return 0;
     if (!is_newest(v, i))
         return load_index(v, i, bytes, d);
-    digest_rewind(&v->newest);
-    if (v->newest.segment == v->sources[i].number && v->newest.len > 0)
-        *d = &v->newest;
+    digest_rewind(newest);
+    if (newest->segment == v->sources[i].number && newest->len > 0)
+        *d = newest;
     return 0;
 }
 
@@ -200,15 +219,16 @@ static void keep_digest(struct survey *v, size_t i, struct digest *d)
 
 static void look_through_digest(struct survey *v, size_t i, struct digest *d)
 {
+    struct source *s = &v->sources[i];
     struct record r;
     uint64_t offset;
 
-    ledger_find(v->ledger, v->sources[i].number)->indexed = true;
+    ledger_find(v->ledger, s->number)->indexed = true;
     while (digest_next(d, &r, &offset)) {
-        note_record(v, &r, record_place(v->sources[i].number, offset));
-        v->last_batch = r.batch;
+        note_record(v, &r, record_place(s->number, offset));
+        s->last_batch = r.batch;
     }
-    v->sound_end = v->sources[i].end;
+    s->sound_end = s->end;
 }
 
 static void add_broken(struct survey *v, size_t i, const struct record *r, size_t from, size_t to)
@@ -225,6 +245,7 @@ static void add_broken(struct survey *v, size_t i, const struct record *r, size_
 
 static int look_through(struct survey *v, size_t i)
 {
+    struct source *s = &v->sources[i];
     struct record_scan scan;
     struct record r;
     enum record_step step;
@@ -239,14 +260,14 @@ static int look_through(struct survey *v, size_t i)
     err = survey_load(v, i, &scan);
     if (err < 0)
         return err;
-    d = is_newest(v, i) ? &v->newest : &v->digest;
+    d = is_newest(v, i) ? newest_of(v, s) : &v->digest;
     digest_begin(d, scan.segment, scan.seed, scan.bytes.len);
-    v->batch_start = v->sound_end = RECORD_HEAD;
+    s->batch_start = s->sound_end = RECORD_HEAD;
     while ((step = record_scan_next(&scan, &r, &from, &to)) != RECORD_END) {
         if (step != RECORD_GAP)
-            v->batch_start = from - (size_t)r.back * RECORD_UNIT;
+            s->batch_start = from - (size_t)r.back * RECORD_UNIT;
         if (step == RECORD_FOUND) {
-            v->sound_end = to;
+            s->sound_end = to;
             note_record(v, &r, record_place(scan.segment, from));
             show_record(v, i, &r, from, to);
             digest_add(d, &r, from);
@@ -257,7 +278,7 @@ static int look_through(struct survey *v, size_t i)
             add_gap(v, (struct gap){ .source = i, .from = from, .to = to, .batch = scan.batch });
         }
     }
-    v->last_batch = scan.batch;
+    s->last_batch = scan.batch;
     if (v->inspector != NULL && !is_newest(v, i))
         compare_index(v, i, d);
     keep_digest(v, i, d);
@@ -321,26 +342,28 @@ static void take_damage(struct survey *v, const struct gap *gap)
         keep_broken(v, gap);
 }
 
-/* The log went on in a segment of which nothing can be read now: so all of this one was durable. */
-static bool has_gone_on(const struct survey *v)
+/* Its stream went on in a segment of which nothing can be read now: so all of it was durable. */
+static bool has_gone_on(const struct survey *v, const struct source *s)
 {
-    return v->sources[v->source_count - 1].number != v->highest;
+    return s->number != v->highest[segment_stream(s->number)];
 }
 
-/* In the newest segment, what belongs to the last batch was never acknowledged: that it is torn is
- * the way of power cuts. Everything before was durable once, so there a gap is damage. */
+/* In the newest segment of a stream, what belongs to the last batch was never acknowledged: that it
+ * is torn is the way of power cuts. Everything before was durable once, so there a gap is damage.
+ */
 static void judge_newest(struct survey *v, struct gap *gap)
 {
+    struct source *s = &v->sources[gap->source];
     struct gap damage = *gap;
 
-    if (gap->broken && gap->batch == v->last_batch)
-        idset_add(&v->lost, record_place(v->sources[gap->source].number, gap->from));
-    if (gap->broken ? gap->batch == v->last_batch : gap->from >= v->batch_start)
+    if (gap->broken && gap->batch == s->last_batch)
+        idset_add(&v->lost, record_place(s->number, gap->from));
+    if (gap->broken ? gap->batch == s->last_batch : gap->from >= s->batch_start)
         return;
     if (gap->broken)
-        v->sound_end = MAX(v->sound_end, gap->to);
+        s->sound_end = MAX(s->sound_end, gap->to);
     else
-        damage.to = MIN(gap->to, v->batch_start);
+        damage.to = MIN(gap->to, s->batch_start);
     take_damage(v, &damage);
     gap->from = damage.to; /* the rest is torn */
 }
@@ -349,12 +372,12 @@ static void judge_newest(struct survey *v, struct gap *gap)
  * log went on elsewhere, which shows in the numbers of batches. */
 static bool is_unused_rest(struct survey *v, const struct gap *gap)
 {
-    const struct source *s = &v->sources[gap->source];
+    const struct source *s = &v->sources[gap->source], *next = next_in_stream(v, gap->source);
     struct record_scan scan;
     uint64_t batch;
 
     if (gap->broken || gap->to != s->end ||
-        (!is_newest(v, gap->source) && s[1].first_batch < gap->batch + UNREAD_BATCHES / 2) ||
+        (next != NULL && next->first_batch < gap->batch + UNREAD_BATCHES / 2) ||
         survey_load(v, gap->source, &scan) < 0)
         return false;
     for (size_t at = gap->from; at < gap->to; at += RECORD_UNIT) {
@@ -366,23 +389,27 @@ static bool is_unused_rest(struct survey *v, const struct gap *gap)
 
 static void judge_closed(struct survey *v, struct gap *gap)
 {
+    struct source *s = &v->sources[gap->source];
+
     if (is_unused_rest(v, gap))
         return;
     take_damage(v, gap);
     if (!is_newest(v, gap->source))
         return;
     if (gap->broken)
-        v->sound_end = MAX(v->sound_end, gap->to);
+        s->sound_end = MAX(s->sound_end, gap->to);
     gap->from = gap->to; /* nothing of it is torn */
 }
 
 static void judge_gaps(struct survey *v)
 {
     for (size_t i = 0; i < v->gap_count; i++) {
-        if (is_newest(v, v->gaps[i].source) && !has_gone_on(v))
-            judge_newest(v, &v->gaps[i]);
+        struct gap *gap = &v->gaps[i];
+
+        if (is_newest(v, gap->source) && !has_gone_on(v, &v->sources[gap->source]))
+            judge_newest(v, gap);
         else
-            judge_closed(v, &v->gaps[i]);
+            judge_closed(v, gap);
     }
 }
 
@@ -390,12 +417,12 @@ static void judge_gaps(struct survey *v)
 
 /* Padding over what is torn between whole records of the last batch: the next reader shall not take
  * it for damage. */
-static int pad_gap(struct survey *v, const struct source *s, const struct gap *gap, int fd)
+static int pad_gap(const struct source *s, const struct gap *gap, int fd)
 {
     char header[RECORD_HEADER];
     struct record r = { .type = RECORD_PADDING,
-                        .batch = v->last_batch,
-                        .back = (uint32_t)((gap->from - v->batch_start) / RECORD_UNIT),
+                        .batch = s->last_batch,
+                        .back = (uint32_t)((gap->from - s->batch_start) / RECORD_UNIT),
                         .body = { NULL, gap->to - gap->from - RECORD_HEADER } };
 
     record_seal(header, &r, s->seed);
@@ -405,55 +432,65 @@ static int pad_gap(struct survey *v, const struct source *s, const struct gap *g
 /* `closed`: the log goes on in another segment, so this one needs its end. */
 static int mend_newest(struct survey *v, const struct source *s, int fd, bool closed)
 {
-    struct gap rest = { .from = v->sound_end, .to = s->end };
+    struct gap rest = { .from = s->sound_end, .to = s->end };
     int err = 0;
 
     for (size_t i = 0; i < v->gap_count && err == 0; i++) {
         const struct gap *gap = &v->gaps[i];
 
-        if (gap->source + 1 != v->source_count || gap->from == gap->to)
+        if (&v->sources[gap->source] != s || gap->from == gap->to)
             continue;
-        if (gap->broken || gap->to <= v->sound_end)
+        if (gap->broken || gap->to <= s->sound_end)
             v->torn_bytes += gap->to - gap->from;
-        if (gap->to <= v->sound_end)
-            err = pad_gap(v, s, gap, fd);
+        if (gap->to <= s->sound_end)
+            err = pad_gap(s, gap, fd);
     }
     if (err == 0 && closed && rest.from < rest.to)
-        err = pad_gap(v, s, &rest, fd);
+        err = pad_gap(s, &rest, fd);
     /* After a kill, some of it may be in the page cache alone, and it has been replayed. */
     if (err == 0 && fdatasync(fd) < 0)
         err = -errno;
     return err;
 }
 
-int survey_resume(struct survey *v, struct segment **current, int *fd, uint64_t *tail)
+uint64_t survey_highest(const struct survey *v)
 {
-    struct source *s = v->source_count == 0 ? NULL : &v->sources[v->source_count - 1];
-    bool closed = s == NULL || s->number != v->highest;
-    int err;
+    return MAX(v->highest[STREAM_FRESH], v->highest[STREAM_OLD]);
+}
 
-    *current = NULL;
-    *fd = -1;
-    if (v->unread > 0)
-        v->last_batch += UNREAD_BATCHES;
+static struct source *newest_source(struct survey *v, enum stream stream)
+{
+    for (size_t i = v->source_count; i > 0; i--) {
+        if (segment_stream(v->sources[i - 1].number) == stream)
+            return &v->sources[i - 1];
+    }
+    return NULL;
+}
+
+int survey_resume(struct survey *v, enum stream stream, struct log_end *end)
+{
+    struct source *s = newest_source(v, stream);
+    bool closed = s == NULL || s->number != v->highest[stream];
+    int fd, err;
+
+    *end = (struct log_end){ .fd = -1 };
     /* Where a broken one ends is not known: there, nothing is written over what may be mail. */
     if (s == NULL || s->broken || v->spool->read_only)
         return 0;
-    *fd = openat(v->spool->log, source_name(s->number), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (*fd < 0 && (errno == EACCES || errno == EPERM)) {
+    fd = openat(v->spool->log, source_name(s->number), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && (errno == EACCES || errno == EPERM)) {
         source_leave(v, s->number, -errno);
         v->last_batch += UNREAD_BATCHES;
         return 0;
     }
-    err = *fd < 0 ? -errno : mend_newest(v, s, *fd, closed);
+    err = fd < 0 ? -errno : mend_newest(v, s, fd, closed);
     if (err == 0 && !closed) {
-        *current = ledger_find(v->ledger, s->number);
-        *tail = s->end = v->sound_end; /* what comes behind was not there */
+        s->end = s->sound_end; /* what comes behind was not there */
+        *end = (struct log_end){ ledger_find(v->ledger, s->number), fd, s->end };
         return 0;
     }
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
+    if (fd >= 0)
+        close(fd);
     return err;
 }
 
@@ -512,6 +549,10 @@ int survey_take(struct survey *v, struct spool *spool, struct ledger *ledger,
     if (err < 0)
         return err;
     judge_gaps(v);
+    for (size_t i = 0; i < v->source_count; i++)
+        v->last_batch = MAX(v->last_batch, v->sources[i].last_batch);
+    if (v->unread > 0)
+        v->last_batch += UNREAD_BATCHES;
     for (size_t i = 0; inspector != NULL && i < v->large_count; i++)
         survey_look_at_large(v, i);
     survey_unload(v);
@@ -525,7 +566,8 @@ void survey_release(struct survey *v)
     free(v->larges);
     free(v->room);
     digest_release(&v->digest);
-    digest_release(&v->newest);
+    for (unsigned i = 0; i < STREAMS; i++)
+        digest_release(&v->newest[i]);
     idset_release(&v->finished);
     idset_release(&v->lost);
     idset_release(&v->broken);

@@ -21,6 +21,17 @@ struct source {
     char spool[SPOOL_UUID_LEN];
     uint32_t seed;
     bool broken; /* not all of it could be read */
+    /* Of what was found in it. */
+    uint64_t last_batch;
+    size_t batch_start; /* where the last batch begins */
+    size_t sound_end;   /* of the last whole record */
+};
+
+/* Where a stream of the log goes on; current NULL: in a new segment. */
+struct log_end {
+    struct segment *current;
+    int fd; /* of it; the caller's */
+    uint64_t tail;
 };
 
 /* A stretch without a whole record. */
@@ -67,25 +78,22 @@ struct survey {
     size_t gap_count, gap_room;
     struct large *larges;
     size_t large_count, large_room;
-    struct idset finished;        /* messages */
-    struct copies copies;         /* of messages that were moved */
-    struct idset lost;            /* places of records that do not count: torn, or a broken copy */
-    struct idset broken;          /* of those that count although their body is damaged */
-    struct idset bodies;          /* files that live messages name */
-    uint64_t damaged, torn_bytes; /* so far */
-    size_t unread;                /* segments that could not be read, or not wholly */
-    size_t bodiless;              /* live messages whose large body is gone or cut */
-    uint64_t highest;             /* segment number that was ever used */
-    struct digest digest;         /* of one segment: */
-    size_t digesting;             /* the source whose index file is being read, plus 1 */
-    struct digest newest;         /* of the newest, which has no index file; empty: not whole */
-    char *room;                   /* for the bytes of one segment; NULL: not now */
+    struct idset finished;         /* messages */
+    struct copies copies;          /* of messages that were moved */
+    struct idset lost;             /* places of records that do not count: torn, or a broken copy */
+    struct idset broken;           /* of those that count although their body is damaged */
+    struct idset bodies;           /* files that live messages name */
+    uint64_t damaged, torn_bytes;  /* so far */
+    size_t unread;                 /* segments that could not be read, or not wholly */
+    size_t bodiless;               /* live messages whose large body is gone or cut */
+    uint64_t highest[STREAMS];     /* segment numbers that were ever used */
+    uint64_t last_batch;           /* the number of none that was ever used is greater */
+    struct digest digest;          /* of one segment: */
+    size_t digesting;              /* the source whose index file is being read, plus 1 */
+    struct digest newest[STREAMS]; /* of the newest, which have no index file; empty: not whole */
+    char *room;                    /* for the bytes of one segment; NULL: not now */
     uint64_t room_bytes;
     size_t loaded; /* the source whose bytes are in room, plus 1 */
-    /* Of the newest segment. */
-    uint64_t last_batch;
-    size_t batch_start; /* where the last batch begins */
-    size_t sound_end;   /* of the last whole record */
     uint32_t rcpts[ENVELOPE_RCPTS_MAX];
 };
 
@@ -95,9 +103,10 @@ int survey_take(struct survey *v, struct spool *spool, struct ledger *ledger,
                 struct inspector *inspector) MUST_USE;
 void survey_release(struct survey *v);
 
-/* Makes good the torn end, so that writing can go on in *current at *tail; its file is *fd, the
- * caller's. *current NULL: in a new segment. */
-int survey_resume(struct survey *v, struct segment **current, int *fd, uint64_t *tail) MUST_USE;
+/* Of both streams. */
+uint64_t survey_highest(const struct survey *v) MUST_USE;
+/* Makes good the torn end of a stream, so that writing can go on. */
+int survey_resume(struct survey *v, enum stream stream, struct log_end *end) MUST_USE;
 
 /* The message lies at `place`, and is not finished. Whatever is in the log, each message counts in
  * one place alone: that of its newest copy, or else where it was born. */

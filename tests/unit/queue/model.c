@@ -64,13 +64,14 @@ static void on_moved(struct store_watcher *w, uint64_t id, struct store_ref wher
     m->moved++;
 }
 
+/* After a failure, records of messages that have ended are written again, too. */
 static void on_outcome_moved(struct store_watcher *w, uint64_t id, uint64_t from,
                              struct store_ref where)
 {
     struct model *m = model_of(w);
-    struct item *i = must_find(m->items, m->count, id);
+    struct item *i = m->may_fail ? find(m, id) : must_find(m->items, m->count, id);
 
-    for (unsigned k = 0; k < RCPTS; k++) {
+    for (unsigned k = 0; k < RCPTS && i != NULL; k++) {
         if (i->fates[k].where.place == from)
             i->fates[k].where = where;
     }

@@ -32,6 +32,7 @@ struct model {
     struct item items[ITEMS], kept[ITEMS], told[ITEMS];
     size_t count, kept_count, told_count;
     uint64_t moved, outcomes_moved;
+    bool may_fail; /* writing */
 };
 
 struct model *model_new(uint64_t seed);

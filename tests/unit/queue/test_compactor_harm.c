@@ -6,8 +6,10 @@
 #include "queue/record.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -145,12 +147,76 @@ static void a_segment_that_cannot_be_removed_for_a_time_is_removed_later(void **
     model_end(m);
 }
 
+/* As on a disk that is broken. */
+static void let_writes_fail(bool fail)
+{
+    struct rlimit r;
+
+    getrlimit(RLIMIT_FSIZE, &r);
+    r.rlim_cur = fail ? 0 : r.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &r);
+}
+
+/* Some of which are just being moved. */
+static void finish_every(struct model *m, size_t nth)
+{
+    for (size_t i = 0; i < m->count; i += nth) {
+        if (m->items[i].live)
+            model_finish(m, &m->items[i]);
+    }
+}
+
+/* Copies are written again in other segments, unless their messages have ended meanwhile. */
+static void copies_that_could_not_be_written_are_written_again(void **state)
+{
+    (void)state;
+    signal(SIGXFSZ, SIG_IGN);
+    clock_freeze(1700000000000);
+    for (unsigned turns = 0; turns < 24; turns += 3) {
+        struct model *m = model_new(1);
+        struct store_numbers n;
+
+        for (unsigned i = 0; i < 200; i++) {
+            struct box_commit *c = box_accept(&m->box, i, 60000);
+
+            model_settle_some(m, model_add(m, c, i));
+            box_commit_free(c);
+        }
+        for (size_t i = 0; i < m->count; i++) {
+            if (i % 3 != 0)
+                model_finish(m, &m->items[i]);
+        }
+        for (unsigned i = 0; i < turns; i++) {
+            assert_int_equal(loop_turn(&m->box.loop, 1), 0);
+            store_flush(m->box.store);
+        }
+        m->may_fail = true;
+        let_writes_fail(true);
+        finish_every(m, 7);
+        pass(m, 300 + 100 * turns);
+        finish_every(m, 11);
+        pass(m, 2000);
+        let_writes_fail(false);
+        pass(m, 20000);
+        store_count(m->box.store, &n);
+        check("it failed, and went on", n.syncs_failed > 0 && n.trouble == SPOOL_FINE);
+        box_settle(&m->box);
+        store_count(m->box.store, &n);
+        check("no damage", n.damaged == 0);
+        check("small again", n.disk_bytes <= n.live_bytes * 3 / 2 + 6ull * BOX_SEGMENT);
+        box_close(&m->box);
+        model_open(m);
+        model_end(m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_segment_that_is_not_whole_is_not_emptied),
         cmocka_unit_test(a_segment_that_cannot_be_read_for_a_time_is_emptied_later),
         cmocka_unit_test(a_segment_that_cannot_be_removed_for_a_time_is_removed_later),
+        cmocka_unit_test(copies_that_could_not_be_written_are_written_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
