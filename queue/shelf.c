@@ -106,14 +106,17 @@ static void note_room(struct shelf *s, int err)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* A second name means that a power cut caught a rename half done: the file may be in use. */
+/* A second name means that a power cut caught a rename half done: the file may be in use. One with
+ * the name of a segment has been used. */
 static void take_stock(void *arg, const char *name)
 {
     struct shelf *s = arg;
     struct stat facts;
+    uint64_t number;
     bool sound = fstatat(s->spool->free, name, &facts, AT_SYMLINK_NOFOLLOW) == 0 &&
                  S_ISREG(facts.st_mode) && facts.st_nlink == 1 &&
-                 (uint64_t)facts.st_size == s->segment_bytes && strlen(name) < SHELF_NAME;
+                 (uint64_t)facts.st_size == s->segment_bytes && strlen(name) < SHELF_NAME &&
+                 !(s->fresh && segment_number(view_of(name), &number));
 
     if (!sound || !put_spare(s, name))
         unlinkat(s->spool->free, name, 0);

@@ -360,13 +360,14 @@ static size_t count_used_spares(struct box *b)
     return count;
 }
 
-/* A thread takes them away. */
+/* A thread takes them away; what is not used again passes through the folder of spares. */
 static void wait_for_few_segments(struct box *b, struct store_numbers *n)
 {
     uint64_t began = clock_monotonic_ms();
 
     store_count(b->store, n);
-    while (n->segments > 5 && clock_monotonic_ms() < began + PATIENCE_MS) {
+    while ((n->segments > 5 || (b->fresh && count_used_spares(b) > 0)) &&
+           clock_monotonic_ms() < began + PATIENCE_MS) {
         assert_int_equal(loop_turn(&b->loop, 10), 0);
         store_count(b->store, n);
     }
