@@ -107,10 +107,7 @@ static void on_body_synced(void *arg, int error)
         return;
     }
     log_error("body_not_synced", LOG_ID("body", c->big_file), LOG_ERRNO("error", -error));
-    if (error == -EBADMSG)
-        store_refuse(s, c, SPOOL_INVALID);
-    else
-        store_refuse(s, c, error == -ENOSPC || error == -EDQUOT ? SPOOL_FULL : SPOOL_BROKEN);
+    store_refuse(s, c, error == -EBADMSG ? SPOOL_INVALID : store_note_failure(s, error));
 }
 
 static bool body_fits(const struct store_commit *c)

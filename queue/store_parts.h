@@ -69,6 +69,8 @@ void store_probe(struct store *s);
 void store_on_poll(struct timer *t);
 void store_poll_now(struct store *s);
 void store_note_success(struct store *s);
+/* A write or a sync failed, of a batch or a large body. What to answer its mail. */
+enum spool_trouble store_note_failure(struct store *s, int error);
 enum spool_trouble store_on_failed(struct journal_owner *o, const struct batch *b, bool *wait);
 /* Never at once: the caller is not ready for `done` inside store_accept. */
 void store_refuse(struct store *s, struct store_commit *c, enum spool_trouble trouble);

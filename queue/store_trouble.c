@@ -1,6 +1,7 @@
 #include "queue/store_parts.h"
 
 #include "io/log.h"
+#include "queue/sources.h"
 
 #include <errno.h>
 
@@ -97,31 +98,41 @@ void store_note_success(struct store *s)
     s->stuck = false;
 }
 
-enum spool_trouble store_on_failed(struct journal_owner *o, const struct batch *b, bool *wait)
+static bool is_full(int error)
 {
-    struct store *s = container_of(o, struct store, owner);
-    int error = b->error;
-    bool full = error == -ENOSPC || error == -EDQUOT;
-    /* The process lacks something; that is no fault of the disk. */
-    bool poor = error == -EMFILE || error == -ENFILE || error == -ENOMEM;
-    char name[SHELF_NAME];
+    return error == -ENOSPC || error == -EDQUOT;
+}
 
-    segment_name(container_of(b->journal->failed.next, struct batch, link)->segment_number, name);
-    log_error("spool_write_failed", LOG_STRING("file", name), LOG_ERRNO("error", -error));
+enum spool_trouble store_note_failure(struct store *s, int error)
+{
     store_poll_now(s);
-    if (full || poor) {
-        /* What is no mail goes at once to a segment that was held back for it. */
-        s->stuck = *wait = !(full && batch_has_mail(b) && shelf_is_low(&s->shelf));
+    /* When the process lacks something, that is no fault of the disk. */
+    if (is_full(error) || source_lacks_means(error))
         return SPOOL_FULL;
-    }
     s->failures++;
     s->write_error = -error;
     if (s->failed_before && s->loop->now_ms < s->failed_ms + FAILURE_WINDOW_MS)
         s->suspended = true;
     s->failed_before = true;
     s->failed_ms = s->loop->now_ms;
-    *wait = s->suspended;
     return SPOOL_BROKEN;
+}
+
+enum spool_trouble store_on_failed(struct journal_owner *o, const struct batch *b, bool *wait)
+{
+    struct store *s = container_of(o, struct store, owner);
+    enum spool_trouble trouble;
+    char name[SHELF_NAME];
+
+    segment_name(container_of(b->journal->failed.next, struct batch, link)->segment_number, name);
+    log_error("spool_write_failed", LOG_STRING("file", name), LOG_ERRNO("error", -b->error));
+    trouble = store_note_failure(s, b->error);
+    /* What is no mail goes at once to a segment that was held back for it. */
+    if (trouble == SPOOL_FULL)
+        s->stuck = *wait = !(is_full(b->error) && batch_has_mail(b) && shelf_is_low(&s->shelf));
+    else
+        *wait = s->suspended;
+    return trouble;
 }
 
 /* ---- mail is refused ---- */

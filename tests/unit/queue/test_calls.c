@@ -1,4 +1,4 @@
-/* What a commit costs in system calls, and who makes segments. */
+/* What a commit costs in system calls, who makes segments, and a disk that takes no large body. */
 #include "tests/unit/queue/spoolbox.h"
 #include "tests/unit/unit.h"
 
@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -26,6 +27,7 @@ static struct {
     atomic_uint writes, syncs; /* of segments in the log */
     atomic_uint made;          /* segments that were made in the log, when they were needed */
     atomic_uint zeroed_here;   /* writes to spares by the loop's thread */
+    int body_error;            /* of syncs of large bodies */
     pthread_mutex_t gate;      /* syncs wait for it */
     pthread_t loop;
 } calls = { .gate = PTHREAD_MUTEX_INITIALIZER };
@@ -40,7 +42,7 @@ static bool lies_in(int fd, const char *folder)
     if (got < 0)
         return false;
     path[got] = '\0';
-    return strstr(path, folder) != NULL && strstr(path, ".seg") != NULL;
+    return strstr(path, folder) != NULL && (strstr(path, ".seg") || strstr(path, ".eml"));
 }
 
 /* By another name: the system's headers may have an inline function of that one. */
@@ -62,6 +64,15 @@ int fdatasync(int fd)
         calls.syncs++;
     }
     return (int)syscall(SYS_fdatasync, fd);
+}
+
+int fsync(int fd)
+{
+    if (calls.body_error != 0 && lies_in(fd, "/big/")) {
+        errno = calls.body_error;
+        return -1;
+    }
+    return (int)syscall(SYS_fsync, fd);
 }
 
 int openat64(int folder, const char *path, int flags, ...);
@@ -168,11 +179,66 @@ static void a_helper_keeps_spares_ready(void **state)
     box_remove(&b);
 }
 
+static enum spool_trouble accept_large(struct box *b)
+{
+    enum { BYTES = 300000 };
+    uint64_t file;
+    int fd = store_create_body(b->store, &file);
+    struct box_commit *c = box_commit(b, 1, BYTES);
+    enum spool_trouble trouble;
+
+    assert_true(fd >= 0 && write(fd, c->commit.body.ptr, BYTES) == BYTES);
+    free((char *)(uintptr_t)c->commit.body.ptr);
+    c->commit.body = VIEW_EMPTY;
+    c->commit.big_fd = fd;
+    c->commit.big_file = file;
+    store_accept(b->store, &c->commit);
+    box_settle(b);
+    trouble = c->trouble;
+    if (trouble != SPOOL_FINE)
+        store_remove_body(b->store, file);
+    close(fd);
+    box_commit_free(c);
+    return trouble;
+}
+
+/* It counts like one that takes no batch: the second time is once too often. */
+static void a_disk_that_fails_for_large_bodies_suspends_mail(void **state)
+{
+    struct store_numbers n;
+    struct box b;
+
+    (void)state;
+    clock_freeze(1700000000000);
+    box_new(&b);
+    box_open(&b, true);
+    calls.body_error = ENOSPC;
+    check("full", accept_large(&b) == SPOOL_FULL && accept_large(&b) == SPOOL_FULL);
+    calls.body_error = EIO;
+    check("broken", accept_large(&b) == SPOOL_BROKEN);
+    store_count(b.store, &n);
+    check("once", n.trouble == SPOOL_FINE && n.syncs_failed == 1 && n.write_error == EIO);
+    clock_advance(30000);
+    check("broken again", accept_large(&b) == SPOOL_BROKEN);
+    store_count(b.store, &n);
+    check("too often", n.trouble == SPOOL_SUSPENDED && n.syncs_failed == 2);
+    calls.body_error = 0;
+    for (unsigned i = 0; i < 200; i++) {
+        clock_advance(100);
+        usleep(500);
+        assert_int_equal(loop_turn(&b.loop, 0), 0);
+        store_flush(b.store);
+    }
+    check("well again", b.trouble == SPOOL_FINE && accept_large(&b) == SPOOL_FINE);
+    box_remove(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_write_and_one_sync_for_all_that_waits),
         cmocka_unit_test(a_helper_keeps_spares_ready),
+        cmocka_unit_test(a_disk_that_fails_for_large_bodies_suspends_mail),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
