@@ -194,29 +194,48 @@ int shelf_take(struct shelf *s, uint64_t number, bool for_mail)
     return err;
 }
 
+/* On a read-only file system even what is not there cannot be removed. */
+static int remove_segment(const struct shelf *s, uint64_t number, char name[static SHELF_NAME])
+{
+    struct stat facts;
+    int err;
+
+    segment_name(number, name);
+    if (unlinkat(s->spool->log, name, 0) == 0)
+        return 0;
+    err = errno;
+    return fstatat(s->spool->log, name, &facts, AT_SYMLINK_NOFOLLOW) == 0 ? -err : 0;
+}
+
 /* What stays would be taken for a damaged segment at the next start: so it is tried again. */
 static void remove_abandoned(struct shelf *s)
 {
-    char name[SHELF_NAME];
+    size_t kept = 0;
 
-    if (s->abandoned == 0)
-        return;
-    segment_name(s->abandoned, name);
-    if (unlinkat(s->spool->log, name, 0) < 0 && errno != ENOENT) {
+    for (size_t i = 0; i < s->abandoned_count; i++) {
+        char name[SHELF_NAME];
+        int err = remove_segment(s, s->abandoned[i], name);
+
+        if (err == 0)
+            continue;
         if (!s->complained)
-            log_error("segment_not_removed", LOG_STRING("file", name), LOG_ERRNO("error", errno));
+            log_error("segment_not_removed", LOG_STRING("file", name), LOG_ERRNO("error", -err));
         s->complained = true;
-        return;
+        s->abandoned[kept++] = s->abandoned[i];
     }
-    (void)!fsync(s->spool->log);
-    s->abandoned = 0;
-    s->complained = false;
+    if (kept < s->abandoned_count)
+        (void)!fsync(s->spool->log);
+    s->abandoned_count = kept;
+    s->complained = s->complained && kept > 0;
 }
 
 void shelf_abandon(struct shelf *s, uint64_t number)
 {
-    remove_abandoned(s);
-    s->abandoned = number;
+    if (s->abandoned_count == s->abandoned_room) {
+        s->abandoned_room = s->abandoned_room == 0 ? 4 : s->abandoned_room * 2;
+        s->abandoned = memory_grow(s->abandoned, s->abandoned_room, sizeof(*s->abandoned));
+    }
+    s->abandoned[s->abandoned_count++] = number;
     remove_abandoned(s);
 }
 
@@ -404,6 +423,7 @@ int shelf_start(struct shelf *s)
 void shelf_close(struct shelf *s)
 {
     remove_abandoned(s);
+    free(s->abandoned);
     workers_release(&s->keeper);
     pthread_mutex_destroy(&s->lock);
 }

@@ -27,13 +27,14 @@ struct shelf {
     pthread_mutex_t lock;  /* of what follows */
     char spares[SHELF_MOST][SHELF_NAME];
     unsigned count;
-    bool no_room;       /* was found for a file, when one was to be made last */
-    atomic_bool low;    /* what shelf_is_low says; read without the lock */
-    unsigned next_name; /* the keeper's */
-    bool making;        /* the loop's */
-    uint64_t abandoned; /* the loop's: a segment whose file could not be removed yet; 0: none */
-    bool complained;    /* of that */
-    int making_error;   /* the loop's: of the last spare that was made */
+    bool no_room;        /* was found for a file, when one was to be made last */
+    atomic_bool low;     /* what shelf_is_low says; read without the lock */
+    unsigned next_name;  /* the keeper's */
+    bool making;         /* the loop's */
+    uint64_t *abandoned; /* the loop's: segments whose files could not be removed yet */
+    size_t abandoned_count, abandoned_room;
+    bool complained;  /* of those */
+    int making_error; /* the loop's: of the last spare that was made */
 };
 
 /* "0000000001a2.seg", and back; false: not such a name. */
@@ -57,7 +58,7 @@ bool shelf_is_low(const struct shelf *s);
  * else a file made now, else, unless it is for mail, a spare that was held back; or a negative
  * errno. */
 int shelf_take(struct shelf *s, uint64_t number, bool for_mail) MUST_USE;
-/* In any thread: as if it had never been. */
+/* In the loop: as if it had never been. */
 void shelf_abandon(struct shelf *s, uint64_t number);
 
 /* In the loop. Once the file is durably out of log/, `gone` is called there; with a negative errno

@@ -28,6 +28,8 @@ static struct {
     atomic_uint made;          /* segments that were made in the log, when they were needed */
     atomic_uint zeroed_here;   /* writes to spares by the loop's thread */
     int body_error;            /* of syncs of large bodies */
+    int log_error;             /* of syncs of segments */
+    int unlink_error;          /* of segments */
     pthread_mutex_t gate;      /* syncs wait for it */
     pthread_t loop;
 } calls = { .gate = PTHREAD_MUTEX_INITIALIZER };
@@ -62,6 +64,10 @@ int fdatasync(int fd)
         pthread_mutex_lock(&calls.gate);
         pthread_mutex_unlock(&calls.gate);
         calls.syncs++;
+        if (calls.log_error != 0) {
+            errno = calls.log_error;
+            return -1;
+        }
     }
     return (int)syscall(SYS_fdatasync, fd);
 }
@@ -73,6 +79,15 @@ int fsync(int fd)
         return -1;
     }
     return (int)syscall(SYS_fsync, fd);
+}
+
+int unlinkat(int folder, const char *path, int flags)
+{
+    if (calls.unlink_error != 0 && strstr(path, ".seg") != NULL) {
+        errno = calls.unlink_error;
+        return -1;
+    }
+    return (int)syscall(SYS_unlinkat, folder, path, flags);
 }
 
 int openat64(int folder, const char *path, int flags, ...);
@@ -179,6 +194,48 @@ static void a_helper_keeps_spares_ready(void **state)
     box_remove(&b);
 }
 
+static void pass(struct box *b, uint64_t ms)
+{
+    for (uint64_t at = 0; at < ms; at += 100) {
+        clock_advance(100);
+        usleep(500);
+        assert_int_equal(loop_turn(&b->loop, 0), 0);
+        store_flush(b->store);
+    }
+}
+
+/* While the disk fails, one segment after another is made, and none can be removed. */
+static void segments_that_never_began_are_removed_later(void **state)
+{
+    struct store_numbers n;
+    struct box_commit *c;
+    struct box b;
+
+    (void)state;
+    clock_freeze(1700000000000);
+    begin(&b);
+    calls.log_error = EIO;
+    calls.unlink_error = EROFS;
+    c = box_commit(&b, 1, 100);
+    store_accept(b.store, &c->commit);
+    store_flush(b.store);
+    pass(&b, 60000);
+    store_count(b.store, &n);
+    check("it failed several times", n.syncs_failed > 2);
+    check("files are left", box_count_files(&b, "log") > n.segments + 1);
+    calls.log_error = calls.unlink_error = 0;
+    pass(&b, 30000);
+    store_count(b.store, &n);
+    check("well again", n.trouble == SPOOL_FINE);
+    check("they are gone", box_count_files(&b, "log") == n.segments);
+    box_commit_free(c);
+    box_close(&b);
+    box_open(&b, true);
+    store_count(b.store, &n);
+    check("no damage", n.damaged == 0 && box_count_files(&b, "bad") == 0);
+    box_remove(&b);
+}
+
 static enum spool_trouble accept_large(struct box *b)
 {
     enum { BYTES = 300000 };
@@ -223,12 +280,7 @@ static void a_disk_that_fails_for_large_bodies_suspends_mail(void **state)
     store_count(b.store, &n);
     check("too often", n.trouble == SPOOL_SUSPENDED && n.syncs_failed == 2);
     calls.body_error = 0;
-    for (unsigned i = 0; i < 200; i++) {
-        clock_advance(100);
-        usleep(500);
-        assert_int_equal(loop_turn(&b.loop, 0), 0);
-        store_flush(b.store);
-    }
+    pass(&b, 20000);
     check("well again", b.trouble == SPOOL_FINE && accept_large(&b) == SPOOL_FINE);
     box_remove(&b);
 }
@@ -238,6 +290,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_write_and_one_sync_for_all_that_waits),
         cmocka_unit_test(a_helper_keeps_spares_ready),
+        cmocka_unit_test(segments_that_never_began_are_removed_later),
         cmocka_unit_test(a_disk_that_fails_for_large_bodies_suspends_mail),
     };
 
