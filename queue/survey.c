@@ -470,7 +470,8 @@ static struct source *newest_source(struct survey *v, enum stream stream)
 int survey_resume(struct survey *v, enum stream stream, struct log_end *end)
 {
     struct source *s = newest_source(v, stream);
-    bool closed = s == NULL || s->number != v->highest[stream];
+    /* Where a write failed nothing is written again, whichever stream the log went on in. */
+    bool closed = s == NULL || s->number != v->highest[stream] || s->end < s->bytes;
     int fd, err;
 
     *end = (struct log_end){ .fd = -1 };
