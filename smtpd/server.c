@@ -79,10 +79,19 @@ static void on_drain_timer(struct timer *t)
     }
 }
 
+/* Nobody is sent away before the time that his listener gives him. */
+static uint64_t longest_session_ms(const struct settings *settings)
+{
+    uint64_t longest_ms = 0;
+
+    for (size_t i = 0; i < settings->listener_count; i++)
+        longest_ms = MAX(longest_ms, settings->listeners[i].timeouts.session);
+    return longest_ms;
+}
+
 void server_drain(struct server *s, bool stop)
 {
-    const struct timeouts_settings *t = &s->settings->timeouts;
-    uint64_t patience_ms = stop ? t->drain : t->session;
+    uint64_t patience_ms = stop ? s->settings->timeouts.drain : longest_session_ms(s->settings);
 
     if (s->stopping || (s->draining && !stop))
         return;

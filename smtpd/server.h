@@ -54,8 +54,8 @@ struct conn;
 void server_init(struct server *s, struct loop *l, const struct settings *settings);
 /* No sessions will come any more: `emptied` is called after the last one, even at once. With
  * `stop`, which may follow later, ends those that are between messages now, and the others after
- * theirs, or when timeouts.drain has passed; without it, only those that are left after
- * timeouts.session. */
+ * theirs, or when timeouts.drain has passed; without it, only those that are left after the longest
+ * timeouts.session of all listeners. */
 void server_drain(struct server *s, bool stop);
 
 /* A connection waits for its client: when it is a stranger's, its place may be wanted for others.
