@@ -32,7 +32,7 @@ static uint64_t content_due_ms(const struct conn *c)
     if (!session_in_content(&c->session) || c->session.trusted || rate == 0)
         return UINT64_MAX;
     return c->content_since_ms + CONTENT_GRACE_MS +
-           c->session.transaction.receiver.bytes * 1000 / rate;
+           session_content_bytes(&c->session) * 1000 / rate;
 }
 
 /* The timer is left alone when it fires before that: it looks at due_ms. So an exchange costs no

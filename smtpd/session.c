@@ -438,7 +438,14 @@ void session_turn_away(struct session *s, const char *text)
 
 bool session_in_content(const struct session *s)
 {
-    return s->state == SESSION_CONTENT || s->state == SESSION_CHUNKS;
+    return s->state == SESSION_CONTENT || s->state == SESSION_CHUNKS ||
+           (s->refused_bytes > 0 && s->state != SESSION_CLOSED);
+}
+
+uint64_t session_content_bytes(const struct session *s)
+{
+    return s->refused_bytes > 0 ? s->refused_size - s->refused_bytes
+                                : s->transaction.receiver.bytes;
 }
 
 uint64_t session_patience_ms(const struct session *s)

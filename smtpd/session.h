@@ -158,7 +158,8 @@ struct session {
     const char *protocol_fixed; /* ...and its protocol; NULL: it has not */
     bool external;              /* its certificate is a login's; the driver says so */
     bool bindable;              /* SCRAM can be bound to this TLS; the driver says so */
-    uint64_t refused_bytes;     /* of a chunk that is not wanted, still to be read */
+    uint64_t refused_size;      /* of a chunk that is not wanted, ... */
+    uint64_t refused_bytes;     /* ...which is still to be read, but for what came */
     bool quit;                  /* the client has said so */
     unsigned errors;            /* refused commands since the last message */
     unsigned message_count;     /* begun; makes ids */
@@ -222,6 +223,8 @@ void session_spool_failed(struct session *s, enum spool_trouble trouble);
 
 /* A message is coming in: it has its own patience, and its end a deadline. */
 bool session_in_content(const struct session *s);
+/* What came of it, or of a chunk that is read without being wanted. */
+uint64_t session_content_bytes(const struct session *s);
 /* How long the driver shall wait for the next thing to happen, in ms: a command, more of a
  * message, or what is wished. */
 uint64_t session_patience_ms(const struct session *s);
