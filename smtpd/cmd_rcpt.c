@@ -224,7 +224,8 @@ static struct step hear_rcpt(struct session *s, struct view args)
     return step_accept(SESSION_RCPT, reply->code, reply->enhanced, reply->text);
 }
 
-/* What is refused leaves nothing behind, and so no number of them takes the room of the others. */
+/* What is refused, or was there, leaves nothing behind, and so no number of them takes the room of
+ * the others. */
 struct step run_rcpt(struct session *s, struct view args)
 {
     struct recipients_mark mark;
@@ -236,5 +237,7 @@ struct step run_rcpt(struct session *s, struct view args)
     step = hear_rcpt(s, args);
     if (step.code >= 400)
         recipients_return(&s->transaction, &mark);
+    else if (step.wish == WISH_NOTHING)
+        recipients_settle(&s->transaction, &mark);
     return step;
 }

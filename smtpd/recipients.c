@@ -194,3 +194,13 @@ void recipients_return(struct transaction *t, const struct recipients_mark *m)
     t->screen = m->screen;
     arena_return(&t->arena, m->arena);
 }
+
+void recipients_settle(struct transaction *t, const struct recipients_mark *m)
+{
+    if (t->to.count > m->recipients.count || t->screen.rcpt_count > m->screen.rcpt_count)
+        return;
+    t->screen.charges = m->screen.charges; /* none is left, but their room may be new */
+    t->screen.rcpts = m->screen.rcpts;
+    t->screen.rcpt_room = m->screen.rcpt_room;
+    arena_return(&t->arena, m->arena);
+}

@@ -36,6 +36,8 @@ struct recipients_mark {
 };
 void recipients_mark(const struct transaction *t, struct recipients_mark *m);
 void recipients_return(struct transaction *t, const struct recipients_mark *m);
+/* It was accepted: the room goes back if it added nobody. What it meant for the message stays. */
+void recipients_settle(struct transaction *t, const struct recipients_mark *m);
 /* Before the arena is emptied. */
 void recipients_forget(struct transaction *t);
 
