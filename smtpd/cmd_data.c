@@ -300,7 +300,7 @@ struct step run_bdat(struct session *s, struct view args)
     if (!take_chunk_args(args, &size, &last))
         return step_close(501, "5.5.4", "Syntax: BDAT size [LAST]");
     if (s->state != SESSION_RCPT && s->state != SESSION_CHUNKS) {
-        s->refused_bytes = size;
+        s->refused_size = s->refused_bytes = size;
         return step_refuse(s, 503, "5.5.1", "Bad sequence of commands");
     }
     if (s->state == SESSION_RCPT)
@@ -328,14 +328,14 @@ bool chunk_take(struct session *s, struct view *input)
     return settle_head(s, false);
 }
 
-/* Content is kept as whole lines; for the end of the last one there is always room behind a chunk.
- */
+/* Content is kept as whole lines. What was held back of earlier chunks may need more room than the
+ * last one left, and it runs again when there is a file. */
 static struct step finish_message(struct session *s)
 {
     struct transaction *t = &s->transaction;
 
     if (!make_room(s, 0))
-        return step_trouble(SESSION_READY, SPOOL_FULL); /* not one byte, and no memory for that */
+        return (struct step){ .next = SESSION_CONTENT, .wish = WISH_OPEN };
     if (!body_is_whole(&t->receiver)) {
         body_count(&t->receiver, VIEW("\r\n"));
         put_piece(s, VIEW("\r\n"));
