@@ -370,7 +370,7 @@ static void put_rcpt_status(const struct writer *w, const struct bounce_rcpt *r)
     if (!is_within(w, DETAILS_END))
         return;
     if (o.host.len > 0) {
-        prose_text(p, "Remote-MTA: dns; ");
+        prose_text(p, o.host.ptr[0] == '/' ? "Remote-MTA: x-unix; " : "Remote-MTA: dns; ");
         prose_foreign(p, remote_name(o.host));
         prose_text(p, "\r\n");
     }

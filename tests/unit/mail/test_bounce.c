@@ -344,6 +344,21 @@ static void writes_of_success(void **state)
     }
 }
 
+/* RFC 3464, 2.3.5: "dns" is for names and addresses. */
+static void names_a_socket_as_what_it_is(void **state)
+{
+    struct outcome o = unknown;
+    const struct bounce_rcpt rcpt = { .address = VIEW("bob@b.test"), .outcome = &o };
+    struct bounce b = simple(&rcpt, 1);
+    char room[8192];
+    struct buf out = BUF_ON_ARRAY(room);
+
+    (void)state;
+    o.host = VIEW("/run/dovecot/lmtp");
+    assert_true(bounce_write(&b, &out));
+    check_line("socket", &out, "Remote-MTA: x-unix; /run/dovecot/lmtp\r\n");
+}
+
 /* RFC 3461, 4.3: only of a failure, and not a large one. */
 static void returns_the_whole_message_when_asked(void **state)
 {
@@ -515,6 +530,7 @@ int main(void)
         cmocka_unit_test(foreign_texts_forge_nothing),
         cmocka_unit_test(headers_come_back_whole),
         cmocka_unit_test(writes_of_success),
+        cmocka_unit_test(names_a_socket_as_what_it_is),
         cmocka_unit_test(returns_the_whole_message_when_asked),
         cmocka_unit_test(writes_in_utf8),
         cmocka_unit_test(the_room_is_enough),
