@@ -85,6 +85,18 @@ static void check_folder(struct config *c, struct config_node *n, struct view pa
     free(name);
 }
 
+/* Of the socket; master makes it. */
+static void check_control(struct config *c, struct view path)
+{
+    struct config_node *n = config_find(config_root(c), "control");
+    char *name = memory_copy(view_sub(path, 0, view_find_last(path, '/')));
+    struct stat st;
+
+    if (name[0] == '/' && stat(name, &st) < 0 && errno == ENOENT)
+        check_missing(c, n != NULL ? n : config_root(c), name);
+    free(name);
+}
+
 void check_system(struct config *c, const struct settings *s)
 {
     struct identity users[PROCESS_KINDS];
@@ -94,6 +106,7 @@ void check_system(struct config *c, const struct settings *s)
         users[i] = (struct identity){ UINT32_MAX, UINT32_MAX };
         check_user(c, (enum process)i, identity_name(s, (enum process)i), &users[i]);
     }
+    check_control(c, s->control);
     check_folder(c, find_place(c, "spool", "path"), s->spool.path, s->users.queue, &users[QUEUE]);
     if (root.len > 0)
         check_folder(c, find_place(c, "maildir", "root"), root, s->users.local, &users[LOCAL]);

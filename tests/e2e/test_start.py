@@ -206,6 +206,7 @@ def test_config_check_looks_at_folders(world):
     missing = f"{world.folder / 'none' / 'at'} is missing: mkdir -p it"
     check(world, missing, spool={**spool, "path": deep})
     check(world, missing, maildir={"root": deep})
+    check(world, missing, control=deep + "/control")
     check(world, "cannot be used: Not a directory", maildir={"root": file + "/below"})
     check(world, f"{file} cannot be used: Not a directory", spool={**spool, "path": file})
     world.spool.mkdir(mode=0o700)
