@@ -80,3 +80,16 @@ struct heap_entry *heap_first(const struct heap *h)
 {
     return h->count > 0 ? h->entries[1] : NULL;
 }
+
+/* No deeper than the heap: what is below a greater key is greater, too. */
+static uint32_t count_below(const struct heap *h, uint32_t slot, uint64_t key)
+{
+    if (slot > h->count || h->entries[slot]->key > key)
+        return 0;
+    return 1 + count_below(h, 2 * slot, key) + count_below(h, 2 * slot + 1, key);
+}
+
+uint32_t heap_count_until(const struct heap *h, uint64_t key)
+{
+    return count_below(h, 1, key);
+}

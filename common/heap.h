@@ -20,7 +20,8 @@ struct heap {
 
 void heap_release(struct heap *h); /* a zeroed struct heap is an empty heap */
 void heap_add(struct heap *h, struct heap_entry *e, uint64_t key);
-void heap_remove(struct heap *h, struct heap_entry *e); /* must be in h */
-struct heap_entry *heap_first(const struct heap *h);    /* NULL when empty */
+void heap_remove(struct heap *h, struct heap_entry *e);        /* must be in h */
+struct heap_entry *heap_first(const struct heap *h);           /* NULL when empty */
+uint32_t heap_count_until(const struct heap *h, uint64_t key); /* those with this key or less */
 
 #endif

@@ -143,10 +143,11 @@ static void run_watches(struct loop *l, const struct epoll_event *events, unsign
     l->ready_count = 0;
 }
 
-/* Bounded, so that a timer which restarts itself with 0 leaves the turn to others. */
+/* As many as are due now, so that one which starts itself again with 0 leaves the turn to others,
+ * however many wait for later. */
 static void run_timers(struct loop *l)
 {
-    for (uint32_t left = l->timers.count; left > 0; left--) {
+    for (uint32_t left = heap_count_until(&l->timers, l->now_ms); left > 0; left--) {
         struct heap_entry *first = heap_first(&l->timers);
         struct timer *t;
 

@@ -8,6 +8,7 @@ static void is_empty_when_zeroed(void **state)
 
     (void)state;
     assert_null(heap_first(&h));
+    assert_int_equal(heap_count_until(&h, UINT64_MAX), 0);
     heap_release(&h);
 }
 
@@ -24,6 +25,7 @@ static void gives_the_least_first(void **state)
     for (size_t i = 0; i < COUNT_OF(sorted); i++) {
         struct heap_entry *e = heap_first(&h);
 
+        assert_int_equal(heap_count_until(&h, 6), i < 4 ? 4 - i : 0);
         assert_true(e->key == sorted[i]);
         heap_remove(&h, e);
         assert_int_equal(e->slot, HEAP_NOWHERE);

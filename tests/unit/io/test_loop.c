@@ -114,9 +114,13 @@ static void a_timer_beyond_the_end_of_time_waits(void **state)
 
 static void a_timer_without_delay_leaves_the_turn_to_others(void **state)
 {
-    struct bell a = { { .fire = on_bell }, 'a', 2, 0 };
+    struct bell a = { { .fire = on_bell }, 'a', 2, 0 }, later[10];
 
     (void)state;
+    for (size_t i = 0; i < COUNT_OF(later); i++) {
+        later[i] = (struct bell){ { .fire = on_bell }, 'l', 0, 0 };
+        loop_start_timer(&loop, &later[i].timer, 1000);
+    }
     loop_start_timer(&loop, &a.timer, 0);
     turn();
     assert_string_equal(journal, "a");
@@ -125,6 +129,8 @@ static void a_timer_without_delay_leaves_the_turn_to_others(void **state)
     turn();
     turn();
     assert_string_equal(journal, "");
+    for (size_t i = 0; i < COUNT_OF(later); i++)
+        loop_stop_timer(&loop, &later[i].timer);
 }
 
 struct chore {

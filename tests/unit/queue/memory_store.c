@@ -360,6 +360,7 @@ int store_read(struct store *s, uint64_t id, struct store_ref where, bool with_b
         return -memory_store.unreadable;
     if (e == NULL || where.place != (uint64_t)(e - events) + 1)
         return -ENOENT;
+    memory_store.reads += with_body;
     *out = (struct store_message){ .big_fd = -1,
                                    .body_bytes = e->body_bytes,
                                    .body_crc = e->body_crc };

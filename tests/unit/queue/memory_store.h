@@ -12,6 +12,7 @@ struct memory_store_facts {
     int unreadable;                 /* store_read fails with that error */
     bool behind;                    /* store_is_behind */
     bool slow;                      /* store_replay tells of one record at a time */
+    unsigned reads;                 /* by store_read, of bodies */
     unsigned settled[STORE_STATES]; /* recipients, by store_settle */
     unsigned settled_by_notice;
     unsigned accepted, finished, changes[STORE_CHANGES];

@@ -190,6 +190,7 @@ static void takes_new_mail_while_old_mail_gets_its_time(void **state)
     assert_true(world.queue.restore_at > 0);
     assert_false(world.queue.restored);
     world_accept("a@here.test", "d@z.test", body);
+    world_run();
     assert_true(world.queue.restored);
     assert_int_equal(world_count_mails(), MANY + 1);
     world_deliver(world_job(0));
