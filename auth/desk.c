@@ -8,20 +8,69 @@
 #include <string.h>
 #include <unistd.h>
 
-void desk_init(struct desk *d, struct loop *l, const struct settings *s, struct source *source)
+/* ---- counts of failures ---- */
+
+static void begin_tries(struct tries *t, const struct tries_settings *limits,
+                        const struct settings *s)
 {
-    *d = (struct desk){ .loop = l, .source = source };
-    d->tries = (struct tries){
-        .per_client = s->auth.tries_per_client,
-        .per_login = s->auth.tries_per_login,
-        .time_ms = s->auth.tries_ms,
+    *t = (struct tries){
+        .per_client = limits->per_client,
+        .per_login = limits->per_login,
+        .time_ms = limits->time_ms,
         .prefix4 = (unsigned)s->limits.client_prefix4,
         .prefix6 = (unsigned)s->limits.client_prefix6,
     };
-    tries_init(&d->tries);
+    tries_init(t);
+}
+
+static bool has_own(const struct settings *s, size_t listener)
+{
+    const struct tries_settings *own = &s->listeners[listener].tries, *all = &s->auth.tries;
+
+    return own->per_client != all->per_client || own->per_login != all->per_login ||
+           own->time_ms != all->time_ms;
+}
+
+static struct tries *tries_of(struct desk *d, uint32_t listener)
+{
+    return has_own(d->settings, listener) ? &d->own[listener] : &d->tries;
+}
+
+/* Where a login was used from holds at every listener. */
+static void remember_success(struct desk *d, const struct net_address *client, struct view login)
+{
+    tries_succeed(&d->tries, client, login, d->loop->now_ms);
+    for (size_t i = 0; i < d->settings->listener_count; i++) {
+        if (has_own(d->settings, i))
+            tries_succeed(&d->own[i], client, login, d->loop->now_ms);
+    }
+}
+
+void desk_init(struct desk *d, struct loop *l, const struct settings *s, struct source *source)
+{
+    *d = (struct desk){ .loop = l, .settings = s, .source = source };
+    begin_tries(&d->tries, &s->auth.tries, s);
+    d->own = memory_grow(NULL, MAX(s->listener_count, 1), sizeof(*d->own));
+    for (size_t i = 0; i < s->listener_count; i++) {
+        if (has_own(s, i))
+            begin_tries(&d->own[i], &s->listeners[i].tries, s);
+    }
     list_init(&d->tellers);
     source->desk = d;
 }
+
+void desk_release(struct desk *d)
+{
+    for (size_t i = 0; i < d->settings->listener_count; i++) {
+        if (has_own(d->settings, i))
+            tries_release(&d->own[i]);
+    }
+    free(d->own);
+    d->own = NULL;
+    tries_release(&d->tries);
+}
+
+/* ---- what can be had ---- */
 
 static void tell_offer(struct teller *t)
 {
@@ -95,15 +144,14 @@ void exchange_challenge(struct exchange *e, struct view bytes)
 void exchange_end(struct exchange *e, enum login_result result, struct view login, const char *why)
 {
     struct message_login_end m = { .exchange = e->id, .result = result };
-    struct tries *tries = &e->teller->desk->tries;
     uint64_t now_ms = e->teller->desk->loop->now_ms;
     enum tries_verdict verdict = TRIES_FINE;
 
     if (result == LOGIN_OK) {
         m.login = login;
-        tries_succeed(tries, &e->client, login, now_ms);
+        remember_success(e->teller->desk, &e->client, login);
     } else if (result == LOGIN_REFUSED) {
-        verdict = tries_fail(tries, &e->client, login, now_ms);
+        verdict = tries_fail(e->tries, &e->client, login, now_ms);
     }
     log_end(e, result, login, why);
     if (verdict != TRIES_FINE)
@@ -115,8 +163,8 @@ void exchange_end(struct exchange *e, enum login_result result, struct view logi
 
 bool exchange_blocked(struct exchange *e, struct view login)
 {
-    struct desk *d = e->teller->desk;
-    enum tries_verdict verdict = tries_ask(&d->tries, &e->client, login, d->loop->now_ms);
+    enum tries_verdict verdict =
+        tries_ask(e->tries, &e->client, login, e->teller->desk->loop->now_ms);
 
     if (verdict == TRIES_FINE)
         return false;
@@ -132,7 +180,7 @@ static bool hear_begin(struct teller *t, struct view fields)
     struct exchange *e;
 
     if (!message_login_begin_decode(fields, &m) || m.mechanism.len >= sizeof(e->mechanism) ||
-        m.client.len >= sizeof(e->client_text) ||
+        m.client.len >= sizeof(e->client_text) || m.listener >= t->desk->settings->listener_count ||
         table_find_number(&t->exchanges, m.exchange) != NULL)
         return false;
     if (t->exchanges.count >= DESK_EXCHANGES_MAX) {
@@ -146,6 +194,7 @@ static bool hear_begin(struct teller *t, struct view fields)
                             .free_later.run = free_exchange,
                             .id = m.exchange,
                             .session = m.session,
+                            .tries = tries_of(t->desk, m.listener),
                             .answering = true };
     (void)snprintf(e->mechanism, sizeof(e->mechanism), "%.*s", VIEW_ARG(m.mechanism));
     list_init(&e->link);

@@ -30,6 +30,7 @@ struct exchange {             /* heap */
     struct teller *teller;
     struct deferred free_later;
     uint64_t id, session;
+    struct tries *tries;       /* of its listener */
     struct net_address client; /* without a family: a proxy did not know */
     char client_text[NET_ADDRESS_TEXT_MAX];
     char mechanism[24]; /* NUL-terminated */
@@ -51,14 +52,18 @@ struct teller {       /* a smtpd process; heap */
 
 struct desk {
     struct loop *loop;
-    struct tries tries;
+    const struct settings *settings;
+    struct tries tries; /* of all listeners but those with limits of their own */
+    struct tries *own;  /* of each of those, by number; of the others none, all zero */
     struct source *source;
     struct list tellers;
     char mechanisms[256];            /* that can be had now; NUL-terminated */
     void (*emptied)(struct desk *d); /* the last teller has gone */
 };
 
+/* The settings must outlive it. */
 void desk_init(struct desk *d, struct loop *l, const struct settings *s, struct source *source);
+void desk_release(struct desk *d);
 /* Takes the channel to a smtpd process. 0 or a negative errno. */
 int desk_connect(struct desk *d, uint32_t index, int fd) MUST_USE;
 /* The mechanisms that can be had from now on, separated by blanks; tells all. */

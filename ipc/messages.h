@@ -328,6 +328,7 @@ struct message_login_begin {
     uint64_t exchange;
     uint64_t session; /* id in the logs */
     struct view mechanism;
+    uint32_t listener;    /* of the configuration's, from 0 */
     struct view client;   /* "192.0.2.1" */
     struct view tls;      /* "TLSv1.3 TLS_AES_256_GCM_SHA384 256"; empty: plain text */
     struct view exporter; /* channel bindings: tls-exporter, RFC 9266 */

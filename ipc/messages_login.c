@@ -28,6 +28,7 @@ bool message_login_begin_encode(const struct message_login_begin *m, struct buf 
     wire_put_u64(&w, m->exchange);
     wire_put_u64(&w, m->session);
     wire_put_view(&w, m->mechanism);
+    wire_put_u32(&w, m->listener);
     wire_put_view(&w, m->client);
     wire_put_view(&w, m->tls);
     wire_put_view(&w, m->exporter);
@@ -44,6 +45,7 @@ bool message_login_begin_decode(struct view fields, struct message_login_begin *
     m->exchange = wire_get_u64(&r);
     m->session = wire_get_u64(&r);
     m->mechanism = wire_get_view(&r);
+    m->listener = wire_get_u32(&r);
     m->client = wire_get_view(&r);
     m->tls = wire_get_view(&r);
     m->exporter = wire_get_view(&r);

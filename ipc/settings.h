@@ -105,6 +105,12 @@ struct extension_settings {
     bool on[EXTENSIONS];
 };
 
+/* Logins that may fail, of a client and of a login, and are forgotten within that time. */
+struct tries_settings {
+    uint64_t per_client, per_login;
+    uint64_t time_ms;
+};
+
 struct listener_settings {
     unsigned role;              /* enum listener_role */
     struct net_address address; /* with port */
@@ -124,6 +130,7 @@ struct listener_settings {
     struct rates_settings rates;
     struct strangers_settings manners;
     struct timeouts_settings timeouts;
+    struct tries_settings tries;
     struct extension_settings extensions; /* beside settings.extensions */
     const char *origin;                   /* "file:line" */
 };
@@ -308,10 +315,9 @@ struct settings {
     } tls;
 
     struct auth_settings {
+        struct tries_settings tries; /* stands first, since listeners have its rows, too */
         struct view users;   /* path of the user file... */
         struct view dovecot; /* ...or of Dovecot's auth socket; both empty: nobody can log in */
-        uint64_t tries_per_client, tries_per_login; /* failures, which... */
-        uint64_t tries_ms;                          /* ...are forgotten within that time */
         uint64_t timeout_ms;                        /* smtpd waiting for auth: 1m */
         struct view client_ca; /* path of the authorities of client certificates; empty: none */
         const struct client_certificate_settings *certificates;

@@ -13,6 +13,12 @@ static void read_senders(struct config *c, struct config_node *n, void *section)
 #define TRIES(key, field, text) \
     NUMBER(key, COUNT, struct auth_settings, field, 1, 100000, "10", text)
 static const struct config_item items[] = {
+    /* What a listener can have for itself. */
+    TRIES("tries-per-client", tries.per_client, "logins of one client that may fail in tries-time"),
+    TRIES("tries-per-login",  tries.per_login,
+          "those of one login, from clients that it was not used from before"),
+    NUMBER("tries-time", SECONDS, struct auth_settings, tries.time_ms, SECOND_MS, 30 * DAY_MS, "10m",
+           "after that they are forgotten"),
     VALUE("users", PATH, struct auth_settings, users, NULL,
           "file of those who may log in; \"tern user\" writes it"),
     VALUE("dovecot", PATH, struct auth_settings, dovecot, NULL,
@@ -25,11 +31,6 @@ static const struct config_item items[] = {
          "logins, and the addresses that they may send from"),
     VALUE("check-from", BOOL, struct auth_settings, check_from, "no",
           "refuse messages of logins whose From field has an address that is not theirs"),
-    TRIES("tries-per-client", tries_per_client, "logins of one client that may fail in tries-time"),
-    TRIES("tries-per-login",  tries_per_login,
-          "those of one login, from clients that it was not used from before"),
-    NUMBER("tries-time", SECONDS, struct auth_settings, tries_ms, SECOND_MS, 30 * DAY_MS, "10m",
-           "after that they are forgotten"),
     NUMBER("timeout", SECONDS, struct auth_settings, timeout_ms, SECOND_MS, HOUR_MS, "1m",
            "waiting until a login has been checked"),
 };

@@ -22,6 +22,7 @@ static void read_limits(struct config *c, struct config_node *n, void *section);
 static void read_rates(struct config *c, struct config_node *n, void *section);
 static void read_manners(struct config *c, struct config_node *n, void *section);
 static void read_timeouts(struct config *c, struct config_node *n, void *section);
+static void read_tries(struct config *c, struct config_node *n, void *section);
 
 /* clang-format off */
 static const struct config_item items[] = {
@@ -57,6 +58,8 @@ static const struct config_item items[] = {
          "how strangers are met here instead of as elsewhere: greet-delay, slow-after, slow-by, content-rate"),
     READ("timeouts", read_timeouts, false, NULL,
          "patience here instead of that with all: command, content, message, session, handshake"),
+    READ("tries", read_tries, false, NULL,
+         "logins that may fail here instead of as elsewhere: tries-per-client, tries-per-login, tries-time"),
     READ("proxy", read_proxy, false, NULL,
          "networks of proxies that begin each connection with a header of the PROXY protocol"),
     READ("xclient", read_xclient, false, NULL,
@@ -104,6 +107,11 @@ static void read_timeouts(struct config *c, struct config_node *n, void *section
 {
     settings_read_own(c, n, "timeouts", "handshake",
                       &((struct listener_settings *)section)->timeouts);
+}
+
+static void read_tries(struct config *c, struct config_node *n, void *section)
+{
+    settings_read_own(c, n, "auth", "tries-time", &((struct listener_settings *)section)->tries);
 }
 
 static void read_trust(struct config *c, struct config_node *n, void *section)
@@ -202,6 +210,7 @@ static void read_listener(struct config *c, struct config_node *n, const struct 
     l->rates = s->rates;
     l->manners = s->strangers;
     l->timeouts = s->timeouts;
+    l->tries = s->auth.tries;
     config_section(c, n, own, COUNT_OF(own), l);
 }
 

@@ -92,6 +92,7 @@ static void begin_login(struct conn *c, const struct session_auth *a)
     struct message_login_begin m = {
         .session = c->session.id,
         .mechanism = view_of(a->mechanism),
+        .listener = (uint32_t)(c->session.rules->listener - c->session.rules->settings->listeners),
         .client = view_of(c->session.client_text),
         .tls = view_of(c->session.tls),
         .initial = a->initial,

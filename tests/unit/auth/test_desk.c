@@ -10,7 +10,11 @@
 enum { TURNS = 10 };
 
 static struct settings settings = {
-    .auth = { .tries_per_client = 3, .tries_per_login = 2, .tries_ms = 60000 },
+    .auth = { .tries = { 3, 2, 60000 } },
+    .listeners = (struct listener_settings[]){ { .tries = { 3, 2, 60000 } },
+                                               { .tries = { 1, 2, 90000 } },
+                                               { .tries = { 3, 2, 60000 } } },
+    .listener_count = 3,
     .limits = { .client_prefix4 = 32, .client_prefix6 = 64 },
 };
 static struct loop loop;
@@ -30,6 +34,7 @@ static struct smtpd {
 static struct source source;
 static struct exchange *under_way; /* the one that the source was asked about last */
 static unsigned begun, heard, forgotten;
+static uint32_t listener; /* where clients come */
 static char response[128];
 
 /* ---- the source ---- */
@@ -100,7 +105,11 @@ static void turn(void)
 static void begin_from(const char *client, uint64_t exchange)
 {
     const struct message_login_begin m = {
-        .exchange = exchange, .session = 9, .mechanism = VIEW("PLAIN"), .client = view_of(client)
+        .exchange = exchange,
+        .session = 9,
+        .mechanism = VIEW("PLAIN"),
+        .listener = listener,
+        .client = view_of(client),
     };
 
     peer_send_login_begin(&smtpd.peer, &m, -1);
@@ -171,7 +180,7 @@ static int close_all(void **state)
     turn();
     assert_true(list_empty(&desk.tellers));
     assert_int_equal(emptied, 1);
-    tries_release(&desk.tries);
+    desk_release(&desk);
     loop_release(&loop);
     return 0;
 }
@@ -244,6 +253,37 @@ static void limits_a_login(void **state)
     assert_int_equal(try_login("203.0.113.3", "ann", LOGIN_OK), LOGIN_TOO_MANY);
     assert_int_equal(try_login("192.0.2.1", "ann", LOGIN_OK), LOGIN_OK);
     assert_int_equal(try_login("203.0.113.3", "bob", LOGIN_OK), LOGIN_OK);
+}
+
+/* One with limits of its own counts apart, but for where a login was used from. */
+static void a_listener_has_limits_of_its_own(void **state)
+{
+    (void)state;
+    listener = 1;
+    assert_int_equal(try_login("192.0.2.1", "x", LOGIN_REFUSED), LOGIN_REFUSED);
+    assert_int_equal(try_login("192.0.2.1", "x", LOGIN_REFUSED), LOGIN_TOO_MANY);
+    listener = 0;
+    assert_int_equal(try_login("192.0.2.1", "y", LOGIN_REFUSED), LOGIN_REFUSED);
+    listener = 2;
+    assert_int_equal(try_login("192.0.2.1", "y", LOGIN_REFUSED), LOGIN_REFUSED);
+    assert_int_equal(try_login("192.0.2.1", "z", LOGIN_REFUSED), LOGIN_REFUSED);
+    assert_int_equal(try_login("192.0.2.1", "z", LOGIN_OK), LOGIN_TOO_MANY);
+    assert_int_equal(try_login("192.0.2.7", "bob", LOGIN_OK), LOGIN_OK);
+    listener = 1;
+    assert_int_equal(try_login("192.0.2.3", "bob", LOGIN_REFUSED), LOGIN_REFUSED);
+    assert_int_equal(try_login("192.0.2.4", "bob", LOGIN_REFUSED), LOGIN_REFUSED);
+    assert_int_equal(try_login("192.0.2.5", "bob", LOGIN_OK), LOGIN_TOO_MANY);
+    assert_int_equal(try_login("192.0.2.7", "bob", LOGIN_OK), LOGIN_OK);
+    clock_advance(60000);
+    turn();
+    assert_int_equal(try_login("192.0.2.1", "x", LOGIN_OK), LOGIN_TOO_MANY);
+    clock_advance(30000);
+    turn();
+    assert_int_equal(try_login("192.0.2.1", "x", LOGIN_OK), LOGIN_OK);
+    listener = 3; /* there is none */
+    begin_from("192.0.2.1", 5);
+    assert_true(smtpd.gone);
+    listener = 0;
 }
 
 /* What cannot be checked is nobody's failure. */
@@ -322,6 +362,7 @@ int main(void)
         TEST(tells_what_can_be_had),
         TEST(limits_a_client),
         TEST(limits_a_login),
+        TEST(a_listener_has_limits_of_its_own),
         TEST(trouble_does_not_count),
         TEST(forgets_who_has_gone),
         TEST(takes_so_many_and_no_more),

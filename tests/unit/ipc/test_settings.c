@@ -158,6 +158,8 @@ static void a_listener_may_have_limits_of_its_own(void **state)
         "    rates: { login-messages: none, client-failures: 5/1h, login-surplus: refuse }\n"
         "    manners: { greet-delay: 2s, content-rate: 1K }\n"
         "    timeouts: { command: 10s, handshake: 5s }\n"
+        "    tries: { tries-per-login: 4, tries-time: 3m }\n"
+        "auth: { tries-per-client: 6, tries-per-login: 5 }\n"
         "strangers: { slow-by: 4s, content-rate: 200, block-lists: [bl.test] }\n"
         "timeouts: { command: 20s, session: 40s }\n",
         &s);
@@ -167,6 +169,7 @@ static void a_listener_may_have_limits_of_its_own(void **state)
     assert_memory_equal(&l->rates, &s.rates, sizeof(s.rates));
     assert_memory_equal(&l->manners, &s.strangers, sizeof(s.strangers));
     assert_memory_equal(&l->timeouts, &s.timeouts, sizeof(s.timeouts));
+    assert_memory_equal(&l->tries, &s.auth.tries, sizeof(s.auth.tries));
     assert_int_equal(l->limits.recipients, 500);
     l = &s.listeners[1];
     assert_int_equal(l->limits.recipients, 100);
@@ -183,6 +186,9 @@ static void a_listener_may_have_limits_of_its_own(void **state)
     assert_int_equal(l->timeouts.command, 10000);
     assert_int_equal(l->timeouts.handshake, 5000);
     assert_int_equal(l->timeouts.session, 40000);
+    assert_int_equal(l->tries.per_client, 6);
+    assert_int_equal(l->tries.per_login, 4);
+    assert_int_equal(l->tries.time_ms, 180000);
     assert_int_equal(s.timeouts.command, 20000);
     release(&s, c);
 }
