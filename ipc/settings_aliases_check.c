@@ -199,6 +199,7 @@ static void check_alias(struct config *c, const struct settings *s,
     }
 }
 
+/* Folders come and go while Tern runs: that one is missing must not keep it from starting. */
 static void check_postmaster(struct config *c, const struct domain_settings *d,
                              const struct settings *s)
 {
@@ -206,10 +207,11 @@ static void check_postmaster(struct config *c, const struct domain_settings *d,
     const struct address a = { .local = VIEW("postmaster"), .domain = d->name };
 
     if (d->deliver != DOMAIN_RELAY && expand_look(&x, &a) == EXPAND_UNKNOWN)
-        config_warn(c, d->node,
-                    "%.*s has no postmaster, whom other mail servers must reach (RFC 5321, "
-                    "4.5.1): name one under mailboxes or aliases, \"postmaster: ann\"",
-                    VIEW_ARG(d->name));
+        (d->directory ? config_warn : config_report)(
+            c, d->node,
+            "%.*s has no postmaster, whom other mail servers must reach (RFC 5321, 4.5.1): name "
+            "one under mailboxes or aliases, \"postmaster: ann\"",
+            VIEW_ARG(d->name));
 }
 
 void settings_check_aliases(struct config *c, const struct settings *s)

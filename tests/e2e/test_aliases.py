@@ -53,14 +53,16 @@ def test_a_program_is_refused_with_its_line(world):
     assert f"{file}:2:7: error: Tern runs no programs" in done.stderr
 
 
-def test_a_domain_without_a_postmaster_is_told(world):
-    world.configure(domains={"lonely.test": {"deliver": "aliases"}})
+def test_a_domain_without_a_postmaster_is_an_error(world):
+    world.configure(domains={"lonely.test": {"deliver": "aliases"},
+                             "folders.test": {"deliver": "maildir", "mailboxes": "directory"}})
     world.settings["mailboxes"] = {"alice@here.test": "alice"}
     world.write_config()
     done = world.tern("config", "check")
-    assert done.returncode == 0
-    assert "here.test has no postmaster" in done.stderr
-    assert "lonely.test has no postmaster" in done.stderr
+    assert done.returncode != 0
+    assert "error: here.test has no postmaster" in done.stderr
+    assert "error: lonely.test has no postmaster" in done.stderr
+    assert "warning: folders.test has no postmaster" in done.stderr
 
 
 def test_virtual_domains_catch_all_and_detail(world):
