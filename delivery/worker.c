@@ -31,8 +31,10 @@ static struct job_body *find_body(const struct worker *w, uint64_t id)
 /* A drained process has nothing left to do, and the queue has heard of all that it did. */
 static void check_end(struct worker *w)
 {
-    if (w->draining && w->jobs.count == 0 &&
-        (!peer_is_open(&w->queue) || w->queue.channel.unsent_bytes == 0))
+    if (!w->draining || w->jobs.count > 0)
+        return;
+    peer_flush(&w->queue);
+    if (!peer_is_open(&w->queue) || w->queue.channel.unsent_bytes == 0)
         loop_stop(w->loop);
 }
 

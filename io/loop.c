@@ -19,6 +19,7 @@ int loop_init(struct loop *l)
     l->now_ms = clock_monotonic_ms();
     l->deferred_last = &l->deferred_first;
     list_init(&l->hooks);
+    list_init(&l->last);
     l->ready = memory_new_array(EVENTS_PER_TURN, sizeof(*l->ready));
     return 0;
 }
@@ -114,6 +115,12 @@ void loop_before_sleep(struct loop *l, struct hook *h)
     list_append(&l->hooks, &h->link);
 }
 
+void loop_at_last(struct loop *l, struct hook *h)
+{
+    if (list_empty(&h->link))
+        list_append(&l->last, &h->link);
+}
+
 /* What the watch still wants: an earlier callback of this turn may have changed its mind. */
 static unsigned what_happened(const struct watch *w, uint32_t events)
 {
@@ -182,6 +189,11 @@ static void run_hooks(struct loop *l)
 
         h->run(h);
     }
+    for (struct list *link; (link = list_take_first(&l->last)) != NULL;) {
+        struct hook *h = container_of(link, struct hook, link);
+
+        h->run(h);
+    }
 }
 
 /* Milliseconds for epoll_wait; -1 is for ever. */
@@ -191,7 +203,7 @@ static int sleep_ms(const struct loop *l, uint64_t most_ms)
     uint64_t now_ms = clock_monotonic_ms();
     uint64_t until_due_ms = UINT64_MAX;
 
-    if (l->deferred_first != NULL)
+    if (l->deferred_first != NULL || !list_empty(&l->last))
         return 0;
     if (first != NULL)
         until_due_ms = first->key > now_ms ? first->key - now_ms : 0;

@@ -47,7 +47,7 @@ struct loop {
     uint64_t now_ms; /* monotonic, read once a turn */
     struct heap timers;
     struct deferred *deferred_first, **deferred_last;
-    struct list hooks;
+    struct list hooks, last;
     struct watch **ready; /* private: of the turn that runs */
     unsigned ready_count;
     bool stopping;
@@ -72,6 +72,10 @@ void loop_defer(struct loop *l, struct deferred *d);
 /* Every turn, after events and deferred calls, before the loop sleeps: "read everything, make
  * it durable once, answer everyone". */
 void loop_before_sleep(struct loop *l, struct hook *h);
+
+/* Once, after the hooks of this turn: "say everything at once". The hook is in no list, or waits
+ * already; list_remove takes it back. A turn that begins with one does not sleep. */
+void loop_at_last(struct loop *l, struct hook *h);
 
 int loop_run(struct loop *l) MUST_USE; /* until loop_stop; 0 or negative errno */
 void loop_stop(struct loop *l);

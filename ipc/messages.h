@@ -1,5 +1,5 @@
 /* Who says what to whom. One table makes the numbers, the names for logs and the direction check;
- * each message is a struct with an encode and a decode (messages_*.c). A packet is one
+ * each message is a struct with an encode and a decode (messages_*.c). A message is one
  * byte of type and the fields; at most CHANNEL_PACKET_MAX bytes, at most one descriptor.
  *
  * Ids are made by the side that asks and mean something only on that channel. Views in decoded

@@ -511,11 +511,12 @@ static struct config *read_settings(void)
     buf_printf(&all,
                "hostname: here.test\n"
                "log: {level: error}\n"
+               "limits: {connections: %d}\n"
                "retry: {first: 5m, longest: 4h, lifetime: 2d, notice: 0s}\n"
                "workers: {delivery: %d}\n"
                "delivery: {concurrency: %d}\n"
                "destinations:\n  - message-rate: %d/1m\n    host:\n",
-               WORKERS, CONCURRENCY, RATE);
+               LETTERS, WORKERS, CONCURRENCY, RATE);
     for (unsigned i = 2; i < SITES; i++) {
         if (i % MANNERS == LIMITED)
             buf_printf(&all, "      - mx.s%u.test\n", i);

@@ -433,7 +433,7 @@ static void drains(void **state)
     town_deliver(&t, 1, "b.test");
     assert_int_equal(t.hosts[0].open, 1);
     town_send_job(&t, 2, VIEW("b.test"), TOWN_HELLO, false);
-    town_turn(&t, 1);
+    town_turn(&t, 2);
     worker_drain(&t.worker, true);
     assert_int_equal(loop_run(&t.loop), 0);
     town_turn(&t, 2);

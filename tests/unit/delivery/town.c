@@ -519,6 +519,7 @@ void town_close(struct town *t)
     assert_int_equal(t->worker.jobs.count, 0);
     peer_close(&t->dns);
     peer_close(&t->worker.asker.dns);
+    peer_close(&t->worker.queue);
     for (unsigned i = 0; i < TOWN_HOSTS; i++)
         close_host(t, &t->hosts[i]);
     loop_release(&t->loop);

@@ -174,6 +174,45 @@ static void deferred_calls_come_once_and_before_hooks(void **state)
     assert_string_equal(journal, "h");
 }
 
+static void on_last_hook(struct hook *h)
+{
+    (void)h;
+    note('l');
+}
+
+static void on_hook_with_last_words(struct hook *h)
+{
+    static struct hook last = { .run = on_last_hook };
+
+    if (last.link.next == NULL)
+        list_init(&last.link);
+    on_hook(h);
+    loop_at_last(&loop, &last);
+    loop_at_last(&loop, &last);
+}
+
+static void last_words_come_once_and_after_hooks(void **state)
+{
+    struct hook saying = { .run = on_hook_with_last_words }, other = { .run = on_hook };
+    struct hook taken_back = { .run = on_last_hook };
+
+    (void)state;
+    loop_before_sleep(&loop, &saying);
+    loop_before_sleep(&loop, &other);
+    turn();
+    assert_string_equal(journal, "hhl");
+    list_remove(&saying.link);
+    list_init(&taken_back.link);
+    loop_at_last(&loop, &taken_back);
+    list_remove(&taken_back.link);
+    turn();
+    assert_string_equal(journal, "h");
+    journal[0] = '\0';
+    loop_at_last(&loop, &taken_back);
+    assert_int_equal(loop_turn(&loop, 60000), 0);
+    assert_string_equal(journal, "hl");
+}
+
 struct end { /* one end of a socket pair */
     struct watch watch;
     char letter;
@@ -320,6 +359,7 @@ int main(void)
         LOOP_TEST(a_timer_beyond_the_end_of_time_waits),
         LOOP_TEST(a_timer_without_delay_leaves_the_turn_to_others),
         LOOP_TEST(deferred_calls_come_once_and_before_hooks),
+        LOOP_TEST(last_words_come_once_and_after_hooks),
         LOOP_TEST(watches_report_what_is_wanted),
         LOOP_TEST(a_hang_up_comes_as_both),
         LOOP_TEST(an_unwatched_end_is_not_called_in_the_same_turn),

@@ -296,7 +296,7 @@ void world_answer(struct world_job *j, enum outcome_class class, enum outcome_sc
 
 void world_run(void)
 {
-    for (int quiet = 0; quiet < 6; quiet++)
+    for (int quiet = 0; quiet < 8; quiet++)
         assert_int_equal(loop_turn(&world.loop, 0), 0);
 }
 
