@@ -14,7 +14,7 @@ struct ssl_session_st; /* what a server lets a client resume: OpenSSL's SSL_SESS
 
 /* A server's: certificate chain and key as PEM text. NULL and *err otherwise. Of a client that
  * offers application protocols (ALPN) one must be "smtp" or "esmtp". Tickets are worth something in
- * this context alone, and at the listener that they are from. */
+ * this context alone (but see tls_server_share_tickets), and at the listener that they are from. */
 struct tls_context *tls_server_new(struct view certificates_pem, struct view key_pem,
                                    struct error *err) MUST_USE;
 /* The same with a key that another process has (io/tls_key.h), as its number `number`; the first
@@ -23,6 +23,10 @@ struct tls_context *tls_server_new(struct view certificates_pem, struct view key
 struct tls_signer;
 int tls_server_serve(struct tls_context **c, struct view certificates_pem,
                      struct tls_signer *signer, unsigned number, struct error *err) MUST_USE;
+/* Contexts of other processes with the same secret resume the sessions of this one, and it theirs.
+ * After every tls_server_serve. */
+enum { TLS_TICKET_SECRET = 80 }; /* bytes, random */
+void tls_server_share_tickets(struct tls_context *c, struct view secret);
 /* TLS 1.3 or later; the default is TLS 1.2 or later. */
 void tls_server_want_13(struct tls_context *c);
 /* Asks clients for certificates, which need not have any: `ca_pem` are the authorities to believe.

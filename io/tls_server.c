@@ -87,8 +87,7 @@ static int choose_certificate(SSL *ssl, int *alert, void *context)
 
 /* Key exchanges without forward secrecy are left out; the order is ours, but for clients that are
  * slow without ChaCha20. Of TLS 1.3 the suite goes first that its handshake costs the least with:
- * processors have instructions for SHA-256, but not for SHA-384. One ticket for a client is enough;
- * its key is this context's own. */
+ * processors have instructions for SHA-256, but not for SHA-384. One ticket for a client is enough. */
 static void configure(SSL_CTX *ssl)
 {
     static const char suites_13[] = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
@@ -165,6 +164,19 @@ int tls_server_serve(struct tls_context **c, struct view certificates_pem,
     (*c)->more = memory_grow((*c)->more, (*c)->more_count + 1, sizeof(SSL_CTX *));
     (*c)->more[(*c)->more_count++] = ssl;
     return 0;
+}
+
+static void share_tickets(SSL_CTX *ssl, struct view secret)
+{
+    if (SSL_CTX_set_tlsext_ticket_keys(ssl, (void *)(uintptr_t)secret.ptr, (long)secret.len) != 1)
+        abort(); /* not TLS_TICKET_SECRET bytes */
+}
+
+void tls_server_share_tickets(struct tls_context *c, struct view secret)
+{
+    share_tickets(c->ssl, secret);
+    for (size_t i = 0; i < c->more_count; i++)
+        share_tickets(c->more[i], secret);
 }
 
 void tls_server_want_13(struct tls_context *c)

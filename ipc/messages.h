@@ -86,6 +86,8 @@ enum grant_kind {
     GRANT_LISTENER,      /* index: of settings.listeners */
     GRANT_CERTIFICATE,   /* PEM file, open for reading */
     GRANT_KEY,           /* PEM file, open for reading */
+    GRANT_TICKETS, /* sealed memory file of TLS_TICKET_SECRET bytes: what a session ticket that one
+                      smtpd gave is worth at another */
     GRANT_TRUST_ANCHORS, /* PEM file, open for reading; index: of settings.routes, plus 1; 0: for
                             all others */
     GRANT_CLIENT_CA,     /* PEM file, open for reading */

@@ -128,6 +128,7 @@ static void grant_all(struct child *c)
         grant(c, GRANT_CLIENT_CA, 0, MASTER, g->client_ca_fd);
         for (uint32_t i = 0; i < g->settings.rules->list_count; i++)
             grant(c, GRANT_LIST, i, MASTER, g->lists[i].fd);
+        grant(c, GRANT_TICKETS, 0, MASTER, g->tickets_fd);
         grant(c, GRANT_COUNTERS, c->index, MASTER, g->counters_fd);
         grant(c, GRANT_RATES, 0, MASTER, g->rates_fd);
     }

@@ -2,12 +2,14 @@
 
 #include "common/memory.h"
 #include "io/log.h"
+#include "io/tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,6 +31,12 @@ static int make_memory_file(const char *name, struct view bytes, size_t size, st
     return fd;
 }
 
+static void seal(int fd)
+{
+    if (fd >= 0)
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+}
+
 static int open_bundle(struct generation *g, struct error *err)
 {
     struct buf room;
@@ -41,8 +49,21 @@ static int open_bundle(struct generation *g, struct error *err)
     }
     fd = make_memory_file("settings", buf_view(&room), buf_len(&room), err);
     buf_free(&room);
-    if (fd >= 0)
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+    seal(fd);
+    return fd;
+}
+
+/* Each generation has another, so that a reload ends what older tickets are worth. */
+static int open_tickets(struct error *err)
+{
+    char secret[TLS_TICKET_SECRET];
+    int fd;
+
+    if (getrandom(secret, sizeof(secret), 0) != sizeof(secret))
+        return error_set(err, -errno, "no random bytes for TLS session tickets");
+    fd = make_memory_file("tickets", view_make(secret, sizeof(secret)), sizeof(secret), err);
+    explicit_bzero(secret, sizeof(secret));
+    seal(fd);
     return fd;
 }
 
@@ -253,6 +274,9 @@ static int open_all(struct generation *g, const struct generation *old, struct e
     if ((result = make_memory_file("counters", VIEW_EMPTY, counters, err)) < 0)
         return result;
     g->counters_fd = result;
+    if ((result = open_tickets(err)) < 0)
+        return result;
+    g->tickets_fd = result;
     result = old != NULL ? fcntl(old->rates_fd, F_DUPFD_CLOEXEC, 0)
                          : make_memory_file("rates", VIEW_EMPTY, RATES_BYTES, err);
     if (result < 0)
@@ -271,6 +295,7 @@ int generation_open(struct generation *g, const char *path, const struct generat
                               .anchors_fd = -1,
                               .client_ca_fd = -1,
                               .counters_fd = -1,
+                              .tickets_fd = -1,
                               .rates_fd = -1 };
     for (size_t i = 0; i < CERTIFICATES_MAX; i++)
         g->certificate_fds[i] = g->key_fds[i] = -1;
@@ -316,6 +341,7 @@ void generation_close(struct generation *g)
     free(g->route_ca_fds);
     g->route_ca_fds = NULL;
     close_fd(&g->counters_fd);
+    close_fd(&g->tickets_fd);
     close_fd(&g->rates_fd);
     lists_close(&g->lists, g->settings.rules);
     generation_close_listeners(g);

@@ -31,6 +31,7 @@ struct generation {
     int *route_ca_fds;          /* the same; -1: none */
     struct watched_list *lists; /* of the rules; as many as they have */
     int counters_fd;            /* shared by the smtpd processes */
+    int tickets_fd;             /* the same: the secret of their TLS session tickets */
     int rates_fd;               /* the same, and by all generations */
     uint32_t smtpd_count, delivery_count;
     struct identity users[PROCESS_KINDS];

@@ -3,6 +3,7 @@
 #include "common/memory.h"
 #include "io/clock.h"
 #include "io/log.h"
+#include "io/tls.h"
 #include "ipc/role.h"
 #include "ipc/rules.h"
 #include "smtpd/keys.h"
@@ -92,12 +93,26 @@ static void load_client_ca(void)
     forget_bytes(pem);
 }
 
+static void load_tickets(void)
+{
+    struct view secret = read_grant(GRANT_TICKETS, 0, "reading the secret of tickets");
+    struct error err;
+
+    if (secret.len != TLS_TICKET_SECRET) {
+        error_set(&err, 0, "it was not granted");
+        give_up("reading the secret of tickets", &err);
+    }
+    tls_server_share_tickets(server.tls, secret);
+    forget_bytes(secret);
+}
+
 static void load_tls(void)
 {
     for (uint32_t i = 0; i <= role.settings.tls.more_count; i++)
         load_certificate(i);
     if (server.tls == NULL)
         return;
+    load_tickets();
     if (role.settings.tls.minimum == TLS_MINIMUM_13)
         tls_server_want_13(server.tls);
     if (role.settings.auth.client_ca.len > 0)
@@ -183,7 +198,7 @@ static void take_list(uint32_t index, int fd)
 static void on_granted(struct role *r, const struct message_grant *what, int fd)
 {
     if (what->kind == GRANT_CERTIFICATE || what->kind == GRANT_COUNTERS ||
-        what->kind == GRANT_RATES)
+        what->kind == GRANT_RATES || what->kind == GRANT_TICKETS)
         return; /* used and closed before */
     if (what->kind == GRANT_LIST)
         take_list(what->index, fd);

@@ -85,7 +85,7 @@ def test_the_oldest_version_can_be_set(world):
 def test_a_ticket_is_worth_nothing_at_another_listener(world):
     world.configure(listen=[{"address": f"127.0.0.1:{port}", "tls": "implicit"}
                             for port in (465, 466)])
-    world.start_relay(workers={"smtpd": 1})
+    world.start_relay(workers={"smtpd": 3})
     ours = context(maximum_version=ssl.TLSVersion.TLSv1_2)
 
     def visit(port, session=None):
@@ -95,7 +95,8 @@ def test_a_ticket_is_worth_nothing_at_another_listener(world):
             assert c.reply().startswith("220") and c.command("QUIT").startswith("221")
             return c.s.session, c.s.session_reused
     session, _ = visit(465)
-    assert visit(465, session)[1]
+    # The system chooses the process: this many come to the one that gave the ticket with 1 in 3^20.
+    assert all(visit(465, session)[1] for _ in range(20))
     assert not visit(466, session)[1]
 
 

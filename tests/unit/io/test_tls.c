@@ -370,6 +370,54 @@ static void open_again(struct pair *p)
     stream_init(&p->there, fds[1]);
 }
 
+/* Another process of the same kind. */
+static void be_another(struct pair *p, const struct identity *id, struct view secret)
+{
+    struct error err;
+
+    tls_context_free(&p->server);
+    p->server = tls_server_new(id->certificate_pem, id->key_pem, &err);
+    if (secret.len > 0)
+        tls_server_share_tickets(p->server, secret);
+}
+
+static void resumes_what_shares_its_secret(void **state)
+{
+    static const char ours[TLS_TICKET_SECRET] = "ours", theirs[TLS_TICKET_SECRET] = "theirs";
+    static const struct {
+        struct view giver, taker;
+        bool resumed;
+    } tries[] = {
+        { { ours, sizeof(ours) }, { ours, sizeof(ours) }, true },
+        { { ours, sizeof(ours) }, { theirs, sizeof(theirs) }, false },
+        { { NULL, 0 }, { NULL, 0 }, false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(tries); i++) {
+        struct ssl_session_st *session;
+        struct tls_facts facts;
+        struct pair p;
+        char byte;
+
+        open_pair(&p, &server, authority.certificate_pem);
+        be_another(&p, &server, tries[i].giver);
+        shake_hands(&p, "mx.test", true);
+        assert_int_equal(stream_write(&p.there, "x", 1), 1);
+        assert_int_equal(stream_read(&p.here, &byte, 1), 1);
+        session = tls_take_session(p.here.tls);
+        assert_non_null(session);
+        open_again(&p);
+        be_another(&p, &server, tries[i].taker);
+        resume(&p, "mx.test", true, session);
+        assert_int_equal(p.server_result, 0);
+        tls_describe(p.there.tls, &facts);
+        assert_int_equal(facts.resumed, tries[i].resumed);
+        tls_free_session(&session);
+        close_pair(&p);
+    }
+}
+
 static void resumes_sessions(void **state)
 {
     struct ssl_session_st *session;
@@ -519,6 +567,7 @@ int main(void)
         cmocka_unit_test(tells_what_was_read_ahead),
         cmocka_unit_test(explains_failed_handshakes),
         cmocka_unit_test(resumes_sessions),
+        cmocka_unit_test(resumes_what_shares_its_secret),
         cmocka_unit_test(refuses_bad_names),
         cmocka_unit_test(refuses_bad_files),
         cmocka_unit_test(refuses_bad_anchors),
