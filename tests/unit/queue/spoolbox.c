@@ -2,10 +2,12 @@
 
 #include "common/crc32c.h"
 #include "common/memory.h"
+#include "queue/record.h"
 #include "tests/unit/unit.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -237,6 +239,13 @@ bool box_is_whole(struct box *b, uint64_t id, struct store_ref where, uint64_t s
     return same;
 }
 
+bool box_is_told_whole(struct box *b, const struct box_commit *c, uint64_t seed)
+{
+    const struct box_message *m = box_find(b, c->commit.id);
+
+    return m != NULL && box_is_whole(b, m->id, m->where, seed, c->commit.body_bytes);
+}
+
 /* ---- files ---- */
 
 size_t box_count_files(struct box *b, const char *folder)
@@ -270,6 +279,37 @@ void box_newest_segment(struct box *b, char *path, size_t size)
     }
     closedir(dir);
     snprintf(path, size, "%s/%s", folder, newest);
+}
+
+char *box_load(struct box *b)
+{
+    char path[192];
+    char *bytes = memory_new(BOX_SEGMENT);
+    int fd;
+
+    box_newest_segment(b, path, sizeof(path));
+    fd = open(path, O_RDONLY);
+    check("read", fd >= 0 && pread(fd, bytes, BOX_SEGMENT, 0) == BOX_SEGMENT);
+    close(fd);
+    return bytes;
+}
+
+void box_overwrite(struct box *b, size_t at, const char *bytes, size_t count)
+{
+    char path[192];
+    int fd;
+
+    box_newest_segment(b, path, sizeof(path));
+    fd = open(path, O_WRONLY);
+    check("written", fd >= 0 && pwrite(fd, bytes, count, (off_t)at) == (ssize_t)count);
+    close(fd);
+}
+
+size_t box_end_of(struct store_ref where)
+{
+    size_t end = (size_t)record_offset(where.place) + where.bytes;
+
+    return (end + RECORD_UNIT - 1) / RECORD_UNIT * RECORD_UNIT;
 }
 
 struct store_outcome box_outcome(uint64_t id, const uint32_t *rcpts, size_t count,

@@ -61,6 +61,8 @@ struct box_commit *box_accept(struct box *b, uint64_t seed, size_t body_bytes);
 /* The message reads as box_commit made it from `seed`. */
 bool box_is_whole(struct box *b, uint64_t id, struct store_ref where, uint64_t seed,
                   size_t body_bytes);
+/* And the replay told of it. */
+bool box_is_told_whole(struct box *b, const struct box_commit *c, uint64_t seed);
 
 /* After three attempts: "450 try later". */
 struct store_outcome box_outcome(uint64_t id, const uint32_t *rcpts, size_t count,
@@ -69,5 +71,8 @@ bool box_reads_outcome(struct box *b, struct store_ref where, uint64_t id); /* t
 
 size_t box_count_files(struct box *b, const char *folder);
 void box_newest_segment(struct box *b, char *path, size_t size);
+char *box_load(struct box *b); /* its bytes; the caller's */
+void box_overwrite(struct box *b, size_t at, const char *bytes, size_t count); /* some of them */
+size_t box_end_of(struct store_ref where); /* of the record there, in its segment */
 
 #endif
