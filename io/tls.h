@@ -23,8 +23,8 @@ struct tls_context *tls_server_new(struct view certificates_pem, struct view key
 struct tls_signer;
 int tls_server_serve(struct tls_context **c, struct view certificates_pem,
                      struct tls_signer *signer, unsigned number, struct error *err) MUST_USE;
-/* Contexts of other processes with the same secret resume the sessions of this one, and it theirs.
- * After every tls_server_serve. */
+/* Contexts of other processes with the same secret resume the sessions of this one, and it theirs;
+ * tickets of a secret before are worth nothing. After every tls_server_serve. */
 enum { TLS_TICKET_SECRET = 80 }; /* bytes, random */
 void tls_server_share_tickets(struct tls_context *c, struct view secret);
 /* TLS 1.3 or later; the default is TLS 1.2 or later. */
@@ -32,7 +32,8 @@ void tls_server_want_13(struct tls_context *c);
 /* Asks clients for certificates, which need not have any: `ca_pem` are the authorities to believe.
  * After every tls_server_serve. */
 int tls_server_ask(struct tls_context *c, struct view ca_pem, struct error *err) MUST_USE;
-/* The client has proved that a believed certificate is its own, and it has this name: a DNS name,
+/* The client has proved that a believed certificate is its own, in this session or the one that it
+ * resumes, the certificate has not expired since, and it has this name: a DNS name,
  * an e-mail address, or "sha256:" and its fingerprint in hexadecimal. */
 bool tls_client_is(const struct tls *t, struct view name);
 /* A client's: `ca_pem` is a bundle of trust anchors, empty when there is none (then nothing can be

@@ -221,7 +221,9 @@ bool tls_client_is(const struct tls *t, struct view name)
     X509 *x = SSL_get0_peer_certificate(t->ssl);
     bool is;
 
-    if (x == NULL || !SSL_is_server(t->ssl) || SSL_get_verify_result(t->ssl) != X509_V_OK)
+    /* Who resumes a session shows no certificate, and the verify result is that of back then. */
+    if (x == NULL || !SSL_is_server(t->ssl) || SSL_get_verify_result(t->ssl) != X509_V_OK ||
+        X509_cmp_current_time(X509_get0_notAfter(x)) < 0)
         return false;
     if (view_take_nocase(&name, VIEW("sha256:")))
         return has_fingerprint(x, name);

@@ -53,7 +53,6 @@ static int open_bundle(struct generation *g, struct error *err)
     return fd;
 }
 
-/* Each generation has another, so that a reload ends what older tickets are worth. */
 static int open_tickets(struct error *err)
 {
     char secret[TLS_TICKET_SECRET];
@@ -282,6 +281,17 @@ static int open_all(struct generation *g, const struct generation *old, struct e
     if (result < 0)
         return old != NULL ? error_set(err, -errno, "no descriptor for the rates") : result;
     g->rates_fd = result;
+    return 0;
+}
+
+int generation_renew_tickets(struct generation *g, struct error *err)
+{
+    int fd = open_tickets(err);
+
+    if (fd < 0)
+        return fd;
+    close_fd(&g->tickets_fd);
+    g->tickets_fd = fd;
     return 0;
 }
 

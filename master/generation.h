@@ -31,7 +31,8 @@ struct generation {
     int *route_ca_fds;          /* the same; -1: none */
     struct watched_list *lists; /* of the rules; as many as they have */
     int counters_fd;            /* shared by the smtpd processes */
-    int tickets_fd;             /* the same: the secret of their TLS session tickets */
+    int tickets_fd;             /* the same: the secret of their TLS session tickets, another in each
+                                   generation, so that a reload ends what older ones are worth */
     int rates_fd;               /* the same, and by all generations */
     uint32_t smtpd_count, delivery_count;
     struct identity users[PROCESS_KINDS];
@@ -43,6 +44,8 @@ struct generation {
 int generation_open(struct generation *g, const char *path, const struct generation *old,
                     struct error *err) MUST_USE;
 void generation_close(struct generation *g);
+/* Another secret in tickets_fd; a negative errno and *err leave the one before. */
+int generation_renew_tickets(struct generation *g, struct error *err) MUST_USE;
 /* The secret of a route is another than before, and open now. One that cannot be read is logged,
  * and the old one stays. */
 bool generation_renew_secret(struct generation *g, size_t route);

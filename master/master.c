@@ -24,6 +24,8 @@ enum {
     SECRETS_MS = 15000,         /* between looks for new tokens */
     RELOAD_PATIENCE_MS = 60000, /* for the new generation to be ready */
     LOOK_MS = 1000,             /* between two looks at the files of lists */
+    TICKETS_MS = 24 * 3600000,  /* who steals a secret of tickets can read no more sessions than of so
+                                   long (RFC 9325, 3.4) */
     DRAIN_EXTRA_MS = 10000,     /* beyond timeouts.drain, before what is left is killed */
 };
 
@@ -413,6 +415,24 @@ static void on_look(struct timer *t)
     loop_start_timer(&m->loop, t, LOOK_MS);
 }
 
+static void on_tickets(struct timer *t)
+{
+    struct master *m = container_of(t, struct master, tickets);
+    const struct message_grant grant = { .kind = GRANT_TICKETS, .peer = MASTER };
+    struct error err;
+
+    if (generation_renew_tickets(m->now, &err) < 0)
+        log_error("tickets_not_renewed", LOG_STRING("reason", err.text));
+    else
+        list_each (it, &m->children) {
+            struct child *c = container_of(it, struct child, link);
+
+            if (c->kind == SMTPD && c->generation == m->now && peer_is_open(&c->peer))
+                peer_send_grant(&c->peer, &grant, m->now->tickets_fd);
+        }
+    loop_start_timer(&m->loop, t, TICKETS_MS);
+}
+
 /* ---- the beginning ---- */
 
 static void on_signal(struct watch *w, unsigned what)
@@ -516,6 +536,7 @@ int master_run(struct master *m, const char *config_path)
     m->patience.fire = on_patience_over;
     m->secrets.fire = on_secrets;
     m->look.fire = on_look;
+    m->tickets.fire = on_tickets;
     err = child_find_executables(&why);
     if (err == 0)
         err = prepare(m, &why);
@@ -533,6 +554,7 @@ int master_run(struct master *m, const char *config_path)
     if (err == 0) {
         loop_start_timer(&m->loop, &m->secrets, SECRETS_MS);
         loop_start_timer(&m->loop, &m->look, LOOK_MS);
+        loop_start_timer(&m->loop, &m->tickets, TICKETS_MS);
         tokens_run(&m->tokens);
         err = loop_run(&m->loop);
     }

@@ -31,6 +31,7 @@ struct master {
     struct timer secrets;  /* looks for new ones */
     struct tokens tokens;  /* that commands get */
     struct timer look;     /* at the files of lists */
+    struct timer tickets;  /* wants another secret */
     struct timer patience; /* with a reload or a drain */
     bool reload_again;     /* a SIGHUP came while one was being carried out */
     int exit_status;

@@ -93,26 +93,12 @@ static void load_client_ca(void)
     forget_bytes(pem);
 }
 
-static void load_tickets(void)
-{
-    struct view secret = read_grant(GRANT_TICKETS, 0, "reading the secret of tickets");
-    struct error err;
-
-    if (secret.len != TLS_TICKET_SECRET) {
-        error_set(&err, 0, "it was not granted");
-        give_up("reading the secret of tickets", &err);
-    }
-    tls_server_share_tickets(server.tls, secret);
-    forget_bytes(secret);
-}
-
 static void load_tls(void)
 {
     for (uint32_t i = 0; i <= role.settings.tls.more_count; i++)
         load_certificate(i);
     if (server.tls == NULL)
         return;
-    load_tickets();
     if (role.settings.tls.minimum == TLS_MINIMUM_13)
         tls_server_want_13(server.tls);
     if (role.settings.auth.client_ca.len > 0)
@@ -195,12 +181,27 @@ static void take_list(uint32_t index, int fd)
     free((char *)(uintptr_t)bytes.ptr);
 }
 
+/* At the start, and again every day. */
+static void take_tickets(int fd)
+{
+    struct error err = { "" };
+    struct view secret = role_read_file(fd, TLS_TICKET_SECRET, &err);
+
+    if (secret.len != TLS_TICKET_SECRET)
+        log_error("tickets_not_taken", LOG_STRING("reason", err.text));
+    else if (server.tls != NULL)
+        tls_server_share_tickets(server.tls, secret);
+    forget_bytes(secret);
+}
+
 static void on_granted(struct role *r, const struct message_grant *what, int fd)
 {
     if (what->kind == GRANT_CERTIFICATE || what->kind == GRANT_COUNTERS ||
-        what->kind == GRANT_RATES || what->kind == GRANT_TICKETS)
+        what->kind == GRANT_RATES)
         return; /* used and closed before */
-    if (what->kind == GRANT_LIST)
+    if (what->kind == GRANT_TICKETS)
+        take_tickets(fd);
+    else if (what->kind == GRANT_LIST)
         take_list(what->index, fd);
     else if (what->kind == GRANT_LISTENER && what->index < r->settings.listener_count &&
              !server.draining)

@@ -3,6 +3,7 @@
 #include "tests/unit/unit.h"
 
 #include "io/stream.h"
+#include "io/tls_context.h"
 
 #include <errno.h>
 #include <openssl/evp.h>
@@ -370,6 +371,27 @@ static void open_again(struct pair *p)
     stream_init(&p->there, fds[1]);
 }
 
+/* TLS 1.3 gives it with the first bytes. */
+static struct ssl_session_st *take_session(struct pair *p)
+{
+    struct ssl_session_st *session;
+    char byte;
+
+    assert_int_equal(stream_write(&p->there, "x", 1), 1);
+    assert_int_equal(stream_read(&p->here, &byte, 1), 1);
+    session = tls_take_session(p->here.tls);
+    assert_non_null(session);
+    return session;
+}
+
+static bool is_resumed(const struct pair *p)
+{
+    struct tls_facts facts;
+
+    tls_describe(p->there.tls, &facts);
+    return facts.resumed;
+}
+
 /* Another process of the same kind. */
 static void be_another(struct pair *p, const struct identity *id, struct view secret)
 {
@@ -386,36 +408,67 @@ static void resumes_what_shares_its_secret(void **state)
     static const char ours[TLS_TICKET_SECRET] = "ours", theirs[TLS_TICKET_SECRET] = "theirs";
     static const struct {
         struct view giver, taker;
+        bool renewed; /* the same process, but another secret */
         bool resumed;
     } tries[] = {
-        { { ours, sizeof(ours) }, { ours, sizeof(ours) }, true },
-        { { ours, sizeof(ours) }, { theirs, sizeof(theirs) }, false },
-        { { NULL, 0 }, { NULL, 0 }, false },
+        { { ours, sizeof(ours) }, { ours, sizeof(ours) }, false, true },
+        { { ours, sizeof(ours) }, { theirs, sizeof(theirs) }, false, false },
+        { { ours, sizeof(ours) }, { ours, sizeof(ours) }, true, true },
+        { { ours, sizeof(ours) }, { theirs, sizeof(theirs) }, true, false },
+        { { NULL, 0 }, { NULL, 0 }, false, false },
     };
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(tries); i++) {
         struct ssl_session_st *session;
-        struct tls_facts facts;
         struct pair p;
-        char byte;
 
         open_pair(&p, &server, authority.certificate_pem);
         be_another(&p, &server, tries[i].giver);
         shake_hands(&p, "mx.test", true);
-        assert_int_equal(stream_write(&p.there, "x", 1), 1);
-        assert_int_equal(stream_read(&p.here, &byte, 1), 1);
-        session = tls_take_session(p.here.tls);
-        assert_non_null(session);
+        session = take_session(&p);
         open_again(&p);
-        be_another(&p, &server, tries[i].taker);
+        if (tries[i].renewed)
+            tls_server_share_tickets(p.server, tries[i].taker);
+        else
+            be_another(&p, &server, tries[i].taker);
         resume(&p, "mx.test", true, session);
         assert_int_equal(p.server_result, 0);
-        tls_describe(p.there.tls, &facts);
-        assert_int_equal(facts.resumed, tries[i].resumed);
+        assert_int_equal(is_resumed(&p), tries[i].resumed);
         tls_free_session(&session);
         close_pair(&p);
     }
+}
+
+/* Who resumes a session shows no certificate again: that of back then may be over. */
+static void believes_no_certificate_that_has_expired_since(void **state)
+{
+    struct identity client;
+    struct ssl_session_st *session;
+    struct error err;
+    struct pair p;
+
+    (void)state;
+    make_identity(&client, &authority, "client", "DNS:client.test", 1);
+    assert_non_null(X509_gmtime_adj(X509_getm_notAfter(client.certificate), 5));
+    assert_true(X509_sign(client.certificate, authority.key, EVP_sha256()) > 0);
+    open_pair(&p, &server, authority.certificate_pem);
+    assert_int_equal(tls_server_ask(p.server, authority.certificate_pem, &err), 0);
+    assert_int_equal(SSL_CTX_use_certificate(p.client->ssl, client.certificate), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(p.client->ssl, client.key), 1);
+    shake_hands(&p, "mx.test", true);
+    session = take_session(&p);
+    assert_true(tls_client_is(p.there.tls, VIEW("client.test")));
+    while (X509_cmp_current_time(X509_get0_notAfter(client.certificate)) > 0)
+        (void)usleep(100000);
+    open_again(&p);
+    resume(&p, "mx.test", true, session);
+    assert_true(is_resumed(&p));
+    assert_false(tls_client_is(p.there.tls, VIEW("client.test")));
+    tls_free_session(&session);
+    close_pair(&p);
+    EVP_PKEY_free(client.key);
+    X509_free(client.certificate);
 }
 
 static void resumes_sessions(void **state)
@@ -423,17 +476,13 @@ static void resumes_sessions(void **state)
     struct ssl_session_st *session;
     struct tls_facts facts;
     struct pair p;
-    char byte;
 
     (void)state;
     open_pair(&p, &server, authority.certificate_pem);
     shake_hands(&p, "mx.test", true);
     tls_describe(p.here.tls, &facts);
     assert_false(facts.resumed);
-    assert_int_equal(stream_write(&p.there, "x", 1), 1);
-    assert_int_equal(stream_read(&p.here, &byte, 1), 1);
-    session = tls_take_session(p.here.tls);
-    assert_non_null(session);
+    session = take_session(&p);
     assert_null(tls_take_session(p.here.tls));
     open_again(&p);
     resume(&p, "mx.test", true, session);
@@ -441,8 +490,7 @@ static void resumes_sessions(void **state)
     assert_int_equal(p.server_result, 0);
     tls_describe(p.here.tls, &facts);
     assert_true(facts.resumed && facts.verified);
-    tls_describe(p.there.tls, &facts);
-    assert_true(facts.resumed);
+    assert_true(is_resumed(&p));
     tls_free_session(&session);
     assert_null(session);
     close_pair(&p);
@@ -568,6 +616,7 @@ int main(void)
         cmocka_unit_test(explains_failed_handshakes),
         cmocka_unit_test(resumes_sessions),
         cmocka_unit_test(resumes_what_shares_its_secret),
+        cmocka_unit_test(believes_no_certificate_that_has_expired_since),
         cmocka_unit_test(refuses_bad_names),
         cmocka_unit_test(refuses_bad_files),
         cmocka_unit_test(refuses_bad_anchors),
