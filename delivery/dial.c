@@ -396,7 +396,7 @@ static void begin_target(struct dial *d)
 {
     const struct destination *to = d->destination;
     const struct route_target *t = dial_target(d);
-    bool mx = t->kind == TARGET_MX;
+    bool mx = t->kind == TARGET_MX || t == &to->own; /* an address literal is its own mail host */
 
     route_release(&d->route);
     route_init(&d->route, settings_of(d), mx, mx ? d->domain : t->host,

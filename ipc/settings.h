@@ -316,9 +316,9 @@ struct settings {
 
     struct auth_settings {
         struct tries_settings tries; /* stands first, since listeners have its rows, too */
-        struct view users;   /* path of the user file... */
-        struct view dovecot; /* ...or of Dovecot's auth socket; both empty: nobody can log in */
-        uint64_t timeout_ms;                        /* smtpd waiting for auth: 1m */
+        struct view users;           /* path of the user file... */
+        struct view dovecot;   /* ...or of Dovecot's auth socket; both empty: nobody can log in */
+        uint64_t timeout_ms;   /* smtpd waiting for auth: 1m */
         struct view client_ca; /* path of the authorities of client certificates; empty: none */
         const struct client_certificate_settings *certificates;
         size_t certificate_count;
@@ -445,7 +445,7 @@ uint64_t rate_interval_us(const struct rate *r); /* 0: no limit */
 enum hop_kind {
     HOP_LOCAL,
     HOP_MX,    /* the mail hosts of `host`, by a route or without one */
-    HOP_HOST,  /* an address literal */
+    HOP_HOST,  /* an address literal that no route takes */
     HOP_ROUTE, /* what the route names */
     HOP_KINDS
 };
@@ -454,13 +454,13 @@ struct hop {
     enum hop_kind kind;
     struct view name; /* destination's name for logs and grouping, one for each way to deliver: the
                        * domain in lower case, "host:port", a route's name, "local" ... */
-    struct view host; /* HOP_HOST: the address; HOP_MX: the domain */
+    struct view host; /* HOP_HOST: the address; HOP_MX: the domain, or a literal's address */
     uint32_t route;   /* number in settings.routes, plus 1; 0: none */
 };
 
 /* Local domains go to HOP_LOCAL, others by the route that a rule chose, the first that matches, or
- * by MX; an address literal is its own host. `room` holds the name. False: the address has no
- * domain and is not postmaster's, or its literal is no address that mail may be sent to. */
+ * by MX; an address literal is its own mail host. `room` holds the name. False: the address has no
+ * domain and is not postmaster's, or mail may not be sent to the address that it should go to. */
 bool settings_hop(const struct settings *s, const struct envelope *e, const struct address *rcpt,
                   struct buf *room, struct hop *out) MUST_USE;
 

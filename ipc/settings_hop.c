@@ -142,26 +142,42 @@ static bool hop_route(const struct settings *s, const struct route_settings *r, 
 }
 
 /* address-literal = "[" ( IPv4 / "IPv6:" IPv6 ) "]" ; RFC 5321, 4.1.3 */
-static bool hop_literal(const struct settings *s, struct view literal, struct buf *room,
-                        struct hop *out)
+static bool read_literal(const struct settings *s, struct view literal, struct net_address *out)
 {
-    struct net_address a;
-
     (void)view_take_byte(&literal, '[');
     literal = view_sub(literal, 0, view_find(literal, ']'));
     (void)view_take_nocase(&literal, VIEW("IPv6:"));
-    if (!net_parse_address(literal, &a) || net_is_unusable(&a))
+    if (!net_parse_address(literal, out) || net_is_unusable(out))
         return false;
-    if (net_is_loopback(&a) && !s->delivery.loopback)
-        return false;
-    a.port = (uint16_t)s->delivery.port;
-    if (!net_print_address_port(&a, room))
+    return s->delivery.loopback || !net_is_loopback(out);
+}
+
+static bool hop_host(const struct settings *s, struct net_address *a, struct buf *room,
+                     struct hop *out)
+{
+    a->port = (uint16_t)s->delivery.port;
+    if (!net_print_address_port(a, room))
         return false;
     *out = (struct hop){ .kind = HOP_HOST, .name = buf_view(room) };
     out->host = view_sub(out->name, 0, view_find_last(out->name, ':'));
-    if (a.family == AF_INET6)
+    if (a->family == AF_INET6)
         out->host = view_sub(out->host, 1, out->host.len - 2);
     return true;
+}
+
+/* Where the MX hosts would be: the address is the only one. */
+static bool hop_literal(const struct settings *s, const struct route_settings *r,
+                        struct view literal, struct buf *room, struct hop *out)
+{
+    char text[NET_ADDRESS_TEXT_MAX];
+    struct buf address = BUF_ON_ARRAY(text);
+    struct net_address a;
+
+    if (!read_literal(s, literal, &a))
+        return false;
+    if (r == NULL)
+        return hop_host(s, &a, room, out);
+    return net_print_address(&a, &address) && hop_route(s, r, buf_view(&address), room, out);
 }
 
 bool settings_hop(const struct settings *s, const struct envelope *e, const struct address *rcpt,
@@ -174,11 +190,11 @@ bool settings_hop(const struct settings *s, const struct envelope *e, const stru
     *out = (struct hop){ .kind = HOP_KINDS };
     if (rcpt->domain.len == 0)
         return view_equal_nocase(rcpt->local, postmaster) && hop_local(out);
-    if (rcpt->literal)
-        return hop_literal(s, rcpt->domain, room, out);
     if (d != NULL && d->deliver != DOMAIN_RELAY)
         return hop_local(out);
     r = find_route(s, e, rcpt->domain);
+    if (rcpt->literal && (r == NULL || r->targets[0].kind == TARGET_MX))
+        return hop_literal(s, r, rcpt->domain, room, out);
     return r != NULL ? hop_route(s, r, rcpt->domain, room, out)
                      : hop_mx(NULL, rcpt->domain, room, out);
 }

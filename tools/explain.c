@@ -263,7 +263,8 @@ void explain_delivery(struct question *q, const struct address *a)
     if (hop.route > 0)
         tell_route(q, &q->settings->routes[hop.route - 1]);
     if (hop.kind == HOP_HOST)
-        steps_add(&q->steps, "route", NULL, "the address in the recipient, port %llu",
+        steps_add(&q->steps, "route", NULL,
+                  "no route takes it: the address in the recipient, port %llu",
                   (unsigned long long)q->settings->delivery.port);
     if (hop.kind == HOP_MX && hop.route == 0)
         steps_add(&q->steps, "route", NULL, "no route takes it: the MX hosts of %.*s",

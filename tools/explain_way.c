@@ -39,29 +39,29 @@ static void tell_limits(struct question *q, struct view domain, struct view host
 
 /* ---- hosts ---- */
 
-static const char *step_of(const struct message_way_ask *ask)
+static const char *step_of(bool mx)
 {
-    return ask->mx ? "mx" : "host";
+    return mx ? "mx" : "host";
 }
 
-static void tell_host(struct question *q, const struct message_way_ask *ask,
-                      const struct way_host *h)
+static void tell_host(struct question *q, bool mx, const struct way_host *h)
 {
     char preference[16] = "";
 
-    if (ask->mx)
+    if (mx)
         (void)snprintf(preference, sizeof(preference), "%u ", h->preference);
     if (h->addresses.len > 0)
-        steps_add(&q->steps, step_of(ask), NULL, "%s%.*s: %.*s", preference, VIEW_ARG(h->name),
+        steps_add(&q->steps, step_of(mx), NULL, "%s%.*s: %.*s", preference, VIEW_ARG(h->name),
                   VIEW_ARG(h->addresses));
     else
-        steps_add(&q->steps, step_of(ask), NULL, "%s%.*s: %s", preference, VIEW_ARG(h->name),
+        steps_add(&q->steps, step_of(mx), NULL, "%s%.*s: %s", preference, VIEW_ARG(h->name),
                   h->tried ? "no address that can be used"
                            : "not tried in one attempt: delivery.hosts and delivery.addresses");
 }
 
 /* Every question is answered: by the hosts, or by why there are none. */
-static void tell_way(struct question *q, const struct message_way_ask *ask, struct buf *hosts)
+static void tell_way(struct question *q, bool mx, const struct message_way_ask *ask,
+                     struct buf *hosts)
 {
     struct message_way_answer a;
     struct error err = { "" };
@@ -71,17 +71,17 @@ static void tell_way(struct question *q, const struct message_way_ask *ask, stru
     if (q->ways == NULL)
         q->ways = ways_open(q->config, q->settings, &err);
     if (q->ways == NULL || ways_ask(q->ways, ask, &a, &err) < 0) {
-        steps_add(&q->steps, step_of(ask), NULL, "%.*s: not looked up, since %s",
+        steps_add(&q->steps, step_of(mx), NULL, "%.*s: not looked up, since %s",
                   VIEW_ARG(ask->target), err.text);
         return;
     }
     rest = a.hosts;
     while (rest.len > 0 && way_hosts_take(&rest, &h)) {
-        tell_host(q, ask, &h);
+        tell_host(q, mx, &h);
         buf_printf(hosts, "%s%.*s", buf_len(hosts) > 0 ? "," : "", VIEW_ARG(h.name));
     }
     if (a.words.len > 0)
-        steps_add(&q->steps, step_of(ask), NULL, "%.*s: %.*s", VIEW_ARG(ask->target),
+        steps_add(&q->steps, step_of(mx), NULL, "%.*s: %.*s", VIEW_ARG(ask->target),
                   VIEW_ARG(a.words));
 }
 
@@ -98,7 +98,7 @@ void explain_way(struct question *q, const struct hop *hop)
     for (size_t i = 0; i < (r != NULL ? r->target_count : 1); i++) {
         bool mx = targets[i].kind == TARGET_MX;
         const struct message_way_ask ask = {
-            .mx = mx,
+            .mx = mx || r == NULL, /* the address in a literal is its own mail host */
             .target = mx ? hop->host : targets[i].host,
             .port = mx ? own.port : targets[i].port,
             .family = r != NULL && r->source_count == 1 ? r->sources[0].family : 0,
@@ -107,7 +107,7 @@ void explain_way(struct question *q, const struct hop *hop)
         if (targets[i].kind >= TARGET_DISCARD)
             return;
         if (targets[i].kind != TARGET_PATH)
-            tell_way(q, &ask, &hosts);
+            tell_way(q, mx, &ask, &hosts);
         /* What the queue goes by: the mail hosts, or the first that is configured. */
         if (i == 0)
             tell_limits(q, mx ? hop->host : VIEW_EMPTY, mx ? buf_view(&hosts) : targets[i].host);

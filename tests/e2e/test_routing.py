@@ -7,6 +7,7 @@ import pytest
 
 import namespace
 import test_login as login
+from test_explain import WORDS, explain
 from sink import CLOSE, SILENT
 from world import wait_for
 
@@ -334,6 +335,30 @@ def test_mail_that_would_come_back_here_is_a_loop(world):
     world.send("alice@here.test", "b@circle.test")
     assert b"Status: 5.4.6" in world.mailbox("alice").wait_message()
     assert len(world.log.find("message_accepted")) <= 2  # the message, and its bounce
+
+
+def test_a_literal_of_an_address_of_this_host_is_a_loop(world):
+    world.start_relay()
+    world.send("alice@here.test", f"b@[{namespace.OWN}]")
+    assert b"Status: 5.4.6" in world.mailbox("alice").wait_message()
+    assert len(world.log.find("message_accepted")) <= 2
+    [answer] = explain(world, *WORDS, f"b@[{namespace.OWN}]")
+    assert any("5.4.6" in step["what"] for step in answer["steps"])
+
+
+def test_routes_hold_for_literals(world):
+    smart, own = world.sink("smart.test"), world.sink("own.test")
+    literal = f"b@[{own.address}]"
+    world.start_relay(routes=[{"sender": "direct@here.test", "name": "direct", "via": "mx"},
+                              {"domain": "*", "via": "smtp://smart.test"}])
+    world.send("alice@here.test", literal)
+    smart.wait(1)
+    assert own.attempts == 0
+    world.send("direct@here.test", literal)
+    own.wait(1)
+    for sender, way in (("alice@here.test", "smart.test"), ("direct@here.test", "direct: the MX hosts")):
+        [answer] = explain(world, "--from", sender, "--client", "127.0.0.1", "--to", literal)
+        assert way in [step["what"] for step in answer["steps"] if step["step"] == "route"][0]
 
 
 def test_hosts_that_are_not_better_than_this_one_are_left_out(world):

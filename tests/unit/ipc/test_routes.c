@@ -132,6 +132,15 @@ static const struct {
     { "x@[127.0.0.1]", "", HOP_KINDS, NULL, NULL, 0 },
     { "x@[IPv6:::1]", "", HOP_KINDS, NULL, NULL, 0 },
     { "x@[0.0.0.0]", "", HOP_KINDS, NULL, NULL, 0 },
+    { "x@[192.0.2.7]", "route=chosen\n", HOP_ROUTE, "chosen", "", 1 },
+    { "x@[127.0.0.1]", "route=chosen\n", HOP_ROUTE, "chosen", "", 1 },
+    { "x@[192.0.2.7]", "from=x@y.b.test\n", HOP_ROUTE, "b.test:26", "", 3 },
+    { "x@[IPv6:2001:db8::7]", "login=ann\n", HOP_ROUTE, "one.test:25", "", 5 },
+    { "x@[192.0.2.7]", "tags=bulk\n", HOP_ROUTE, "bulk.test:25", "", 6 },
+    { "x@[192.0.2.7]", "from=news@a.test\n", HOP_HOST, "192.0.2.7:25", "192.0.2.7", 0 },
+    { "x@[192.0.2.7]", "route=news\n", HOP_MX, "192.0.2.7 via news", "192.0.2.7", 2 },
+    { "x@[IPv6:2001:DB8:0::7]", "route=news\n", HOP_MX, "2001:db8::7 via news", "2001:db8::7", 2 },
+    { "x@[127.0.0.1]", "route=news\n", HOP_KINDS, NULL, NULL, 0 },
 };
 
 static void decode(const char *fields, char *bytes, size_t size, struct arena *arena,
@@ -172,6 +181,29 @@ static void finds_next_hops(void **state)
         }
         arena_reset(&arena);
     }
+    release(&s, c);
+}
+
+static void the_route_for_all_takes_literals(void **state)
+{
+    char bytes[300], fields[300];
+    struct buf b = BUF_ON_ARRAY(bytes);
+    struct settings s;
+    struct config *c = read_text("hostname: mx.test\nroutes:\n"
+                                 "  - { domain: \"*\", via: \"smtp://smart.test\" }\n",
+                                 &s);
+    struct arena arena;
+    struct envelope e;
+    struct address a;
+    struct hop hop;
+
+    (void)state;
+    arena_init(&arena, 4096);
+    decode("", fields, sizeof(fields), &arena, &e);
+    assert_true(address_parse(VIEW("x@[192.0.2.7]"), false, &a));
+    assert_true(settings_hop(&s, &e, &a, &b, &hop));
+    assert_true(hop.kind == HOP_ROUTE && hop.route == 1);
+    arena_reset(&arena);
     release(&s, c);
 }
 
@@ -221,8 +253,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reports_mistakes), cmocka_unit_test(reports_routes_of_local_domains),
-        cmocka_unit_test(finds_next_hops),  cmocka_unit_test(reads_targets),
-        cmocka_unit_test(needs_room),
+        cmocka_unit_test(finds_next_hops),  cmocka_unit_test(the_route_for_all_takes_literals),
+        cmocka_unit_test(reads_targets),    cmocka_unit_test(needs_room),
     };
 
     return cmocka_run_group_tests_name("routes", tests, NULL, NULL);
