@@ -34,7 +34,9 @@ static int compile(struct pattern *p, struct view text, struct error *err)
     PCRE2_SIZE offset;
     int code;
 
-    p->bytes = pcre2_compile((PCRE2_SPTR)text.ptr, text.len, options, &code, &offset, NULL);
+    /* A pattern may ask for UTF itself, "(*UTF)": such a one is never run on what is none. */
+    p->bytes = pcre2_compile((PCRE2_SPTR)text.ptr, text.len, options | PCRE2_NEVER_UTF, &code,
+                             &offset, NULL);
     p->code =
         pcre2_compile((PCRE2_SPTR)text.ptr, text.len, options | PCRE2_UTF, &code, &offset, NULL);
     if (p->code != NULL)

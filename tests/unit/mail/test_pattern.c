@@ -106,12 +106,49 @@ static void a_runaway_pattern_fails(void **state)
     pattern_free(&p);
 }
 
+/* Nothing that it begins with makes it read a text as what it is not. */
+static void a_pattern_sets_no_traps(void **state)
+{
+    static const struct {
+        const char *pattern;
+        struct view subject;
+        enum pattern_result result;
+    } traps[] = {
+        { "(*UTF)\\p{L}.*", VIEW_INIT("\xfd\xbf\xbf\xbf\xbf\xbf"), PATTERN_FAILED },
+        { "(*UTF)a[^x]", VIEW_INIT("a\xf0"), PATTERN_FAILED },
+        { "(*NO_START_OPT)(*UTF)a[^x]", VIEW_INIT("a\xf0"), PATTERN_FAILED },
+        { "(*UCP)(*UTF)a[^x]", VIEW_INIT("a\xf0"), PATTERN_FAILED },
+        { "(*UTF)a[^x]", VIEW_INIT("a\xc3\xbc"), PATTERN_YES },
+        { "(*UTF)a[^x]", VIEW_INIT("ab"), PATTERN_YES },
+        { "(*UCP)a\\w", VIEW_INIT("a\xe4"), PATTERN_YES },
+        { "(*UCP)a\\w", VIEW_INIT("a\xc3\xa4"), PATTERN_YES },
+        { "(*NO_START_OPT)ab*", VIEW_INIT("b"), PATTERN_NO },
+        { "(*NO_START_OPT)ab*", VIEW_INIT("AB"), PATTERN_YES },
+        { "(*LIMIT_MATCH=4000000000)(?:a*)*[bc]",
+          VIEW_INIT("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), PATTERN_FAILED },
+        { "(*LIMIT_MATCH=0)(?:a*)*[bc]", VIEW_INIT("ab"), PATTERN_FAILED },
+        { "(*LIMIT_DEPTH=4000000000)(*LIMIT_HEAP=4000000000)(a?)+b", VIEW_INIT("aab"),
+          PATTERN_YES },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(traps); i++) {
+        struct error err;
+        struct pattern *p = pattern_new(view_of(traps[i].pattern), &err);
+
+        check(traps[i].pattern, p != NULL);
+        check(traps[i].pattern, pattern_match(p, traps[i].subject) == traps[i].result);
+        pattern_free(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matches),
         cmocka_unit_test(refuses_what_does_not_compile),
         cmocka_unit_test(a_runaway_pattern_fails),
+        cmocka_unit_test(a_pattern_sets_no_traps),
     };
 
     return cmocka_run_group_tests_name("mail/pattern", tests, NULL, NULL);
