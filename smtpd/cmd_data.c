@@ -260,9 +260,6 @@ static struct step check_content(const struct session *s)
         return step_accept(SESSION_READY, 552, "5.3.4", "Message too large");
     if (t->header.received > s->rules->listener->limits.hops)
         return step_accept(SESSION_READY, 554, "5.4.6", "Too many hops: the mail goes in circles");
-    if (auth_checks_from(s) && !auth_owns_from(s))
-        return step_accept(SESSION_READY, 550, "5.7.1",
-                           "The From field has an address that does not belong to your login");
     if (t->trouble != SPOOL_FINE)
         return step_trouble(SESSION_READY, t->trouble);
     return step_accept(SESSION_CONTENT, 0, NULL, NULL);
@@ -272,7 +269,12 @@ struct step data_finish(struct session *s)
 {
     struct step step = check_content(s);
 
-    return step.code == 0 ? finish_screened(s) : step;
+    if (step.code != 0)
+        return step;
+    if (auth_checks_from(s) && !auth_owns_from(s)) /* all of it is there only now */
+        return step_accept(SESSION_READY, 550, "5.7.1",
+                           "The From field has an address that does not belong to your login");
+    return finish_screened(s);
 }
 
 /* ---- chunks ---- */
