@@ -328,7 +328,7 @@ size_t session_feed(struct session *s, struct view input)
 
     while (used < input.len && s->wish == WISH_NOTHING && buf_space(s->out) >= SESSION_REPLY_MAX) {
         struct view rest = view_from(input, used);
-        bool skipping = s->skipping;
+        bool skipping = s->skipping, in_content = session_in_content(s);
         size_t step;
 
         if (skipping)
@@ -338,7 +338,7 @@ size_t session_feed(struct session *s, struct view input)
         else
             step = s->state == SESSION_CONTENT ? feed_content(s, rest) : feed_line(s, rest);
         used += step;
-        if (step == 0 && s->skipping == skipping)
+        if ((step == 0 && s->skipping == skipping) || (in_content && !session_in_content(s)))
             break;
     }
     return used;

@@ -54,6 +54,28 @@ static void a_refused_chunk_has_a_least_rate(void **state)
     hear("421 4.4.2 It took too long, closing\r\n");
 }
 
+/* Time starts anew, also where one chunk ends and the next begins within one read. */
+static void each_refused_chunk_has_its_own_time(void **state)
+{
+    (void)state;
+    settings.listeners[0].timeouts.content = 1000000;
+    greet();
+    say("BDAT 5100\r\n");
+    hear("503 5.5.1 Bad sequence of commands\r\n");
+    for (int i = 0; i < 99; i++)
+        say("0123456789012345678901234567890123456789012345678\r\n"); /* all but 51 bytes... */
+    clock_advance(100000); /* ...and the first chunk's time is nearly over */
+    turn();
+    say("0123456789012345678901234567890123456789012345678\r\nBDAT 10\r\nx");
+    hear("503 5.5.1 Bad sequence of commands\r\n");
+    turn();
+    clock_advance(60000);
+    turn();
+    hear("");
+    say("yyyyyyyyyNOOP\r\n");
+    hear("250 2.0.0 Ok\r\n");
+}
+
 /* Old settings go when the sessions of the listener with the longest ones may be over. */
 static void whoever_may_stay_the_longest_is_waited_for(void **state)
 {
@@ -141,6 +163,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(a_refused_chunk_has_the_patience_of_content),
         TEST(a_refused_chunk_has_a_least_rate),
+        TEST(each_refused_chunk_has_its_own_time),
         TEST(whoever_may_stay_the_longest_is_waited_for),
         TEST(a_recipient_that_was_there_takes_no_room),
         TEST(the_last_chunk_finds_room),
