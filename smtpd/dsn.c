@@ -60,7 +60,6 @@ static bool take_notify_word(struct view word, unsigned *notify)
         struct view word;
         unsigned bit;
     } words[] = {
-        { VIEW_INIT("NEVER"), NOTIFY_NEVER },
         { VIEW_INIT("SUCCESS"), NOTIFY_SUCCESS },
         { VIEW_INIT("FAILURE"), NOTIFY_FAILURE },
         { VIEW_INIT("DELAY"), NOTIFY_DELAY },
@@ -78,12 +77,16 @@ static bool take_notify_word(struct view word, unsigned *notify)
 /* notify-esmtp-value = "NEVER" / 1#notify-list-element */
 struct step take_notify(struct session *s, struct view value)
 {
-    struct envelope_rcpt *rcpt = &s->transaction.rcpt;
+    unsigned *notify = &s->transaction.rcpt.notify;
     bool good = value.len > 0 && value.ptr[value.len - 1] != ',';
 
+    if (view_equal_nocase(value, VIEW("NEVER"))) {
+        *notify = NOTIFY_NEVER;
+        return fine(s);
+    }
     while (good && value.len > 0)
-        good = take_notify_word(view_take_until(&value, ','), &rcpt->notify);
-    if (!good || ((rcpt->notify & NOTIFY_NEVER) && rcpt->notify != NOTIFY_NEVER))
+        good = take_notify_word(view_take_until(&value, ','), notify);
+    if (!good)
         return step_refuse(s, 501, "5.5.4",
                            "Bad NOTIFY value: NEVER, or some of SUCCESS,FAILURE,DELAY");
     return fine(s);
