@@ -124,12 +124,23 @@ static void try_next(struct conn *c)
     dial_next(&c->dial);
 }
 
-/* A host that had been of use to other messages says little about where this one may go. */
+static void try_again(struct conn *c)
+{
+    c->state = CONN_DIALING;
+    dial_again(&c->dial);
+}
+
+/* A host that had been of use to other messages says little about where this one may go. One that
+ * could not have a chunk may have the message by DATA. */
 static void redial(struct conn *c)
 {
+    bool refused = c->client.chunk_refused;
+
     close_stream(c);
     if (c->messages > 1)
         conn_start_over(c);
+    else if (refused)
+        try_again(c);
     else
         try_next(c);
 }
@@ -185,8 +196,7 @@ static bool fall_back(struct conn *c, const struct outcome *o)
              LOG_VIEW("tls", o->tls), LOG_VIEW("reason", o->text));
     if (full) {
         close_stream(c);
-        c->state = CONN_DIALING;
-        dial_again(&c->dial);
+        try_again(c);
     } else if (tlspolicy_fall_back(c->policy,
                                    tlspolicy_remember(&d->tls_memories, &c->dial.address),
                                    conn_loop(c)->now_ms)) {

@@ -320,6 +320,23 @@ static void remembers_who_knows_no_bdat(void **state)
     town_close(&t);
 }
 
+/* In the middle of a chunk, which ends the session: the same host has the message by DATA. */
+static void begins_again_without_chunks(void **state)
+{
+    static struct town t;
+    char *body = town_make_body(LARGE, "x");
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test\nmx1.test a 127.0.0.2\n", TOWN_CHUNKING "\nEARLY 502 what",
+              NULL);
+    town_send_job(&t, 1, VIEW("b.test"), view_make(body, LARGE), true);
+    assert_true(town_await(&t, 1));
+    check_view("results", buf_view(&t.results), VIEW("1 all delivered 250 2.0.0\n1 end\n"));
+    assert_int_equal(t.hosts[0].connections, 2);
+    town_close(&t);
+    free(body);
+}
+
 static void sends_large_bodies(void **state)
 {
     static struct town t;
@@ -399,6 +416,7 @@ int main(void)
         cmocka_unit_test(remembers_broken_tls),
         cmocka_unit_test(sends_chunks),
         cmocka_unit_test(remembers_who_knows_no_bdat),
+        cmocka_unit_test(begins_again_without_chunks),
         cmocka_unit_test(sends_large_bodies),
         cmocka_unit_test(gives_up_slow_transactions),
         cmocka_unit_test(keeps_who_was_never_offered),

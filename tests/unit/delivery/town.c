@@ -113,6 +113,8 @@ static void take_command(struct town_guest *g, struct view line)
 
     if (view_equal(verb, VIEW("BDAT"))) { /* is answered behind the chunk */
         assert_true(view_to_u64(view_take_word(&line), UINT32_MAX, &g->chunk) && g->chunk > 0);
+        if (find_reply(g->host, VIEW("EARLY")).len > 0)
+            reply(g, VIEW("EARLY"), "");
         return;
     }
 

@@ -30,8 +30,8 @@ struct town_host {
     struct town *town;
     struct watch watch;
     /* Replies, a line each: "VERB text" for the commands, GREETING, CONTENT (the final dot; BDAT
-     * for a chunk) and TLS (the handshake); "VERB close" closes instead; "VERB -" says nothing.
-     * What is not there is answered with success. */
+     * for a chunk; EARLY: before it) and TLS (the handshake); "VERB close" closes instead;
+     * "VERB -" says nothing. What is not there is answered with success. */
     const char *script;
     unsigned close_after; /* messages, silently; 0: never */
     unsigned rcpts_most;  /* of a transaction; to those behind it, 452 is said; 0: no limit */
