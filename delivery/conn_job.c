@@ -377,6 +377,9 @@ bool conn_next_job(struct conn *c)
     conn_keep_session(c);
     conn_note_plain(c);
     note_bdat(c);
+    /* The next queue has those of its recipients that are left, too. */
+    if (c->job != NULL && c->job->queue == NULL)
+        conn_end_job(c);
     if (c->job != NULL && is_used_up(c)) {
         give_back(c);
         return true;

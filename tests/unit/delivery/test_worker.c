@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define DEAD_FIRST "b.test mx 10 mx1.test 20 mx2.test\nmx1.test a 127.0.0.4\nmx2.test a 127.0.0.3\n"
 
@@ -387,6 +388,27 @@ static void outlives_the_queue(void **state)
     town_close(&t);
 }
 
+/* The recipients that were to come in the next transaction are the next queue's. */
+static void leaves_the_rest_to_the_next_queue(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TOWN_TWO_HOSTS,
+              "EHLO 250-mx.test\\250-LIMITS RCPTMAX=1\\250 PIPELINING\nCONTENT -", NULL);
+    town_send_job(&t, 1, VIEW("b.test"), TOWN_HELLO, false);
+    for (unsigned i = 0; i < 100 && t.hosts[0].messages < 1; i++)
+        town_turn(&t, 1);
+    town_connect_queue(&t);
+    assert_int_equal(t.worker.jobs.count, 1);
+    t.hosts[0].script = NULL;
+    assert_int_equal(write(t.hosts[0].guests[0].watch.fd, "250 ok\r\n", 8), 8);
+    town_turn(&t, 10);
+    assert_int_equal(t.worker.jobs.count, 0);
+    assert_int_equal(t.hosts[0].messages, 1);
+    town_close(&t);
+}
+
 static void cancels_what_waits(void **state)
 {
     static struct town t;
@@ -446,10 +468,15 @@ static void drains(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds_a_host),       cmocka_unit_test(follows_routes),
-        cmocka_unit_test(balances),           cmocka_unit_test(asks_another_dns_process),
-        cmocka_unit_test(outlives_the_queue), cmocka_unit_test(cancels_what_waits),
-        cmocka_unit_test(drops_parts),        cmocka_unit_test(drains),
+        cmocka_unit_test(finds_a_host),
+        cmocka_unit_test(follows_routes),
+        cmocka_unit_test(balances),
+        cmocka_unit_test(asks_another_dns_process),
+        cmocka_unit_test(outlives_the_queue),
+        cmocka_unit_test(leaves_the_rest_to_the_next_queue),
+        cmocka_unit_test(cancels_what_waits),
+        cmocka_unit_test(drops_parts),
+        cmocka_unit_test(drains),
     };
 
     signal(SIGPIPE, SIG_IGN);
