@@ -439,10 +439,11 @@ void destination_end_race(struct destination *d)
 void destination_give_up(struct destination *d, const struct outcome *o)
 {
     struct job *j;
-    bool all =
-        o->scope == SCOPE_DESTINATION || (o->scope == SCOPE_DOMAIN && d->mail_hosts.len == 0);
+    bool shared = d->mail_hosts.len > 0;
+    bool all = o->scope == SCOPE_DESTINATION || (o->scope == SCOPE_DOMAIN && !shared);
 
-    if (!all || d->conn_count > 1)
+    /* What is for good may be the fault of the one domain, whose order of the hosts is its own. */
+    if (!all || d->conn_count > 1 || (shared && o->class == OUTCOME_FAILED))
         return;
     while ((j = destination_next_job(d)) != NULL)
         answer_job(d->worker, j, o);
