@@ -358,7 +358,8 @@ static bool is_used_up(const struct conn *c)
 
 static bool is_worn(const struct conn *c)
 {
-    return c->dial.alone || c->detour || is_used_up(c) || destination_is_crowded(c->destination);
+    return c->dial.alone || c->detour || is_used_up(c) || destination_is_crowded(c->destination) ||
+           destination_gives_way(c->destination, c->messages);
 }
 
 /* The job that the connection was made for, or whose other recipients were too many for one

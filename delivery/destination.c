@@ -265,22 +265,60 @@ static bool awaits_token(const struct destination *d)
     return c != NULL && c->awaited;
 }
 
-/* First come, first served, the destinations in turn. */
+/* No other that wants a connection has fewer of them; of equals, the one whose turn it is. */
+static struct destination *poorest(const struct site *s)
+{
+    struct destination *best = container_of(s->wanting.next, struct destination, wanting);
+
+    list_each (it, &s->wanting) {
+        struct destination *d = container_of(it, struct destination, wanting);
+
+        if (d->conn_count < best->conn_count)
+            best = d;
+    }
+    return best;
+}
+
 static void serve_waiting(struct site *s)
 {
     while (may_open(s) && !list_empty(&s->wanting)) {
-        struct destination *next = container_of(s->wanting.next, struct destination, wanting);
-        struct job *j = NULL;
+        struct destination *next = poorest(s);
+        struct job *j = awaits_token(next) ? NULL : destination_next_job(next);
 
-        list_remove(&next->wanting);
-        if (awaits_token(next))
-            continue;
-        j = destination_next_job(next);
-        if (j != NULL)
+        if (j == NULL)
+            list_remove(&next->wanting);
+        else
             open_conn(next, j);
-        if (!list_empty(&next->waiting))
-            list_append(&s->wanting, &next->wanting);
     }
+}
+
+/* To the other, which may have less than it would leave to us; a turn is for those who have
+ * nothing. What comes of this is equal at last, and then nobody gives way any more. */
+static bool deserves_more(const struct destination *other, const struct destination *d,
+                          unsigned messages)
+{
+    bool turn_is_over = list_empty(&d->waiting) || messages >= DESTINATION_TURN;
+
+    if (list_empty(&other->waiting) || awaits_token(other))
+        return false;
+    return other->conn_count + 1 < d->conn_count || (other->conn_count == 0 && turn_is_over);
+}
+
+/* Not before a job of ours was begun since the other began to wait: until then we come first. Nor
+ * where nothing would come of it now, or what goes already is enough for those who want it. */
+bool destination_gives_way(const struct destination *d, unsigned messages)
+{
+    const struct site *s = d->site;
+    size_t due = 0;
+
+    if (!is_full(s) || s->free_us / 1000 > s->worker->loop->now_ms)
+        return false;
+    list_each (it, &s->wanting) {
+        if (it == &d->wanting)
+            break;
+        due += deserves_more(container_of(it, struct destination, wanting), d, messages);
+    }
+    return due > s->leaving_count;
 }
 
 static void wait_for_conn(struct destination *d, struct job *j)
@@ -354,6 +392,8 @@ void destination_drop_job(struct job *j)
     struct destination *d = j->destination;
 
     worker_end_job(d->worker, j);
+    if (list_empty(&d->waiting))
+        list_remove(&d->wanting);
     loop_defer(d->worker->loop, &d->release);
 }
 
@@ -361,6 +401,9 @@ struct job *destination_next_job(struct destination *d)
 {
     struct list *first = list_take_first(&d->waiting);
 
+    list_remove(&d->wanting);
+    if (!list_empty(&d->waiting))
+        list_append(&d->site->wanting, &d->wanting);
     return first == NULL ? NULL : container_of(first, struct job, link);
 }
 

@@ -16,6 +16,10 @@ enum {
     /* More recipients than a host had taken are tried again: what it did not say in the words of
      * RFC 5321 may have had another reason. */
     DESTINATION_RCPTS_MS = 10 * 60 * 1000,
+    /* Messages that a connection is of use for before it gives way to a destination that has none:
+     * where those that want one outnumber the connections, they do not spend their time with
+     * greetings. */
+    DESTINATION_TURN = 10,
 };
 
 /* What the queue calls one: limits count its connections. */
@@ -26,7 +30,7 @@ struct site {
     size_t destinations;
     size_t conn_count;    /* that take jobs */
     size_t leaving_count; /* that say goodbye */
-    struct list wanting;  /* destinations whose jobs wait for a connection */
+    struct list wanting;  /* destinations whose jobs wait, whose turn it is first */
     /* As the newest job said. */
     size_t connections;
     size_t messages_per_connection;
@@ -84,6 +88,9 @@ void destination_learn_rcpts(struct destination *d, uint64_t most, struct view h
 uint64_t destination_rcpts_most(const struct destination *d, uint64_t said) MUST_USE;
 /* The site has more connections than it may have now. */
 bool destination_is_crowded(const struct destination *d) MUST_USE;
+/* One of its connections, which had so many messages and is free, is to go for the sake of another
+ * destination of the site. */
+bool destination_gives_way(const struct destination *d, unsigned messages) MUST_USE;
 /* An attempt to connect is made. */
 void destination_count_attempt(struct destination *d);
 /* A second attempt to connect, beside the one of a connection, counts as a connection more while it

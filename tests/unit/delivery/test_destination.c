@@ -160,6 +160,76 @@ static void makes_room_in_a_site(void **state)
     town_close(&t);
 }
 
+/* Jobs `from` to `to` for hosts of the provider that share nothing but the site. */
+static void send_to_provider(struct town *t, unsigned from, unsigned to, bool second)
+{
+    t->mail_hosts = second ? "mx2.test" : "mx1.test,mx2.test";
+    for (unsigned job = from; job <= to; job++)
+        town_send_job(t, job, second ? VIEW("d.test") : VIEW("b.test"), TOWN_HELLO, false);
+}
+
+/* Bulk mail for the one does not keep mail for the other waiting, for which one connection goes. */
+static void gives_way_in_a_site(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_DOMAINS, NULL, NULL);
+    t.site = "provider";
+    t.settings.delivery.concurrency = 2;
+    send_to_provider(&t, 1, 40, false);
+    send_to_provider(&t, 41, 41, true);
+    for (unsigned i = 0; i < 1000 && t.hosts[1].messages == 0; i++)
+        town_turn(&t, 1);
+    assert_true(t.hosts[0].messages < 20);
+    assert_true(town_await(&t, 41));
+    assert_true(t.hosts[0].connections <= 3);
+    assert_true(t.hosts[0].most_open + t.hosts[1].most_open <= 3);
+    town_close(&t);
+}
+
+/* Where there is one connection for both, each has its turn. */
+static void takes_turns_in_a_site(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_DOMAINS, NULL, NULL);
+    t.site = "provider";
+    t.settings.delivery.concurrency = 1;
+    send_to_provider(&t, 1, 3 * DESTINATION_TURN, false);
+    send_to_provider(&t, 3 * DESTINATION_TURN + 1, 6 * DESTINATION_TURN, true);
+    assert_true(town_await(&t, 6 * DESTINATION_TURN));
+    assert_int_equal(t.hosts[0].connections, 3);
+    assert_int_equal(t.hosts[1].connections, 3);
+    town_close(&t);
+}
+
+/* One of two domains with the same hosts has them in an order in which its mail comes back here. */
+static void fails_for_none_but_the_domain(void **state)
+{
+    static struct listener_settings listener;
+    static struct town t;
+
+    (void)state;
+    town_open(&t,
+              "b.test mx 10 mx1.test 20 mx2.test\nc.test mx 10 mx2.test 20 mx1.test\n"
+              "mx1.test a 127.0.0.4\nmx2.test a 127.0.0.3\n",
+              NULL, NULL);
+    assert_true(net_parse_address(VIEW("127.0.0.4"), &listener.address));
+    listener.address.port = (uint16_t)t.settings.delivery.port;
+    t.settings.listeners = &listener;
+    t.settings.listener_count = 1;
+    t.mail_hosts = t.site = "mx1.test,mx2.test";
+    t.settings.delivery.concurrency = 1;
+    town_send_job(&t, 1, VIEW("b.test"), TOWN_HELLO, false);
+    town_send_job(&t, 2, VIEW("c.test"), TOWN_HELLO, false);
+    assert_true(town_await(&t, 2));
+    check_view("results", buf_view(&t.results),
+               VIEW("1 all failed 0 5.4.6\n1 end\n2 all delivered 250 2.0.0\n2 end\n"));
+    town_close(&t);
+}
+
 /* The next attempt to connect waits for its time. */
 static void keeps_to_the_rate_of_connections(void **state)
 {
@@ -351,6 +421,9 @@ int main(void)
         cmocka_unit_test(shares_no_connection_that_is_not_theirs),
         cmocka_unit_test(limits_a_site),
         cmocka_unit_test(makes_room_in_a_site),
+        cmocka_unit_test(gives_way_in_a_site),
+        cmocka_unit_test(takes_turns_in_a_site),
+        cmocka_unit_test(fails_for_none_but_the_domain),
         cmocka_unit_test(keeps_to_the_rate_of_connections),
         cmocka_unit_test(remembers_the_rate_of_connections),
         cmocka_unit_test(forgets_what_was_cancelled),
