@@ -73,8 +73,14 @@ static void put_off(struct job_maker *k, uint32_t unit, size_t kept)
         index_make_due(x, part, true);
 }
 
-/* Encodes the envelope with as many recipients of the unit as a packet may hold; the others get a
- * unit of their own. Returns how many there are; 0: not one, of an envelope that no smtpd made. */
+static uint32_t burst_of(const struct index *x, uint32_t unit)
+{
+    return pace_burst(index_destination(x, index_unit(x, unit)->destination)->site->limits);
+}
+
+/* Encodes the envelope with as many recipients of the unit as a packet may hold and the site's rate
+ * allows at once; the others get a unit of their own. Returns how many there are; 0: not one, of an
+ * envelope that no smtpd made. */
 static uint32_t put_envelope(struct job_maker *k, uint32_t unit, const struct envelope *e)
 {
     const struct rcpts *set = index_rcpts(&k->queue->index, unit);
@@ -85,6 +91,7 @@ static uint32_t put_envelope(struct job_maker *k, uint32_t unit, const struct en
     part.rcpt_count = 0;
     rcpts_each (i, set, (unsigned)e->rcpt_count)
         k->rcpts[part.rcpt_count++] = e->rcpts[i];
+    part.rcpt_count = MIN(part.rcpt_count, burst_of(&k->queue->index, unit));
     buf_clear(&k->envelope);
     while (!(fits = envelope_encode(&part, &k->envelope)) && part.rcpt_count > 1)
         part.rcpt_count /= 2;

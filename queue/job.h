@@ -49,9 +49,9 @@ struct job_maker {
 void job_maker_init(struct job_maker *k, struct queue *q);
 void job_maker_release(struct job_maker *k);
 
-/* The due unit, or as much of it as a packet holds, goes to the worker as job `number`. NULL: it
- * does not, and is not due any more (its message cannot be read), or at another destination (the
- * settings have changed). */
+/* The due unit, or as much of it as a packet holds and the site's rate allows at once, goes to the
+ * worker as job `number`. NULL: it does not, and is not due any more (its message cannot be read),
+ * or at another destination (the settings have changed). */
 struct job *job_start(struct job_maker *k, struct worker *w, uint64_t number,
                       uint32_t unit) MUST_USE;
 void job_free(struct job *job);

@@ -74,6 +74,13 @@ uint64_t pace_free_ms(const struct pace *p, uint64_t now_ms)
     return free_us <= now_us ? now_ms : now_ms + (free_us - now_us + TICK_US - 1) / TICK_US;
 }
 
+uint32_t pace_burst(const struct destination_limits *l)
+{
+    uint64_t part = MAX(l->recipients.count / PACE_BURST_PART, 1);
+
+    return l->recipients.count == 0 ? UINT32_MAX : (uint32_t)MIN(part, UINT32_MAX);
+}
+
 static void spend(uint64_t *free_us, const struct rate *r, uint32_t count, uint64_t now_ms)
 {
     uint64_t interval_us = rate_interval_us(r);

@@ -12,6 +12,7 @@ enum {
     PACE_HOPE_MS = 10 * 1000,        /* a success so long ago still speaks for a site... */
     PACE_QUARRELS_MAX = 3,           /* ...against fewer faults than this since then */
     PACE_PROVEN_MS = 60 * 60 * 1000, /* and so long ago, that it takes mail at all */
+    PACE_BURST_PART = 10,            /* of what a rate allows in its period may go at once */
 };
 
 struct pace {
@@ -41,6 +42,9 @@ void pace_begin_again(struct pace *p, uint64_t now_ms);
 
 /* When the rates allow a message: `now_ms` or later. */
 uint64_t pace_free_ms(const struct pace *p, uint64_t now_ms) MUST_USE;
+/* Recipients of one message that may go at once, so that one to a thousand keeps to the rate, too.
+ * At least one; UINT32_MAX: as many as there are. */
+uint32_t pace_burst(const struct destination_limits *l) MUST_USE;
 /* One with so many recipients goes. */
 void pace_spend(struct pace *p, const struct destination_limits *l, uint32_t recipients,
                 uint64_t now_ms);

@@ -218,11 +218,46 @@ static void keeps_to_rates(void **state)
     world_accept("s@here.test", "x@b.test y@b.test z@b.test", body);
     world_accept("s@here.test", "x@b.test", body);
     assert_int_equal(world.job_count, 6);
-    world_pass(290);
-    assert_int_equal(world.job_count, 7); /* one more to a.test */
+    world_pass(90);
+    assert_int_equal(world.job_count, 6);
     world_pass(10);
+    assert_int_equal(world.job_count, 7);
+    world_pass(100);
     assert_int_equal(world.job_count, 8);
-    check_view("b", world_job(7)->start.hop_name, VIEW("b.test"));
+    world_pass(90);
+    assert_int_equal(world.job_count, 9); /* one more to a.test */
+    world_pass(10);
+    assert_int_equal(world.job_count, 10);
+    check_view("b", world_job(9)->start.hop_name, VIEW("b.test"));
+    assert_int_equal(world_job(9)->envelope.rcpt_count, 1);
+}
+
+static void accept_for_many(const char *domain, unsigned count)
+{
+    char rcpts[8192];
+    struct buf out = BUF_ON_ARRAY(rcpts);
+
+    for (unsigned i = 0; i < count; i++)
+        buf_printf(&out, "x%u@%s ", i, domain);
+    buf_put_byte(&out, '\0');
+    world_accept("s@here.test", rcpts, body);
+}
+
+static void a_message_to_many_keeps_to_the_rate(void **state)
+{
+    (void)state;
+    world_reload("destinations: [{domain: a.test, recipient-rate: 100/1m}]\n");
+    accept_for_many("a.test", 95);
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(world.job_count, i + 1);
+        assert_int_equal(world_job(i)->envelope.rcpt_count, i < 9 ? 10 : 5);
+        check("in their order", *world_job(i)->indexes == 10 * i);
+        deliver(world_job(i));
+        world_pass(6 * SECOND - 100);
+        assert_int_equal(world.job_count, i + 1);
+        world_pass(100);
+    }
+    assert_int_equal(world_count_mails(), 0);
 }
 
 static void one_name_is_one_destination(void **state)
@@ -517,6 +552,7 @@ int main(void)
         IN_WORLD(its_own_retry_times_are_those_of_its_breaker),
         IN_WORLD(its_own_retry_times_are_those_of_its_mail),
         IN_WORLD(keeps_to_rates),
+        IN_WORLD(a_message_to_many_keeps_to_the_rate),
         IN_WORLD(one_name_is_one_destination),
         IN_WORLD(leaves_alone_what_an_administrator_holds_back),
         IN_WORLD(the_fault_of_a_domain_is_its_own),
