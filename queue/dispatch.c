@@ -110,7 +110,8 @@ static void on_rate_free(struct timer *t)
     backoff_drop(q, s);
 }
 
-/* If not, it is woken when they do. */
+/* If not, it is woken when they do, and is not forgotten before that, though nothing may wait: so
+ * this is asked first. */
 static bool rates_allow(struct dispatch *d, struct site *s)
 {
     uint64_t now_ms = queue_now_ms(d->queue);
@@ -127,9 +128,9 @@ static bool rates_allow(struct dispatch *d, struct site *s)
 
 static bool may_start(struct dispatch *d, struct site *s)
 {
-    return s->due_count > 0 && backoff_allows(s) &&
+    return rates_allow(d, s) && s->due_count > 0 && backoff_allows(s) &&
            s->running < RUNNING_PER_CONNECTION * pace_window(&s->pace, s->limits) &&
-           !mx_must_wait(&d->mx, s) && rates_allow(d, s);
+           !mx_must_wait(&d->mx, s);
 }
 
 void dispatch_wake(struct dispatch *d, struct site *s)

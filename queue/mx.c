@@ -87,6 +87,14 @@ static void set_limits(struct queue *q, struct site *s, const struct destination
 
     s->owner = q;
     s->limits = &q->limits[s->kind == SITE_LOCAL ? rows + 1 : row];
+    if (s->limited == q->routing + 1u)
+        return;
+    s->limited = q->routing + 1u;
+    pace_change_limits(&s->pace, s->limits, queue_now_ms(q));
+    if (s->backed_off || !timer_running(&s->timer))
+        return;
+    loop_stop_timer(q->loop, &s->timer);
+    dispatch_wake(q->dispatch, s);
 }
 
 void mx_place(struct queue *q, struct destination *d)

@@ -81,6 +81,15 @@ uint32_t pace_burst(const struct destination_limits *l)
     return l->recipients.count == 0 ? UINT32_MAX : (uint32_t)MIN(part, UINT32_MAX);
 }
 
+void pace_change_limits(struct pace *p, const struct destination_limits *l, uint64_t now_ms)
+{
+    uint64_t message_us = rate_interval_us(&l->messages);
+    uint64_t burst_us = rate_interval_us(&l->recipients) * pace_burst(l);
+
+    p->messages_free_us = MIN(p->messages_free_us, now_ms * 1000 + message_us);
+    p->recipients_free_us = MIN(p->recipients_free_us, now_ms * 1000 + burst_us);
+}
+
 static void spend(uint64_t *free_us, const struct rate *r, uint32_t count, uint64_t now_ms)
 {
     uint64_t interval_us = rate_interval_us(r);

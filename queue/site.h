@@ -42,6 +42,7 @@ struct site {
     uint64_t pass;                           /* of the flow that had the last turn */
     struct list turn;                        /* in its worker's round (queue/dispatch.c) */
     const struct destination_limits *limits; /* never NULL; queue/mx.c */
+    uint32_t limited;                        /* the settings that they are of, plus 1 */
     struct pace pace;
     /* Back-off (queue/backoff.h). */
     bool backed_off;
@@ -53,7 +54,8 @@ struct site {
     struct view cause;           /* mail/outcome.h fields; heap */
     struct list tls_notes;       /* queue/tlsnote.h */
     struct list trouble;         /* in the list of those that are backed off */
-    /* While it is backed off: when its time comes; else: when the rates allow the next message. */
+    /* While it is backed off: when its time comes; else: when the rates allow the next message,
+     * though none may wait. */
     struct timer timer;
     void *owner; /* for the timer */
 };

@@ -260,6 +260,66 @@ static void a_message_to_many_keeps_to_the_rate(void **state)
     assert_int_equal(world_count_mails(), 0);
 }
 
+static void a_rate_ends_with_its_setting(void **state)
+{
+    static const char slow[] =
+        "destinations: [{domain: a.test, message-rate: 1/10h, recipient-rate: 20/20h}]\n";
+
+    (void)state;
+    world_reload(slow);
+    world_accept("s@here.test", "x@a.test y@a.test", body);
+    deliver(world_job(0));
+    for (int i = 0; i < 3; i++)
+        world_accept("s@here.test", "x@a.test", body);
+    world_reload(slow);
+    world_pass(3600 * SECOND);
+    assert_int_equal(world.job_count, 1);
+    world_reload("destinations: [{domain: a.test, recipient-rate: 10/1m}]\n");
+    world_pass(6 * SECOND - 10);
+    assert_int_equal(world.job_count, 1);
+    world_pass(10);
+    assert_int_equal(world.job_count, 2);
+    world_reload("destinations: [{domain: a.test}]\n");
+    world_run();
+    assert_int_equal(world.job_count, 4);
+}
+
+static void forget_all_without_mail(void)
+{
+    struct index *x = &world.queue.index;
+    char name[32];
+
+    for (unsigned i = 0; i < INDEX_RESTING_MAX; i++) {
+        struct hop hop = { .kind = HOP_MX };
+
+        snprintf(name, sizeof(name), "d%u.test", i);
+        hop.name = hop.host = view_of(name);
+        index_rest_destination(x, index_destination_for(x, &hop));
+    }
+}
+
+static void a_rate_holds_after_a_pause(void **state)
+{
+    uint32_t sites;
+
+    (void)state;
+    world_reload("destinations: [{domain: a.test, message-rate: 1/1h}]\n");
+    world_accept("s@here.test", "x@a.test", body);
+    deliver(world_job(0));
+    forget_all_without_mail();
+    world_accept("s@here.test", "x@a.test", body);
+    assert_int_equal(world.job_count, 1);
+    world_pass(3600 * SECOND - 10);
+    assert_int_equal(world.job_count, 1);
+    world_pass(10);
+    assert_int_equal(world.job_count, 2);
+    deliver(world_job(1));
+    forget_all_without_mail();
+    sites = world.queue.index.sites.count;
+    world_pass(3600 * SECOND);
+    assert_int_equal(world.queue.index.sites.count, sites - 1); /* and no longer */
+}
+
 static void one_name_is_one_destination(void **state)
 {
     (void)state;
@@ -553,6 +613,8 @@ int main(void)
         IN_WORLD(its_own_retry_times_are_those_of_its_mail),
         IN_WORLD(keeps_to_rates),
         IN_WORLD(a_message_to_many_keeps_to_the_rate),
+        IN_WORLD(a_rate_ends_with_its_setting),
+        IN_WORLD(a_rate_holds_after_a_pause),
         IN_WORLD(one_name_is_one_destination),
         IN_WORLD(leaves_alone_what_an_administrator_holds_back),
         IN_WORLD(the_fault_of_a_domain_is_its_own),
