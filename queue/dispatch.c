@@ -129,7 +129,7 @@ static bool rates_allow(struct dispatch *d, struct site *s)
 static bool may_start(struct dispatch *d, struct site *s)
 {
     return rates_allow(d, s) && s->due_count > 0 && backoff_allows(s) &&
-           s->running < RUNNING_PER_CONNECTION * pace_window(&s->pace, s->limits) &&
+           s->running - s->leaving < RUNNING_PER_CONNECTION * site_connections(s) &&
            !mx_must_wait(&d->mx, s);
 }
 
@@ -176,6 +176,7 @@ static void end_job(struct dispatch *d, struct job *job)
     result_settle(d->queue, job); /* both stay, since a job of them is still counted */
     to->running--;
     site->running--;
+    site->leaving -= job->worker->draining;
     dispatch_wake(d, site);
     queue_rest(d->queue, to);
     backoff_drop(d->queue, site);
@@ -343,6 +344,15 @@ void dispatch_add_worker(struct dispatch *d, enum process kind, uint32_t index, 
     loop_defer(d->queue->loop, &d->again);
 }
 
+static void retire(struct worker *w)
+{
+    if (w->draining)
+        return;
+    w->draining = true;
+    list_each (it, &w->jobs)
+        container_of(it, struct job, link)->site->leaving++;
+}
+
 /* All but the newest of a slot, and all of slots that are not used any more. */
 static void retire_workers(struct dispatch *d)
 {
@@ -353,7 +363,7 @@ static void retire_workers(struct dispatch *d)
             struct worker *w = container_of(it, struct worker, link);
 
             if (i > d->delivery_count || it->next != &s->workers)
-                w->draining = true;
+                retire(w);
         }
     }
 }

@@ -163,7 +163,7 @@ static void send_job(struct job_maker *k, const struct job *job, uint64_t number
         .route = hop->route,
         .site = job->site->name,
         .hosts = job->destination->hosts,
-        .connections = pace_window(&job->site->pace, limits),
+        .connections = site_connections(job->site),
         .messages_per_connection = (uint32_t)limits->messages_per_connection,
         .connection_us = rate_interval_us(&limits->connections),
         .bdat = limits->bdat,

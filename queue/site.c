@@ -83,3 +83,12 @@ void site_charge(struct index *x, uint32_t unit, unsigned recipients)
 {
     flow_charge(x, index_unit(x, unit)->link.due, recipients);
 }
+
+/* ---- connections ---- */
+
+uint32_t site_connections(const struct site *s)
+{
+    uint32_t window = pace_window(&s->pace, s->limits);
+
+    return window - MIN(s->leaving, window);
+}

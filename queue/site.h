@@ -38,6 +38,7 @@ struct site {
     uint32_t units; /* of all members */
     uint32_t due_count;
     uint32_t running; /* jobs */
+    uint32_t leaving; /* of those, with workers that others have taken over from */
     struct flow_heap flows;
     uint64_t pass;                           /* of the flow that had the last turn */
     struct list turn;                        /* in its worker's round (queue/dispatch.c) */
@@ -72,5 +73,8 @@ void site_remove_due(struct index *x, uint32_t unit);
 uint32_t site_first(const struct index *x, const struct site *s) MUST_USE;
 /* The unit, which is due, is given so many recipients' worth. */
 void site_charge(struct index *x, uint32_t unit, unsigned recipients);
+
+/* Connections that its worker may use now: in a reload those of the worker before count, too. */
+uint32_t site_connections(const struct site *s) MUST_USE;
 
 #endif

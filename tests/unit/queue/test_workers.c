@@ -56,6 +56,35 @@ static void moves_to_the_new_workers_with_the_reload(void **state)
     assert_int_equal(world_count_mails(), 0);
 }
 
+/* The window is 2. */
+static void leaves_connections_to_the_old_workers(void **state)
+{
+    unsigned jobs;
+
+    (void)state;
+    for (int i = 0; i < 8; i++)
+        world_accept("a@here.test", "b@x.test", body);
+    assert_int_equal(world.job_count, 4);
+    world_add_worker(DELIVERY, 0);
+    world_reload("");
+    world_run();
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(world.job_count, 4);
+        world_deliver(world_job(i));
+    }
+    assert_int_equal(world.job_count, 4); /* two connections, and all of them the old one's */
+    world_deliver(world_job(2));
+    assert_int_equal(world.job_count, 6);
+    assert_int_equal(world_job(5)->start.connections, 1);
+    jobs = world.job_count;
+    world_lose_worker(world_job(3)->worker); /* and the last job is begun anew */
+    assert_true(world.job_count > jobs);
+    assert_int_equal(world_job(world.job_count - 1)->start.connections, 2);
+    for (unsigned i = 4; i < world.job_count; i++)
+        world_deliver(world_job(i));
+    assert_int_equal(world_count_mails(), 0);
+}
+
 static void routes_again_after_a_reload(void **state)
 {
     (void)state;
@@ -145,6 +174,7 @@ int main(void)
         IN_WORLD(gives_a_lost_job_to_the_next_worker),
         IN_WORLD(defers_what_ends_its_worker_twice),
         IN_WORLD(moves_to_the_new_workers_with_the_reload),
+        IN_WORLD(leaves_connections_to_the_old_workers),
         IN_WORLD(routes_again_after_a_reload),
         IN_WORLD(tries_destinations_in_trouble_again_after_a_reload),
         IN_WORLD(closes_the_channel_of_a_worker_that_talks_nonsense),
