@@ -30,10 +30,23 @@ static bool means_too_many(const struct client *c, const struct reply *r)
     return r->enhanced.class == 0 ? usual : said && (usual || r->code / 100 == 4);
 }
 
-/* RFC 3207, 4: 530 is "STARTTLS first". Where it was offered, and failed, it may work next time. */
+/* A policy of security (RFC 3463, 3.8: X.7.X), or words about TLS. Not to the content, which has
+ * been looked at then. */
+static bool speaks_of_tls(const struct client *c, const struct reply *r)
+{
+    if (c->hearing != CLIENT_MAIL && c->hearing != CLIENT_RCPT && c->hearing != CLIENT_DATA)
+        return false;
+    return r->enhanced.class == 0 ? view_find_view(r->text, VIEW("TLS")) < r->text.len
+                                  : r->enhanced.subject == 7;
+}
+
+/* RFC 3207, 4: 530 is "STARTTLS first"; others say it otherwise. Where it was offered, and failed,
+ * it may work next time. */
 static bool misses_tls(const struct client *c, const struct reply *r)
 {
-    return r->code == 530 && c->ext.starttls && !c->encrypted;
+    if (!c->ext.starttls || c->encrypted)
+        return false;
+    return r->code == 530 || (c->tls.broken && speaks_of_tls(c, r));
 }
 
 static enum outcome_class class_of(const struct client *c, const struct reply *r)

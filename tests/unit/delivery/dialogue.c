@@ -206,6 +206,7 @@ void dialogue_run(const struct dialogue *d, struct cutter how, struct buf *trans
 {
     static struct stage stage;
     struct stage *s = &stage;
+    const struct tls_memory memory = { .broken_until_ms = d->broken };
     struct arena arena;
 
     *s = (struct stage){ .d = d, .said = transcript };
@@ -213,7 +214,7 @@ void dialogue_run(const struct dialogue *d, struct cutter how, struct buf *trans
     make_envelope(s, &arena);
     make_message(s);
     client_init(&s->client, VIEW("me.test"),
-                tlspolicy_choose((struct tls_wish){ d->tls, d->implicit, d->onward }, NULL, 0),
+                tlspolicy_choose((struct tls_wish){ d->tls, d->implicit, d->onward }, &memory, 0),
                 d->lmtp);
     if (d->secret != NULL)
         log_in(s);

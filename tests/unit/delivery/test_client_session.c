@@ -43,6 +43,30 @@ static const struct dialogue cases[] = {
       .server = HELLO_TLS "454 not now|530 5.7.0 STARTTLS first\n503 no\n503 no\n503 no|250 reset|"
                           "221 bye",
       .transcript = EHLO "STARTTLS\n" GROUP_PLAIN "[rest deferred 530 4.7.0]\nRSET\n" QUIT BYE },
+    { .name = "plain text since TLS failed, and refused by a policy: not for good",
+      .server =
+          HELLO_TLS "250 ok\n550 5.7.10 encryption needed\n550 must use TLS\n554 no|250 reset|"
+                    "221 bye",
+      .broken = true,
+      .transcript =
+          EHLO GROUP_PLAIN "[0 deferred 550 4.7.10]\n[1 deferred 550 4.0.0]\nRSET\n" QUIT BYE },
+    { .name = "plain text since TLS failed, refused at DATA",
+      .server = HELLO_TLS TAKEN "\n554 5.7.0 TLS first|250 reset|221 bye",
+      .broken = true,
+      .transcript = EHLO GROUP_PLAIN "[rest deferred 554 4.7.0]\nRSET\n" QUIT BYE },
+    { .name = "plain text since TLS failed, other refusals stay",
+      .server = HELLO_TLS "250 ok\n550 5.1.1 no TLS user\n550 who\n554 no|250 reset|221 bye",
+      .broken = true,
+      .transcript =
+          EHLO GROUP_PLAIN "[0 failed 550 5.1.1]\n[1 failed 550 5.0.0]\nRSET\n" QUIT BYE },
+    { .name = "plain text since TLS failed, the content refused",
+      .server = HELLO_TLS TAKES "|BODY|554 5.7.1 spam|250 reset|221 bye",
+      .broken = true,
+      .transcript = EHLO GROUP_PLAIN "[body]\n[rest failed 554 5.7.1]\nRSET\n" QUIT BYE },
+    { .name = "plain text by choice, refused by a policy",
+      .server = HELLO_TLS "550 5.7.10 encryption needed\n503 no\n503 no\n503 no|250 reset|221 bye",
+      .tls = ROUTE_TLS_NONE,
+      .transcript = EHLO GROUP_PLAIN "[rest failed 550 5.7.10]\nRSET\n" QUIT BYE },
     { .name = "530 where TLS is not offered is a refusal",
       .server = HELLO "530 5.7.0 log in first\n503 no\n503 no\n503 no|250 reset|221 bye",
       .transcript = GREETED "[rest failed 530 5.7.0]\nRSET\n" QUIT BYE },
