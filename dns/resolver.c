@@ -11,8 +11,10 @@
 enum {
     CLASS_IN = 1,
     UDP_ANSWER_MAX = 1232, /* bytes, announced by EDNS: what passes every network unfragmented */
-    IN_FLIGHT_MAX = 200,   /* questions: more at once overrun the buffers of name servers */
-    OTHERS_MAX = 100,      /* of them: that are not urgent */
+    IN_FLIGHT_MAX = 2000,  /* questions */
+    FRESH_MAX = 200,       /* of them: more at once overrun the buffers of name servers */
+    FRESH_MS = 1000,       /* what has no answer then takes no room from others */
+    OTHERS_MAX = 100,      /* of those in flight: that are not urgent */
 };
 
 struct resolver {
@@ -21,7 +23,9 @@ struct resolver {
     struct timer timer;
     struct list sockets;
     struct list urgent, others; /* queries for which there is no room in flight */
-    unsigned in_flight, others_in_flight;
+    struct list fresh;          /* queries in flight, the oldest first */
+    struct timer aging;
+    unsigned in_flight, others_in_flight, fresh_count;
 };
 
 struct resolver_socket {
@@ -136,6 +140,8 @@ static int set_servers(struct resolver *r, const struct dns_settings *s)
     return result;
 }
 
+static void on_aging(struct timer *t);
+
 struct resolver *resolver_new(struct loop *l, const struct dns_settings *s, struct error *err)
 {
     static char lookups[] = "b"; /* no file of hosts */
@@ -160,6 +166,8 @@ struct resolver *resolver_new(struct loop *l, const struct dns_settings *s, stru
     list_init(&r->sockets);
     list_init(&r->urgent);
     list_init(&r->others);
+    list_init(&r->fresh);
+    r->aging.fire = on_aging;
     if (result == ARES_SUCCESS)
         result =
             ares_init_options(&r->channel, &options,
@@ -201,6 +209,15 @@ static const char *explain(int status)
 
 static void launch(struct resolver *r);
 
+static void end_freshness(struct resolver_query *q)
+{
+    if (!q->fresh)
+        return;
+    q->fresh = false;
+    list_remove(&q->link);
+    q->resolver->fresh_count--;
+}
+
 static void on_deliver(struct deferred *d)
 {
     struct resolver_query *q = container_of(d, struct resolver_query, deliver);
@@ -208,6 +225,7 @@ static void on_deliver(struct deferred *d)
     struct view packet = view_make(q->packet, q->packet_len);
     char *room = q->packet;
 
+    end_freshness(q);
     q->flying = false;
     r->in_flight--;
     r->others_in_flight -= q->among_others;
@@ -236,13 +254,40 @@ static void on_answer(void *of, int status, int timeouts, unsigned char *packet,
 
 static struct resolver_query *take_next(struct resolver *r)
 {
-    struct list *it = NULL;
+    struct list *it;
 
-    if (r->in_flight < IN_FLIGHT_MAX)
-        it = list_take_first(&r->urgent);
-    if (it == NULL && r->in_flight < IN_FLIGHT_MAX && r->others_in_flight < OTHERS_MAX)
+    if (r->in_flight == IN_FLIGHT_MAX || r->fresh_count == FRESH_MAX)
+        return NULL;
+    it = list_take_first(&r->urgent);
+    if (it == NULL && r->others_in_flight < OTHERS_MAX)
         it = list_take_first(&r->others);
     return it == NULL ? NULL : container_of(it, struct resolver_query, link);
+}
+
+static struct resolver_query *oldest_fresh(const struct resolver *r)
+{
+    return list_empty(&r->fresh) ? NULL : container_of(r->fresh.next, struct resolver_query, link);
+}
+
+static void set_aging(struct resolver *r)
+{
+    const struct resolver_query *q = oldest_fresh(r);
+    uint64_t now_ms = r->loop->now_ms;
+
+    if (q == NULL)
+        loop_stop_timer(r->loop, &r->aging);
+    else
+        loop_start_timer(r->loop, &r->aging, MAX(q->since_ms + FRESH_MS, now_ms) - now_ms);
+}
+
+static void on_aging(struct timer *t)
+{
+    struct resolver *r = container_of(t, struct resolver, aging);
+    struct resolver_query *q;
+
+    while ((q = oldest_fresh(r)) != NULL && q->since_ms + FRESH_MS <= r->loop->now_ms)
+        end_freshness(q);
+    launch(r);
 }
 
 /* Asks as many of those that wait as there is room for. */
@@ -254,7 +299,10 @@ static void launch(struct resolver *r)
         char *name = memory_copy(q->name);
 
         q->waiting = false;
-        q->flying = true;
+        q->flying = q->fresh = true;
+        q->since_ms = r->loop->now_ms;
+        list_append(&r->fresh, &q->link);
+        r->fresh_count++;
         q->among_others = !q->urgent;
         r->in_flight++;
         r->others_in_flight += q->among_others;
@@ -262,6 +310,7 @@ static void launch(struct resolver *r)
         free(name);
     }
     set_timer(r);
+    set_aging(r);
 }
 
 void resolver_ask(struct resolver *r, struct resolver_query *q, struct view name,

@@ -18,9 +18,11 @@ struct resolver_query {
     bool urgent; /* set before it is asked: goes before those that are not */
     /* The rest is private. */
     struct resolver *resolver;
-    struct list link;     /* while it waits for its turn */
+    struct list link;     /* while it waits for its turn, or is fresh */
     bool waiting, flying; /* neither: not asked, or answered */
+    bool fresh;           /* flies, and not for long */
     bool among_others;    /* when it flew */
+    uint64_t since_ms;    /* it flies */
     struct view name;
     enum answer_type type;
     struct deferred deliver;

@@ -399,6 +399,42 @@ static void test_what_nobody_awaits_is_not_asked(void **state)
     assert_int_equal(desk.others_count, 0);
 }
 
+static void on_packet(struct resolver_query *q, struct view packet, const char *failure)
+{
+    (void)q;
+    (void)packet;
+    assert_null(failure);
+    client.answered++;
+}
+
+/* As many as may be fresh at once, and one that has to wait for room. */
+static void test_what_is_slow_takes_no_room(void **state)
+{
+    enum { SILENT = 200, PATIENCE_MS = 30000 };
+    static struct resolver_query queries[SILENT + 1];
+    static char names[SILENT][32];
+    struct dns_settings patient = settings;
+    struct resolver *r;
+    struct error err;
+
+    (void)state;
+    patient.timeout_ms = PATIENCE_MS;
+    r = resolver_new(&loop, &patient, &err);
+    assert_non_null(r);
+    for (unsigned i = 0; i <= SILENT; i++) {
+        queries[i] = (struct resolver_query){ .answered = on_packet, .urgent = true };
+        if (i < SILENT)
+            snprintf(names[i], sizeof(names[i]), "silent%u.test", i);
+        resolver_ask(r, &queries[i], i < SILENT ? view_of(names[i]) : VIEW("urgent.test"),
+                     ANSWER_A);
+    }
+    while (server.asked < SILENT)
+        assert_int_equal(loop_turn(&loop, 1000), 0);
+    assert_true(queries[SILENT].waiting);
+    turn_until(1);
+    assert_int_equal(server.urgent_at, SILENT + 1);
+}
+
 int main(void)
 {
 #define DESK_TEST(test) cmocka_unit_test_setup_teardown(test, open_desk, close_desk)
@@ -409,6 +445,7 @@ int main(void)
         DESK_TEST(test_who_is_gone_hears_nothing),
         DESK_TEST(test_others_leave_room_for_what_is_urgent),
         DESK_TEST(test_what_becomes_urgent_goes_ahead),
+        DESK_TEST(test_what_is_slow_takes_no_room),
         DESK_TEST(test_others_have_half_of_the_desk),
         DESK_TEST(test_what_nobody_awaits_is_not_asked),
     };
