@@ -51,6 +51,7 @@ static void disconnect(struct dovecot_source *s, const char *why)
         log_error("dovecot_unavailable", LOG_STRING("path", s->path), LOG_STRING("reason", why));
     s->complained = true;
     s->ready = false;
+    desk_offer(s->source.desk, VIEW_EMPTY);
     if (s->watch.fd >= 0) {
         loop_unwatch(loop_of(s), &s->watch);
         close(s->watch.fd);
@@ -228,12 +229,12 @@ static void on_begin(struct source *source, struct exchange *e, const struct mes
                                  .initial = m->initial,
                                  .response = m->response };
 
-    if (!is_offered(source->desk, m->mechanism)) {
-        exchange_end(e, LOGIN_REFUSED, VIEW_EMPTY, "no such mechanism");
-        return;
-    }
     if (!s->ready || s->unsent_len > DOVECOT_UNSENT_MAX) {
         exchange_end(e, LOGIN_TEMPORARY, VIEW_EMPTY, "there is no connection to Dovecot");
+        return;
+    }
+    if (!is_offered(source->desk, m->mechanism)) {
+        exchange_end(e, LOGIN_REFUSED, VIEW_EMPTY, "no such mechanism");
         return;
     }
     (void)snprintf(session, sizeof(session), "%016llx", (unsigned long long)m->session);

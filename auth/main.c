@@ -74,12 +74,11 @@ static void use_users(struct sandbox *sandbox)
     sandbox->readable[0] = dirname(memory_copy(path));
 }
 
-/* Until Dovecot has said what it can. */
+/* Offers nothing until Dovecot has said what it can. */
 static void use_dovecot(void)
 {
     dovecot_source_init(&dovecot, memory_copy(role.settings.auth.dovecot));
     desk_init(&desk, &role.loop, &role.settings, &dovecot.source);
-    desk_offer(&desk, VIEW("PLAIN LOGIN"));
 }
 
 int main(void)

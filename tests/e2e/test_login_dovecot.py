@@ -23,7 +23,9 @@ service auth {
 
 
 def start(world, dovecot):
-    world.start_relay(auth={"dovecot": str(dovecot.folder / "run" / "tern")}, trust=["192.0.2.0/24"])
+    world.start_relay(auth={"dovecot": str(dovecot.folder / "run" / "tern")}, trust=["192.0.2.0/24"],
+                      listen=[*world.settings["listen"],
+                              {"address": "127.0.0.1:587", "role": "submission", "tls": "implicit"}])
     world.log.wait("dovecot_connected")
 
 
@@ -109,11 +111,16 @@ def test_a_dovecot_that_is_away_is_asked_again_when_it_is_back(world, checked):
     os.kill(auth_process(checked.process.pid), signal.SIGKILL)
     world.log.wait("dovecot_unavailable")
     with under_tls(world) as c:
-        assert "AUTH PLAIN" in c.command("EHLO client.test")
+        wait_for(lambda: " AUTH" not in c.command("EHLO client.test"), "nothing to be announced")
         assert c.command(plain(BOB, PASSWORD)).startswith("454 4.7.0 ")
+    with world.connect(587, tls=True) as c:
+        c.hello()
+        assert c.command(f"MAIL FROM:<{BOB}>") == "454 4.7.0 Logins cannot be checked now, try again later"
     path.with_suffix(".away").rename(path)
     world.log.wait("dovecot_connected", count=2)
-    assert try_login(world).startswith("235")
+    with under_tls(world) as c:
+        wait_for(lambda: "250 AUTH PLAIN LOGIN SCRAM-SHA-256" in c.command("EHLO client.test"), "AUTH")
+        assert c.command(plain(BOB, PASSWORD)).startswith("235")
 
 
 def test_the_wrong_socket_is_recognized(world, dovecot):
