@@ -65,7 +65,7 @@ static const struct config_item items[] = {
     READ("xclient", read_xclient, false, NULL,
          "networks of proxies that may say with XCLIENT who their client is"),
     READ("extensions", read_extensions, false, "{}",
-         "SMTP extensions that are not offered here, { dsn: no }"),
+         "SMTP extensions that are not offered here, { dsn: no }; without role submission also futurerelease"),
 };
 
 /* What the roles change in the defaults of these rows; NULL: nothing. */
@@ -83,7 +83,7 @@ const struct settings_table settings_listen = { "listen", items, COUNT_OF(items)
 
 static void read_extensions(struct config *c, struct config_node *n, void *section)
 {
-    settings_read_extensions(c, n, &((struct listener_settings *)section)->extensions);
+    settings_read_own_extensions(c, n, section);
 }
 
 static void read_limits(struct config *c, struct config_node *n, void *section)

@@ -53,6 +53,9 @@ struct settings_table {
 extern const struct settings_table settings_extensions;
 void settings_read_extensions(struct config *c, struct config_node *n,
                               struct extension_settings *out);
+/* A listener's, whose role is read already. */
+void settings_read_own_extensions(struct config *c, struct config_node *n,
+                                  struct listener_settings *l);
 
 extern const struct settings_table settings_listen, settings_rules_table;
 void settings_read_listeners(struct config *c, struct config_node *n, void *section);

@@ -11,6 +11,8 @@ from test_postfix import postfix, wait_mail  # noqa: F401 (a fixture)
 from world import wait_for
 
 QUICK = {"first": "1s", "factor": "1", "longest": "1s", "jitter": 0}
+# As for submission, but for who is trusted.
+SUBMISSION = {"address": "127.0.0.1:587", "role": "submission", "tls": "offered", "relay": "networks"}
 LETTER = b"Subject: hello\r\n\r\nhello\r\n"
 
 
@@ -192,7 +194,7 @@ def parse_offer(words):
 def start(world, **retry):
     certificate, key = world.certificates
     world.start_relay(tls={"certificate": str(certificate), "key": str(key)}, retry=QUICK | retry,
-                      limits={"recipients": 100})
+                      limits={"recipients": 100}, listen=[*world.settings["listen"], SUBMISSION])
 
 
 @pytest.mark.parametrize("keyword", PROOFS)
@@ -202,7 +204,7 @@ def test_what_is_announced_works(world, keyword):
         test_login.start(world, **test_login.MANY_TRIES)
     else:
         start(world, **({"lifetime": "2s"} if keyword == "REQUIRETLS" else {}))
-    with world.connect() as client:
+    with world.connect(587 if keyword == "FUTURERELEASE" else 2525) as client:
         offer = parse_offer(client.hello())
         if keyword == "REQUIRETLS":
             assert keyword not in offer
@@ -215,6 +217,14 @@ def test_what_is_announced_works(world, keyword):
         assert keyword in offer or keyword == "AUTH"
         PROOFS[keyword](world, client, offer.get(keyword, ""))
         client.command("QUIT")
+
+
+def test_mail_waits_only_for_whom_submits(world):
+    """RFC 4865, 1: not for other servers, also where they may relay."""
+    start(world)
+    with world.connect() as client:
+        assert "FUTURERELEASE" not in parse_offer(client.hello())
+        assert client.command("MAIL FROM:<a@here.test> HOLDFOR=60").startswith("555 5.5.4")
 
 
 def test_the_end_of_tls_within_a_chunk_is_the_end(world):

@@ -98,19 +98,24 @@ static void gives_listeners_what_their_roles_are(void **state)
         const char *text;
         const char *name;
         unsigned role, tls, relay;
-        bool strangers, hide_client;
+        bool strangers, hide_client, futurerelease;
     } listeners[] = {
         { "{ address: \"*:25\" }", "*:25", LISTENER_MX, LISTENER_TLS_OFFERED,
-          LISTENER_RELAY_NETWORKS, true, false },
+          LISTENER_RELAY_NETWORKS, true, false, false },
         { "{ address: \"*:587\", role: submission, name: apps }", "apps", LISTENER_SUBMISSION,
-          LISTENER_TLS_REQUIRED, LISTENER_RELAY_LOGINS, false, true },
+          LISTENER_TLS_REQUIRED, LISTENER_RELAY_LOGINS, false, true, true },
         { "{ address: \"*:465\", role: submission }", "*:465", LISTENER_SUBMISSION,
-          LISTENER_TLS_IMPLICIT, LISTENER_RELAY_LOGINS, false, true },
+          LISTENER_TLS_IMPLICIT, LISTENER_RELAY_LOGINS, false, true, true },
         { "{ address: \"*:2525\", role: trusted }", "*:2525", LISTENER_TRUSTED,
-          LISTENER_TLS_OFFERED, LISTENER_RELAY_NETWORKS, false, false },
+          LISTENER_TLS_OFFERED, LISTENER_RELAY_NETWORKS, false, false, false },
+        { "{ address: \"*:24\", extensions: { futurerelease: yes } }", "*:24", LISTENER_MX,
+          LISTENER_TLS_OFFERED, LISTENER_RELAY_NETWORKS, true, false, true },
+        { "{ extensions: { dsn: no }, address: \"*:588\", role: submission }", "*:588",
+          LISTENER_SUBMISSION, LISTENER_TLS_REQUIRED, LISTENER_RELAY_LOGINS, false, true, true },
         { "{ address: \"*:1\", role: submission, tls: none, relay: networks, strangers: yes, "
-          "hide-client: no }",
-          "*:1", LISTENER_SUBMISSION, LISTENER_TLS_NONE, LISTENER_RELAY_NETWORKS, true, false },
+          "hide-client: no, extensions: { futurerelease: no } }",
+          "*:1", LISTENER_SUBMISSION, LISTENER_TLS_NONE, LISTENER_RELAY_NETWORKS, true, false,
+          false },
     };
     char text[1024];
     struct buf out = BUF_ON_ARRAY(text);
@@ -135,6 +140,9 @@ static void gives_listeners_what_their_roles_are(void **state)
         check(listeners[i].text, l->relay == listeners[i].relay);
         check(listeners[i].text, l->strangers == listeners[i].strangers);
         check(listeners[i].text, l->hide_client == listeners[i].hide_client);
+        check(listeners[i].text, s.extensions.on[EXTENSION_FUTURERELEASE]);
+        check(listeners[i].text,
+              l->extensions.on[EXTENSION_FUTURERELEASE] == listeners[i].futurerelease);
         check_view("banner", l->banner, VIEW("ESMTP Tern"));
     }
     release(&s, c);
