@@ -165,8 +165,8 @@ bool client_start(struct client *c, const struct client_message *m, struct clien
 
     assert(client_wish(c) == CLIENT_WISH_MESSAGE);
     c->message = *m;
-    c->said_rcpts = c->heard_rcpts = c->accepted = c->answered = 0;
-    c->refused = c->chunk_sent = false;
+    c->said_rcpts = c->heard_rcpts = c->accepted = c->answered = c->put_off_at = 0;
+    c->refused = c->chunk_sent = c->chunk_refused = false;
     c->heard_before = c->heard;
     *v = (struct client_verdict){ .rest = true };
     if (transaction_obstacle(m, &c->ext, &words, &v->outcome))

@@ -71,6 +71,7 @@ enum client_wish {
 struct client_verdict {
     bool rest;   /* about every recipient that has no verdict yet; else about one: */
     bool later;  /* which has none, but is to come in another transaction, at once */
+    bool full;   /* nor is any behind it taken now: the host has said how many it takes */
     size_t rcpt; /* its number in the message's envelope */
     struct outcome outcome;
 };
@@ -97,10 +98,11 @@ struct client {
     unsigned heard_before; /* the transaction */
     struct client_message message;
     size_t said_rcpts, heard_rcpts, accepted;
+    size_t put_off_at;              /* `accepted` when one was put off last; 0: none */
     size_t answered;                /* LMTP: recipients that the final dot was answered for */
     bool taken[ENVELOPE_RCPTS_MAX]; /* LMTP: by place in the message */
     bool chunk_sent;                /* all of it, and its reply is not heard */
-    bool chunk_refused;             /* the host does not know BDAT after all */
+    bool chunk_refused;             /* in the transaction: the host does not know it */
     bool refused;                   /* of the transaction nothing but replies is left */
     bool decided;                   /* there is a verdict to hand out */
     struct client_verdict verdict;

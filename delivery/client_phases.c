@@ -87,11 +87,15 @@ static void decide_one(struct client *c, const struct reply *r, size_t rcpt)
                                           .outcome = outcome_of(c, r, class_of(c, r), SCOPE_RCPT) };
 }
 
-/* The recipients before it are enough for one transaction: it is to come in the next one. */
-static void put_off(struct client *c, size_t rcpt)
+/* The recipients before it are enough for one transaction: it is to come in the next one. A bare
+ * 452 may be one full mailbox; two on end, and nobody taken in between, are the host's limit. */
+static void put_off(struct client *c, const struct reply *r, size_t rcpt)
 {
+    bool full = r->enhanced.class != 0 || c->put_off_at == c->accepted;
+
     c->decided = true;
-    c->verdict = (struct client_verdict){ .later = true, .rcpt = rcpt };
+    c->verdict = (struct client_verdict){ .later = true, .full = full, .rcpt = rcpt };
+    c->put_off_at = c->accepted;
 }
 
 /* ---- ends ---- */
@@ -264,7 +268,7 @@ static enum client_phase hear_rcpt(struct client *c, const struct reply *r)
     if (c->taken[at])
         c->accepted++;
     else if (c->accepted > 0 && means_too_many(c, r))
-        put_off(c, c->message.rcpts[at]);
+        put_off(c, r, c->message.rcpts[at]);
     else
         decide_one(c, r, c->message.rcpts[at]);
     c->refused = c->accepted == 0 && c->heard_rcpts == c->message.rcpt_count;

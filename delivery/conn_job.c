@@ -151,7 +151,8 @@ bool conn_decide(struct conn *c, const struct client_verdict *v)
 
     if (v->later) {
         job_put_off(c->job, v->rcpt);
-        destination_learn_rcpts(c->destination, c->client.accepted, dial_host(&c->dial));
+        if (v->full)
+            destination_learn_rcpts(c->destination, c->client.accepted, dial_host(&c->dial));
         return true;
     }
     o = complete(c, &v->outcome);
@@ -208,9 +209,11 @@ static bool fall_back(struct conn *c, const struct outcome *o)
 
 static void note_bdat(struct conn *c)
 {
-    if (!c->client.chunk_refused || c->destination->no_bdat)
+    struct destination *d = c->destination;
+
+    if (!c->client.chunk_refused || !destination_may_use_bdat(d))
         return;
-    c->destination->no_bdat = true;
+    d->no_bdat_until_ms = conn_loop(c)->now_ms + DESTINATION_BDAT_MS;
     log_warn("bdat_refused", LOG_VIEW("destination", c->destination->name),
              LOG_VIEW("host", dial_host(&c->dial)));
 }
@@ -299,7 +302,7 @@ static void look_elsewhere(struct conn *c, const struct outcome *why)
  * hang or close. */
 static bool may_use_bdat(const struct conn *c, const struct job *j)
 {
-    return j->start.bdat && j->start.attempt <= 1 && !c->destination->no_bdat;
+    return j->start.bdat && j->start.attempt <= 1 && destination_may_use_bdat(c->destination);
 }
 
 void conn_say_quit(struct conn *c)

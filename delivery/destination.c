@@ -55,16 +55,58 @@ static void leave_site(struct destination *d)
 
 /* ---- life ---- */
 
+/* When there is nothing left to be remembered. */
+static uint64_t memory_until_ms(const struct destination *d)
+{
+    uint64_t hosts_ms = MAX(tlspolicy_until_ms(&d->tls_memories), d->families.until_ms);
+
+    return MAX(hosts_ms, MAX(d->rcpts_until_ms, d->no_bdat_until_ms));
+}
+
+void destination_forget(struct destination *d)
+{
+    d->tls_memories = (struct tls_memories){ .next = 0 };
+    d->families = (struct route_memory){ .until_ms = 0 };
+    d->rcpts_until_ms = d->no_bdat_until_ms = 0;
+    loop_defer(d->worker->loop, &d->release);
+}
+
+/* More than memory keeps it, or nothing does. */
+static void leave_remembered(struct destination *d)
+{
+    if (list_empty(&d->remembered))
+        return;
+    list_remove(&d->remembered);
+    d->worker->remembered_count--;
+}
+
+/* Until then; but whoever can make up domains does not fill our memory. */
+static void remember(struct destination *d, uint64_t until_ms)
+{
+    struct worker *w = d->worker;
+
+    loop_start_timer(w->loop, &d->forget, until_ms - w->loop->now_ms);
+    list_append(&w->remembered, &d->remembered);
+    if (++w->remembered_count > w->remembered_most) {
+        struct destination *oldest =
+            container_of(w->remembered.next, struct destination, remembered);
+
+        leave_remembered(oldest);
+        destination_forget(oldest);
+    }
+}
+
 static void on_release(struct deferred *deferred)
 {
     struct destination *d = container_of(deferred, struct destination, release);
     struct loop *l = d->worker->loop;
-    uint64_t until_ms = MAX(tlspolicy_until_ms(&d->tls_memories), d->families.until_ms);
+    uint64_t until_ms = memory_until_ms(d);
 
     if (d->conn_total > 0 || !list_empty(&d->waiting))
         return;
+    leave_remembered(d);
     if (l->now_ms < until_ms) {
-        loop_start_timer(l, &d->forget, until_ms - l->now_ms);
+        remember(d, until_ms);
         return;
     }
     loop_stop_timer(l, &d->forget);
@@ -139,6 +181,7 @@ static struct destination *make_destination(struct worker *w, const struct job *
     list_init(&d->waiting);
     list_init(&d->idle);
     list_init(&d->wanting);
+    list_init(&d->remembered);
     d->forget.fire = on_forget;
     d->release.run = on_release;
     table_add(&w->destinations, &d->entry, view_make(d->key, key.len));
@@ -147,12 +190,13 @@ static struct destination *make_destination(struct worker *w, const struct job *
     return d;
 }
 
-/* The limits are what the newest job says. */
+/* The limits are what the newest job says, which keeps the destination from now on. */
 static struct destination *update_site(struct destination *d, const struct message_job_start *s)
 {
     d->site->connections = s->connections;
     d->site->messages_per_connection = s->messages_per_connection;
     d->site->connection_us = s->connection_us;
+    leave_remembered(d);
     return d;
 }
 
@@ -220,6 +264,11 @@ void destination_learn_rcpts(struct destination *d, uint64_t most, struct view h
     d->rcpts_until_ms = d->worker->loop->now_ms + DESTINATION_RCPTS_MS;
     log_info("recipients_limited", LOG_VIEW("destination", d->name), LOG_VIEW("host", host),
              LOG_U64("recipients", most));
+}
+
+bool destination_may_use_bdat(const struct destination *d)
+{
+    return d->worker->loop->now_ms >= d->no_bdat_until_ms;
 }
 
 uint64_t destination_rcpts_most(const struct destination *d, uint64_t said)

@@ -16,6 +16,7 @@ enum {
     /* More recipients than a host had taken are tried again: what it did not say in the words of
      * RFC 5321 may have had another reason. */
     DESTINATION_RCPTS_MS = 10 * 60 * 1000,
+    DESTINATION_BDAT_MS = 60 * 60 * 1000, /* how long it is remembered that BDAT was refused */
     /* Messages that a connection is of use for before it gives way to a destination that has none:
      * where those that want one outnumber the connections, they do not spend their time with
      * greetings. */
@@ -59,10 +60,11 @@ struct destination {
     size_t conn_total;       /* with those that say goodbye */
     struct tls_memories tls_memories;
     struct route_memory families;
-    bool no_bdat;            /* it was refused, though it was offered */
-    uint64_t rcpts_most;     /* that one of its hosts took in a transaction; 0: not known */
-    uint64_t rcpts_until_ms; /* then that may be otherwise; monotonic */
-    struct timer forget;     /* when nothing else keeps it */
+    uint64_t no_bdat_until_ms; /* it was refused, though it was offered; monotonic */
+    uint64_t rcpts_most;       /* that one of its hosts took in a transaction; 0: not known */
+    uint64_t rcpts_until_ms;   /* then that may be otherwise; monotonic */
+    struct timer forget;       /* when nothing else keeps it ... */
+    struct list remembered;    /* ... of the worker's, while that is so */
     struct deferred release;
 };
 
@@ -82,6 +84,10 @@ void destination_serve_route(struct worker *w, const struct route_settings *r);
 bool destination_gets_token(struct destination *d, struct job *j) MUST_USE;
 /* The job, which is free, needs another connection than the one that had it: it is next. */
 void destination_take_back(struct destination *d, struct job *j);
+/* What experience says is not true any more; when nothing else keeps it, it goes. */
+void destination_forget(struct destination *d);
+/* It was not refused for a while. */
+bool destination_may_use_bdat(const struct destination *d) MUST_USE;
 /* A host took so many recipients in a transaction, and no more. */
 void destination_learn_rcpts(struct destination *d, uint64_t most, struct view host);
 /* The recipients to ask for at once; 0: no limit. `said` is the host's own word. */

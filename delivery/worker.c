@@ -316,6 +316,8 @@ void worker_init(struct worker *w, const struct settings *s, struct loop *l,
     list_init(&w->inquiries);
     list_init(&w->ways);
     list_init(&w->idle);
+    list_init(&w->remembered);
+    w->remembered_most = WORKER_REMEMBERED_MAX;
     w->turns = memory_new_array(MAX(s->route_count, 1), sizeof(*w->turns));
     w->credentials = memory_new_array(MAX(s->route_count, 1), sizeof(struct credential *));
     w->route_tls = memory_new_array(MAX(s->route_count, 1), sizeof(struct tls_context *));

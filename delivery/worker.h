@@ -10,7 +10,10 @@
 #include "ipc/peer.h"
 #include "ipc/settings.h"
 
-enum { WORKER_INQUIRY_MS = 60 * 1000 }; /* for the dns process to name the hosts of a domain */
+enum {
+    WORKER_INQUIRY_MS = 60 * 1000, /* for the dns process to name the hosts of a domain */
+    WORKER_REMEMBERED_MAX = 10000, /* destinations that are kept for what is known of them alone */
+};
 
 struct worker {
     const struct settings *settings;
@@ -24,10 +27,12 @@ struct worker {
     struct table bodies;       /* struct job_body, by job id */
     struct table destinations; /* struct destination, by key */
     struct table sites;        /* struct site, by name */
-    struct list inquiries;     /* of the queue, about mail hosts */
-    struct list ways;          /* questions about them, delivery/ways.c */
-    struct list idle;          /* connections without a job, the longest unused first */
-    size_t conn_count;         /* connections of all destinations */
+    struct list remembered;    /* destinations that nothing but memory keeps, the oldest first */
+    size_t remembered_count, remembered_most;
+    struct list inquiries; /* of the queue, about mail hosts */
+    struct list ways;      /* questions about them, delivery/ways.c */
+    struct list idle;      /* connections without a job, the longest unused first */
+    size_t conn_count;     /* connections of all destinations */
     size_t *turns; /* by number of the route: which target comes first, where they take turns */
     struct credential **credentials; /* by number of the route; NULL: there is none */
     void (*refused)(struct worker *w, uint32_t route); /* a token: another is wanted */

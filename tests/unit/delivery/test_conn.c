@@ -207,6 +207,49 @@ static void learns_how_many_recipients_are_taken(void **state)
     }
 }
 
+/* A bare 452 that others are taken behind is a mailbox, and no limit; two on end are one. */
+static void learns_nothing_from_a_full_mailbox(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    for (unsigned limit = 0; limit < 2; limit++) {
+        town_open(&t, TOWN_TWO_HOSTS, NULL, NULL);
+        t.rcpts = 10;
+        t.hosts[0].bare = true;
+        t.hosts[0].rcpts_most = limit ? 4 : 0;
+        t.hosts[0].full = limit ? 0 : 3;
+        town_deliver(&t, 1, "b.test");
+        assert_int_equal(t.hosts[0].messages, limit ? 3 : 2);
+        t.hosts[0].rcpts = t.hosts[0].full = 0;
+        town_deliver(&t, 2, "b.test");
+        assert_int_equal(t.hosts[0].rcpts, 10);
+        assert_int_equal(t.hosts[0].messages, limit ? 6 : 3);
+        town_close(&t);
+    }
+}
+
+/* Also while there is no connection. */
+static void remembers_how_many_recipients_are_taken(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TOWN_TWO_HOSTS, NULL, NULL);
+    t.settings.timeouts.idle_connection = 50;
+    t.rcpts = 10;
+    t.hosts[0].rcpts_most = 4;
+    town_deliver(&t, 1, "b.test");
+    for (unsigned i = 0; i < 100 && t.hosts[0].open > 0; i++)
+        town_turn(&t, 1);
+    town_turn(&t, 5);
+    assert_int_equal(t.worker.conn_count, 0);
+    t.hosts[0].rcpts = 0;
+    town_deliver(&t, 2, "b.test");
+    assert_int_equal(t.hosts[0].rcpts, 10);
+    town_close(&t);
+}
+
 /* What was to come in the next transaction, in a connection that the host had closed. */
 static void goes_on_elsewhere_within_a_job(void **state)
 {
@@ -315,8 +358,8 @@ static void remembers_who_knows_no_bdat(void **state)
         town_deliver(&t, job, "b.test");
     assert_int_equal(t.hosts[0].messages, 3);
     assert_int_equal(t.worker.conn_count, 1);
-    assert_true(
-        container_of(table_next(&t.worker.destinations, NULL), struct destination, entry)->no_bdat);
+    assert_false(destination_may_use_bdat(
+        container_of(table_next(&t.worker.destinations, NULL), struct destination, entry)));
     town_close(&t);
 }
 
@@ -410,6 +453,8 @@ int main(void)
         cmocka_unit_test(keeps_to_limits_of_a_session),
         cmocka_unit_test(wears_connections_out_within_a_job),
         cmocka_unit_test(learns_how_many_recipients_are_taken),
+        cmocka_unit_test(learns_nothing_from_a_full_mailbox),
+        cmocka_unit_test(remembers_how_many_recipients_are_taken),
         cmocka_unit_test(goes_on_elsewhere_within_a_job),
         cmocka_unit_test(remembers_the_family_that_works),
         cmocka_unit_test(outlives_a_stale_connection),

@@ -294,6 +294,30 @@ static void forgets_what_was_cancelled(void **state)
     town_close(&t);
 }
 
+/* What is known of destinations without mail has its bounds: the oldest goes. */
+static void remembers_so_many(void **state)
+{
+    /* Where BDAT is known to be refused, one message does not use the connection up. */
+    static const struct {
+        const char *domain;
+        unsigned destinations, connections;
+    } steps[] = { { "b.test", 1, 0 }, { "c.test", 2, 0 }, { "d.test", 2, 0 },
+                  { "d.test", 2, 1 }, { "b.test", 3, 1 }, { "c.test", 3, 2 } };
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_DOMAINS, TOWN_CHUNKING "\nBDAT 502 what", TOWN_CHUNKING "\nBDAT 502 what");
+    t.settings.delivery.messages_per_connection = 2;
+    t.worker.remembered_most = 2;
+    for (unsigned i = 0; i < COUNT_OF(steps); i++) {
+        town_deliver(&t, i + 1, steps[i].domain);
+        town_turn(&t, 5);
+        assert_int_equal(t.worker.destinations.count, steps[i].destinations);
+        assert_int_equal(t.worker.conn_count, steps[i].connections);
+    }
+    town_close(&t);
+}
+
 /* Two sites with the same hosts: the limit of the one is not used up, or widened, by the other. */
 static void keeps_sites_apart(void **state)
 {
@@ -427,6 +451,7 @@ int main(void)
         cmocka_unit_test(keeps_to_the_rate_of_connections),
         cmocka_unit_test(remembers_the_rate_of_connections),
         cmocka_unit_test(forgets_what_was_cancelled),
+        cmocka_unit_test(remembers_so_many),
         cmocka_unit_test(keeps_sites_apart),
         cmocka_unit_test(gives_up_connections_that_are_too_many),
         cmocka_unit_test(blames_no_host_for_what_a_message_asks),

@@ -95,7 +95,8 @@ static bool is_too_many(struct town_guest *g)
 {
     g->rcpts++;
     g->host->rcpts++;
-    return g->host->rcpts_most > 0 && g->rcpts > g->host->rcpts_most;
+    return (g->host->rcpts_most > 0 && g->rcpts > g->host->rcpts_most) ||
+           (g->host->full > 0 && g->rcpts == g->host->full);
 }
 
 static void take_command(struct town_guest *g, struct view line)
@@ -125,7 +126,7 @@ static void take_command(struct town_guest *g, struct view line)
     if (view_equal(verb, VIEW("MAIL")))
         g->rcpts = 0;
     if (view_equal(verb, VIEW("RCPT")) && is_too_many(g))
-        usual = "452 4.5.3 too many";
+        usual = g->host->bare ? "452 no" : "452 4.5.3 too many";
     reply(g, verb, usual);
     if (g->closed)
         return;
@@ -502,9 +503,7 @@ void town_close(struct town *t)
     for (struct table_entry *e = NULL; (e = table_next(&t->worker.destinations, e)) != NULL;) {
         struct destination *d = container_of(e, struct destination, entry);
 
-        d->tls_memories = (struct tls_memories){ .next = 0 };
-        d->families.until_ms = 0;
-        loop_defer(&t->loop, &d->release);
+        destination_forget(d);
     }
     for (struct table_entry *e = NULL; (e = table_next(&t->worker.sites, e)) != NULL;) {
         struct site *s = container_of(e, struct site, entry);

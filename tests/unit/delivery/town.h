@@ -35,6 +35,8 @@ struct town_host {
     const char *script;
     unsigned close_after; /* messages, silently; 0: never */
     unsigned rcpts_most;  /* of a transaction; to those behind it, 452 is said; 0: no limit */
+    unsigned full;        /* likewise to this one alone; 0: to none */
+    bool bare;            /* without an enhanced code */
     unsigned rcpts;       /* that it was asked to take */
     unsigned connections, open, most_open, messages;
     struct town_guest guests[TOWN_GUESTS_MAX];
