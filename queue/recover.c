@@ -11,6 +11,7 @@ enum {
     ROUNDS = 2,
     FOLDER_COST = 100, /* of sweeping one of them, in records */
     PIECE = 256 << 10, /* bytes of an index file that are read at a time */
+    REST_MS = 1000, /* until a segment that could not be entered for lack of means is tried again */
 };
 
 /* ---- messages ---- */
@@ -100,20 +101,10 @@ static void take_message(struct recovery *r, const struct record *record, struct
 
 /* ---- what happened to them ---- */
 
-/* The message may lie in a segment that cannot be read now: as long as that one stays, so does what
- * is known of the message. */
-static void keep_for_unread(struct recovery *r, const struct record *record, uint64_t place)
-{
-    if (r->survey.unread > 0 && r->round == 0 && !idset_has(&r->live, record->id) &&
-        !idset_has(&r->survey.finished, record->id))
-        ledger_tie(r->survey.ledger, record_segment(place), record_segment(record->id), true);
-}
-
 static void take_outcome(struct recovery *r, const struct record *record, struct store_ref where)
 {
     struct store_outcome o;
 
-    keep_for_unread(r, record, where.place);
     if (!has_turn(r, record->id) || !record_get_outcome(record, r->survey.rcpts, &o))
         return;
     for (size_t i = 0; i < o.rcpt_count; i++)
@@ -126,7 +117,6 @@ static void take_change(struct recovery *r, const struct record *record, uint64_
 {
     struct store_change c;
 
-    keep_for_unread(r, record, place);
     if (!has_turn(r, record->id) || !record_get_change(record, &c))
         return;
     ledger_note(r->survey.ledger, record->id,
@@ -153,8 +143,29 @@ static void take_record(struct recovery *r, const struct record *record, uint64_
 
 /* ---- record by record ---- */
 
-/* 1: there is more to read first. A negative errno: it cannot be read any more. Then it stays, as
- * if it could not be read at all. */
+/* When the process lacks something, that is no fault of the segment. Who only looks does not wait.
+ */
+static bool may_enter_later(struct recovery *r, int err)
+{
+    if (!source_lacks_means(err) || r->survey.spool->read_only)
+        return false;
+    if (r->again_ms == 0)
+        log_warn("segment_not_read_yet",
+                 LOG_STRING("file", source_name(r->survey.sources[r->source].number)),
+                 LOG_ERRNO("error", -err));
+    r->again_ms = clock_monotonic_ms() + REST_MS;
+    return true;
+}
+
+uint64_t recover_rest_ms(const struct recovery *r)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+
+    return r->again_ms > now_ms ? r->again_ms - now_ms : 0;
+}
+
+/* 1: there is more to read first, or it is tried again later. A negative errno: it cannot be read
+ * any more. Then it stays, as if it could not be read at all. */
 static int enter(struct recovery *r)
 {
     int err = survey_load_digest(&r->survey, r->source, PIECE, &r->digest);
@@ -163,6 +174,9 @@ static int enter(struct recovery *r)
         return err;
     if (r->digest == NULL)
         err = survey_load(&r->survey, r->source, &r->scan);
+    if (err < 0 && may_enter_later(r, err))
+        return 1;
+    r->again_ms = 0;
     if (err < 0)
         source_break(&r->survey, &r->survey.sources[r->source], err);
     r->scan.trusting = true; /* bodies were looked at before */
@@ -237,6 +251,8 @@ bool recover_tell(struct recovery *r, unsigned records)
     struct record record;
     uint64_t offset;
 
+    if (recover_rest_ms(r) > 0)
+        return true;
     while (records > 0 && r->round < ROUNDS) {
         int err = r->entered ? 0 : enter(r);
 

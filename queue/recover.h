@@ -19,6 +19,7 @@ struct recovery {
     unsigned round; /* 0: messages, and what happened to those that were not moved; 1: the rest */
     size_t source;
     bool entered;
+    uint64_t again_ms; /* monotonic: the process lacked means to enter, not tried before; or 0 */
     struct digest *digest; /* of the source; NULL: it is scanned */
     struct record_scan scan;
     size_t large;                 /* to be looked at next */
@@ -33,6 +34,8 @@ int recover_begin(struct recovery *r, struct spool *spool, struct ledger *ledger
 /* Tells of so many records more at most, then looks at as many large bodies, and removes those that
  * no message names; false when all that is done. */
 bool recover_tell(struct recovery *r, unsigned records) MUST_USE;
+/* It rests so long before it goes on. */
+uint64_t recover_rest_ms(const struct recovery *r) MUST_USE;
 /* That file was made meanwhile: it stays. */
 void recover_spare_body(struct recovery *r, uint64_t big_file);
 void recover_end(struct recovery *r);

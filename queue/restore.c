@@ -222,7 +222,7 @@ static void on_restore(struct timer *t)
     if (replayed && q->restore_at == 0)
         q->restore_at = 1;
     if (!replayed || schedule_some(q)) {
-        loop_start_timer(q->loop, t, 0);
+        loop_start_timer(q->loop, t, replayed ? 0 : store_replay_rest_ms(q->store));
         return;
     }
     restore_release(q);

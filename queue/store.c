@@ -1,6 +1,7 @@
 #include "queue/store.h"
 
 #include "common/memory.h"
+#include "io/log.h"
 #include "queue/store_parts.h"
 
 #include <assert.h>
@@ -19,11 +20,16 @@ enum {
 
 static void on_gone(void *arg, uint64_t number, int error);
 
+bool store_keeps_all(const struct store *s)
+{
+    return s->recovering || s->recovery.survey.unread > 0;
+}
+
 static void recycle(struct store *s)
 {
     struct segment *segment;
 
-    if (!s->ledger.changed || s->recovering) /* what is needed is not known yet */
+    if (!s->ledger.changed || store_keeps_all(s))
         return;
     while ((segment = ledger_needless(&s->ledger, s->journal.durable)) != NULL) {
         segment->leaving = true;
@@ -242,6 +248,17 @@ static int open_parts(struct store *s)
     return err;
 }
 
+/* After a crash the last batches lack the record behind them that tells damage from a torn end.
+ * That of the old stream comes when compaction looks for work, or at the end. */
+static void seal_last_run(struct store *s)
+{
+    const struct log_end *ends = s->recovery.ends;
+
+    if (ends[STREAM_FRESH].current != NULL && !ends[STREAM_FRESH].sealed)
+        store_probe(s);
+    s->compactor.rewriter.unsealed = ends[STREAM_OLD].current != NULL && !ends[STREAM_OLD].sealed;
+}
+
 static int open_writing(struct store *s, struct error *err)
 {
     struct recovery *r = &s->recovery;
@@ -264,6 +281,7 @@ static int open_writing(struct store *s, struct error *err)
     s->numbers.batch = r->survey.last_batch;
     journal_resume(&s->journal, fresh->current, fresh->fd, fresh->tail);
     journal_resume(&s->old, old->current, old->fd, old->tail);
+    seal_last_run(s);
     store_look_at_space(s);
     store_poll_now(s);
     return fresh->current == NULL ? try_journal(s, err) : 0;
@@ -291,6 +309,8 @@ static void end_recovery(struct store *s)
     s->reader.damaged += s->recovery.survey.damaged - s->damaged_at_start;
     recover_end(&s->recovery);
     s->recovering = false;
+    if (s->recovery.survey.unread > 0 && !s->options.read_only)
+        log_warn("segments_kept", LOG_U64("unreadable", s->recovery.survey.unread));
 }
 
 bool store_replay(struct store *s, unsigned records)
@@ -301,11 +321,16 @@ bool store_replay(struct store *s, unsigned records)
         return true;
     end_recovery(s);
     if (!s->options.read_only) {
-        s->compactor.paused = false;
+        s->compactor.paused = store_keeps_all(s);
         s->ledger.changed = true;
         recycle(s);
     }
     return false;
+}
+
+uint64_t store_replay_rest_ms(const struct store *s)
+{
+    return s->recovering ? recover_rest_ms(&s->recovery) : 0;
 }
 
 /* Each stream ends with a record of a batch of its own, so that whatever is broken before it at the

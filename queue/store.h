@@ -99,6 +99,8 @@ int store_open(struct store **s, const struct store_options *o, struct loop *l,
  * and go, but nothing is done to those that were replayed: what happened to them is not all known
  * yet. */
 bool store_replay(struct store *s, unsigned records) MUST_USE;
+/* It has nothing to say for so long, since the process lacks something. */
+uint64_t store_replay_rest_ms(const struct store *s) MUST_USE;
 /* After store_open and sandbox_enter: starts the sync thread. */
 int store_start(struct store *s, struct error *err) MUST_USE;
 /* Everything collected has been made durable, or was answered with a trouble. */

@@ -58,6 +58,12 @@ struct store {
     char line[RECORD_LINE_MAX];
 };
 
+/* ---- queue/store.c ---- */
+
+/* No segment is emptied or used again: what is needed of them is not known yet, or never will be in
+ * this run, since a segment cannot be read and nobody knows of which messages it tells. */
+bool store_keeps_all(const struct store *s) MUST_USE;
+
 /* ---- queue/store_trouble.c ---- */
 
 /* What is left is for outcomes, when that is false. */

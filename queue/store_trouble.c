@@ -77,7 +77,7 @@ void store_on_poll(struct timer *t)
     store_look_at_space(s);
     if (s->stuck || (s->suspended && s->loop->now_ms >= s->failed_ms + CALM_MS))
         store_probe(s);
-    s->compactor.paused = s->stuck || s->suspended || s->recovering;
+    s->compactor.paused = s->stuck || s->suspended || store_keeps_all(s);
     shelf_tend(&s->shelf);
     tell_state(s);
     loop_start_timer(s->loop, &s->poll,

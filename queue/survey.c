@@ -268,10 +268,12 @@ static int look_through(struct survey *v, size_t i)
             s->batch_start = from - (size_t)r.back * RECORD_UNIT;
         if (step == RECORD_FOUND) {
             s->sound_end = to;
+            s->sealed = r.type == RECORD_PADDING && r.back == 0;
             note_record(v, &r, record_place(scan.segment, from));
             show_record(v, i, &r, from, to);
             digest_add(d, &r, from);
         } else if (step == RECORD_BROKEN) {
+            s->sealed = false;
             add_broken(v, i, &r, from, to);
             d->gaps = true; /* what is not in it may have to be told */
         } else {
@@ -479,20 +481,19 @@ int survey_resume(struct survey *v, enum stream stream, struct log_end *end)
     if (s == NULL || s->broken || v->spool->read_only)
         return 0;
     fd = openat(v->spool->log, source_name(s->number), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 && (errno == EACCES || errno == EPERM)) {
-        source_leave(v, s->number, -errno);
-        v->last_batch += UNREAD_BATCHES;
-        return 0;
-    }
     err = fd < 0 ? -errno : mend_newest(v, s, fd, closed);
     if (err == 0 && !closed) {
         s->end = s->sound_end; /* what comes behind was not there */
-        *end = (struct log_end){ ledger_find(v->ledger, s->number), fd, s->end };
+        *end = (struct log_end){ ledger_find(v->ledger, s->number), fd, s->end, s->sealed };
         return 0;
     }
     if (fd >= 0)
         close(fd);
-    return err;
+    if (err == 0 || source_lacks_means(err))
+        return err;
+    source_leave(v, s->number, err);
+    v->last_batch += UNREAD_BATCHES;
+    return 0;
 }
 
 void survey_look_at_large(struct survey *v, size_t i)

@@ -25,6 +25,7 @@ struct source {
     uint64_t last_batch;
     size_t batch_start; /* where the last batch begins */
     size_t sound_end;   /* of the last whole record */
+    bool sealed;        /* that is padding in a batch of its own */
 };
 
 /* Where a stream of the log goes on; current NULL: in a new segment. */
@@ -32,6 +33,7 @@ struct log_end {
     struct segment *current;
     int fd; /* of it; the caller's */
     uint64_t tail;
+    bool sealed; /* the last batch is a single record of padding */
 };
 
 /* A stretch without a whole record. */

@@ -209,6 +209,49 @@ static void damage_to_a_copy_is_told(void **state)
     model_end(m);
 }
 
+/* As it is when the end of a run comes before the record behind the last copy. */
+static void unseal(struct model *m, const struct item *last)
+{
+    static const char zeros[RECORD_UNIT];
+    uint64_t end = record_offset(last->where.place) + last->where.bytes;
+    int fd = open_segment(m, record_segment(last->where.place), O_WRONLY);
+
+    end = (end + RECORD_UNIT - 1) / RECORD_UNIT * RECORD_UNIT;
+    assert_true(end < BOX_SEGMENT);
+    assert_int_equal(pwrite(fd, zeros, sizeof(zeros), (off_t)end), sizeof(zeros));
+    close(fd);
+}
+
+/* The run after a crash makes good what the one before could not. */
+static void damage_is_told_after_a_crash_and_a_good_end(void **state)
+{
+    (void)state;
+    for (unsigned stream = 0; stream < STREAMS; stream++) {
+        struct model *m = new_gathered_model();
+        struct newest newest[STREAMS];
+        struct store_numbers n;
+        struct item *lost;
+        int fd;
+
+        if (stream == STREAM_FRESH)
+            (void)accept_one(m, 1000, 1000);
+        box_close(&m->box);
+        find_newest(m, newest);
+        lost = last_in(m, newest[stream].number);
+        unseal(m, lost);
+        model_open(m);
+        box_close(&m->box);
+        fd = open_segment(m, newest[stream].number, O_WRONLY);
+        assert_int_equal(pwrite(fd, "x", 1, (off_t)record_offset(lost->where.place) + 20), 1);
+        close(fd);
+        lost->live = false;
+        model_open(m);
+        store_count(m->box.store, &n);
+        check("told", n.damaged == 1 && box_count_files(&m->box, "bad") == 1);
+        model_end(m);
+    }
+}
+
 /* Renamed just before a crash, while the other stream had gone on. */
 static void a_segment_that_never_began_is_no_damage(void **state)
 {
@@ -260,6 +303,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mail_that_stays_gathers),
         cmocka_unit_test(damage_to_a_copy_is_told),
+        cmocka_unit_test(damage_is_told_after_a_crash_and_a_good_end),
         cmocka_unit_test(a_segment_that_never_began_is_no_damage),
         cmocka_unit_test(both_streams_go_on_after_a_start),
     };

@@ -2,6 +2,7 @@
 /* Each function has two names in the C library; both are ours here. */
 #undef _FILE_OFFSET_BITS
 
+#include "io/clock.h"
 #include "queue/check.h"
 #include "queue/digest.h"
 #include "queue/journal.h"
@@ -29,6 +30,8 @@ static struct {
     unsigned reads;      /* so many reads at `from` succeed first */
     unsigned opens;      /* the so many-th opening fails; 0: none */
     unsigned opens_done; /* for reading, of segments */
+    int error;           /* of that opening */
+    bool unsynced;       /* the file cannot be synced */
     char denied[32];     /* that file may not be opened, */
     bool readable;       /* but for reading */
 } trouble;
@@ -81,10 +84,19 @@ int openat64(int folder, const char *path, int flags, ...)
     }
     if ((flags & O_ACCMODE) == O_RDONLY && strstr(path, ".seg") != NULL &&
         ++trouble.opens_done == trouble.opens) {
-        errno = EMFILE;
+        errno = trouble.error;
         return -1;
     }
     return (int)syscall(SYS_openat, folder, path, flags, mode);
+}
+
+int fdatasync(int fd)
+{
+    if (trouble.unsynced && is_troubled(fd)) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fdatasync, fd);
 }
 
 static void no_trouble(void)
@@ -141,6 +153,17 @@ static void drop_indexes(struct filled *f)
     }
 }
 
+static void let_mail_pass(struct box *b)
+{
+    for (uint64_t i = 0; i < MESSAGES; i++) {
+        struct box_commit *c = box_accept(b, i, SIZE);
+
+        store_finish(b->store, c->commit.id, c->commit.where);
+        box_settle(b);
+        box_commit_free(c);
+    }
+}
+
 /* Opens it with that trouble, lets much mail come and go, and opens it without. */
 static void live_through(struct filled *f)
 {
@@ -150,13 +173,7 @@ static void live_through(struct filled *f)
     box_open(&f->box, true);
     store_count(f->box.store, &n);
     check("said", n.damaged > 0);
-    for (uint64_t i = 0; i < MESSAGES; i++) {
-        struct box_commit *c = box_accept(&f->box, i, SIZE);
-
-        store_finish(f->box.store, c->commit.id, c->commit.where);
-        box_settle(&f->box);
-        box_commit_free(c);
-    }
+    let_mail_pass(&f->box);
     box_close(&f->box);
     no_trouble();
     drop_indexes(f);
@@ -342,6 +359,7 @@ static void what_fails_at_the_second_reading_is_kept(void **state)
         trouble.reads = 1;
         if (opening)
             *trouble.file = '\0';
+        trouble.error = EACCES;
         /* Each is opened for its head and for its records, and then once more. */
         trouble.opens = opening ? (unsigned)((f.newest - f.first) / STREAMS + 1) * 2 + 1 : 0;
         /* The index files that the first reading made would spare the second one. */
@@ -362,6 +380,82 @@ static void what_fails_at_the_second_reading_is_kept(void **state)
         check("all, and the new one", f.box.told_count == MESSAGES + 1);
         empty(&f);
     }
+}
+
+/* What is lacking comes back: nothing is left out, and nobody turns in circles until then. */
+static void without_descriptors_reading_waits(void **state)
+{
+    struct store_numbers n;
+    struct filled f;
+
+    (void)state;
+    clock_freeze(1700000000000);
+    fill(&f);
+    drop_indexes(&f);
+    f.box.lazy = true;
+    box_open(&f.box, true);
+    drop_indexes(&f);
+    trouble.opens = 1;
+    trouble.opens_done = 0;
+    trouble.error = EMFILE;
+    while (trouble.opens_done < trouble.opens)
+        check("there is more", store_replay(f.box.store, 7));
+    check("not at once", store_replay_rest_ms(f.box.store) > 500);
+    check("nothing meanwhile", store_replay(f.box.store, 7) && trouble.opens_done == 1);
+    clock_advance(1000);
+    while (store_replay(f.box.store, 7))
+        check("it has come back", store_replay_rest_ms(f.box.store) == 0);
+    f.box.lazy = false;
+    store_count(f.box.store, &n);
+    check("no damage", n.damaged == 0);
+    check_all(&f);
+    empty(&f);
+}
+
+/* A notice tells of a message that lies where nothing can be read. */
+static void what_is_known_of_unreadable_mail_is_kept(void **state)
+{
+    static const uint32_t first = 0;
+    const struct box_message *about;
+    struct box_commit *notice;
+    struct filled f;
+
+    (void)state;
+    fill(&f);
+    box_open(&f.box, true);
+    let_mail_pass(&f.box);
+    notice = box_commit(&f.box, 1000, 100);
+    notice->commit.about = f.c[0]->commit.id;
+    notice->commit.settles = &first;
+    notice->commit.settle_count = 1;
+    store_accept(f.box.store, &notice->commit);
+    box_settle(&f.box);
+    store_finish(f.box.store, notice->commit.id, notice->commit.where);
+    box_commit_free(notice);
+    let_mail_pass(&f.box);
+    box_close(&f.box);
+    segment_name(f.first, trouble.denied);
+    live_through(&f);
+    check_all(&f);
+    about = box_find(&f.box, f.c[0]->commit.id);
+    check("its sender has been told", about != NULL && about->failed == 1);
+    empty(&f);
+}
+
+static void a_newest_segment_that_cannot_be_synced_stops_nothing(void **state)
+{
+    struct store_numbers n;
+    struct filled f;
+
+    (void)state;
+    fill(&f);
+    trouble_in(f.newest, 0, 0);
+    trouble.unsynced = true;
+    live_through(&f);
+    check_all(&f);
+    store_count(f.box.store, &n);
+    check("and nothing is damaged", n.damaged == 0 && box_count_files(&f.box, "bad") == 0);
+    empty(&f);
 }
 
 /* Only what the disk gave, and gave wrongly, is damage. */
@@ -434,6 +528,9 @@ int main(void)
         cmocka_unit_test(a_tail_that_cannot_be_read_is_not_written_over),
         cmocka_unit_test(a_middle_that_cannot_be_read_is_kept),
         cmocka_unit_test(what_fails_at_the_second_reading_is_kept),
+        cmocka_unit_test(without_descriptors_reading_waits),
+        cmocka_unit_test(what_is_known_of_unreadable_mail_is_kept),
+        cmocka_unit_test(a_newest_segment_that_cannot_be_synced_stops_nothing),
         cmocka_unit_test(an_error_of_the_disk_is_no_damage),
         cmocka_unit_test(a_digest_with_holes_says_so),
     };
