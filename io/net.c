@@ -345,6 +345,7 @@ static int listen_on(const struct net_address *a)
         return fd;
     net_to_sockaddr(a, &address, &len);
     set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1); /* what is accepted inherits it */
     if (a->family == AF_INET6)
         set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
     err = bind_and_listen(fd, (const struct sockaddr *)&address, len);
@@ -459,9 +460,7 @@ int net_accept(int listener, struct net_address *peer)
 
     if (fd < 0)
         return -errno;
-    /* A peer on a UNIX socket has no address, and nothing to delay. */
-    if (net_from_sockaddr(&address, peer))
-        set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    (void)!net_from_sockaddr(&address, peer); /* a peer on a UNIX socket has none */
     return fd;
 }
 

@@ -61,7 +61,7 @@ int net_listen(const struct net_address *a, struct error *err) MUST_USE;
  * a live one is -EADDRINUSE. */
 int net_listen_unix(const char *path, unsigned mode, struct error *err) MUST_USE;
 /* Accepts one (the peer of a UNIX listener has family 0); the descriptor (non-blocking,
- * close-on-exec, TCP_NODELAY) or a negative errno. */
+ * close-on-exec, TCP_NODELAY as the listener) or a negative errno. */
 int net_accept(int listener, struct net_address *peer) MUST_USE;
 /* Starts a non-blocking connect; `source` may be NULL. Descriptor or negative errno. */
 int net_connect(const struct net_address *to, const struct net_address *source) MUST_USE;

@@ -1,6 +1,7 @@
 #include "io/stream.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 void stream_init(struct stream *s, int fd)
@@ -47,18 +48,28 @@ long stream_read(struct stream *s, void *room, size_t size)
     return errno == EAGAIN ? STREAM_WANT_READ : -errno;
 }
 
-long stream_write(struct stream *s, const void *bytes, size_t size)
+static long write_with(struct stream *s, const void *bytes, size_t size, int flags)
 {
     ssize_t count;
 
     if (s->tls != NULL)
         return tls_write(s->tls, bytes, size);
     do
-        count = write(s->fd, bytes, size);
+        count = send(s->fd, bytes, size, flags);
     while (count < 0 && errno == EINTR);
     if (count >= 0)
         return count;
     return errno == EAGAIN ? STREAM_WANT_WRITE : -errno;
+}
+
+long stream_write(struct stream *s, const void *bytes, size_t size)
+{
+    return write_with(s, bytes, size, 0);
+}
+
+long stream_write_last(struct stream *s, const void *bytes, size_t size)
+{
+    return write_with(s, bytes, size, MSG_MORE);
 }
 
 bool stream_has_pending(const struct stream *s)

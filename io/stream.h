@@ -33,6 +33,8 @@ int stream_handshake(struct stream *s, struct error *err) MUST_USE;
  * bytes and not be shorter; they may have moved. SIGPIPE must be ignored. */
 long stream_read(struct stream *s, void *room, size_t size) MUST_USE;
 long stream_write(struct stream *s, const void *bytes, size_t size) MUST_USE;
+/* As stream_write, of what comes before stream_close at once: it may travel with the end. */
+long stream_write_last(struct stream *s, const void *bytes, size_t size) MUST_USE;
 /* stream_read may give bytes although the socket does not become readable. */
 bool stream_has_pending(const struct stream *s);
 

@@ -97,11 +97,21 @@ void conn_watch(struct conn *c, unsigned wanted)
         conn_close(c, "out of resources");
 }
 
+/* A close with input unread drops what the kernel still holds back. A client that said QUIT has
+ * nothing more to say; others may, and are to hear why it ends. */
+static bool says_last(const struct conn *c)
+{
+    return c->session.quit && session_wish(&c->session) == WISH_CLOSE;
+}
+
 /* Sends from *bytes; false: the rest waits, or the connection is closed. */
 static bool send_bytes(struct conn *c, struct view *bytes)
 {
+    long (*say)(struct stream *, const void *, size_t) =
+        says_last(c) ? stream_write_last : stream_write;
+
     while (bytes->len > 0) {
-        long n = stream_write(&c->stream, bytes->ptr, bytes->len);
+        long n = say(&c->stream, bytes->ptr, bytes->len);
 
         if (n <= 0) {
             unsigned wanted = conn_want_of(n);

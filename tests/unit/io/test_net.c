@@ -1,13 +1,16 @@
 #include "io/net.h"
 
+#include "io/stream.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -257,6 +260,15 @@ static void wait_for(int fd, short events)
     assert_int_equal(poll(&p, 1, 5000), 1);
 }
 
+static bool has_no_delay(int fd)
+{
+    int value = 0;
+    socklen_t len = sizeof(value);
+
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &len), 0);
+    return value != 0;
+}
+
 static void check_dialogue(int listener, const char *to, const struct net_address *source)
 {
     struct net_address there = address(to), peer;
@@ -272,6 +284,7 @@ static void check_dialogue(int listener, const char *to, const struct net_addres
     assert_true(server >= 0);
     assert_true(fcntl(server, F_GETFL) & O_NONBLOCK);
     assert_true(fcntl(server, F_GETFD) & FD_CLOEXEC);
+    assert_true(has_no_delay(server));
     if (source != NULL)
         assert_true(net_equal(&peer, source));
     else
@@ -279,6 +292,58 @@ static void check_dialogue(int listener, const char *to, const struct net_addres
     assert_int_equal(net_accept(listener, &peer), -EAGAIN);
     close(client);
     close(server);
+}
+
+static unsigned segments_received(int fd)
+{
+    struct tcp_info info = { 0 };
+    socklen_t len = sizeof(info);
+
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+    return info.tcpi_segs_in;
+}
+
+/* What a client receives, from the last words until the end. */
+static unsigned segments_of_farewell(int listener)
+{
+    struct net_address there = address("127.0.0.1"), peer;
+    struct stream server;
+    unsigned before, after;
+    char heard[8];
+    int client;
+
+    there.port = port_of(listener);
+    client = net_connect(&there, NULL);
+    assert_true(client >= 0);
+    wait_for(listener, POLLIN);
+    stream_init(&server, net_accept(listener, &peer));
+    assert_true(server.fd >= 0);
+    before = segments_received(client);
+    assert_int_equal(stream_write_last(&server, "221", 3), 3);
+    stream_close(&server);
+    wait_for(client, POLLRDHUP);
+    assert_int_equal(read(client, heard, sizeof(heard)), 3);
+    assert_memory_equal(heard, "221", 3);
+    assert_int_equal(read(client, heard, sizeof(heard)), 0);
+    after = segments_received(client);
+    close(client);
+    return after - before;
+}
+
+/* The kernel keeps them back for a fifth of a second, in which a busy machine may not get here. */
+static void sends_the_last_words_with_the_end(void **state)
+{
+    struct net_address here = address("127.0.0.1");
+    struct error err;
+    int listener = net_listen(&here, &err);
+    unsigned segments = 0;
+
+    (void)state;
+    assert_true(listener >= 0);
+    for (int i = 0; i < 5 && segments != 1; i++)
+        segments = segments_of_farewell(listener);
+    assert_int_equal(segments, 1);
+    close(listener);
 }
 
 static void listens_on_everything(void **state)
@@ -371,6 +436,7 @@ int main(void)
         cmocka_unit_test(knows_kinds),
         cmocka_unit_test(knows_its_own),
         cmocka_unit_test(converts_socket_addresses),
+        cmocka_unit_test(sends_the_last_words_with_the_end),
         cmocka_unit_test(listens_on_everything),
         cmocka_unit_test(says_why_it_cannot_listen),
         cmocka_unit_test(tells_a_refused_connection),
