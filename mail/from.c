@@ -10,7 +10,9 @@ static void keep_byte(struct from_scan *f, struct arena *arena, char c)
         return;
     if (f->text == NULL)
         f->text = arena_alloc(arena, FROM_TEXT_MAX);
-    if (f->text == NULL || f->len == FROM_TEXT_MAX)
+    if (f->text == NULL)
+        f->no_room = true;
+    else if (f->len == FROM_TEXT_MAX)
         f->cut = true;
     else
         f->text[f->len++] = c;

@@ -16,8 +16,9 @@ struct from_scan {
     unsigned count;   /* From fields so far; more than one is no message (RFC 5322, 3.6) */
     char *text;       /* unfolded */
     size_t len;
-    bool cut;   /* it did not fit */
-    bool ended; /* the empty line behind the header was seen */
+    bool cut;     /* it is longer than FROM_TEXT_MAX */
+    bool no_room; /* the arena is full */
+    bool ended;   /* the empty line behind the header was seen */
 };
 
 void from_scan_feed(struct from_scan *f, struct arena *arena, struct view piece);

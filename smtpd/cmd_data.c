@@ -271,6 +271,8 @@ struct step data_finish(struct session *s)
 
     if (step.code != 0)
         return step;
+    if (auth_checks_from(s) && s->transaction.from.no_room)
+        return step_trouble(SESSION_READY, SPOOL_FULL);
     if (auth_checks_from(s) && !auth_owns_from(s)) /* all of it is there only now */
         return step_accept(SESSION_READY, 550, "5.7.1",
                            "The From field has an address that does not belong to your login");

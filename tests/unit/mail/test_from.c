@@ -99,7 +99,12 @@ static void is_bounded(void **state)
     from_scan_feed(&f, &arena, VIEW("From:"));
     for (int i = 0; i < 1000; i++)
         from_scan_feed(&f, &arena, VIEW("aaaaa"));
-    check("cut", f.cut && f.len == FROM_TEXT_MAX);
+    check("cut", f.cut && !f.no_room && f.len == FROM_TEXT_MAX);
+    arena_reset(&arena);
+    f = (struct from_scan){ 0 };
+    arena_init(&arena, FROM_TEXT_MAX / 2);
+    from_scan_feed(&f, &arena, VIEW("From: a"));
+    check("no memory", f.no_room && !f.cut && f.len == 0);
     arena_reset(&arena);
 }
 
