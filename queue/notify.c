@@ -274,6 +274,7 @@ static void log_given_up(struct queue *q, const struct mail *m, const struct not
     log_info(told ? "bounced" : "failed", LOG_ID("message", m->id),
              LOG_VIEW("recipient", r->address), LOG_VIEW("destination", d->hop.name),
              LOG_VIEW(r->outcome->host.len > 0 ? "host" : NULL, r->outcome->host),
+             LOG_VIEW(r->outcome->tls.len > 0 ? "tls" : NULL, r->outcome->tls),
              LOG_U64(r->outcome->code > 0 ? "code" : NULL, r->outcome->code),
              LOG_VIEW("reason", buf_view(&words)), LOG_U64("attempts", u->attempts),
              LOG_STRING(r->expired ? "cause" : NULL, "expired"));

@@ -18,6 +18,16 @@ def test_starttls_is_used_when_offered_and_the_log_says_so(world):
     assert sum(c.startswith("EHLO") for c in there.commands) == 2
 
 
+@pytest.mark.parametrize("sender, event", [("a@here.test", "bounced"), ("", "failed")])
+def test_the_log_tells_of_tls_also_when_mail_is_given_up(world, sender, event):
+    there = world.domain("there.test", starttls=True)
+    there.says["rcpt"] = "550 5.1.1 no such user"
+    world.start_relay()
+    world.send(sender, "b@there.test")
+    line = world.log.wait(event, recipient="b@there.test")
+    assert "TLSv1.3" in line["tls"] and "by default opportunistic" in line["tls"]
+
+
 def test_older_tls_is_good_enough(world):
     there = world.domain("there.test", starttls=True)
     there.context.maximum_version = ssl.TLSVersion.TLSv1_2
