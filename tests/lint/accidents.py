@@ -4,6 +4,8 @@ import pathlib
 import re
 import sys
 
+import sources
+
 REFERENCE = re.compile(r"`((?:dialogs|unit|e2e|crash)/[^`]+)`")
 NAME = "tests/accidents.md"
 
@@ -20,17 +22,13 @@ def is_there(tests, reference):
 def main(root):
     root = pathlib.Path(root)
     lines = (root / NAME).read_text("utf-8").splitlines() if (root / NAME).exists() else []
-    count, status = 0, 0
+    count, complaints = 0, []
     for number, line in enumerate(lines, 1):
         for reference in REFERENCE.findall(line):
             count += 1
             if not is_there(root / "tests", reference):
-                print(f"{NAME}:{number}: there is no {reference}")
-                status = 1
-    if count == 0:
-        print("accidents: found nothing to look at")
-        status = 1
-    return status
+                complaints.append(f"{NAME}:{number}: there is no {reference}")
+    return sources.report("accidents", complaints, count)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import pathlib
 import re
 import sys
 
+import sources
+
 SOURCES = ("smtpd/*.c", "ipc/policy.c", "ipc/rules.c", "ipc/settings_then.c")
 TESTS = ("tests/dialogs/*.txt", "tests/unit/smtpd/*.c", "tests/e2e/test_*.py")
 
@@ -48,19 +50,15 @@ def main(root):
     expected = "\n".join(
         path.read_text("utf-8") for pattern in TESTS for path in sorted(root.glob(pattern))
     )
-    count, status = 0, 0
+    count, complaints = 0, []
     for path in (path for pattern in SOURCES for path in sorted(root.glob(pattern))):
         source = COMMENT.sub(lambda m: "\n" * m[0].count("\n"), path.read_text("utf-8"))
         for where, said in find_replies(source):
             count += 1
             if said not in expected:
                 line = source.count("\n", 0, where) + 1
-                print(f"{path.relative_to(root)}:{line}: no test expects: {said}")
-                status = 1
-    if count == 0:
-        print("replies: found nothing to look at")
-        status = 1
-    return status
+                complaints.append(f"{path.relative_to(root)}:{line}: no test expects: {said}")
+    return sources.report("replies", complaints, count)
 
 
 if __name__ == "__main__":

@@ -339,13 +339,13 @@ static const struct dialogue cases[] = {
       .transcript =
           GREETED "[over deferred 421 4.0.0 destination: later while sending MAIL FROM]\n" },
     { .name = "DATA refused",
-      .server = HELLO "250 ok\n250 ok\n250 ok\n554 5.5.1 no|250 reset",
+      .server = HELLO TAKEN "\n554 5.5.1 no|250 reset",
       .transcript = GREETED "[rest failed 554 5.5.1]\nRSET\n" QUIT },
     { .name = "DATA put off",
-      .server = HELLO "250 ok\n250 ok\n250 ok\n451 no|250 reset",
+      .server = HELLO TAKEN "\n451 no|250 reset",
       .transcript = GREETED "[rest deferred 451 4.0.0]\nRSET\n" QUIT },
     { .name = "421 to DATA",
-      .server = HELLO "250 ok\n250 ok\n250 ok\n421 no",
+      .server = HELLO TAKEN "\n421 no",
       .transcript = GREETED "[over deferred 421 4.0.0 destination: no while sending DATA]\n" },
     { .name = "refused after the dot",
       .server = HELLO TAKES "|BODY|554 5.6.0 spam|250 reset",
@@ -366,7 +366,7 @@ static const struct dialogue cases[] = {
       .transcript = GREETED "[over deferred 4.5.0 message: a reply before the end of the message "
                             "while sending the message]\n" },
     { .name = "RSET refused",
-      .server = HELLO "250 ok\n250 ok\n250 ok\n554 no|500 what",
+      .server = HELLO TAKEN "\n554 no|500 what",
       .transcript = GREETED "[rest failed 554 5.0.0]\nRSET\nQUIT\n[over deferred 500 4.0.0 "
                             "destination: what while sending RSET]\n" },
 

@@ -116,66 +116,55 @@ static const struct dialogue cases[] = {
 /* ---- logging in ---- */
 #define HELLO_AUTH(words) HELLO_TLS "220 go|250-mx\n250-AUTH " words "\n250 PIPELINING|"
 #define IN_TLS            EHLO "STARTTLS\n[tls]\n" EHLO
+#define BY_PASSWORD       .tls = ROUTE_TLS_VERIFY, .secret = "pw"
+#define BY_TOKEN          .tls = ROUTE_TLS_VERIFY, .secret = "tok", .token = true
     { .name = "PLAIN",
       .server = HELLO_AUTH("LOGIN PLAIN") "235 2.7.0 in|250 ok",
-      .tls = ROUTE_TLS_VERIFY,
-      .secret = "pw",
+      BY_PASSWORD,
       .transcript = IN_TLS "AUTH PLAIN AG1lAHB3\n" GROUP_PLAIN },
     { .name = "LOGIN",
       .server = HELLO_AUTH("LOGIN") "334 VXNlcm5hbWU6|334 UGFzc3dvcmQ6|235 in|250 ok",
-      .tls = ROUTE_TLS_VERIFY,
-      .secret = "pw",
+      BY_PASSWORD,
       .transcript = IN_TLS "AUTH LOGIN\nbWU=\ncHc=\n" GROUP_PLAIN },
     { .name = "a token: XOAUTH2",
       .server = HELLO_AUTH("PLAIN XOAUTH2") "235 in|250 ok",
-      .tls = ROUTE_TLS_VERIFY,
-      .secret = "tok",
-      .token = true,
+      BY_TOKEN,
       .transcript = IN_TLS "AUTH XOAUTH2 dXNlcj1tZQFhdXRoPUJlYXJlciB0b2sBAQ==\n" GROUP_PLAIN },
     { .name = "a token that has run out: XOAUTH2",
       .server = HELLO_AUTH("XOAUTH2") "334 e30=|535 5.7.8 expired",
-      .tls = ROUTE_TLS_VERIFY,
-      .secret = "tok",
-      .token = true,
+      BY_TOKEN,
       .transcript = IN_TLS "AUTH XOAUTH2 dXNlcj1tZQFhdXRoPUJlYXJlciB0b2sBAQ==\n\nQUIT\n[over "
                            "deferred 535 4.7.8 destination: expired while logging in]\n" },
     { .name = "a token: OAUTHBEARER, and refused",
       .server = HELLO_AUTH("XOAUTH2 OAUTHBEARER") "334 e30=|535 5.7.8 expired",
-      .tls = ROUTE_TLS_VERIFY,
-      .secret = "tok",
-      .token = true,
+      BY_TOKEN,
       .transcript =
           IN_TLS "AUTH OAUTHBEARER "
                  "bixhPW1lLAFob3N0PW14LnRlc3QBcG9ydD01ODcBYXV0aD1CZWFyZXIgdG9rAQE=\nAQ==\nQUIT\n"
                  "[over deferred 535 4.7.8 destination: expired while logging in]\n" },
     { .name = "a login that is refused for good is put off",
       .server = HELLO_AUTH("PLAIN") "535 5.7.8 no",
-      .tls = ROUTE_TLS_VERIFY,
-      .secret = "pw",
+      BY_PASSWORD,
       .transcript = IN_TLS "AUTH PLAIN AG1lAHB3\nQUIT\n[over deferred 535 4.7.8 destination: no "
                            "while logging in]\n" },
     { .name = "a login that is put off",
       .server = HELLO_AUTH("PLAIN") "454 4.7.0 later",
-      .tls = ROUTE_TLS_VERIFY,
-      .secret = "pw",
+      BY_PASSWORD,
       .transcript = IN_TLS "AUTH PLAIN AG1lAHB3\nQUIT\n[over deferred 454 4.7.0 destination: later "
                            "while logging in]\n" },
     { .name = "a challenge where none belongs",
       .server = HELLO_AUTH("PLAIN") "334 eA==|501 cancelled",
-      .tls = ROUTE_TLS_VERIFY,
-      .secret = "pw",
+      BY_PASSWORD,
       .transcript = IN_TLS "AUTH PLAIN AG1lAHB3\n*\nQUIT\n[over deferred 501 4.0.0 destination: "
                            "cancelled while logging in]\n" },
     { .name = "challenges without end",
       .server = HELLO_AUTH("PLAIN") "334 eA==|334 eA==",
-      .tls = ROUTE_TLS_VERIFY,
-      .secret = "pw",
+      BY_PASSWORD,
       .transcript = IN_TLS "AUTH PLAIN AG1lAHB3\n*\n[over deferred 4.5.0 destination: a challenge "
                            "to a login that was given up while logging in]\n" },
     { .name = "354 to AUTH",
       .server = HELLO_AUTH("PLAIN") "354 go",
-      .tls = ROUTE_TLS_VERIFY,
-      .secret = "pw",
+      BY_PASSWORD,
       .transcript =
           IN_TLS "AUTH PLAIN AG1lAHB3\n[over deferred 4.5.0 destination: a reply that does "
                  "not fit AUTH while logging in]\n" },
@@ -188,9 +177,7 @@ static const struct dialogue cases[] = {
                  "log in with while sending EHLO]\n" },
     { .name = "nothing to log in with in common",
       .server = HELLO_AUTH("PLAIN LOGIN"),
-      .tls = ROUTE_TLS_VERIFY,
-      .secret = "tok",
-      .token = true,
+      BY_TOKEN,
       .transcript =
           IN_TLS "QUIT\n[over deferred 4.7.0 destination: the host offers no way to log in "
                  "that Tern knows while sending EHLO]\n" },
@@ -213,11 +200,11 @@ static const struct dialogue cases[] = {
       .transcript = GREETED "[over deferred 4.5.0 destination: a malformed reply while sending "
                             "MAIL FROM]\n" },
     { .name = "250 to DATA",
-      .server = HELLO "250 ok\n250 ok\n250 ok\n250 go",
+      .server = HELLO TAKEN "\n250 go",
       .transcript = GREETED "[over deferred 4.5.0 destination: DATA was answered like another "
                             "command while sending DATA]\n" },
     { .name = "334 to DATA",
-      .server = HELLO "250 ok\n250 ok\n250 ok\n334 go",
+      .server = HELLO TAKEN "\n334 go",
       .transcript = GREETED "[over deferred 4.5.0 destination: a reply that does not fit DATA "
                             "while sending DATA]\n" },
     { .name = "garbage after the dot",
@@ -259,7 +246,7 @@ static const struct dialogue cases[] = {
       .server = HELLO "250 ok\n250 ok|EOF",
       .transcript = GREETED "[over deferred 4.4.2 destination: closed while sending RCPT TO]\n" },
     { .name = "closed at DATA",
-      .server = HELLO "250 ok\n250 ok\n250 ok|EOF",
+      .server = HELLO TAKEN "|EOF",
       .transcript = GREETED "[over deferred 4.4.2 destination: closed while sending DATA]\n" },
     { .name = "closed in the message",
       .server = HELLO TAKES "|EOF",

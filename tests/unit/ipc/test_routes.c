@@ -184,26 +184,36 @@ static void finds_next_hops(void **state)
     release(&s, c);
 }
 
+/* What leads mail to the address: nothing of it is kept. */
+static bool find_hop(const struct settings *s, struct view to, struct buf *room, struct hop *hop)
+{
+    char fields[300];
+    struct arena arena;
+    struct envelope e;
+    struct address a;
+    bool found;
+
+    arena_init(&arena, 4096);
+    decode("", fields, sizeof(fields), &arena, &e);
+    assert_true(address_parse(to, false, &a));
+    found = settings_hop(s, &e, &a, room, hop);
+    arena_reset(&arena);
+    return found;
+}
+
 static void the_route_for_all_takes_literals(void **state)
 {
-    char bytes[300], fields[300];
+    char bytes[300];
     struct buf b = BUF_ON_ARRAY(bytes);
     struct settings s;
     struct config *c = read_text("hostname: mx.test\nroutes:\n"
                                  "  - { domain: \"*\", via: \"smtp://smart.test\" }\n",
                                  &s);
-    struct arena arena;
-    struct envelope e;
-    struct address a;
     struct hop hop;
 
     (void)state;
-    arena_init(&arena, 4096);
-    decode("", fields, sizeof(fields), &arena, &e);
-    assert_true(address_parse(VIEW("x@[192.0.2.7]"), false, &a));
-    assert_true(settings_hop(&s, &e, &a, &b, &hop));
+    assert_true(find_hop(&s, VIEW("x@[192.0.2.7]"), &b, &hop));
     assert_true(hop.kind == HOP_ROUTE && hop.route == 1);
-    arena_reset(&arena);
     release(&s, c);
 }
 
@@ -231,21 +241,14 @@ static void reads_targets(void **state)
 
 static void needs_room(void **state)
 {
-    char bytes[4], fields[300];
+    char bytes[4];
     struct buf b = BUF_ON_ARRAY(bytes);
     struct settings s;
     struct config *c = read_text(text, &s);
-    struct arena arena;
-    struct envelope e;
-    struct address a;
     struct hop hop;
 
     (void)state;
-    arena_init(&arena, 4096);
-    decode("", fields, sizeof(fields), &arena, &e);
-    assert_true(address_parse(VIEW("x@a.test"), false, &a));
-    assert_false(settings_hop(&s, &e, &a, &b, &hop));
-    arena_reset(&arena);
+    assert_false(find_hop(&s, VIEW("x@a.test"), &b, &hop));
     release(&s, c);
 }
 

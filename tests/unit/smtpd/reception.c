@@ -188,6 +188,12 @@ void turn(void)
     }
 }
 
+void wait_ms(uint64_t ms)
+{
+    clock_advance(ms);
+    turn();
+}
+
 void say(const char *words)
 {
     size_t len = strlen(words);
@@ -245,6 +251,16 @@ void begin_message(void)
     say("MAIL FROM:<a@there.test>\r\nRCPT TO:<bob@here.test>\r\nDATA\r\n");
     check("DATA is answered", strstr(client.heard + client.listened, "\r\n354 ") != NULL);
     pass_over();
+}
+
+void be_too_slow(void)
+{
+    for (int i = 0; i < 120; i++)
+        say("0123456789012345678901234567890123456789012345678\r\n");
+    wait_ms(60000 + 61199);
+    hear("");
+    wait_ms(1);
+    hear("421 4.4.2 It took too long, closing\r\n");
 }
 
 char *make_message(size_t len)

@@ -68,6 +68,7 @@ void on_smtpd_gone(struct peer *p);
 /* As many turns of the loop as anything takes; with turn() the client listens. */
 void turn(void);
 void turn_only(void);
+void wait_ms(uint64_t ms); /* and then turn() */
 void connect_client(void); /* from 192.0.2.77 */
 void connect_client_from(const char *address);
 void say(const char *words);
@@ -76,6 +77,8 @@ void hear(const char *words);
 void pass_over(void);
 /* Up to the reply to DATA. */
 void begin_message(void);
+/* The client sends 6,120 bytes, and waits: as long as they may take, and a little longer. */
+void be_too_slow(void);
 /* `len` bytes of lines, with the end of the message behind them; to be freed. */
 char *make_message(size_t len);
 

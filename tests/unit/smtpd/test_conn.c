@@ -255,17 +255,14 @@ static void waits_not_for_ever(void **state)
     stop_queue();
     turn();
     say("x\r\n.\r\n");
-    clock_advance(settings.listeners[0].timeouts.commit);
-    turn();
+    wait_ms(settings.listeners[0].timeouts.commit);
     hear("451 4.3.0 The message could not be stored, try again later\r\n");
     start_queue();
     turn();
     assert_int_equal(queue.commits, 0);
-    clock_advance(settings.listeners[0].timeouts.command - 1);
-    turn();
+    wait_ms(settings.listeners[0].timeouts.command - 1);
     hear("");
-    clock_advance(1);
-    turn();
+    wait_ms(1);
     hear("421 4.4.2 It took too long, closing\r\n");
     assert_true(client.closed);
 }
@@ -279,8 +276,7 @@ static void gives_up_a_slow_queue(void **state)
     begin_message();
     queue.silent = true;
     say("x\r\n.\r\n");
-    clock_advance(settings.listeners[0].timeouts.commit);
-    turn();
+    wait_ms(settings.listeners[0].timeouts.commit);
     hear("451 4.3.0 The message could not be stored, try again later\r\n");
     assert_int_equal(queue.aborts, 1);
     late = (struct message_spool_committed){ queue.last, 1 };
@@ -421,8 +417,7 @@ static void drains_in_time(void **state)
     connect_client();
     begin_message();
     server_drain(&server, true);
-    clock_advance(settings.timeouts.drain);
-    turn();
+    wait_ms(settings.timeouts.drain);
     hear("421 4.3.2 The server is shutting down, try again soon\r\n");
     assert_int_equal(emptied, 1);
 }

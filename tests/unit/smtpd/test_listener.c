@@ -91,12 +91,17 @@ static void starts_tls(void **state)
     free(text);
 }
 
-static void greets_under_tls(void **state)
+static void connect_for_tls(void)
 {
-    (void)state;
     make_server_tls();
     settings.listeners[0].tls = LISTENER_TLS_IMPLICIT;
     connect_client();
+}
+
+static void greets_under_tls(void **state)
+{
+    (void)state;
+    connect_for_tls();
     hear("");
     shake_hands();
     hear("220 mx.test ESMTP Tern\r\n");
@@ -105,11 +110,8 @@ static void greets_under_tls(void **state)
 static void waits_for_a_handshake_not_for_ever(void **state)
 {
     (void)state;
-    make_server_tls();
-    settings.listeners[0].tls = LISTENER_TLS_IMPLICIT;
-    connect_client();
-    clock_advance(settings.listeners[0].timeouts.handshake);
-    turn();
+    connect_for_tls();
+    wait_ms(settings.listeners[0].timeouts.handshake);
     assert_true(client.closed);
     hear("");
 }
@@ -117,12 +119,9 @@ static void waits_for_a_handshake_not_for_ever(void **state)
 static void a_silent_handshake_makes_room(void **state)
 {
     (void)state;
-    make_server_tls();
-    settings.listeners[0].tls = LISTENER_TLS_IMPLICIT;
-    connect_client();
+    connect_for_tls();
     assert_false(server_make_room(&server, NULL, true));
-    clock_advance(10000);
-    turn();
+    wait_ms(10000);
     assert_true(server_make_room(&server, NULL, true));
     turn();
     assert_true(client.closed);

@@ -78,11 +78,9 @@ static void rules_wait_for_the_name(void **state)
     say("HELO client.test\r\n");
     pass_over();
     say(mail);
-    clock_advance(SESSION_NAME_MS - 1);
-    turn();
+    wait_ms(SESSION_NAME_MS - 1);
     hear("");
-    clock_advance(1);
-    turn();
+    wait_ms(1);
     hear("250 2.1.0 Sender ok\r\n250 2.1.5 Recipient ok\r\n");
     answer_name(DNS_OK, "late.there.test");
     turn();
