@@ -408,24 +408,41 @@ static void keeps_the_window(void **state)
                 buf_len(&transcript));
 }
 
-static void knows_when_the_dot_is_past(void **state)
+/* A message to one, for a host that says this to EHLO. */
+static void greet(struct client *c, const char *words, const struct timeouts_settings *t)
 {
-    static struct client c;
+    struct view hello = VIEW("220 x\r\n"), ehlo = view_of(words);
+    struct client_verdict v;
+
+    client_init(c, VIEW("me.test"), (struct tls_policy){ .level = ROUTE_TLS_NONE }, false);
+    assert_int_equal(client_timeout_ms(c, t), t->greeting);
+    assert_false(client_hear(c, &hello, &v));
+    assert_false(client_hear(c, &ehlo, &v));
+}
+
+static void start(struct client *c, bool chunk)
+{
     static const struct envelope_rcpt rcpt = { .address = VIEW_INIT("a@b.test") };
     static const struct envelope e = { .rcpts = &rcpt, .rcpt_count = 1 };
     static const uint32_t batch[] = { 0 };
-    const struct client_message m = { .envelope = &e, .rcpts = batch, .rcpt_count = 1 };
-    struct view hello = VIEW("220 x\r\n"), ehlo = VIEW("250-x\r\n250 PIPELINING\r\n");
+    const struct client_message m = {
+        .envelope = &e, .rcpts = batch, .rcpt_count = 1, .chunk = chunk
+    };
+    struct client_verdict v;
+
+    assert_false(client_start(c, &m, &v));
+}
+
+static void knows_when_the_dot_is_past(void **state)
+{
+    static struct client c;
     struct view taken = VIEW("250 x\r\n250 x\r\n354 x\r\n");
     struct timeouts_settings t = { .greeting = 1, .mail = 2, .block = 3, .final = 4 };
     struct client_verdict v;
 
     (void)state;
-    client_init(&c, VIEW("me.test"), (struct tls_policy){ .level = ROUTE_TLS_NONE }, false);
-    assert_int_equal(client_timeout_ms(&c, &t), 1);
-    assert_false(client_hear(&c, &hello, &v));
-    assert_false(client_hear(&c, &ehlo, &v));
-    assert_false(client_start(&c, &m, &v));
+    greet(&c, "250-x\r\n250 PIPELINING\r\n", &t);
+    start(&c, false);
     assert_int_equal(client_timeout_ms(&c, &t), 2);
     assert_false(client_hear(&c, &taken, &v));
     assert_int_equal(client_wish(&c), CLIENT_WISH_BODY);
@@ -443,22 +460,13 @@ static void knows_when_the_dot_is_past(void **state)
 static void knows_when_the_chunk_is_past(void **state)
 {
     static struct client c;
-    static const struct envelope_rcpt rcpt = { .address = VIEW_INIT("a@b.test") };
-    static const struct envelope e = { .rcpts = &rcpt, .rcpt_count = 1 };
-    static const uint32_t batch[] = { 0 };
-    const struct client_message m = {
-        .envelope = &e, .rcpts = batch, .rcpt_count = 1, .chunk = true
-    };
-    struct view hello = VIEW("220 x\r\n"),
-                ehlo = VIEW("250-x\r\n250-CHUNKING\r\n250 PIPELINING\r\n");
+    static const struct timeouts_settings t = { .greeting = 1 };
     struct view mail = VIEW("250 x\r\n"), no = VIEW("550 x\r\n");
     struct client_verdict v;
 
     (void)state;
-    client_init(&c, VIEW("me.test"), (struct tls_policy){ .level = ROUTE_TLS_NONE }, false);
-    assert_false(client_hear(&c, &hello, &v));
-    assert_false(client_hear(&c, &ehlo, &v));
-    assert_false(client_start(&c, &m, &v));
+    greet(&c, "250-x\r\n250-CHUNKING\r\n250 PIPELINING\r\n", &t);
+    start(&c, true);
     assert_int_equal(client_wish(&c), CLIENT_WISH_CHUNK);
     assert_false(client_is_past_dot(&c));
     client_body_sent(&c);
