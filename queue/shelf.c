@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 enum {
-    CHUNK = 1 << 20, /* bytes written and synced at a time, so that commits need not wait long */
+    CHUNK = 1 << 20,  /* bytes written and synced at a time, so that commits need not wait long */
+    ALIGNMENT = 4096, /* of memory for O_DIRECT; all segments are multiples of it */
     FILE_MODE = 0600,
     DIGITS = 12,
 };
@@ -241,9 +242,22 @@ void shelf_abandon(struct shelf *s, uint64_t number)
 
 /* ---- making ---- */
 
+/* Past the page cache, where the file system can: zeros that nobody reads would be copied into it,
+ * and drive out what somebody does. */
+static int create_spare(const struct shelf *s, const char *name)
+{
+    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+    int fd = openat(s->spool->free, name, flags | O_DIRECT, FILE_MODE);
+
+    if (fd >= 0 || errno != EINVAL)
+        return fd;
+    unlinkat(s->spool->free, name, 0); /* some have made it before they look at the flag */
+    return openat(s->spool->free, name, flags, FILE_MODE);
+}
+
 static int write_zeros(int fd, uint64_t bytes)
 {
-    char *zeros = memory_new(CHUNK);
+    static _Alignas(ALIGNMENT) char zeros[CHUNK]; /* never written: one page of memory */
     int err = 0;
 
     for (uint64_t at = 0; err == 0 && at < bytes; at += CHUNK) {
@@ -251,7 +265,6 @@ static int write_zeros(int fd, uint64_t bytes)
         if (err == 0 && fdatasync(fd) < 0)
             err = -errno;
     }
-    free(zeros);
     return err;
 }
 
@@ -263,7 +276,7 @@ static int make_spare(struct shelf *s, char name[static SHELF_NAME])
 
     do {
         snprintf(name, SHELF_NAME, "new-%u.seg", s->next_name++);
-        fd = openat(s->spool->free, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
+        fd = create_spare(s, name);
     } while (fd < 0 && errno == EEXIST);
     if (fd < 0)
         return -errno;
