@@ -49,6 +49,7 @@ static bool listen_to(struct conn *c)
 
     do {
         n = stream_read(&c->stream, room, sizeof(room));
+        c->read_blocked = n == STREAM_WANT_WRITE;
         if (n == STREAM_WANT_READ || n == STREAM_WANT_WRITE)
             return true;
         if (n <= 0) {
@@ -182,8 +183,10 @@ static void start_tls(struct conn *c)
  * single bytes of a reply. */
 static void rest(struct conn *c)
 {
-    unsigned wanted = WANT_READ | (c->write_blocked ? WANT_WRITE : 0u);
+    unsigned wanted = c->read_blocked ? 0u : WANT_READ;
 
+    if (c->read_blocked || c->write_blocked)
+        wanted |= WANT_WRITE;
     if (loop_watch(conn_loop(c), &c->watch, wanted) < 0) {
         lose(c, VIEW("out of resources"));
         return;
@@ -240,7 +243,7 @@ static void on_connected(struct dial *d, int fd)
     stream_init(&c->stream, fd);
     c->watch.fd = fd;
     c->state = CONN_TALKING;
-    c->started = c->resuming = false;
+    c->started = c->resuming = c->read_blocked = false;
     c->messages = 0;
     c->domains.count = 0;
     c->until_ms = conn_loop(c)->now_ms + conn_settings(c)->timeouts.opening;
@@ -264,7 +267,7 @@ static void on_ready(struct watch *w, unsigned what)
             pump(c);
         break;
     case CONN_TALKING:
-        if (!(what & WANT_READ) || listen_to(c))
+        if (!(c->read_blocked || (what & WANT_READ)) || listen_to(c))
             pump(c);
         break;
     case CONN_DIALING:

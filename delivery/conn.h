@@ -41,6 +41,7 @@ struct conn {
     unsigned heard;             /* replies when the timer was started */
     bool wrote;                 /* since then */
     bool write_blocked;         /* until the socket is writable */
+    bool read_blocked;          /* likewise: TLS has to answer before it reads on */
 };
 
 /* Its process. */

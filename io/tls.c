@@ -24,6 +24,10 @@ enum {
     /* Of OpenSSL: RSA from 1024 bits and SHA-1. Opportunistic TLS takes what there is: the other
      * choice is plain text (RFC 7435, 3). */
     LEVEL_OPPORTUNISTIC = 1,
+    /* Taken from the socket in one call, and the rest of the record at hand. Messages of TLS itself
+     * (new keys, tickets) are no bytes for the caller, so OpenSSL would read on for as long as a
+     * peer goes on saying them, and neither timers nor others would have their turn. */
+    CALL_BYTES = 16384,
 };
 
 /* Contexts */
@@ -89,6 +93,20 @@ struct tls_context *tls_client_new(struct view ca_pem, struct error *err)
 
 /* Connections */
 
+/* A call that has had its bytes finds the socket empty. */
+static long on_socket(BIO *b, int what, const char *bytes, size_t len, int i, long l, int result,
+                      size_t *done)
+{
+    const struct tls *t = (void *)BIO_get_callback_arg(b);
+
+    (void)bytes, (void)len, (void)i, (void)l, (void)done;
+    if (what != BIO_CB_READ || BIO_number_read(b) < t->read_until)
+        return result;
+    BIO_clear_retry_flags(b);
+    BIO_set_retry_read(b);
+    return -1;
+}
+
 static struct tls *connection_new(struct tls_context *c, int fd)
 {
     struct tls *t = memory_new(sizeof(*t));
@@ -96,7 +114,16 @@ static struct tls *connection_new(struct tls_context *c, int fd)
     t->ssl = SSL_new(c->ssl);
     if (t->ssl == NULL || SSL_set_fd(t->ssl, fd) != 1 || SSL_set_app_data(t->ssl, t) != 1)
         abort(); /* out of memory */
+    BIO_set_callback_arg(SSL_get_rbio(t->ssl), (char *)t);
+    BIO_set_callback_ex(SSL_get_rbio(t->ssl), on_socket);
     return t;
+}
+
+static void begin_call(struct tls *t)
+{
+    ERR_clear_error();
+    errno = 0;
+    t->read_until = BIO_number_read(SSL_get_rbio(t->ssl)) + CALL_BYTES;
 }
 
 struct tls *tls_accept_on(struct tls_context *c, int fd, struct view listener)
@@ -233,8 +260,7 @@ int tls_handshake(struct tls *t, struct error *err)
 {
     int result, code;
 
-    ERR_clear_error();
-    errno = 0;
+    begin_call(t);
     result = SSL_do_handshake(t->ssl);
     if (result == 1) {
         if (t->session == NULL && is_reusable(t->ssl))
@@ -254,8 +280,7 @@ long tls_read(struct tls *t, void *room, size_t size)
     size_t count = 0;
     int result;
 
-    ERR_clear_error();
-    errno = 0;
+    begin_call(t);
     result = SSL_read_ex(t->ssl, room, size, &count);
     t->dry = result != 1;
     if (result == 1)
@@ -272,8 +297,7 @@ long tls_write(struct tls *t, const void *bytes, size_t size)
 
     if (size == 0)
         return 0;
-    ERR_clear_error();
-    errno = 0;
+    begin_call(t);
     result = SSL_write_ex(t->ssl, bytes, size, &count);
     if (result == 1)
         return (long)count;

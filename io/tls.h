@@ -55,7 +55,8 @@ void tls_free_session(struct ssl_session_st **s);
 void tls_free(struct tls **t); /* sends close_notify if that does not block */
 
 /* 0: done; STREAM_WANT_READ, STREAM_WANT_WRITE (io/stream.h): call again then; negative errno with
- * words in err: over. tls_read: 0 is a clean end. */
+ * words in err: over. tls_read: 0 is a clean end. STREAM_WANT_READ may come while the socket is
+ * readable yet: one call takes no more than a piece from it. */
 int tls_handshake(struct tls *t, struct error *err) MUST_USE;
 long tls_read(struct tls *t, void *room, size_t size) MUST_USE;
 long tls_write(struct tls *t, const void *bytes, size_t size) MUST_USE;

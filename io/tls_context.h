@@ -18,6 +18,7 @@ struct tls {
     SSL *ssl;
     bool broken;          /* no close_notify may follow */
     bool dry;             /* what was read ahead is no whole record: it waits for the rest */
+    uint64_t read_until;  /* bytes of the socket, in this call */
     SSL_SESSION *session; /* that a client can resume later; NULL: none */
 };
 

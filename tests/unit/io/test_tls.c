@@ -1,165 +1,12 @@
 #include "io/tls.h"
 
-#include "tests/unit/unit.h"
-
-#include "io/stream.h"
-#include "io/tls_context.h"
+#include "tests/unit/io/tlspair.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* Certificates, made anew in each run: an authority, and what it signed. */
-
-struct identity {
-    EVP_PKEY *key;
-    X509 *certificate;
-    char key_room[4096], certificate_room[4096];
-    struct view key_pem, certificate_pem;
-};
-
-static struct identity authority, server, other, expired;
-
-static void extend(X509 *x, X509 *issuer, int nid, const char *value)
-{
-    X509V3_CTX ctx;
-    X509_EXTENSION *e;
-
-    X509V3_set_ctx(&ctx, issuer, x, NULL, NULL, 0);
-    e = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
-    assert_non_null(e);
-    assert_int_equal(X509_add_ext(x, e, -1), 1);
-    X509_EXTENSION_free(e);
-}
-
-static struct view print(BIO *bio, char *room, size_t size)
-{
-    int len = BIO_read(bio, room, (int)size);
-
-    assert_in_range(len, 1, size - 1);
-    BIO_free(bio);
-    return view_make(room, (size_t)len);
-}
-
-/* `names`: "DNS:a.test"; NULL: an authority. Valid from a day ago until `days` from now. */
-static void make_identity(struct identity *id, const struct identity *issuer, const char *subject,
-                          const char *names, long days)
-{
-    BIO *key_bio = BIO_new(BIO_s_mem()), *bio = BIO_new(BIO_s_mem());
-    X509 *x = X509_new();
-
-    id->key = EVP_EC_gen("P-256");
-    id->certificate = x;
-    assert_int_equal(X509_set_version(x, 2), 1);
-    assert_int_equal(ASN1_INTEGER_set(X509_get_serialNumber(x), rand()), 1);
-    assert_non_null(X509_gmtime_adj(X509_getm_notBefore(x), -10L * 86400));
-    assert_non_null(X509_gmtime_adj(X509_getm_notAfter(x), days * 86400));
-    assert_int_equal(X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
-                                                (const unsigned char *)subject, -1, -1, 0),
-                     1);
-    assert_int_equal(X509_set_issuer_name(x, X509_get_subject_name(issuer->certificate)), 1);
-    assert_int_equal(X509_set_pubkey(x, id->key), 1);
-    extend(x, issuer->certificate, NID_basic_constraints,
-           names == NULL ? "critical,CA:TRUE" : "critical,CA:FALSE");
-    if (names != NULL)
-        extend(x, issuer->certificate, NID_subject_alt_name, names);
-    assert_true(X509_sign(x, issuer->key, EVP_sha256()) > 0);
-    assert_int_equal(PEM_write_bio_PrivateKey(key_bio, id->key, NULL, NULL, 0, NULL, NULL), 1);
-    assert_int_equal(PEM_write_bio_X509(bio, x), 1);
-    id->key_pem = print(key_bio, id->key_room, sizeof(id->key_room));
-    id->certificate_pem = print(bio, id->certificate_room, sizeof(id->certificate_room));
-}
-
-static int make_identities(void **state)
-{
-    (void)state;
-    (void)signal(SIGPIPE, SIG_IGN);
-    make_identity(&authority, &authority, "Test Authority", NULL, 10);
-    make_identity(&server, &authority, "cn.test", "DNS:mx.test,DNS:*.wild.test,IP:192.0.2.1", 10);
-    make_identity(&other, &other, "self.test", "DNS:mx.test", 10);
-    make_identity(&expired, &authority, "old.test", "DNS:mx.test", -1);
-    return 0;
-}
-
-static int free_identities(void **state)
-{
-    struct identity *all[] = { &authority, &server, &other, &expired };
-
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(all); i++) {
-        EVP_PKEY_free(all[i]->key);
-        X509_free(all[i]->certificate);
-    }
-    return 0;
-}
-
-/* Two ends of a connection */
-
-struct pair {
-    struct tls_context *server, *client;
-    struct stream here, there; /* client's, server's */
-    struct error err;          /* the client's */
-    int client_result, server_result;
-};
-
-static void open_pair(struct pair *p, const struct identity *id, struct view anchors)
-{
-    struct error err = { "" };
-    int fds[2];
-
-    *p = (struct pair){ 0 };
-    p->server = tls_server_new(id->certificate_pem, id->key_pem, &err);
-    assert_string_equal(err.text, "");
-    assert_non_null(p->server);
-    p->client = tls_client_new(anchors, &err);
-    assert_string_equal(err.text, "");
-    assert_non_null(p->client);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-    stream_init(&p->here, fds[0]);
-    stream_init(&p->there, fds[1]);
-}
-
-static void close_pair(struct pair *p)
-{
-    stream_close(&p->here);
-    stream_close(&p->there);
-    tls_context_free(&p->server);
-    tls_context_free(&p->client);
-    assert_null(p->client);
-}
-
-static bool waits(int result)
-{
-    return result == STREAM_WANT_READ || result == STREAM_WANT_WRITE;
-}
-
-static void resume(struct pair *p, const char *name, bool verify, struct ssl_session_st *session)
-{
-    struct error err;
-
-    assert_int_equal(stream_accept_tls(&p->there, p->server, VIEW("here")), 0);
-    assert_int_equal(stream_connect_tls(&p->here, p->client, view_of(name), verify), 0);
-    if (session != NULL)
-        tls_offer_session(p->here.tls, session);
-    p->client_result = p->server_result = STREAM_WANT_READ;
-    for (int i = 0; i < 20; i++) {
-        if (waits(p->client_result))
-            p->client_result = stream_handshake(&p->here, &p->err);
-        if (waits(p->server_result))
-            p->server_result = stream_handshake(&p->there, &err);
-    }
-}
-
-static void shake_hands(struct pair *p, const char *name, bool verify)
-{
-    resume(p, name, verify, NULL);
-}
 
 static const struct {
     const char *name;
@@ -359,143 +206,6 @@ static void explains_failed_handshakes(void **state)
     handshake_meets(&p, NULL, -ECONNRESET);
 }
 
-/* A second connection between the same two. */
-static void open_again(struct pair *p)
-{
-    int fds[2];
-
-    stream_close(&p->here);
-    stream_close(&p->there);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-    stream_init(&p->here, fds[0]);
-    stream_init(&p->there, fds[1]);
-}
-
-/* TLS 1.3 gives it with the first bytes. */
-static struct ssl_session_st *take_session(struct pair *p)
-{
-    struct ssl_session_st *session;
-    char byte;
-
-    assert_int_equal(stream_write(&p->there, "x", 1), 1);
-    assert_int_equal(stream_read(&p->here, &byte, 1), 1);
-    session = tls_take_session(p->here.tls);
-    assert_non_null(session);
-    return session;
-}
-
-static bool is_resumed(const struct pair *p)
-{
-    struct tls_facts facts;
-
-    tls_describe(p->there.tls, &facts);
-    return facts.resumed;
-}
-
-/* Another process of the same kind. */
-static void be_another(struct pair *p, const struct identity *id, struct view secret)
-{
-    struct error err;
-
-    tls_context_free(&p->server);
-    p->server = tls_server_new(id->certificate_pem, id->key_pem, &err);
-    if (secret.len > 0)
-        tls_server_share_tickets(p->server, secret);
-}
-
-static void resumes_what_shares_its_secret(void **state)
-{
-    static const char ours[TLS_TICKET_SECRET] = "ours", theirs[TLS_TICKET_SECRET] = "theirs";
-    static const struct {
-        struct view giver, taker;
-        bool renewed; /* the same process, but another secret */
-        bool resumed;
-    } tries[] = {
-        { { ours, sizeof(ours) }, { ours, sizeof(ours) }, false, true },
-        { { ours, sizeof(ours) }, { theirs, sizeof(theirs) }, false, false },
-        { { ours, sizeof(ours) }, { ours, sizeof(ours) }, true, true },
-        { { ours, sizeof(ours) }, { theirs, sizeof(theirs) }, true, false },
-        { { NULL, 0 }, { NULL, 0 }, false, false },
-    };
-
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(tries); i++) {
-        struct ssl_session_st *session;
-        struct pair p;
-
-        open_pair(&p, &server, authority.certificate_pem);
-        be_another(&p, &server, tries[i].giver);
-        shake_hands(&p, "mx.test", true);
-        session = take_session(&p);
-        open_again(&p);
-        if (tries[i].renewed)
-            tls_server_share_tickets(p.server, tries[i].taker);
-        else
-            be_another(&p, &server, tries[i].taker);
-        resume(&p, "mx.test", true, session);
-        assert_int_equal(p.server_result, 0);
-        assert_int_equal(is_resumed(&p), tries[i].resumed);
-        tls_free_session(&session);
-        close_pair(&p);
-    }
-}
-
-/* Who resumes a session shows no certificate again: that of back then may be over. */
-static void believes_no_certificate_that_has_expired_since(void **state)
-{
-    struct identity client;
-    struct ssl_session_st *session;
-    struct error err;
-    struct pair p;
-
-    (void)state;
-    make_identity(&client, &authority, "client", "DNS:client.test", 1);
-    assert_non_null(X509_gmtime_adj(X509_getm_notAfter(client.certificate), 5));
-    assert_true(X509_sign(client.certificate, authority.key, EVP_sha256()) > 0);
-    open_pair(&p, &server, authority.certificate_pem);
-    assert_int_equal(tls_server_ask(p.server, authority.certificate_pem, &err), 0);
-    assert_int_equal(SSL_CTX_use_certificate(p.client->ssl, client.certificate), 1);
-    assert_int_equal(SSL_CTX_use_PrivateKey(p.client->ssl, client.key), 1);
-    shake_hands(&p, "mx.test", true);
-    session = take_session(&p);
-    assert_true(tls_client_is(p.there.tls, VIEW("client.test")));
-    while (X509_cmp_current_time(X509_get0_notAfter(client.certificate)) > 0)
-        (void)usleep(100000);
-    open_again(&p);
-    resume(&p, "mx.test", true, session);
-    assert_true(is_resumed(&p));
-    assert_false(tls_client_is(p.there.tls, VIEW("client.test")));
-    tls_free_session(&session);
-    close_pair(&p);
-    EVP_PKEY_free(client.key);
-    X509_free(client.certificate);
-}
-
-static void resumes_sessions(void **state)
-{
-    struct ssl_session_st *session;
-    struct tls_facts facts;
-    struct pair p;
-
-    (void)state;
-    open_pair(&p, &server, authority.certificate_pem);
-    shake_hands(&p, "mx.test", true);
-    tls_describe(p.here.tls, &facts);
-    assert_false(facts.resumed);
-    session = take_session(&p);
-    assert_null(tls_take_session(p.here.tls));
-    open_again(&p);
-    resume(&p, "mx.test", true, session);
-    assert_int_equal(p.client_result, 0);
-    assert_int_equal(p.server_result, 0);
-    tls_describe(p.here.tls, &facts);
-    assert_true(facts.resumed && facts.verified);
-    assert_true(is_resumed(&p));
-    tls_free_session(&session);
-    assert_null(session);
-    close_pair(&p);
-}
-
 static void refuses_bad_names(void **state)
 {
     char name[300];
@@ -614,9 +324,6 @@ int main(void)
         cmocka_unit_test(tells_ends_apart),
         cmocka_unit_test(tells_what_was_read_ahead),
         cmocka_unit_test(explains_failed_handshakes),
-        cmocka_unit_test(resumes_sessions),
-        cmocka_unit_test(resumes_what_shares_its_secret),
-        cmocka_unit_test(believes_no_certificate_that_has_expired_since),
         cmocka_unit_test(refuses_bad_names),
         cmocka_unit_test(refuses_bad_files),
         cmocka_unit_test(refuses_bad_anchors),
@@ -624,5 +331,5 @@ int main(void)
         cmocka_unit_test(plain_streams),
     };
 
-    return cmocka_run_group_tests(tests, make_identities, free_identities);
+    return cmocka_run_group_tests_name("TLS", tests, make_identities, free_identities);
 }
