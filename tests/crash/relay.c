@@ -402,8 +402,9 @@ long relay_ask(struct relay *r, const char *request, const char *key)
     int fd = connect_control(r);
     const char *at = NULL;
 
-    if (write(fd, request, strlen(request)) < 0 || write(fd, "\n", 1) < 0)
-        give_up(request);
+    /* It may be stopped just now. */
+    (void)!send(fd, request, strlen(request), MSG_NOSIGNAL);
+    (void)!send(fd, "\n", 1, MSG_NOSIGNAL);
     while (at == NULL && is_readable(r, fd)) {
         ssize_t n = read(fd, room + len, sizeof(room) - 1 - len);
 
