@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 static void put_alarm(struct buf *out, const char *name, struct view what, const char *advice)
 {
@@ -35,6 +36,20 @@ static void put_trouble(enum spool_trouble trouble, int write_error, struct buf 
                   "deliveries go on");
 }
 
+static void put_copies(int error, struct buf *out)
+{
+    char room[160];
+    struct buf words = BUF_ON_ARRAY(room);
+
+    if (error == 0)
+        return;
+    buf_printf(&words, "compaction cannot write its copies (%s), so the log grows: mail goes on",
+               strerror(error));
+    put_alarm(out, "compaction_paused", buf_view(&words),
+              "look at the disk, and at spool_write_failed in the log; it is tried again twice a "
+              "minute");
+}
+
 static void put_count(struct buf *out, const char *name, uint64_t count, const char *what,
                       const char *advice)
 {
@@ -52,6 +67,7 @@ void alarm_write(const struct store_numbers *n, uint64_t surplus, uint64_t unrea
     put_key(out, "alarms");
     buf_put_byte(out, '[');
     put_trouble(n->trouble, n->write_error, out);
+    put_copies(n->copies_error, out);
     put_count(
         out, "syncs_failed", n->syncs_failed, "writes to the spool failed since the start",
         "no mail that was acknowledged is lost; look at the disk, and at spool_write_failed in "

@@ -378,7 +378,7 @@ static void on_timer(struct timer *t)
 
     if (workers_busy(&c->thread) || c->thread.thread_count == 0)
         return;
-    if (c->paused) {
+    if (c->paused || journal_rests(c->old)) {
         look_again(c);
         return;
     }
@@ -465,7 +465,7 @@ static void on_job_done(struct job *job)
 
 /* ---- what the journal tells ---- */
 
-void compactor_written(struct compactor *c)
+void compactor_look(struct compactor *c)
 {
     if (c->source == 0 && c->looked_at != c->journal->numbers->segment && timer_running(&c->timer))
         go_on_in(c, 0); /* another segment: there may be too many now */

@@ -69,7 +69,7 @@ int compactor_start(struct compactor *c) MUST_USE;
 void compactor_stop(struct compactor *c);
 void compactor_close(struct compactor *c);
 
-/* A batch is durable. */
-void compactor_written(struct compactor *c);
+/* What it waits for may have come. */
+void compactor_look(struct compactor *c);
 
 #endif

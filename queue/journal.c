@@ -130,7 +130,7 @@ static void give(struct journal *j, struct batch *b)
 {
     b->given = true;
     j->waiting++;
-    if (timer_running(&j->retry)) {
+    if (journal_rests(j)) {
         list_append(&j->held, &b->link);
         return;
     }
@@ -141,7 +141,7 @@ static void give(struct journal *j, struct batch *b)
 
 static bool take_back(struct journal *j, struct batch *b)
 {
-    if (!timer_running(&j->retry) && !workers_take_back(&j->sync, &b->job))
+    if (!journal_rests(j) && !workers_take_back(&j->sync, &b->job))
         return false;
     list_remove(&b->link); /* held or writing */
     j->waiting--;
@@ -282,7 +282,7 @@ static bool has_records(const struct journal *j, const struct batch *b)
 
 void journal_flush(struct journal *j)
 {
-    if (has_records(j, j->filling) && !j->filling->given && !timer_running(&j->retry))
+    if (has_records(j, j->filling) && !j->filling->given && !journal_rests(j))
         give(j, j->filling);
 }
 
@@ -325,6 +325,11 @@ bool journal_idle(const struct journal *j)
 {
     return !has_records(j, j->filling) && !workers_busy(&j->sync) && list_empty(&j->held) &&
            list_empty(&j->failed);
+}
+
+bool journal_rests(const struct journal *j)
+{
+    return timer_running(&j->retry);
 }
 
 bool journal_is_behind(const struct journal *j)
@@ -459,17 +464,18 @@ static void postpone_recycling(struct journal *j)
 static void mend(struct journal *j)
 {
     enum spool_trouble trouble;
-    bool wait = false, gone;
+    uint64_t wait_ms = 0;
+    bool gone;
     struct list *l;
 
     gather_failed(j);
     gone = batch_of(j->failed.next)->opens;
     loop_stop_timer(j->loop, &j->mend); /* for those that were gathered just now */
-    trouble = j->owner->failed(j->owner, batch_of(j->failed.next), &wait);
+    trouble = j->owner->failed(j->owner, batch_of(j->failed.next), &wait_ms);
     close_segment(j);
     j->generation++;
-    if (wait)
-        loop_start_timer(j->loop, &j->retry, JOURNAL_RETRY_MS);
+    if (wait_ms > 0)
+        loop_start_timer(j->loop, &j->retry, wait_ms);
     begin_segment(j);
     list_each (it, &j->failed)
         append_again(j, batch_of(it));
@@ -554,7 +560,7 @@ void journal_finish(struct journal *j)
     bool waited = false;
 
     while (!journal_idle(j)) {
-        if (timer_running(&j->retry)) {
+        if (journal_rests(j)) {
             if (waited)
                 break;
             waited = true; /* there is no better time to come: once more, now */

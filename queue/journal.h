@@ -16,7 +16,6 @@ enum {
     BATCH_BYTES = (RECORD_BACK_MAX + 1) * RECORD_UNIT - RECORD_UNIT, /* 4 MiB, less a padding */
     BATCH_RECORDS = 1000,
     BATCH_BLOCK = 4096, /* writes end at a multiple, so that the kernel need not read one first */
-    JOURNAL_RETRY_MS = 1000,
     JOURNAL_WAITING_MOST = 8, /* batches: journal_is_behind */
 };
 
@@ -47,9 +46,9 @@ struct batch {
 /* What its owner must do; called in the loop. */
 struct journal_owner {
     void (*written)(struct journal_owner *o, struct batch *b); /* durable */
-    /* A batch failed: what to answer the messages of all that is not durable, and whether to wait
+    /* A batch failed: what to answer the messages of all that is not durable, and how long to wait
      * before writing again. */
-    enum spool_trouble (*failed)(struct journal_owner *o, const struct batch *b, bool *wait);
+    enum spool_trouble (*failed)(struct journal_owner *o, const struct batch *b, uint64_t *wait_ms);
     /* Append a D, A, X or C anew that was to lie at `place`. */
     void (*again)(struct journal_owner *o, const struct record *r, uint64_t place);
     /* A message of the failed batch was not written; it is answered later. */
@@ -117,6 +116,8 @@ void journal_flush(struct journal *j);
  * there to the end of its batch, until the next call. Empty: it is durable, or never was. */
 struct view journal_peek(const struct journal *j, uint64_t place, uint32_t *seed);
 bool journal_idle(const struct journal *j);
+/* After a failure it waits before it writes again. */
+bool journal_rests(const struct journal *j) MUST_USE;
 /* So many batches wait for the disk that nothing should be begun that adds to them. */
 bool journal_is_behind(const struct journal *j) MUST_USE;
 /* Flushes and waits until all is answered, or writing fails again and again. */

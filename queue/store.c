@@ -83,10 +83,7 @@ static void on_batch_written(struct journal_owner *o, struct batch *b)
     struct store *s = container_of(o, struct store, owner);
     struct list *l;
 
-    if (s->suspended || s->stuck) {
-        store_note_success(s);
-        store_poll_now(s);
-    }
+    store_note_success(s, b->journal);
     if (b->opens)
         store_poll_now(s);
     for (size_t i = 0; i < b->removal_count; i++)
@@ -101,7 +98,7 @@ static void on_batch_written(struct journal_owner *o, struct batch *b)
         c->done(c, SPOOL_FINE);
     }
     rewriter_written(&s->compactor.rewriter, b);
-    compactor_written(&s->compactor);
+    compactor_look(&s->compactor);
     recycle(s);
 }
 
@@ -428,7 +425,8 @@ bool store_idle(const struct store *s)
             return false;
     }
     return s->options.read_only ||
-           (journal_idle(&s->journal) && journal_idle(&s->old) && !workers_busy(&s->bodies.pool));
+           (journal_idle(&s->journal) && (journal_idle(&s->old) || journal_rests(&s->old)) &&
+            !workers_busy(&s->bodies.pool));
 }
 
 bool store_is_behind(const struct store *s)
@@ -475,6 +473,7 @@ void store_count(const struct store *s, struct store_numbers *out)
                                    .segments_emptied = s->compactor.emptied_count,
                                    .moved_bytes = s->compactor.rewriter.bytes,
                                    .write_error = s->write_error,
+                                   .copies_error = s->copies_error,
                                    .trouble = store_trouble(s) };
     for (size_t i = 0; i < s->ledger.count; i++)
         out->disk_bytes += s->ledger.segments[i]->bytes;

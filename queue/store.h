@@ -172,6 +172,7 @@ struct store_numbers {
     uint64_t batches, records, syncs_failed, damaged;
     uint64_t segments_emptied, moved_bytes; /* by compaction */
     int write_error;                        /* errno of the write that failed last, or 0 */
+    int copies_error; /* the same of compaction's copies, while it waits for that; or 0 */
     enum spool_trouble trouble;
 };
 void store_count(const struct store *s, struct store_numbers *out);

@@ -46,6 +46,7 @@ struct store {
     bool failed_before;
     uint64_t failed_ms; /* monotonic, when a write failed last */
     int write_error;    /* errno of that, or 0 */
+    int copies_error;   /* of the write of copies that failed last, until one succeeds; or 0 */
     uint64_t free_bytes;
     enum spool_trouble told;
     uint64_t told_room;
@@ -74,10 +75,11 @@ void store_look_at_space(struct store *s);
 void store_probe(struct store *s);
 void store_on_poll(struct timer *t);
 void store_poll_now(struct store *s);
-void store_note_success(struct store *s);
+void store_note_success(struct store *s, const struct journal *j);
 /* A write or a sync failed, of a batch or a large body. What to answer its mail. */
 enum spool_trouble store_note_failure(struct store *s, int error);
-enum spool_trouble store_on_failed(struct journal_owner *o, const struct batch *b, bool *wait);
+enum spool_trouble store_on_failed(struct journal_owner *o, const struct batch *b,
+                                   uint64_t *wait_ms);
 /* Never at once: the caller is not ready for `done` inside store_accept. */
 void store_refuse(struct store *s, struct store_commit *c, enum spool_trouble trouble);
 /* Whether it takes no mail now; then it refuses this message. */

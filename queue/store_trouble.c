@@ -10,6 +10,8 @@ enum {
     TROUBLE_POLL_MS = 1000,
     FAILURE_WINDOW_MS = 60000, /* a second failure in that time suspends */
     CALM_MS = 10000,           /* a success so long after the last failure ends that */
+    RETRY_MS = 1000,           /* until records that wait are written again */
+    COPIES_RETRY_MS = 30000,   /* nobody waits for them */
 };
 
 /* ---- who is told ---- */
@@ -78,6 +80,7 @@ void store_on_poll(struct timer *t)
     if (s->stuck || (s->suspended && s->loop->now_ms >= s->failed_ms + CALM_MS))
         store_probe(s);
     s->compactor.paused = s->stuck || s->suspended || store_keeps_all(s);
+    compactor_look(&s->compactor);
     shelf_tend(&s->shelf);
     tell_state(s);
     loop_start_timer(s->loop, &s->poll,
@@ -91,11 +94,17 @@ void store_poll_now(struct store *s)
 
 /* ---- writing succeeds and fails ---- */
 
-void store_note_success(struct store *s)
+void store_note_success(struct store *s, const struct journal *j)
 {
-    if (s->suspended && s->loop->now_ms >= s->failed_ms + CALM_MS)
-        s->suspended = false;
-    s->stuck = false;
+    if (j == &s->old) {
+        if (s->copies_error != 0)
+            log_info("compaction_resumed", LOG_U64("syncs_failed", s->failures));
+        s->copies_error = 0;
+    } else if (s->suspended || s->stuck) {
+        s->suspended = s->suspended && s->loop->now_ms < s->failed_ms + CALM_MS;
+        s->stuck = false;
+        store_poll_now(s);
+    }
 }
 
 static bool is_full(int error)
@@ -103,11 +112,16 @@ static bool is_full(int error)
     return error == -ENOSPC || error == -EDQUOT;
 }
 
+/* When the process lacks something, that is no fault of the disk. */
+static bool is_fault(int error)
+{
+    return !is_full(error) && !source_lacks_means(error);
+}
+
 enum spool_trouble store_note_failure(struct store *s, int error)
 {
     store_poll_now(s);
-    /* When the process lacks something, that is no fault of the disk. */
-    if (is_full(error) || source_lacks_means(error))
+    if (!is_fault(error))
         return SPOOL_FULL;
     s->failures++;
     s->write_error = -error;
@@ -118,7 +132,19 @@ enum spool_trouble store_note_failure(struct store *s, int error)
     return SPOOL_BROKEN;
 }
 
-enum spool_trouble store_on_failed(struct journal_owner *o, const struct batch *b, bool *wait)
+/* That says nothing of the stream that mail goes to: only compaction rests. */
+static void note_copies_failed(struct store *s, int error)
+{
+    if (s->copies_error == 0)
+        log_warn("compaction_paused", LOG_ERRNO("error", -error));
+    s->copies_error = -error;
+    s->failures += is_fault(error);
+    s->compactor.rewriter.unsealed =
+        true; /* though nothing is copied: it shows when writing works */
+}
+
+enum spool_trouble store_on_failed(struct journal_owner *o, const struct batch *b,
+                                   uint64_t *wait_ms)
 {
     struct store *s = container_of(o, struct store, owner);
     enum spool_trouble trouble;
@@ -126,12 +152,17 @@ enum spool_trouble store_on_failed(struct journal_owner *o, const struct batch *
 
     segment_name(container_of(b->journal->failed.next, struct batch, link)->segment_number, name);
     log_error("spool_write_failed", LOG_STRING("file", name), LOG_ERRNO("error", -b->error));
+    if (b->journal == &s->old) {
+        note_copies_failed(s, b->error);
+        *wait_ms = COPIES_RETRY_MS;
+        return SPOOL_FINE;
+    }
     trouble = store_note_failure(s, b->error);
     /* What is no mail goes at once to a segment that was held back for it. */
     if (trouble == SPOOL_FULL)
-        s->stuck = *wait = !(is_full(b->error) && batch_has_mail(b) && shelf_is_low(&s->shelf));
-    else
-        *wait = s->suspended;
+        s->stuck = !(is_full(b->error) && batch_has_mail(b) && shelf_is_low(&s->shelf));
+    if (trouble == SPOOL_FULL ? s->stuck : s->suspended)
+        *wait_ms = RETRY_MS;
     return trouble;
 }
 

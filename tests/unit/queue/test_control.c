@@ -343,6 +343,13 @@ static void raises_alarms_about_the_spool(void **state)
     assert_true(answered("\"alarms\":[{\"alarm\":\"spool_full\""));
     assert_true(answered("{\"alarm\":\"damaged\",\"what\":\"1 damaged places"));
     assert_false(answered("\"alarm\":\"syncs_failed\""));
+    assert_false(answered("\"alarm\":\"compaction_paused\""));
+    memory_store.numbers = (struct store_numbers){ .copies_error = EIO };
+    ask("status");
+    check_lines();
+    assert_true(
+        answered("\"alarms\":[{\"alarm\":\"compaction_paused\",\"what\":\"compaction cannot "
+                 "write its copies (Input/output error)"));
 }
 
 static void tells_what_cannot_be_read(void **state)
