@@ -69,10 +69,11 @@ enum client_wish {
 /* What was decided. The outcome's host and tls are the driver's to fill in; its text dies with the
  * next call. */
 struct client_verdict {
-    bool rest;   /* about every recipient that has no verdict yet; else about one: */
-    bool later;  /* which has none, but is to come in another transaction, at once */
-    bool full;   /* nor is any behind it taken now: the host has said how many it takes */
-    size_t rcpt; /* its number in the message's envelope */
+    bool rest;      /* about every recipient that has no verdict yet; else about one: */
+    bool later;     /* which has none, but is to come in another transaction, at once */
+    bool elsewhere; /* nor has this: another host may take what this one takes only under TLS */
+    bool full;      /* nor is any behind it taken now: the host has said how many it takes */
+    size_t rcpt;    /* its number in the message's envelope */
     struct outcome outcome;
 };
 
@@ -88,7 +89,7 @@ struct client {
     struct view challenge; /* that is to be answered; borrowed from the reply at hand */
     bool gave_up;          /* to log in */
     bool encrypted, greeted, lost, closed;
-    bool missed_tls; /* it was left since it has none, or takes none */
+    bool missed_tls; /* it was left since it has none, or takes none, where TLS is needed */
     struct ext ext;
     enum client_phase saying;    /* what is said next */
     enum client_phase hearing;   /* what the reply at hand answers */

@@ -41,10 +41,10 @@ static bool speaks_of_tls(const struct client *c, const struct reply *r)
 }
 
 /* RFC 3207, 4: 530 is "STARTTLS first"; others say it otherwise. Where it was offered, and failed,
- * it may work next time. */
+ * it may work next time, or at another host. */
 static bool misses_tls(const struct client *c, const struct reply *r)
 {
-    if (!c->ext.starttls || c->encrypted)
+    if (r->code / 100 != 5 || !c->ext.starttls || c->encrypted)
         return false;
     return r->code == 530 || (c->tls.broken && speaks_of_tls(c, r));
 }
@@ -77,6 +77,7 @@ static void decide_rest(struct client *c, const struct reply *r)
     c->decided = true;
     c->verdict =
         (struct client_verdict){ .rest = true,
+                                 .elsewhere = misses_tls(c, r),
                                  .outcome = outcome_of(c, r, class_of(c, r), SCOPE_MESSAGE) };
 }
 
@@ -84,6 +85,7 @@ static void decide_one(struct client *c, const struct reply *r, size_t rcpt)
 {
     c->decided = true;
     c->verdict = (struct client_verdict){ .rcpt = rcpt,
+                                          .elsewhere = misses_tls(c, r),
                                           .outcome = outcome_of(c, r, class_of(c, r), SCOPE_RCPT) };
 }
 
@@ -124,18 +126,11 @@ enum client_phase client_break_off(struct client *c, struct view words)
     return CLIENT_OVER;
 }
 
-static bool insists_on_tls(const struct client *c)
-{
-    return c->tls.needs || c->tls.preferred;
-}
-
 static enum client_phase miss_tls(struct client *c)
 {
     c->why = client_make_outcome(c, OUTCOME_DEFERRED, SCOPE_DESTINATION);
     c->why.enhanced = (struct enhanced){ 4, 7, 10 };
-    c->why.text = c->tls.preferred
-                      ? VIEW("another host may have TLS, and this one does not offer it")
-                      : VIEW("TLS is required, and the host does not offer it");
+    c->why.text = VIEW("TLS is required, and the host does not offer it");
     c->missed_tls = true;
     return say_goodbye(c);
 }
@@ -203,7 +198,7 @@ static enum client_phase go_on(struct client *c)
         return CLIENT_READY;
     if (c->ext.starttls)
         return CLIENT_STARTTLS;
-    return insists_on_tls(c) ? miss_tls(c) : CLIENT_READY;
+    return c->tls.needs ? miss_tls(c) : CLIENT_READY;
 }
 
 static enum client_phase hear_ehlo(struct client *c, const struct reply *r)
@@ -226,7 +221,7 @@ static enum client_phase hear_starttls(struct client *c, const struct reply *r)
 {
     if (r->code == 220)
         return CLIENT_HANDSHAKE;
-    c->missed_tls = insists_on_tls(c);
+    c->missed_tls = c->tls.needs;
     return c->missed_tls ? end_by(c, r) : CLIENT_READY;
 }
 

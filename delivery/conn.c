@@ -243,7 +243,7 @@ static void on_connected(struct dial *d, int fd)
     stream_init(&c->stream, fd);
     c->watch.fd = fd;
     c->state = CONN_TALKING;
-    c->started = c->resuming = c->read_blocked = false;
+    c->started = c->resuming = c->read_blocked = c->elsewhere = false;
     c->messages = 0;
     c->domains.count = 0;
     c->until_ms = conn_loop(c)->now_ms + conn_settings(c)->timeouts.opening;

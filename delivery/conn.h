@@ -21,6 +21,7 @@ struct conn {
     struct job *job; /* NULL: idle */
     bool started;    /* the engine has the job */
     bool detour;     /* for its job alone, which the hosts that come first cannot take */
+    bool elsewhere;  /* the host would take its job under TLS alone, and that failed */
     bool counted;    /* among the connections that take jobs */
     enum conn_state state;
     struct dial dial;

@@ -145,6 +145,16 @@ static void redial(struct conn *c)
         try_next(c);
 }
 
+/* The recipient, or all that are left, may be taken by the next host, when the transaction is over.
+ * What this one said counts if there is none. */
+static void pass_on(struct conn *c, const struct client_verdict *v, const struct outcome *o)
+{
+    dial_keep_failure(&c->dial, o);
+    c->dial.met = c->elsewhere = true;
+    if (!v->rest)
+        job_put_off(c->job, v->rcpt);
+}
+
 bool conn_decide(struct conn *c, const struct client_verdict *v)
 {
     struct outcome o;
@@ -162,7 +172,9 @@ bool conn_decide(struct conn *c, const struct client_verdict *v)
         try_next(c);
         return false;
     }
-    if (v->rest)
+    if (v->elsewhere)
+        pass_on(c, v, &o);
+    else if (v->rest)
         job_decide_message(c->job, &o, conn_loop(c)->now_ms);
     else
         job_decide(c->job, v->rcpt, &o, conn_loop(c)->now_ms);
@@ -172,39 +184,36 @@ bool conn_decide(struct conn *c, const struct client_verdict *v)
 }
 
 /* The queue says so to those who ask. */
-static void tell_missed_tls(const struct conn *c, bool broken)
+static void tell_missed_tls(const struct conn *c)
 {
-    const struct message_tls_missed m = { .job = c->job != NULL ? c->job->start.job : 0,
-                                          .broken = broken,
+    const struct message_tls_missed m = { .job = c->job->start.job,
                                           .for_ms = TLSPOLICY_BROKEN_MS,
                                           .host = dial_host(&c->dial) };
 
-    if (c->job != NULL && c->job->queue != NULL)
+    if (c->job->queue != NULL)
         peer_send_tls_missed(c->job->queue, &m, -1);
 }
 
-/* True: the same host is tried again, with a full handshake, when one that was to resume failed.
- * Else others come first, and then this one in plain text. */
+/* The same host again: with a full handshake, when one that was to resume failed, and else in plain
+ * text. False: not where TLS is needed. */
 static bool fall_back(struct conn *c, const struct outcome *o)
 {
     struct destination *d = c->destination;
-    bool full = c->resuming && !c->no_resume;
 
     if (!client_failed_at_tls(&c->client))
         return false;
-    c->no_resume = full;
     log_warn("tls_failed", LOG_VIEW("destination", d->name), LOG_VIEW("host", dial_host(&c->dial)),
              LOG_VIEW("tls", o->tls), LOG_VIEW("reason", o->text));
-    if (full) {
-        close_stream(c);
-        try_again(c);
-    } else if (tlspolicy_fall_back(c->policy,
-                                   tlspolicy_remember(&d->tls_memories, &c->dial.address),
-                                   conn_loop(c)->now_ms)) {
-        tell_missed_tls(c, true);
-        dial_prefer_tls(&c->dial);
+    c->no_resume = c->resuming && !c->no_resume;
+    if (!c->no_resume) {
+        if (!tlspolicy_fall_back(c->policy, tlspolicy_remember(&d->tls_memories, &c->dial.address),
+                                 conn_loop(c)->now_ms))
+            return false;
+        tell_missed_tls(c);
     }
-    return full;
+    close_stream(c);
+    try_again(c);
+    return true;
 }
 
 static void note_bdat(struct conn *c)
@@ -231,11 +240,6 @@ void conn_fail(struct conn *c, const struct outcome *why)
         conn_note_lack(c, TLS_FAILED);
     else if (c->client.missed_tls)
         conn_note_plain(c);
-    if (c->client.missed_tls && c->policy.preferred) {
-        tlspolicy_remember(&c->destination->tls_memories, &c->dial.address)->lacking_until_ms =
-            conn_loop(c)->now_ms + TLSPOLICY_BROKEN_MS;
-        tell_missed_tls(c, false);
-    }
     note_bdat(c);
     o = complete(c, why);
     if (fall_back(c, &o))
@@ -251,6 +255,12 @@ void conn_fail(struct conn *c, const struct outcome *why)
     else if (c->job != NULL)
         decide_rest(c, &o);
     conn_end(c);
+}
+
+/* A host's word on the message or a recipient. */
+static bool is_refusal(const struct outcome *o)
+{
+    return o->code > 0 && (o->scope == SCOPE_MESSAGE || o->scope == SCOPE_RCPT);
 }
 
 /* A host is at work, and lacks what this message alone needs: that the others are not to be had
@@ -277,7 +287,7 @@ void conn_on_nothing_left(struct dial *d)
         return;
     }
     o.scope = scope_of(c, &o);
-    if (d->met && o.class == OUTCOME_DEFERRED)
+    if (d->met && o.class == OUTCOME_DEFERRED && !is_refusal(&o))
         blame_message(&o);
     destination_give_up(c->destination, &o);
     decide_rest(c, &o);
@@ -287,13 +297,11 @@ void conn_on_nothing_left(struct dial *d)
 /* ---- jobs ---- */
 
 /* What this host lacks, the next may have; when none has it, the last failure decides. */
-static void look_elsewhere(struct conn *c, const struct outcome *why)
+static void look_elsewhere(struct conn *c)
 {
-    struct outcome o = complete(c, why);
-
     client_quit(&c->client);
     conn_say_goodbye(c);
-    dial_keep_failure(&c->dial, &o);
+    c->elsewhere = false;
     c->detour = true;
     redial(c);
 }
@@ -322,6 +330,7 @@ bool conn_start_job(struct conn *c, struct job *j)
 {
     struct ext ext = c->client.ext;
     struct client_verdict v;
+    struct outcome o;
     enum job_fit fit;
 
     c->job = j;
@@ -339,7 +348,9 @@ bool conn_start_job(struct conn *c, struct job *j)
     }
     if (fit == JOB_FITS && !client_start(&c->client, &j->message, &v))
         return true;
-    look_elsewhere(c, &v.outcome);
+    o = complete(c, &v.outcome);
+    dial_keep_failure(&c->dial, &o);
+    look_elsewhere(c);
     return false;
 }
 
@@ -384,6 +395,10 @@ bool conn_next_job(struct conn *c)
     /* The next queue has those of its recipients that are left, too. */
     if (c->job != NULL && c->job->queue == NULL)
         conn_end_job(c);
+    if (c->job != NULL && c->elsewhere) {
+        look_elsewhere(c);
+        return false;
+    }
     if (c->job != NULL && is_used_up(c)) {
         give_back(c);
         return true;

@@ -245,38 +245,11 @@ static struct tls_wish tls_wish(const struct dial *d)
     return wish;
 }
 
-static bool is_opportunistic(struct tls_wish wish)
-{
-    return wish.level == ROUTE_TLS_OFFERED && !wish.implicit && !wish.onward;
-}
-
 struct tls_policy dial_tls_policy(const struct dial *d)
 {
-    struct tls_wish wish = tls_wish(d);
-    struct tls_policy policy = tlspolicy_choose(
-        wish, tlspolicy_recall(&d->destination->tls_memories, &d->address), loop_of(d)->now_ms);
-
-    policy.preferred = is_opportunistic(wish) && d->wants_tls && !d->plain;
-    return policy;
-}
-
-void dial_prefer_tls(struct dial *d)
-{
-    d->wants_tls = true;
-}
-
-/* The address at hand is left for later: another host may have TLS that works. */
-static bool passes_by(struct dial *d)
-{
-    const struct tls_memory *memory =
-        tlspolicy_recall(&d->destination->tls_memories, &d->route.address);
-
-    if (d->plain || !is_opportunistic(tls_wish(d)) ||
-        !tlspolicy_comes_second(memory, loop_of(d)->now_ms))
-        return false;
-    d->wants_tls = true;
-    d->route.tried--;
-    return true;
+    return tlspolicy_choose(tls_wish(d),
+                            tlspolicy_recall(&d->destination->tls_memories, &d->address),
+                            loop_of(d)->now_ms);
 }
 
 /* ---- one address ---- */
@@ -321,7 +294,7 @@ static void race(struct dial *d)
     uint8_t family = d->newest->address.family;
 
     while (route_next_beside(&d->route, family)) {
-        if (!passes_by(d) && try_address(d, &d->route.address))
+        if (try_address(d, &d->route.address))
             return;
     }
     end_race(d);
@@ -401,7 +374,6 @@ static void begin_target(struct dial *d)
     route_release(&d->route);
     route_init(&d->route, settings_of(d), mx, mx ? d->domain : t->host,
                mx ? to->own.port : t->port);
-    d->wants_tls = d->plain = false;
     d->route.family = family_of(to->route);
     if (loop_of(d)->now_ms < to->families.until_ms)
         d->route.second = to->families.second;
@@ -418,18 +390,12 @@ static void keep_end(struct dial *d)
         keep_failure(d, end);
 }
 
-/* The target is used up. True: another may do; not where the domain takes no mail at all. Or its
- * hosts in plain text, now that none was found that has TLS. */
+/* The target is used up. True: another may do; not where the domain takes no mail at all. */
 static bool next_target(struct dial *d)
 {
     bool tried = d->route.tried > 0;
 
     d->host_len = 0;
-    if (d->wants_tls && !d->plain) {
-        begin_target(d);
-        d->plain = true;
-        return true;
-    }
     keep_end(d);
     if ((!tried && d->route.end.class == OUTCOME_FAILED) ||
         d->target_at + 1 == d->destination->target_count)
@@ -498,7 +464,7 @@ static void seek(struct dial *d)
             resolve(d);
             return;
         case ROUTE_TRY:
-            if (!passes_by(d) && try_address(d, &d->route.address)) {
+            if (try_address(d, &d->route.address)) {
                 if (route_has_more(&d->route))
                     loop_start_timer(loop_of(d), &d->timer, DIAL_PATIENCE_MS);
                 return;

@@ -45,12 +45,10 @@ struct dial {
     struct dial_attempt *newest;
     bool racing;                /* there is room for a second one */
     struct net_address address; /* that was connected to, or failed last */
-    bool wants_tls;    /* hosts whose TLS does not work, or that have none, are passed by ... */
-    bool plain;        /* ... until no other is left */
-    bool paid;         /* the next attempt to connect was counted when it was allowed */
-    bool alone;        /* its domain has other mail hosts than the queue knew */
-    uint8_t unreached; /* the family of an address that could not be connected to */
-    char host[DIAL_HOST_MAX]; /* "mx1.example.org[192.0.2.1]:25" */
+    bool paid;                  /* the next attempt to connect was counted when it was allowed */
+    bool alone;                 /* its domain has other mail hosts than the queue knew */
+    uint8_t unreached;          /* the family of an address that could not be connected to */
+    char host[DIAL_HOST_MAX];   /* "mx1.example.org[192.0.2.1]:25" */
     size_t host_len;
     bool met; /* a host that is at work, but lacks what the message needs */
     bool failed;
@@ -63,9 +61,6 @@ void dial_init(struct dial *d, struct destination *to, bool paid);
 void dial_begin(struct dial *d, struct view domain);
 /* The host that was found is of no use, which dial_keep_failure was told: the next one. */
 void dial_next(struct dial *d);
-/* The TLS of the host that was found does not work: others come first, and then it is found again,
- * for plain text. */
-void dial_prefer_tls(struct dial *d);
 /* The host that was found, once more. */
 void dial_again(struct dial *d);
 /* Whatever is under way is dropped. */

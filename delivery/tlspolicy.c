@@ -29,15 +29,8 @@ uint64_t tlspolicy_until_ms(const struct tls_memories *m)
     uint64_t until_ms = 0;
 
     for (size_t i = 0; i < TLSPOLICY_HOSTS_MAX; i++)
-        until_ms = MAX(
-            until_ms, MAX(m->hosts[i].memory.broken_until_ms, m->hosts[i].memory.lacking_until_ms));
+        until_ms = MAX(until_ms, m->hosts[i].memory.broken_until_ms);
     return until_ms;
-}
-
-bool tlspolicy_comes_second(const struct tls_memory *memory, uint64_t now_ms)
-{
-    return memory != NULL &&
-           (now_ms < memory->broken_until_ms || now_ms < memory->lacking_until_ms);
 }
 
 /* clang-format off */

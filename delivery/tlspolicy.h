@@ -15,8 +15,6 @@ enum {
 /* What is remembered of a host. Zeroed: nothing. */
 struct tls_memory {
     uint64_t broken_until_ms; /* monotonic: a handshake failed */
-    uint64_t
-        lacking_until_ms; /* it did not offer TLS when others were to be preferred for theirs */
 };
 
 /* Of a destination. Zeroed: nothing. */
@@ -46,7 +44,6 @@ struct tls_policy {
     bool verify;     /* the certificate must be the host's, by a trust anchor */
     bool falls_back; /* plain text is better than nothing */
     bool broken;     /* plain text, since a handshake failed a while ago */
-    bool preferred;  /* another host of the destination may have it, where this one has not */
 };
 
 /* Of the host at the address; NULL: nothing. */
@@ -56,8 +53,6 @@ const struct tls_memory *tlspolicy_recall(const struct tls_memories *m,
 struct tls_memory *tlspolicy_remember(struct tls_memories *m, const struct net_address *address);
 /* When there is nothing left to be remembered. */
 uint64_t tlspolicy_until_ms(const struct tls_memories *m);
-/* The host has no TLS that works: others come first, where TLS is opportunistic. */
-bool tlspolicy_comes_second(const struct tls_memory *memory, uint64_t now_ms);
 
 /* The one place where it is decided what TLS has to prove. `memory` may be NULL. */
 struct tls_policy tlspolicy_choose(struct tls_wish wish, const struct tls_memory *memory,
@@ -72,8 +67,7 @@ void tlspolicy_describe(struct tls_policy policy, const char *origin, const stru
  * opportunistic"; or of one that ended when it was to begin: "TLS failed, by ...". */
 void tlspolicy_describe_lack(struct tls_policy policy, const char *origin, enum tls_lack lack,
                              struct buf *out);
-/* A handshake after STARTTLS failed. True: the host may be used in plain text, for a while, where
- * no other has TLS that works. */
+/* A handshake after STARTTLS failed. True: the host is to be used in plain text, for a while. */
 bool tlspolicy_fall_back(struct tls_policy policy, struct tls_memory *memory, uint64_t now_ms);
 
 #endif

@@ -44,7 +44,7 @@ enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, AUTH, KEYS, TOKENS, P
     M(WAY_ANSWER,       way_answer,      FROM(DELIVERY), FROM(QUEUE))  /* which hosts and addresses would be tried */ \
     M(RCPT_RESULT,      rcpt_result,     WORKER,         FROM(QUEUE))  /* what became of one, or of all */ \
     M(JOB_END,          job_end,         WORKER,         FROM(QUEUE))  /* every recipient has its result */ \
-    M(TLS_MISSED,       tls_missed,      FROM(DELIVERY), FROM(QUEUE))  /* a host has none that works */ \
+    M(TLS_MISSED,       tls_missed,      FROM(DELIVERY), FROM(QUEUE))  /* a host's STARTTLS failed */ \
     M(DNS_ASK,          dns_ask,         DNS_CLIENT,     FROM(DNS))    /* a route, addresses, or a name */ \
     M(DNS_FORGET,       dns_forget,      DNS_CLIENT,     FROM(DNS))    /* nobody waits for the answer */ \
     M(DNS_ANSWER,       dns_answer,      FROM(DNS),      DNS_CLIENT)                                \
@@ -251,10 +251,9 @@ struct message_job_end {
 enum { TLS_MISSED_HOST_MAX = 384 }; /* bytes: a name, an address and a port */
 
 struct message_tls_missed {
-    uint64_t job;        /* that met it */
-    bool broken;         /* STARTTLS failed; else it was not offered, and another host may have it */
-    uint32_t for_ms;     /* how long it is remembered */
-    struct view host;    /* as outcomes name it: "mx1.example.org[192.0.2.1]:25" */
+    uint64_t job;     /* that met it */
+    uint32_t for_ms;  /* how long it is remembered */
+    struct view host; /* as outcomes name it: "mx1.example.org[192.0.2.1]:25" */
 };
 
 /* The envelope of a job, and the index of each of its recipients, which names it in RCPT_RESULT.

@@ -165,7 +165,6 @@ bool message_tls_missed_encode(const struct message_tls_missed *m, struct buf *r
     struct wire_writer w = message_begin(MESSAGE_TLS_MISSED, room);
 
     wire_put_u64(&w, m->job);
-    wire_put_bool(&w, m->broken);
     wire_put_u32(&w, m->for_ms);
     wire_put_view(&w, m->host);
     return message_finish(&w, room);
@@ -176,7 +175,6 @@ bool message_tls_missed_decode(struct view fields, struct message_tls_missed *m)
     struct wire_reader r = wire_read(fields);
 
     m->job = wire_get_u64(&r);
-    m->broken = wire_get_bool(&r);
     m->for_ms = wire_get_u32(&r);
     m->host = wire_get_view(&r);
     return wire_done(&r) && m->host.len <= TLS_MISSED_HOST_MAX;

@@ -11,7 +11,6 @@ struct tlsnote {
     struct list link;  /* of the site's, the oldest first */
     uint64_t until_ms; /* the queue's clock */
     uint32_t worker;   /* its serial number */
-    bool broken;
     char *host;
 };
 
@@ -66,7 +65,6 @@ void tlsnote_add(struct queue *q, struct site *s, const struct worker *w,
     make_room(q, s, m->host);
     n->until_ms = queue_now_ms(q) + m->for_ms;
     n->worker = w->serial;
-    n->broken = m->broken;
     n->host = memory_copy(m->host);
     list_append(&s->tls_notes, &n->link);
 }
@@ -75,7 +73,6 @@ static void put_note(struct queue *q, const struct tlsnote *n, struct buf *out)
 {
     buf_put_byte(out, '{');
     put_view(out, "host", view_of(n->host));
-    put_bool(out, "broken", n->broken);
     put_time(out, "until", queue_wall_ms(q, n->until_ms));
     buf_put_byte(out, '}');
 }

@@ -77,12 +77,8 @@ void destination_print_past(const struct json_node *n, struct buf *out)
 
 void destination_print_tls(const struct json_node *n, struct buf *out)
 {
-    bool broken = view_equal(field(n, "broken"), VIEW("true"));
-
     print_field("", n, "host", out);
-    buf_printf(out, broken ? ": STARTTLS failed; where TLS is opportunistic, it comes after "
-                             "others and gets plain text"
-                           : ": no TLS; where TLS is opportunistic, it comes after others");
+    buf_put(out, VIEW(": STARTTLS failed; where TLS is opportunistic, it gets plain text"));
     print_field(", until ", n, "until", out);
 }
 

@@ -63,40 +63,89 @@ def two_hosts(world, first, second):
     return world.sink("mx1.there.test", **first), world.sink("mx2.there.test", **second)
 
 
-def test_a_host_whose_tls_works_comes_before_one_whose_tls_is_broken(world):
-    first, second = two_hosts(world, {"starttls": "break"}, {"starttls": True})
+@pytest.mark.parametrize("backup", [
+    {"rcpt": "550 5.1.1 who"}, {"rcpt": "451 4.3.0 later"}, {"greet": "421 4.3.2 not now"}, {"starttls": True}, {}, None])
+def test_a_host_whose_tls_is_broken_gets_plain_text_before_another_is_asked(world, backup):
+    """So what a host that comes second thinks of the mail decides nothing."""
+    first, second = two_hosts(world, {"starttls": "break"}, backup or {})
+    if backup is None:
+        second.close()
     world.start_relay(timeouts={"idle-connection": "1s"})
     for i in range(2):
-        world.send("a@here.test", "b@there.test")
-        second.wait(i + 1)
-        second.wait_until(lambda: second.open == 0)
-    assert all(message.tls == "TLSv1.3" for message in second.messages)
-    assert first.attempts == 1 and first.messages == []  # remembered
-    assert not world.log.has("deferred")
-
-
-def test_a_host_that_has_no_tls_does_not_come_before_one_whose_tls_is_broken(world):
-    first, second = two_hosts(world, {"starttls": "break"}, {})
-    world.start_relay(timeouts={"idle-connection": "1s"})
-    for i in range(2):
-        world.send("a@here.test", "b@there.test")
+        world.send("a@here.test", ["b@there.test", "c@there.test"])
         first.wait(i + 1)
         first.wait_until(lambda: first.open == 0)
-    assert second.attempts == 1 and second.messages == []  # it was asked whether it has TLS
-    assert first.commands.count("STARTTLS") == 1
+    assert all(message.tls == "" and len(message.recipients) == 2 for message in first.messages)
+    assert first.commands.count("STARTTLS") == 1  # remembered
+    assert second.attempts == 0
+    assert not world.log.has("deferred") and not world.log.has("failed")
 
 
 def test_a_host_that_is_broken_does_not_cost_the_others_their_tls(world):
-    """The other is met in plain text too if its own memory says so, and only then."""
     first, second = two_hosts(world, {"starttls": "break"}, {"starttls": True})
     world.start_relay(timeouts={"idle-connection": "1s"})
     world.send("a@here.test", "b@there.test")
-    second.wait_message()
-    second.wait_until(lambda: second.open == 0)
-    second.says["greet"] = "421 4.3.2 not now"
+    assert first.wait_message().tls == ""
+    first.wait_until(lambda: first.open == 0)
+    first.says["greet"] = "421 4.3.2 not now"
     world.send("a@here.test", "b@there.test")
-    assert first.wait_message().tls == ""  # nobody else takes it
-    assert len(second.messages) == 1
+    assert second.wait_message().tls == "TLSv1.3"
+    assert len(first.messages) == 1
+
+
+WANTS_TLS = {"mail": "530 5.7.0 Must issue a STARTTLS command first", "rcpt": "550 5.7.1 encryption needed",
+             "data": "554 must use TLS"}
+
+
+@pytest.mark.parametrize("step", WANTS_TLS)
+def test_a_host_that_takes_no_plain_text_leaves_the_mail_to_the_next(world, step):
+    first, second = two_hosts(world, {"starttls": "break", step: WANTS_TLS[step]}, {"starttls": True})
+    world.start_relay()
+    world.send("a@here.test", ["b@there.test", "c@there.test"])
+    message = second.wait_message()
+    assert message.tls == "TLSv1.3" and len(message.recipients) == 2
+    assert first.messages == []
+    assert not world.log.has("deferred") and not world.log.has("failed")
+
+
+def test_each_recipient_goes_once_to_the_host_that_takes_it(world):
+    first, second = two_hosts(
+        world, {"starttls": "break", "rcpt": {"c@there.test": WANTS_TLS["rcpt"], "d@there.test": "550 5.1.1 who"}},
+        {"starttls": True})
+    world.start_relay()
+    world.send("bob@here.test", [x + "@there.test" for x in "bcd"])
+    assert first.wait_message().recipients == ["b@there.test"]
+    assert second.wait_message().recipients == ["c@there.test"]
+    assert b"d@there.test" in world.mailbox("bob").wait_message()
+    assert len(first.messages) == len(second.messages) == 1
+    assert not world.log.has("deferred")
+
+
+def test_a_refusal_for_want_of_tls_costs_the_message_alone(world):
+    """It is tried again, and other mail is not held up, though the other host cannot be reached."""
+    first, second = two_hosts(world, {"starttls": "break", "rcpt": {"c@there.test": WANTS_TLS["rcpt"]}}, {})
+    second.close()
+    world.start_relay()
+    world.send("a@here.test", "c@there.test")
+    assert world.log.wait("deferred", recipient="c@there.test")
+    assert "breaker closed" in world.tern("destinations", "there.test").stdout
+    world.send("a@here.test", "b@there.test")
+    assert first.wait_message().recipients == ["b@there.test"]
+
+
+@pytest.mark.parametrize("backup", [{"starttls": True}, {"greet": "421 4.3.2 not now"}, {"rcpt": "550 5.1.1 who"}])
+def test_where_tls_is_needed_nothing_goes_in_plain_text(world, backup):
+    first, second = world.sink("one.test", starttls="break"), world.sink("two.test", **backup)
+    world.start_relay(routes=[{"domain": "there.test", "via": ["smtp://one.test", "smtp://two.test"],
+                               "tls": "encrypt"}])
+    world.send("a@here.test", "b@there.test")
+    if "starttls" in backup:
+        assert second.wait_message().tls == "TLSv1.3"
+    else:
+        assert world.log.wait("deferred", recipient="b@there.test")
+    assert not world.log.has("failed")
+    assert not any(c.startswith("MAIL") for c in first.commands)
+    assert second.messages == [] or second.messages[0].tls
 
 
 def test_text_that_comes_with_the_answer_to_starttls_is_not_believed(world):

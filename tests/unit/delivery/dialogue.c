@@ -48,7 +48,7 @@ static void note_verdict(struct stage *s, const struct client_verdict *v)
         buf_printf(s->said, "[%zu ", v->rcpt);
     note_outcome(s, &v->outcome);
     check(s->d->name, v->outcome.scope == (v->rest ? SCOPE_MESSAGE : SCOPE_RCPT));
-    buf_put(s->said, VIEW("]\n"));
+    buf_put(s->said, v->elsewhere ? VIEW(", elsewhere]\n") : VIEW("]\n"));
 }
 
 static void note_end(struct stage *s)

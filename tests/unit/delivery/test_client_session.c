@@ -42,18 +42,19 @@ static const struct dialogue cases[] = {
     { .name = "STARTTLS put off, but wanted: not for good",
       .server = HELLO_TLS "454 not now|530 5.7.0 STARTTLS first\n503 no\n503 no\n503 no|250 reset|"
                           "221 bye",
-      .transcript = EHLO "STARTTLS\n" GROUP_PLAIN "[rest deferred 530 4.7.0]\nRSET\n" QUIT BYE },
+      .transcript =
+          EHLO "STARTTLS\n" GROUP_PLAIN "[rest deferred 530 4.7.0, elsewhere]\nRSET\n" QUIT BYE },
     { .name = "plain text since TLS failed, and refused by a policy: not for good",
       .server =
           HELLO_TLS "250 ok\n550 5.7.10 encryption needed\n550 must use TLS\n554 no|250 reset|"
                     "221 bye",
       .broken = true,
-      .transcript =
-          EHLO GROUP_PLAIN "[0 deferred 550 4.7.10]\n[1 deferred 550 4.0.0]\nRSET\n" QUIT BYE },
+      .transcript = EHLO GROUP_PLAIN
+      "[0 deferred 550 4.7.10, elsewhere]\n[1 deferred 550 4.0.0, elsewhere]\nRSET\n" QUIT BYE },
     { .name = "plain text since TLS failed, refused at DATA",
       .server = HELLO_TLS TAKEN "\n554 5.7.0 TLS first|250 reset|221 bye",
       .broken = true,
-      .transcript = EHLO GROUP_PLAIN "[rest deferred 554 4.7.0]\nRSET\n" QUIT BYE },
+      .transcript = EHLO GROUP_PLAIN "[rest deferred 554 4.7.0, elsewhere]\nRSET\n" QUIT BYE },
     { .name = "plain text since TLS failed, other refusals stay",
       .server = HELLO_TLS "250 ok\n550 5.1.1 no TLS user\n550 who\n554 no|250 reset|221 bye",
       .broken = true,

@@ -74,16 +74,10 @@ static void remembers_hosts(void **state)
     assert_null(tlspolicy_recall(&m, &a));
     tlspolicy_remember(&m, &a)->broken_until_ms = NOW_MS + 1;
     assert_int_equal(tlspolicy_until_ms(&m), NOW_MS + 1);
-    assert_true(tlspolicy_comes_second(tlspolicy_recall(&m, &a), NOW_MS));
-    assert_false(tlspolicy_comes_second(tlspolicy_recall(&m, &a), NOW_MS + 1));
+    assert_int_equal(tlspolicy_recall(&m, &a)->broken_until_ms, NOW_MS + 1);
     a.port = 587; /* another server */
     assert_null(tlspolicy_recall(&m, &a));
-    tlspolicy_remember(&m, &a)->lacking_until_ms = NOW_MS + 2;
-    assert_true(tlspolicy_comes_second(tlspolicy_recall(&m, &a), NOW_MS + 1));
-    assert_int_equal(tlspolicy_choose((struct tls_wish){ .level = ROUTE_TLS_OFFERED },
-                                      tlspolicy_recall(&m, &a), NOW_MS)
-                         .level,
-                     ROUTE_TLS_OFFERED); /* it may offer it by now */
+    tlspolicy_remember(&m, &a)->broken_until_ms = NOW_MS + 2;
     assert_int_equal(tlspolicy_until_ms(&m), NOW_MS + 2);
     for (unsigned i = 0; i < TLSPOLICY_HOSTS_MAX; i++) {
         a.bytes[3] = (uint8_t)(10 + i);

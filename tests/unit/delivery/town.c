@@ -329,8 +329,7 @@ static bool on_result(struct peer *p, enum message type, struct view fields, int
         buf_printf(&t->results, "%u hosts %.*s\n", (unsigned)mx.question, VIEW_ARG(mx.hosts));
     } else if (type == MESSAGE_TLS_MISSED && message_tls_missed_decode(fields, &missed)) {
         missed.host.len = view_find_last(missed.host, ':'); /* any port */
-        buf_printf(&t->tls_missed, "%.*s %s\n", VIEW_ARG(missed.host),
-                   missed.broken ? "broken" : "lacking");
+        buf_printf(&t->tls_missed, "%.*s\n", VIEW_ARG(missed.host));
     } else if (type == MESSAGE_JOB_END && message_job_end_decode(fields, &end)) {
         buf_printf(&t->results, "%u end\n", (unsigned)end.job);
         t->ended++;

@@ -61,7 +61,7 @@ struct town {
     unsigned ended;           /* jobs */
     struct buf results;       /* "JOB RCPT|all CLASS CODE ENHANCED" and "JOB end", a line each */
     struct buf reason;        /* outcome_print of the last */
-    struct buf tls_missed;    /* "HOST broken|lacking", a line each */
+    struct buf tls_missed;    /* hosts, a line each */
     enum outcome_scope scope; /* of the last */
     bool require_tls;         /* what the messages ask for */
     unsigned rcpts;           /* of the jobs: a@, b@ and so on; 0: two */

@@ -94,9 +94,9 @@ static void names_the_state_of_a_breaker(void **state)
     assert_true(answered("\"last_success\":\"2026-11-23T08:15:45.000Z\""));
 }
 
-static void say_missed_tls(const struct world_job *j, const char *host, bool broken)
+static void say_missed_tls(const struct world_job *j, const char *host)
 {
-    const struct message_tls_missed m = { j->start.job, broken, 60 * MINUTE, view_of(host) };
+    const struct message_tls_missed m = { j->start.job, 60 * MINUTE, view_of(host) };
 
     peer_send_tls_missed(&j->worker->peer, &m, -1);
     world_run();
@@ -107,23 +107,22 @@ static void tells_of_hosts_whose_tls_is_missed(void **state)
 {
     (void)state;
     world_accept("a@here.test", "b@there.test", body);
-    say_missed_tls(world_job(0), "mx.there.test[192.0.2.1]:25", true);
+    say_missed_tls(world_job(0), "mx.there.test[192.0.2.1]:25");
     world_pass(MINUTE);
-    say_missed_tls(world_job(0), "mx2.there.test[192.0.2.2]:25", false);
+    say_missed_tls(world_job(0), "mx2.there.test[192.0.2.2]:25");
     ask("destinations");
-    assert_true(
-        answered("\"tls_missed\":[{\"host\":\"mx.there.test[192.0.2.1]:25\",\"broken\":true,"
-                 "\"until\":\"2026-11-23T09:15:00.000Z\"},"
-                 "{\"host\":\"mx2.there.test[192.0.2.2]:25\",\"broken\":false,"
-                 "\"until\":\"2026-11-23T09:16:00.000Z\"}]"));
-    say_missed_tls(world_job(0), "mx.there.test[192.0.2.1]:25", true);
+    assert_true(answered("\"tls_missed\":[{\"host\":\"mx.there.test[192.0.2.1]:25\","
+                         "\"until\":\"2026-11-23T09:15:00.000Z\"},"
+                         "{\"host\":\"mx2.there.test[192.0.2.2]:25\","
+                         "\"until\":\"2026-11-23T09:16:00.000Z\"}]"));
+    say_missed_tls(world_job(0), "mx.there.test[192.0.2.1]:25");
     world_pass(59 * MINUTE);
     ask("destinations"); /* one has been told anew, the other is over soon */
     assert_true(answered("\"until\":\"2026-11-23T09:16:00.000Z\"}]"));
     world_pass(MINUTE);
     ask("destinations");
     assert_false(answered("tls_missed"));
-    say_missed_tls(world_job(0), "mx.there.test[192.0.2.1]:25", true);
+    say_missed_tls(world_job(0), "mx.there.test[192.0.2.1]:25");
     world_add_worker(DELIVERY, 0);
     world_reload("");
     ask("destinations");
@@ -138,7 +137,7 @@ static void keeps_the_latest_of_many_hosts_without_tls(void **state)
     world_accept("a@here.test", "b@there.test", body);
     for (int i = 1; i <= TLSNOTES_MAX + 1; i++) {
         snprintf(host, sizeof(host), "mx%d.there.test", i);
-        say_missed_tls(world_job(0), host, true);
+        say_missed_tls(world_job(0), host);
     }
     ask("destinations");
     assert_false(answered("\"mx1.there.test\""));
@@ -147,7 +146,7 @@ static void keeps_the_latest_of_many_hosts_without_tls(void **state)
 
 static void believes_only_the_worker_of_the_job(void **state)
 {
-    struct message_tls_missed m = { 1000, true, MINUTE, VIEW_INIT("mx.test") };
+    struct message_tls_missed m = { 1000, MINUTE, VIEW_INIT("mx.test") };
 
     (void)state;
     peer_send_tls_missed(&world.workers[0].peer, &m, -1);
