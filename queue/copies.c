@@ -64,3 +64,15 @@ uint64_t copies_find(const struct copies *c, uint64_t id)
 
     return copy == NULL ? 0 : copy->place;
 }
+
+bool copies_next(const struct copies *c, uint32_t *at, uint64_t *id, uint64_t *place)
+{
+    const struct copy *copy;
+
+    if (*at + 1 >= c->all.end)
+        return false;
+    copy = pool_at(&c->all, ++*at);
+    *id = copy->id;
+    *place = copy->place;
+    return true;
+}

@@ -20,13 +20,38 @@ enum {
     LINE_ROOM = 64,
 };
 
+/* Through the segment. */
+struct walk {
+    int fd;
+    uint64_t at, end;
+    uint64_t batch; /* the newest so far */
+    char *room;     /* the window */
+    size_t room_bytes, have;
+    uint64_t from; /* of the window, in the file */
+    size_t left;   /* bytes to be read in this turn */
+    int error;
+};
+
 /* ---- putting it together ---- */
+
+static void end_walk(struct digest *d)
+{
+    struct walk *w = d->walk;
+
+    if (w == NULL)
+        return;
+    close(w->fd);
+    free(w->room);
+    free(w);
+    d->walk = NULL;
+}
 
 static void close_file(struct digest *d)
 {
     if (d->file > 0)
         close(d->file - 1);
     d->file = 0;
+    end_walk(d);
 }
 
 void digest_release(struct digest *d)
@@ -97,15 +122,6 @@ bool digest_equal(const struct digest *a, const struct digest *b)
 
 /* ---- from the segment ---- */
 
-struct walk {
-    int fd;
-    uint64_t at, end;
-    char *room; /* the window */
-    size_t room_bytes, have;
-    uint64_t from; /* of the window, in the file */
-    int error;
-};
-
 /* The window begins at w->at. */
 static bool fill(struct walk *w)
 {
@@ -114,6 +130,7 @@ static bool fill(struct walk *w)
 
     w->from = w->at;
     w->have = got < 0 ? 0 : (size_t)got;
+    w->left -= MIN(w->left, w->have);
     if (got < 0 || broken)
         w->error = got < 0 ? (int)got : -EIO;
     return w->have >= RECORD_HEADER;
@@ -143,30 +160,31 @@ static bool read_here(struct walk *w, uint32_t seed, struct record *r)
     return fill(w) && record_read_front(window(w), seed, r);
 }
 
-static bool belongs(const struct digest *d, const struct walk *w, const struct record *r,
-                    uint64_t batch)
+static bool belongs(const struct digest *d, const struct walk *w, const struct record *r)
 {
     uint64_t ends = w->at + record_span(r->meta.len, r->body.len);
 
-    return r->batch >= batch && (uint64_t)r->back * RECORD_UNIT <= w->at && ends <= w->end &&
+    return r->batch >= w->batch && (uint64_t)r->back * RECORD_UNIT <= w->at && ends <= w->end &&
            (r->type != RECORD_MESSAGE || r->id == record_place(d->segment, w->at));
 }
 
-static void walk(struct digest *d, struct walk *w)
+/* Whether there is more. */
+static bool walk_on(struct digest *d, struct walk *w)
 {
-    uint64_t batch = 0;
-
-    while (w->at + RECORD_HEADER <= w->end && has_window(w)) {
+    while (w->left > 0 && w->at + RECORD_HEADER <= w->end) {
         struct record r;
 
-        if (!read_here(w, d->seed, &r) || !belongs(d, w, &r, batch)) {
+        if (!has_window(w))
+            return false;
+        if (!read_here(w, d->seed, &r) || !belongs(d, w, &r)) {
             w->at += RECORD_UNIT;
             continue;
         }
         digest_add(d, &r, w->at);
-        batch = r.batch;
+        w->batch = r.batch;
         w->at += record_span(r.meta.len, r.body.len);
     }
+    return w->at + RECORD_HEADER <= w->end;
 }
 
 static int open_file(const struct digest *d, int folder, void (*name_it)(uint64_t, char *),
@@ -180,18 +198,36 @@ static int open_file(const struct digest *d, int folder, void (*name_it)(uint64_
     return fd < 0 ? -errno : fd;
 }
 
+static int begin_walk(struct digest *d, int log_folder)
+{
+    int fd = open_file(d, log_folder, segment_name, O_RDONLY);
+
+    if (fd < 0)
+        return fd;
+    d->walk = memory_new(sizeof(*d->walk));
+    *d->walk = (struct walk){
+        .fd = fd, .at = RECORD_HEAD, .end = d->end, .room = memory_new(WINDOW), .room_bytes = WINDOW
+    };
+    return 0;
+}
+
+int digest_make_some(struct digest *d, int log_folder, size_t bytes)
+{
+    int err = d->walk != NULL ? 0 : begin_walk(d, log_folder);
+
+    if (err < 0)
+        return err;
+    d->walk->left = bytes;
+    if (walk_on(d, d->walk))
+        return 1;
+    err = d->walk->error;
+    end_walk(d);
+    return err;
+}
+
 int digest_make(struct digest *d, int log_folder)
 {
-    struct walk w = { .at = RECORD_HEAD, .end = d->end, .room_bytes = WINDOW };
-
-    w.fd = open_file(d, log_folder, segment_name, O_RDONLY);
-    if (w.fd < 0)
-        return w.fd;
-    w.room = memory_new(WINDOW);
-    walk(d, &w);
-    free(w.room);
-    close(w.fd);
-    return w.error;
+    return digest_make_some(d, log_folder, SIZE_MAX);
 }
 
 /* ---- its file: an I record, whose body is the fronts ---- */

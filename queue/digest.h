@@ -19,8 +19,9 @@ struct digest { /* a zeroed one is empty */
     size_t first, len, room;
     size_t at; /* of digest_next: in memory, and in the segment */
     uint64_t offset;
-    int file;        /* of digest_load_some, plus 1; 0: none is open */
-    size_t file_len; /* of it */
+    int file;          /* of digest_load_some, plus 1; 0: none is open */
+    size_t file_len;   /* of it */
+    struct walk *walk; /* of digest_make_some, while there is more to read */
 };
 
 void digest_release(struct digest *d);
@@ -36,6 +37,8 @@ bool digest_equal(const struct digest *a, const struct digest *b); /* of the sam
 /* From the segment itself, through a small window; in any thread. What makes no sense is
  * passed over. 0 or a negative errno: -EIO when not all of it could be read. */
 int digest_make(struct digest *d, int log_folder) MUST_USE;
+/* The same bit by bit: reads about so many bytes. 1: there are more. */
+int digest_make_some(struct digest *d, int log_folder, size_t bytes) MUST_USE;
 /* From and to its file; `d` as after digest_begin, or when whole. 0, or a negative errno: -EBADMSG
  * when the file is not sound or not about this life of the segment. */
 int digest_load(struct digest *d, int log_folder) MUST_USE;

@@ -174,7 +174,8 @@ static void begin_segment(struct journal *j)
     struct record_start start = { .spool = j->uuid,
                                   .bytes = j->shelf->segment_bytes,
                                   .first_batch = j->numbers->batch + 1,
-                                  .cut_count = j->cut_count };
+                                  .cut_count = j->cut_count,
+                                  .left = j->left };
     struct batch *b;
 
     if (getrandom(&start.nonce, sizeof(start.nonce), 0) != sizeof(start.nonce))
@@ -197,6 +198,7 @@ static void begin_segment(struct journal *j)
     j->filling = b;
     for (size_t i = 0; i < j->cut_count; i++) /* what it tells must not get lost */
         ledger_tie(j->ledger, start.segment, j->cuts[i].segment, true);
+    ledger_tie(j->ledger, start.segment, j->left, true);
 }
 
 static void put_record(struct journal *j, struct batch *b, struct record *r, size_t span)
@@ -372,6 +374,7 @@ static void on_batch_done(struct job *job)
         b->segment->begun = true;
         j->ledger->changed = true; /* the one before may go now */
         j->cut_count = 0;          /* told */
+        j->left = 0;
     }
     j->owner->written(j->owner, b);
     if (b->opens)
@@ -538,9 +541,10 @@ int journal_open(struct journal *j, struct journal_owner *owner, struct loop *l,
     return workers_init(&j->sync, l);
 }
 
-void journal_resume(struct journal *j, struct segment *s, int fd, uint64_t tail)
+void journal_resume(struct journal *j, struct segment *s, int fd, uint64_t tail, uint64_t left)
 {
     j->current = s;
+    j->left = left;
     j->fd = fd;
     j->tail = tail;
     j->durable = j->newest = j->numbers->batch;

@@ -74,6 +74,7 @@ struct journal {
     uint64_t newest, durable;            /* batches of this stream */
     struct record_cut cuts[RECORD_CUTS]; /* what the next head must tell */
     size_t cut_count;
+    uint64_t left;         /* likewise: the segment that was left without its end, or 0 */
     struct batch *filling; /* NULL, or the newest, which may be given but not begun */
     struct list held, writing, failed, spare;
     unsigned waiting;    /* batches in `held` and `writing` */
@@ -101,9 +102,9 @@ bool batch_has_mail(const struct batch *b);
 int journal_open(struct journal *j, struct journal_owner *owner, struct loop *l,
                  struct shelf *shelf, struct ledger *ledger, struct view uuid, enum stream stream,
                  struct journal_numbers *numbers) MUST_USE;
-/* Goes on in `s`, whose file is `fd` (given to the journal), at `tail`; s NULL: in a new segment.
- * Call once, when the numbers are known. */
-void journal_resume(struct journal *j, struct segment *s, int fd, uint64_t tail);
+/* Goes on in `s`, whose file is `fd` (given to the journal), at `tail`; s NULL: in a new segment,
+ * and segment `left`, if not 0, has no end. Call once, when the numbers are known. */
+void journal_resume(struct journal *j, struct segment *s, int fd, uint64_t tail, uint64_t left);
 int journal_start(struct journal *j) MUST_USE;
 void journal_close(struct journal *j); /* finishes first */
 

@@ -399,7 +399,7 @@ bool record_get_index(struct view meta, uint64_t *end, uint32_t *crc)
     return true;
 }
 
-/* ---- S: "spool=... segment=... nonce=... bytes=... cut=SEGMENT:OFFSET,..." ---- */
+/* ---- S: "spool=... segment=... nonce=... bytes=... left=SEGMENT cut=SEGMENT:OFFSET,..." ---- */
 
 static const char description[] =
     "\n"
@@ -446,7 +446,8 @@ static bool put_start(struct buf *line, const struct record_start *s)
 {
     if (!buf_put(line, VIEW("spool=")) || !buf_put(line, s->spool) ||
         !put_hex_word(line, " segment=", s->segment, 12) ||
-        !put_hex_word(line, " nonce=", s->nonce, 16) || !put_number(line, " bytes=", s->bytes))
+        !put_hex_word(line, " nonce=", s->nonce, 16) || !put_number(line, " bytes=", s->bytes) ||
+        !put_hex_word(line, " left=", s->left, 12))
         return false;
     for (size_t i = 0; i < s->cut_count; i++) {
         if (!put_hex_word(line, i == 0 ? " cut=" : ",", s->cuts[i].segment, 12) ||
@@ -499,6 +500,7 @@ static bool get_start(struct view block, struct record_start *s)
     if (!find(line, "spool=", &s->spool) || !find_hex(line, "segment=", &s->segment) ||
         !find_hex(line, "nonce=", &s->nonce) || !find_number(line, "bytes=", UINT64_MAX, &s->bytes))
         return false;
+    s->tells_left = find_hex(line, "left=", &s->left);
     return !find(line, "cut=", &cuts) || get_cuts(cuts, s);
 }
 
@@ -563,7 +565,7 @@ enum record_step record_scan_next(struct record_scan *s, struct record *r, size_
     *to += record_span(r->meta.len, r->body.len);
     s->at = *to;
     s->batch = r->batch;
-    if (s->trusting || (r->type != RECORD_MESSAGE && r->type != RECORD_COPY))
+    if (r->type != RECORD_MESSAGE && r->type != RECORD_COPY)
         return RECORD_FOUND;
     return record_body_whole(r) ? RECORD_FOUND : RECORD_BROKEN;
 }

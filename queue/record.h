@@ -113,6 +113,8 @@ struct record_start {
     uint64_t first_batch;
     struct record_cut cuts[RECORD_CUTS];
     size_t cut_count;
+    uint64_t left;   /* the segment of the stream that was left without its end; 0: none */
+    bool tells_left; /* out: an older one does not */
 };
 
 /* The S record twice, and what the file is, in words. */
@@ -134,7 +136,6 @@ struct record_scan {
     uint32_t seed;
     size_t at;      /* RECORD_HEAD to begin with */
     uint64_t batch; /* the newest so far, first the segment's first: none goes back */
-    bool trusting;  /* bodies have been verified before */
 };
 
 enum record_step {

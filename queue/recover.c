@@ -8,25 +8,12 @@
 #include <string.h>
 
 enum {
-    ROUNDS = 2,
     FOLDER_COST = 100, /* of sweeping one of them, in records */
-    PIECE = 256 << 10, /* bytes of an index file that are read at a time */
+    PIECE = 256 << 10, /* bytes of a segment or its index file that are read at a time */
     REST_MS = 1000, /* until a segment that could not be entered for lack of means is tried again */
 };
 
 /* ---- messages ---- */
-
-static bool was_moved(const struct recovery *r, uint64_t message)
-{
-    return copies_find(&r->survey.copies, message) != 0;
-}
-
-/* A message is told in round 0. What happened to it may stand before its copy: then it is told in
- * round 1. */
-static bool has_turn(const struct recovery *r, uint64_t message)
-{
-    return idset_has(&r->live, message) && was_moved(r, message) == (r->round == 1);
-}
 
 /* What a notice says about another message counts even when the notice itself is finished. */
 static void tell_settled(struct recovery *r, const struct record_message *m, struct store_ref where)
@@ -66,16 +53,52 @@ static void tell_message(struct recovery *r, uint64_t id, const struct record_me
         r->replay->change(r->replay, &hold);
 }
 
-/* The end of the message only knows of its newest copy: that one stays while there are others. */
+/* The end of the message only knows of its newest copy: that one stays while there are others. What
+ * a damaged copy was made from counts, and stays while that copy is there. */
 static void tie_copies(struct survey *v, const struct record *record,
                        const struct record_message *m, uint64_t place)
 {
     uint64_t newest = copies_find(&v->copies, record->id);
+    bool copy = record->type == RECORD_COPY;
 
-    if (record->type == RECORD_COPY)
+    if (copy)
         ledger_tie(v->ledger, record_segment(place), record_segment(m->was), true);
     if (newest != 0 && newest != place)
         ledger_tie(v->ledger, record_segment(newest), record_segment(place), true);
+    else if (copy && newest == 0 && !idset_has(&v->finished, record->id))
+        ledger_tie(v->ledger, record_segment(record->id), record_segment(place), true);
+}
+
+/* What an end speaks of may be lost. What else there is of that message needs an end of its own, or
+ * it would come alive when the other one goes. */
+static void note_unended(struct recovery *r, const struct record *record, uint64_t place)
+{
+    const struct survey *v = &r->survey;
+    uint64_t newest = copies_find(&v->copies, record->id);
+
+    if (!idset_has(&v->finished, record->id))
+        return;
+    if (newest == place ||
+        (newest == 0 && (record->type == RECORD_COPY || idset_has(&v->adrift, record->id))))
+        copies_put(&r->unended, record->id, place);
+}
+
+static void take_finish(struct recovery *r, const struct record *record, uint64_t here)
+{
+    uint64_t place = record_get_finish(record);
+
+    ledger_tie(r->survey.ledger, record_segment(here), record_segment(place), false);
+    if (copies_find(&r->unended, record->id) == place)
+        copies_put(&r->unended, record->id, 0);
+}
+
+bool recover_next_unended(const struct recovery *r, uint32_t *at, uint64_t *id, uint64_t *place)
+{
+    while (copies_next(&r->unended, at, id, place)) {
+        if (*place != 0)
+            return true;
+    }
+    return false;
 }
 
 static void take_message(struct recovery *r, const struct record *record, struct store_ref where)
@@ -86,15 +109,14 @@ static void take_message(struct recovery *r, const struct record *record, struct
     struct record_message m;
 
     if (!record_get_message(record->meta, v->rcpts, &m)) {
-        if (counts && r->round == 0)
+        if (counts)
             survey_report(v, record->id, where);
         return;
     }
-    if (m.about != 0 && has_turn(r, m.about) && !idset_has(&v->lost, where.place))
+    if (m.about != 0 && idset_has(&r->live, m.about) && !idset_has(&v->lost, where.place))
         tell_settled(r, &m, front);
-    if (r->round > 0)
-        return;
     tie_copies(v, record, &m, where.place);
+    note_unended(r, record, where.place);
     if (counts)
         tell_message(r, record->id, &m, where);
 }
@@ -105,7 +127,7 @@ static void take_outcome(struct recovery *r, const struct record *record, struct
 {
     struct store_outcome o;
 
-    if (!has_turn(r, record->id) || !record_get_outcome(record, r->survey.rcpts, &o))
+    if (!idset_has(&r->live, record->id) || !record_get_outcome(record, r->survey.rcpts, &o))
         return;
     for (size_t i = 0; i < o.rcpt_count; i++)
         ledger_note(r->survey.ledger, record->id, o.rcpts[i], record_segment(where.place), 0,
@@ -117,7 +139,7 @@ static void take_change(struct recovery *r, const struct record *record, uint64_
 {
     struct store_change c;
 
-    if (!has_turn(r, record->id) || !record_get_change(record, &c))
+    if (!idset_has(&r->live, record->id) || !record_get_change(record, &c))
         return;
     ledger_note(r->survey.ledger, record->id,
                 c.kind == STORE_NOTICED ? LEDGER_NOTICE : LEDGER_CHANGE, record_segment(place), 0,
@@ -136,25 +158,19 @@ static void take_record(struct recovery *r, const struct record *record, uint64_
         take_outcome(r, record, where);
     else if (record->type == RECORD_CHANGE)
         take_change(r, record, where.place);
-    else if (record->type == RECORD_FINISH && r->round == 0)
-        ledger_tie(r->survey.ledger, record_segment(where.place),
-                   record_segment(record_get_finish(record)), false);
+    else if (record->type == RECORD_FINISH)
+        take_finish(r, record, where.place);
 }
 
 /* ---- record by record ---- */
 
-/* When the process lacks something, that is no fault of the segment. Who only looks does not wait.
- */
-static bool may_enter_later(struct recovery *r, int err)
+static void enter_later(struct recovery *r, int err)
 {
-    if (!source_lacks_means(err) || r->survey.spool->read_only)
-        return false;
     if (r->again_ms == 0)
         log_warn("segment_not_read_yet",
                  LOG_STRING("file", source_name(r->survey.sources[r->source].number)),
                  LOG_ERRNO("error", -err));
     r->again_ms = clock_monotonic_ms() + REST_MS;
-    return true;
 }
 
 uint64_t recover_rest_ms(const struct recovery *r)
@@ -164,51 +180,29 @@ uint64_t recover_rest_ms(const struct recovery *r)
     return r->again_ms > now_ms ? r->again_ms - now_ms : 0;
 }
 
-/* 1: there is more to read first, or it is tried again later. A negative errno: it cannot be read
- * any more. Then it stays, as if it could not be read at all. */
-static int enter(struct recovery *r)
+/* False: there is more to read first, or it is tried again later. */
+static bool enter(struct recovery *r)
 {
     int err = survey_load_digest(&r->survey, r->source, PIECE, &r->digest);
 
-    if (err > 0)
-        return err;
-    if (r->digest == NULL)
-        err = survey_load(&r->survey, r->source, &r->scan);
-    if (err < 0 && may_enter_later(r, err))
-        return 1;
-    r->again_ms = 0;
     if (err < 0)
-        source_break(&r->survey, &r->survey.sources[r->source], err);
-    r->scan.trusting = true; /* bodies were looked at before */
+        enter_later(r, err);
+    else
+        r->again_ms = 0;
     r->entered = err == 0;
-    return err;
+    return r->entered;
 }
 
-static bool next_here(struct recovery *r, struct record *record, uint64_t *offset)
+static bool has_source(struct recovery *r)
 {
-    enum record_step step;
-    size_t from, to;
-
-    if (r->digest != NULL)
-        return digest_next(r->digest, record, offset);
-    do {
-        step = record_scan_next(&r->scan, record, &from, &to);
-    } while (step == RECORD_GAP);
-    *offset = from;
-    return step != RECORD_END;
-}
-
-static void leave(struct recovery *r)
-{
-    r->entered = false;
-    survey_unload(&r->survey);
-    r->source++;
-    if (r->source < r->survey.source_count)
-        return;
-    r->source = 0;
-    r->round++;
-    if (r->survey.copies.by_id.count == 0)
-        r->round = ROUNDS;
+    for (; r->streams > 0; r->streams--) {
+        for (; r->source < r->survey.source_count; r->source++) {
+            if (segment_stream(r->survey.sources[r->source].number) == r->streams - 1)
+                return true;
+        }
+        r->source = 0;
+    }
+    return false;
 }
 
 /* ---- large bodies ---- */
@@ -253,19 +247,18 @@ bool recover_tell(struct recovery *r, unsigned records)
 
     if (recover_rest_ms(r) > 0)
         return true;
-    while (records > 0 && r->round < ROUNDS) {
-        int err = r->entered ? 0 : enter(r);
-
-        if (err > 0)
+    while (records > 0 && has_source(r)) {
+        if (!r->entered && !enter(r))
             return true;
-        if (err < 0 || !next_here(r, &record, &offset)) {
-            leave(r);
+        if (!digest_next(r->digest, &record, &offset)) {
+            r->entered = false;
+            r->source++;
             continue;
         }
         take_record(r, &record, offset);
         records--;
     }
-    return r->round < ROUNDS || tidy_bodies(r, records);
+    return has_source(r) || tidy_bodies(r, records);
 }
 
 /* ---- life ---- */
@@ -275,7 +268,9 @@ int recover_begin(struct recovery *r, struct spool *spool, struct ledger *ledger
 {
     int result;
 
-    *r = (struct recovery){ .replay = replay, .began_ms = clock_monotonic_ms() };
+    *r =
+        (struct recovery){ .replay = replay, .streams = STREAMS, .began_ms = clock_monotonic_ms() };
+    copies_init(&r->unended);
     for (unsigned i = 0; i < STREAMS; i++)
         r->ends[i].fd = -1;
     result = survey_take(&r->survey, spool, ledger, NULL);
@@ -285,18 +280,17 @@ int recover_begin(struct recovery *r, struct spool *spool, struct ledger *ledger
         return error_set(err, result, "cannot read the log of the spool: %s", strerror(-result));
     if (!spool->read_only)
         bodies_folders(spool, r->folders);
-    if (r->survey.source_count == 0)
-        r->round = ROUNDS;
     return 0;
 }
 
 void recover_end(struct recovery *r)
 {
-    if (r->round == ROUNDS)
+    if (r->streams == 0)
         log_info("spool_recovered", LOG_U64("segments", r->survey.source_count),
                  LOG_U64("messages", r->live_messages), LOG_U64("damaged", r->survey.damaged),
                  LOG_U64("torn_bytes", r->survey.torn_bytes),
                  LOG_U64("duration_ms", clock_monotonic_ms() - r->began_ms));
     idset_release(&r->live);
+    copies_release(&r->unended);
     survey_release(&r->survey);
 }

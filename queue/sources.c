@@ -79,6 +79,8 @@ static void set_source(struct source *s, const struct record_start *start, uint6
     memcpy(s->spool, start->spool.ptr, SPOOL_UUID_LEN);
     memcpy(s->cuts, start->cuts, sizeof(s->cuts));
     s->cut_count = start->cut_count;
+    s->left = start->left;
+    s->tells_left = start->tells_left;
 }
 
 static void lose_segment(struct survey *v, uint64_t number, const char *why)
@@ -367,12 +369,13 @@ static void drop_stray_index(void *arg, const char *name)
         unlinkat(v->spool->log, name, 0);
 }
 
-/* What a later head says about where an earlier segment ends. */
+/* What a later head says about where an earlier segment ends, or that it does not. */
 static void apply_cuts(struct survey *v)
 {
     for (size_t i = 0; i < v->source_count; i++) {
         const struct source *teller = &v->sources[i];
 
+        ledger_tie(v->ledger, teller->number, teller->left, true);
         for (size_t k = 0; k < teller->cut_count; k++) {
             const struct record_cut *cut = &teller->cuts[k];
             struct source *s = source_of(v, cut->segment);
@@ -384,6 +387,17 @@ static void apply_cuts(struct survey *v)
             ledger_tie(v->ledger, teller->number, s->number, true);
         }
     }
+}
+
+/* Segments that were set aside at some start were the newest then, maybe. */
+static void note_aside(void *arg, const char *name)
+{
+    enum { DIGITS = 12 };
+    uint64_t number;
+
+    if (strlen(name) > DIGITS && (name[DIGITS] == '.' || name[DIGITS] == '-') &&
+        view_hex_to_u64(view_make(name, DIGITS), &number))
+        note_number(arg, number);
 }
 
 /* ---- all of it ---- */
@@ -412,6 +426,10 @@ int sources_find(struct survey *v)
     lose_foreign(v);
     if (survey_highest(v) == 0)
         note_number(v, first_number() - 1);
+    if (v->spool->bad >= 0)
+        err = folder_each(v->spool->bad, note_aside, v);
+    if (err < 0)
+        return err;
     add_to_ledger(v);
     apply_cuts(v);
     return writing ? folder_each(v->spool->log, drop_stray_index, v) : 0;

@@ -276,8 +276,8 @@ static int open_writing(struct store *s, struct error *err)
     }
     s->numbers.segment = survey_highest(&r->survey);
     s->numbers.batch = r->survey.last_batch;
-    journal_resume(&s->journal, fresh->current, fresh->fd, fresh->tail);
-    journal_resume(&s->old, old->current, old->fd, old->tail);
+    journal_resume(&s->journal, fresh->current, fresh->fd, fresh->tail, fresh->left);
+    journal_resume(&s->old, old->current, old->fd, old->tail, old->left);
     seal_last_run(s);
     store_look_at_space(s);
     store_poll_now(s);
@@ -299,6 +299,20 @@ static int open_spool(struct store *s, struct store_replay *replay, struct error
     return result;
 }
 
+/* Ends that speak of lost places are written again before anything goes. */
+static void end_again(struct store *s)
+{
+    uint64_t id, place, batch = 0;
+    uint32_t at = 0;
+
+    while (recover_next_unended(&s->recovery, &at, &id, &place)) {
+        rewriter_finish(&s->compactor.rewriter, id, place);
+        batch = s->journal.newest;
+    }
+    for (size_t i = 0; i < s->ledger.count; i++)
+        s->ledger.segments[i]->settled_by = MAX(s->ledger.segments[i]->settled_by, batch);
+}
+
 static void end_recovery(struct store *s)
 {
     s->live_messages += s->recovery.live_messages;
@@ -316,6 +330,8 @@ bool store_replay(struct store *s, unsigned records)
         return false;
     if (recover_tell(&s->recovery, records))
         return true;
+    if (!s->options.read_only)
+        end_again(s);
     end_recovery(s);
     if (!s->options.read_only) {
         s->compactor.paused = store_keeps_all(s);

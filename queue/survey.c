@@ -14,13 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The newest segment has no more, so that the next ones have higher numbers even when it cannot be
- * read. Nothing else makes their numbers jump so far. */
-enum { UNREAD_BATCHES = 1 << 20 };
-
 /* ---- reading ---- */
 
-int survey_load(struct survey *v, size_t i, struct record_scan *scan)
+/* Puts the bytes of the source in v->room, and a scan at its beginning. */
+static int load(struct survey *v, size_t i, struct record_scan *scan)
 {
     struct source *s = &v->sources[i];
     bool broken;
@@ -50,7 +47,7 @@ int survey_load(struct survey *v, size_t i, struct record_scan *scan)
     return 0;
 }
 
-void survey_unload(struct survey *v)
+static void unload(struct survey *v)
 {
     free(v->room);
     v->room = NULL;
@@ -145,14 +142,26 @@ static void note_message(struct survey *v, const struct record *r, uint64_t plac
         copies_put(&v->copies, r->id, place);
 }
 
+/* It counts whatever has become of the segment where the message lay: no id comes twice. */
+static void note_finish(struct survey *v, const struct record *r)
+{
+    uint64_t place = record_get_finish(r);
+
+    idset_add(&v->finished, r->id);
+    if (!has_segment(v, place))
+        idset_add(&v->adrift, r->id);
+    v->mentioned = MAX(v->mentioned, record_segment(place));
+}
+
 static void note_record(struct survey *v, const struct record *r, uint64_t place)
 {
     if (r->id == 0)
         return;
+    v->mentioned = MAX(v->mentioned, record_segment(r->id));
     if (r->type == RECORD_MESSAGE || r->type == RECORD_COPY)
         note_message(v, r, place);
-    else if (r->type == RECORD_FINISH && has_segment(v, record_get_finish(r)))
-        idset_add(&v->finished, r->id);
+    else if (r->type == RECORD_FINISH)
+        note_finish(v, r);
 }
 
 /* The next one of its stream; NULL: it is the newest. */
@@ -177,33 +186,58 @@ static struct digest *newest_of(struct survey *v, const struct source *s)
     return &v->newest[segment_stream(s->number)];
 }
 
-static int load_index(struct survey *v, size_t i, size_t bytes, struct digest **d)
+/* The newest segment of a stream has no index file: it is not full. */
+static bool has_index(struct survey *v, size_t i)
+{
+    const struct source *s = &v->sources[i];
+
+    if (v->inspector != NULL || is_newest(v, i))
+        return false;
+    digest_begin(&v->digest, s->number, s->seed, s->end);
+    return digest_load(&v->digest, v->spool->log) == 0;
+}
+
+/* From the index file; where there is none, from the segment. */
+static int load_some(struct survey *v, size_t i, size_t bytes)
 {
     const struct source *s = &v->sources[i];
     int err;
 
-    if (v->digesting != i + 1)
+    if (v->digesting != i + 1) {
         digest_begin(&v->digest, s->number, s->seed, s->end);
-    err = digest_load_some(&v->digest, v->spool->log, bytes);
-    v->digesting = err > 0 ? i + 1 : 0;
-    if (err == 0)
-        *d = &v->digest;
-    return err > 0;
+        v->digesting = i + 1;
+        v->without_index = is_newest(v, i);
+    }
+    if (!v->without_index) {
+        err = digest_load_some(&v->digest, v->spool->log, bytes);
+        if (err >= 0)
+            return err;
+        digest_begin(&v->digest, s->number, s->seed, s->end);
+        v->without_index = true;
+    }
+    return digest_make_some(&v->digest, v->spool->log, bytes);
 }
 
-/* The newest segment of a stream has no index file: it is not full. */
 int survey_load_digest(struct survey *v, size_t i, size_t bytes, struct digest **d)
 {
-    struct digest *newest = newest_of(v, &v->sources[i]);
+    struct source *s = &v->sources[i];
+    struct digest *newest = newest_of(v, s);
+    int err;
 
-    *d = NULL;
-    if (v->inspector != NULL)
-        return 0;
-    if (!is_newest(v, i))
-        return load_index(v, i, bytes, d);
+    *d = newest;
     digest_rewind(newest);
-    if (newest->segment == v->sources[i].number && newest->len > 0)
-        *d = newest;
+    if (newest->segment == s->number && newest->len > 0)
+        return 0;
+    *d = &v->digest;
+    err = load_some(v, i, bytes);
+    if (err > 0)
+        return err;
+    v->digesting = 0;
+    if (err < 0 && source_lacks_means(err) && !v->spool->read_only)
+        return err;
+    if (err < 0)
+        source_break(v, s, err);
+    digest_rewind(&v->digest);
     return 0;
 }
 
@@ -217,14 +251,14 @@ static void keep_digest(struct survey *v, size_t i, struct digest *d)
         ledger_find(v->ledger, v->sources[i].number)->indexed = digest_save(d, v->spool->log) == 0;
 }
 
-static void look_through_digest(struct survey *v, size_t i, struct digest *d)
+static void look_through_index(struct survey *v, size_t i)
 {
     struct source *s = &v->sources[i];
     struct record r;
     uint64_t offset;
 
     ledger_find(v->ledger, s->number)->indexed = true;
-    while (digest_next(d, &r, &offset)) {
+    while (digest_next(&v->digest, &r, &offset)) {
         note_record(v, &r, record_place(s->number, offset));
         s->last_batch = r.batch;
     }
@@ -253,11 +287,11 @@ static int look_through(struct survey *v, size_t i)
     size_t from, to;
     int err;
 
-    if (survey_load_digest(v, i, SIZE_MAX, &d) == 0 && d != NULL) {
-        look_through_digest(v, i, d);
+    if (has_index(v, i)) {
+        look_through_index(v, i);
         return 0;
     }
-    err = survey_load(v, i, &scan);
+    err = load(v, i, &scan);
     if (err < 0)
         return err;
     d = is_newest(v, i) ? newest_of(v, s) : &v->digest;
@@ -289,12 +323,26 @@ static int look_through(struct survey *v, size_t i)
 
 /* ---- damage ---- */
 
+static void set_aside(const struct survey *v, const struct source *s, const struct gap *gap)
+{
+    int fd = openat(v->spool->log, source_name(s->number), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    char *bytes = memory_new(gap->to - gap->from);
+    char copy[64];
+    bool broken;
+    ssize_t got = fd < 0 ? fd : file_read_all(fd, bytes, gap->to - gap->from, gap->from, &broken);
+
+    snprintf(copy, sizeof(copy), "%012llx-%07zx.damaged", (unsigned long long)s->number, gap->from);
+    if (got >= 0)
+        spool_set_aside(v->spool, copy, view_make(bytes, (size_t)got));
+    if (fd >= 0)
+        close(fd);
+    free(bytes);
+}
+
 static void report_damage(struct survey *v, const struct gap *gap)
 {
     const struct source *s = &v->sources[gap->source];
     struct finding found = place_in(v, gap->source, gap->from, gap->to);
-    char copy[64];
-    struct record_scan scan;
 
     v->damaged++;
     found.id = gap->id;
@@ -304,10 +352,7 @@ static void report_damage(struct survey *v, const struct gap *gap)
     log_error("record_damaged", LOG_STRING("file", source_name(s->number)),
               LOG_U64("offset", gap->from), LOG_U64("size_bytes", gap->to - gap->from),
               gap->broken ? LOG_ID("message", gap->id) : (struct log_field){ .key = NULL });
-    if (survey_load(v, gap->source, &scan) < 0)
-        return;
-    snprintf(copy, sizeof(copy), "%012llx-%07zx.damaged", (unsigned long long)s->number, gap->from);
-    spool_set_aside(v->spool, copy, view_sub(scan.bytes, gap->from, gap->to - gap->from));
+    set_aside(v, s, gap);
 }
 
 void survey_report(struct survey *v, uint64_t id, struct store_ref where)
@@ -370,17 +415,28 @@ static void judge_newest(struct survey *v, struct gap *gap)
     gap->from = damage.to; /* the rest is torn */
 }
 
-/* Behind the last record of what was the newest segment when it could not be read or written: the
- * log went on elsewhere, which shows in the numbers of batches. */
+/* Whether it was the newest segment of its stream when it could not be read or written, and the log
+ * went on elsewhere: then it has no end. The heads of older segments do not tell; there, it shows
+ * in the numbers of batches. */
+static bool was_left(const struct survey *v, const struct gap *gap)
+{
+    const struct source *next = next_in_stream(v, gap->source);
+
+    if (next == NULL)
+        return v->unread > 0; /* the one that tells cannot be read */
+    if (!next->tells_left)
+        return next->first_batch >= gap->batch + UNREAD_BATCHES / 2;
+    return next->left == v->sources[gap->source].number;
+}
+
+/* Behind the last record of such a segment. */
 static bool is_unused_rest(struct survey *v, const struct gap *gap)
 {
-    const struct source *s = &v->sources[gap->source], *next = next_in_stream(v, gap->source);
     struct record_scan scan;
     uint64_t batch;
 
-    if (gap->broken || gap->to != s->end ||
-        (next != NULL && next->first_batch < gap->batch + UNREAD_BATCHES / 2) ||
-        survey_load(v, gap->source, &scan) < 0)
+    if (gap->broken || gap->to != v->sources[gap->source].end || !was_left(v, gap) ||
+        load(v, gap->source, &scan) < 0)
         return false;
     for (size_t at = gap->from; at < gap->to; at += RECORD_UNIT) {
         if (record_claims_batch(view_from(scan.bytes, at), &batch) && batch >= gap->batch)
@@ -415,86 +471,7 @@ static void judge_gaps(struct survey *v)
     }
 }
 
-/* ---- going on ---- */
-
-/* Padding over what is torn between whole records of the last batch: the next reader shall not take
- * it for damage. */
-static int pad_gap(const struct source *s, const struct gap *gap, int fd)
-{
-    char header[RECORD_HEADER];
-    struct record r = { .type = RECORD_PADDING,
-                        .batch = s->last_batch,
-                        .back = (uint32_t)((gap->from - s->batch_start) / RECORD_UNIT),
-                        .body = { NULL, gap->to - gap->from - RECORD_HEADER } };
-
-    record_seal(header, &r, s->seed);
-    return file_write_all(fd, view_make(header, sizeof(header)), gap->from);
-}
-
-/* `closed`: the log goes on in another segment, so this one needs its end. */
-static int mend_newest(struct survey *v, const struct source *s, int fd, bool closed)
-{
-    struct gap rest = { .from = s->sound_end, .to = s->end };
-    int err = 0;
-
-    for (size_t i = 0; i < v->gap_count && err == 0; i++) {
-        const struct gap *gap = &v->gaps[i];
-
-        if (&v->sources[gap->source] != s || gap->from == gap->to)
-            continue;
-        if (gap->broken || gap->to <= s->sound_end)
-            v->torn_bytes += gap->to - gap->from;
-        if (gap->to <= s->sound_end)
-            err = pad_gap(s, gap, fd);
-    }
-    if (err == 0 && closed && rest.from < rest.to)
-        err = pad_gap(s, &rest, fd);
-    /* After a kill, some of it may be in the page cache alone, and it has been replayed. */
-    if (err == 0 && fdatasync(fd) < 0)
-        err = -errno;
-    return err;
-}
-
-uint64_t survey_highest(const struct survey *v)
-{
-    return MAX(v->highest[STREAM_FRESH], v->highest[STREAM_OLD]);
-}
-
-static struct source *newest_source(struct survey *v, enum stream stream)
-{
-    for (size_t i = v->source_count; i > 0; i--) {
-        if (segment_stream(v->sources[i - 1].number) == stream)
-            return &v->sources[i - 1];
-    }
-    return NULL;
-}
-
-int survey_resume(struct survey *v, enum stream stream, struct log_end *end)
-{
-    struct source *s = newest_source(v, stream);
-    /* Where a write failed nothing is written again, whichever stream the log went on in. */
-    bool closed = s == NULL || s->number != v->highest[stream] || s->end < s->bytes;
-    int fd, err;
-
-    *end = (struct log_end){ .fd = -1 };
-    /* Where a broken one ends is not known: there, nothing is written over what may be mail. */
-    if (s == NULL || s->broken || v->spool->read_only)
-        return 0;
-    fd = openat(v->spool->log, source_name(s->number), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    err = fd < 0 ? -errno : mend_newest(v, s, fd, closed);
-    if (err == 0 && !closed) {
-        s->end = s->sound_end; /* what comes behind was not there */
-        *end = (struct log_end){ ledger_find(v->ledger, s->number), fd, s->end, s->sealed };
-        return 0;
-    }
-    if (fd >= 0)
-        close(fd);
-    if (err == 0 || source_lacks_means(err))
-        return err;
-    source_leave(v, s->number, err);
-    v->last_batch += UNREAD_BATCHES;
-    return 0;
-}
+/* ---- large bodies, and what counts ---- */
 
 void survey_look_at_large(struct survey *v, size_t i)
 {
@@ -557,7 +534,7 @@ int survey_take(struct survey *v, struct spool *spool, struct ledger *ledger,
         v->last_batch += UNREAD_BATCHES;
     for (size_t i = 0; inspector != NULL && i < v->large_count; i++)
         survey_look_at_large(v, i);
-    survey_unload(v);
+    unload(v);
     return 0;
 }
 
@@ -571,6 +548,7 @@ void survey_release(struct survey *v)
     for (unsigned i = 0; i < STREAMS; i++)
         digest_release(&v->newest[i]);
     idset_release(&v->finished);
+    idset_release(&v->adrift);
     idset_release(&v->lost);
     idset_release(&v->broken);
     copies_release(&v->copies);

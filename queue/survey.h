@@ -10,6 +10,10 @@
 #include "queue/ledger.h"
 #include "queue/spool.h"
 
+/* The newest segment has no more, so that the next ones have higher numbers even when it cannot be
+ * read. Nothing else makes their numbers jump so far. */
+enum { UNREAD_BATCHES = 1 << 20 };
+
 /* A segment that is there, and what its head says. */
 struct source {
     uint64_t number;
@@ -18,6 +22,8 @@ struct source {
     uint64_t first_batch;
     struct record_cut cuts[RECORD_CUTS];
     size_t cut_count;
+    uint64_t left; /* as in struct record_start */
+    bool tells_left;
     char spool[SPOOL_UUID_LEN];
     uint32_t seed;
     bool broken; /* not all of it could be read */
@@ -33,7 +39,8 @@ struct log_end {
     struct segment *current;
     int fd; /* of it; the caller's */
     uint64_t tail;
-    bool sealed; /* the last batch is a single record of padding */
+    bool sealed;   /* the last batch is a single record of padding */
+    uint64_t left; /* current NULL: the segment that has no end, or 0 */
 };
 
 /* A stretch without a whole record. */
@@ -81,6 +88,7 @@ struct survey {
     struct large *larges;
     size_t large_count, large_room;
     struct idset finished;         /* messages */
+    struct idset adrift;           /* those whose end speaks of a segment that is not there */
     struct copies copies;          /* of messages that were moved */
     struct idset lost;             /* places of records that do not count: torn, or a broken copy */
     struct idset broken;           /* of those that count although their body is damaged */
@@ -88,10 +96,12 @@ struct survey {
     uint64_t damaged, torn_bytes;  /* so far */
     size_t unread;                 /* segments that could not be read, or not wholly */
     size_t bodiless;               /* live messages whose large body is gone or cut */
-    uint64_t highest[STREAMS];     /* segment numbers that were ever used */
+    uint64_t highest[STREAMS];     /* numbers of segments of which something is there */
+    uint64_t mentioned;            /* the highest one that records speak of */
     uint64_t last_batch;           /* the number of none that was ever used is greater */
     struct digest digest;          /* of one segment: */
-    size_t digesting;              /* the source whose index file is being read, plus 1 */
+    size_t digesting;              /* the source of which it is being made, plus 1; 0: none */
+    bool without_index;            /* from the segment itself */
     struct digest newest[STREAMS]; /* of the newest, which have no index file; empty: not whole */
     char *room;                    /* for the bytes of one segment; NULL: not now */
     uint64_t room_bytes;
@@ -105,7 +115,7 @@ int survey_take(struct survey *v, struct spool *spool, struct ledger *ledger,
                 struct inspector *inspector) MUST_USE;
 void survey_release(struct survey *v);
 
-/* Of both streams. */
+/* Of both streams: no segment that ever had a record has a higher number. */
 uint64_t survey_highest(const struct survey *v) MUST_USE;
 /* Makes good the torn end of a stream, so that writing can go on. */
 int survey_resume(struct survey *v, enum stream stream, struct log_end *end) MUST_USE;
@@ -113,12 +123,9 @@ int survey_resume(struct survey *v, enum stream stream, struct log_end *end) MUS
 /* The message lies at `place`, and is not finished. Whatever is in the log, each message counts in
  * one place alone: that of its newest copy, or else where it was born. */
 bool survey_counts(const struct survey *v, uint64_t id, uint64_t place);
-/* Puts the bytes of source `i` in v->room, and a scan at its beginning. 0 or a negative errno. */
-int survey_load(struct survey *v, size_t i, struct record_scan *scan) MUST_USE;
-/* Gives the memory for those bytes back until it is needed again. */
-void survey_unload(struct survey *v);
-/* Its digest, from the index file or from memory, at its beginning; NULL: there is none. 1 while
- * there is more to read than so many bytes: call again. */
+/* What it tells, at the beginning: from memory, the index file, or the segment, of which what makes
+ * no sense is left out. 1 while there is more to read than about so many bytes: call again. A
+ * negative errno: the process lacks something. */
 int survey_load_digest(struct survey *v, size_t i, size_t bytes, struct digest **d) MUST_USE;
 /* A large body that is gone or cut is damage, and delivery sets the message aside: the file may
  * come back. Files that cannot be looked at just now are not. */

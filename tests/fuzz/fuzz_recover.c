@@ -3,7 +3,8 @@
  *   ID    the digit n: the place of the n-th record before; else its own place
  *   META  up to a tab; in it, '|' is LF, '@' the place of the first record in hexadecimal
  *   BODY  the rest
- * A line that begins with '!' leaves a hole. "+" as the first line puts another segment behind. */
+ * Copies go to a segment of the other stream. A line that begins with '!' leaves a hole in both.
+ * "+" as the first line puts another segment behind. */
 #include "queue/recover.h"
 #include "queue/shelf.h"
 
@@ -19,15 +20,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SEGMENT = 1 << 16, FIRST = 1, PLACES = 10, META_MOST = 1024 };
+enum { SEGMENT = 1 << 16, FIRST = 2, OLD = 3, BEHIND = 4, PLACES = 10, META_MOST = 1024 };
 
 static const uint64_t nonce = 0x5eed;
 static const char uuid[] = "0123456789abcdef0123456789abcdef";
 
-static struct {
-    char path[64];
+struct part {
+    uint64_t number;
     char bytes[SEGMENT];
     size_t at;
+};
+
+static struct {
+    char path[64];
+    struct part streams[STREAMS];
     uint64_t batch, places[PLACES];
     unsigned count;
     struct idset told;
@@ -35,7 +41,7 @@ static struct {
 
 /* ---- the segment ---- */
 
-static void begin_segment(uint64_t number)
+static void begin_segment(struct part *p, uint64_t number)
 {
     const struct record_start start = { .spool = VIEW(uuid),
                                         .segment = number,
@@ -43,20 +49,21 @@ static void begin_segment(uint64_t number)
                                         .bytes = SEGMENT,
                                         .first_batch = f.batch };
 
-    memset(f.bytes, 0, sizeof(f.bytes));
-    record_put_head(f.bytes, &start);
-    f.at = RECORD_HEAD;
+    p->number = number;
+    record_put_head(p->bytes, &start);
+    memset(p->bytes + RECORD_HEAD, 0, SEGMENT - RECORD_HEAD);
+    p->at = RECORD_HEAD;
 }
 
-static void write_segment(uint64_t number)
+static void write_segment(const struct part *p)
 {
     char path[128], name[SHELF_NAME];
     int fd;
 
-    segment_name(number, name);
+    segment_name(p->number, name);
     snprintf(path, sizeof(path), "%s/log/%s", f.path, name);
     fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    if (fd < 0 || pwrite(fd, f.bytes, SEGMENT, 0) != SEGMENT)
+    if (fd < 0 || pwrite(fd, p->bytes, SEGMENT, 0) != SEGMENT)
         abort();
     close(fd);
 }
@@ -74,9 +81,8 @@ static void put_meta(struct buf *meta, struct view text)
     }
 }
 
-static uint64_t id_of(char c, char type)
+static uint64_t id_of(char c, char type, uint64_t own)
 {
-    uint64_t own = record_place(FIRST, f.at);
     unsigned back = (unsigned)(c - '0');
 
     if (type == RECORD_MESSAGE || c < '0' || c > '9' || back > f.count)
@@ -88,26 +94,29 @@ static void add_record(struct view line)
 {
     char room[META_MOST];
     struct buf meta = BUF_ON_ARRAY(room);
-    struct record r = { .type = line.ptr[0] };
+    struct record r = { .type = line.len > 0 ? line.ptr[0] : RECORD_START };
+    struct part *p = &f.streams[r.type == RECORD_COPY ? STREAM_OLD : STREAM_FRESH];
+    uint64_t place = record_place(p->number, p->at);
+    char *at = p->bytes + p->at;
     size_t span;
 
     if (line.len < 4 || r.type == RECORD_START)
         return;
-    r.id = id_of(line.ptr[2], r.type);
+    r.id = id_of(line.ptr[2], r.type, place);
     line = view_from(line, 4);
     put_meta(&meta, view_take_until(&line, '\t'));
     span = record_span(buf_len(&meta), line.len);
-    if (f.at + span > SEGMENT)
+    if (p->at + span > SEGMENT)
         return;
-    memcpy(f.bytes + f.at + RECORD_HEADER, room, buf_len(&meta));
+    memcpy(at + RECORD_HEADER, room, buf_len(&meta));
     if (line.len > 0)
-        memcpy(f.bytes + f.at + RECORD_HEADER + buf_len(&meta), line.ptr, line.len);
-    r.meta = view_make(f.bytes + f.at + RECORD_HEADER, buf_len(&meta));
+        memcpy(at + RECORD_HEADER + buf_len(&meta), line.ptr, line.len);
+    r.meta = view_make(at + RECORD_HEADER, buf_len(&meta));
     r.body = line;
     r.batch = f.batch++;
-    record_seal(f.bytes + f.at, &r, record_seed(nonce));
-    f.places[f.count++ % PLACES] = record_place(FIRST, f.at);
-    f.at += span;
+    record_seal(at, &r, record_seed(nonce));
+    f.places[f.count++ % PLACES] = place;
+    p->at += span;
 }
 
 /* ---- what is told ---- */
@@ -116,7 +125,7 @@ static void on_message(struct store_replay *r, uint64_t id, struct store_ref whe
                        struct view envelope, uint64_t body_bytes)
 {
     (void)r, (void)envelope, (void)body_bytes;
-    assert(record_segment(where.place & ~PLACE_BIG) == FIRST && where.bytes >= RECORD_HEADER);
+    assert(record_segment(where.place & ~PLACE_BIG) <= OLD && where.bytes >= RECORD_HEADER);
     assert(!idset_has(&f.told, id)); /* each once, whatever is in the log */
     idset_add(&f.told, id);
 }
@@ -180,32 +189,39 @@ static void begin(void)
     log_open("fuzz", LOG_FORMAT_TEXT, (enum log_level)(LOG_LEVEL_ERROR + 1));
 }
 
+static void write_log(bool more)
+{
+    static struct part behind;
+    char name[SHELF_NAME], path[128];
+
+    for (unsigned i = 0; i < STREAMS; i++)
+        write_segment(&f.streams[i]);
+    segment_name(BEHIND, name);
+    snprintf(path, sizeof(path), "%s/log/%s", f.path, name);
+    unlink(path);
+    begin_segment(&behind, BEHIND);
+    if (more)
+        write_segment(&behind);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     struct view input = view_make(bytes, len), line;
     bool more = view_take(&input, VIEW("+\n"));
-    char name[SHELF_NAME], path[128];
 
     if (f.path[0] == '\0')
         begin();
     f.batch = 1;
     f.count = 0;
-    begin_segment(FIRST);
+    begin_segment(&f.streams[STREAM_FRESH], FIRST);
+    begin_segment(&f.streams[STREAM_OLD], OLD);
     while (view_take_line(&input, &line)) {
-        if (line.len > 0 && line.ptr[0] == '!')
-            f.at = MIN(f.at + line.len * RECORD_UNIT, (size_t)SEGMENT);
-        else
+        for (unsigned i = 0; line.len > 0 && line.ptr[0] == '!' && i < STREAMS; i++)
+            f.streams[i].at = MIN(f.streams[i].at + line.len * RECORD_UNIT, (size_t)SEGMENT);
+        if (line.len > 0 && line.ptr[0] != '!')
             add_record(line);
     }
-    write_segment(FIRST);
-    if (more) {
-        begin_segment(FIRST + 1);
-        write_segment(FIRST + 1);
-    } else {
-        segment_name(FIRST + 1, name);
-        snprintf(path, sizeof(path), "%s/log/%s", f.path, name);
-        unlink(path);
-    }
+    write_log(more);
     recover_it();
     return 0;
 }

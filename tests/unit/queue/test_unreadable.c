@@ -49,6 +49,8 @@ static bool is_troubled(int fd)
     return strstr(path, trouble.file) != NULL;
 }
 
+static uint64_t bytes_read;
+
 /* By another name: the system's headers may have an inline function of that one. */
 ssize_t read_in_trouble(int fd, void *bytes, size_t count, off_t at) __asm__("pread64");
 ssize_t read_in_trouble(int fd, void *bytes, size_t count, off_t at)
@@ -65,6 +67,7 @@ ssize_t read_in_trouble(int fd, void *bytes, size_t count, off_t at)
             count = trouble.from - from;
         }
     }
+    bytes_read += count;
     return syscall(SYS_pread64, fd, bytes, count, at);
 }
 
@@ -412,6 +415,43 @@ static void without_descriptors_reading_waits(void **state)
     empty(&f);
 }
 
+/* Without an index file it takes no longer turns: other work goes on between them. */
+static void a_damaged_segment_is_read_in_slices(void **state)
+{
+    enum { SPOILT = 3, RECORDS = 1000, SLICE = 600 << 10 };
+    static const char junk[SECTOR] = "junk";
+    char path[160], name[SHELF_NAME];
+    uint64_t began, before;
+    struct filled f;
+    size_t count;
+    bool more;
+    int fd;
+
+    (void)state;
+    fill(&f);
+    drop_indexes(&f);
+    segment_name(f.first, name);
+    snprintf(path, sizeof(path), "%.80s/log/%s", f.box.path, name);
+    fd = open(path, O_WRONLY);
+    check("spoilt",
+          pwrite(fd, junk, SECTOR, (off_t)record_offset(f.c[SPOILT]->commit.id)) == SECTOR);
+    close(fd);
+    f.box.lazy = true;
+    box_open(&f.box, true);
+    drop_indexes(&f);
+    count = box_count_files(&f.box, "log");
+    began = bytes_read;
+    do {
+        before = bytes_read;
+        more = store_replay(f.box.store, RECORDS);
+        check("bounded", bytes_read - before < SLICE);
+    } while (more);
+    check("each once", bytes_read - began < (count + 1) * BOX_SEGMENT);
+    check("all but one", f.box.told_count == MESSAGES - 1);
+    f.box.lazy = false;
+    empty(&f);
+}
+
 /* A notice tells of a message that lies where nothing can be read. */
 static void what_is_known_of_unreadable_mail_is_kept(void **state)
 {
@@ -529,6 +569,7 @@ int main(void)
         cmocka_unit_test(a_middle_that_cannot_be_read_is_kept),
         cmocka_unit_test(what_fails_at_the_second_reading_is_kept),
         cmocka_unit_test(without_descriptors_reading_waits),
+        cmocka_unit_test(a_damaged_segment_is_read_in_slices),
         cmocka_unit_test(what_is_known_of_unreadable_mail_is_kept),
         cmocka_unit_test(a_newest_segment_that_cannot_be_synced_stops_nothing),
         cmocka_unit_test(an_error_of_the_disk_is_no_damage),
