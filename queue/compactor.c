@@ -12,15 +12,8 @@
 #include <unistd.h>
 
 enum {
-    SLACK_SEGMENTS = 4,       /* the log may be 1.5 times as large as what lives in it, and these */
-    PRESSURE_MOST = 4,        /* more segments than that: nothing waits for others any more */
-    RESTS = 12,               /* times longer for segments that are more than a quarter full */
-    CHECK_MS = 1000,          /* between looks for something to do; less where segments rest less */
-    PAUSE_MS = 20,            /* between portions */
-    PORTION_LEAST = 64 << 10, /* bytes, however busy others are */
-    PORTION_MOST = 1 << 20,
+    CHECK_MS = 1000,        /* between looks for something to do; less where segments rest less */
     LOOKS_PER_TURN = 20000, /* records */
-    SHARE = 3,              /* others write so many times as much, while there is little pressure */
 };
 
 static void go_on_in(struct compactor *c, uint64_t ms)
@@ -31,7 +24,7 @@ static void go_on_in(struct compactor *c, uint64_t ms)
 
 static void look_again(struct compactor *c)
 {
-    go_on_in(c, MAX(MIN((uint64_t)CHECK_MS, c->rest_ms), (uint64_t)PAUSE_MS));
+    go_on_in(c, MAX(MIN((uint64_t)CHECK_MS, c->rest_ms), (uint64_t)HASTE_PAUSE_MS));
 }
 
 /* ---- which segment ---- */
@@ -41,32 +34,31 @@ static uint64_t lives_in(const struct segment *s)
     return s->live_bytes + s->needed_bytes;
 }
 
-/* How many segments there are more than there should be; 0: none. A part counts as one. */
-static unsigned pressure_on(const struct compactor *c)
+static void measure(struct compactor *c)
 {
-    uint64_t all = 0, live = 0, fine, segment = c->journal->shelf->segment_bytes;
+    uint64_t bytes = 0, leaving = 0, live = 0;
 
+    c->leaving = false;
     for (size_t i = 0; i < c->ledger->count; i++) {
         const struct segment *s = c->ledger->segments[i];
 
-        if (s->leaving)
+        if (s->leaving) {
+            leaving += s->bytes;
+            c->leaving = c->leaving || s->again_ms == 0;
             continue;
-        all += s->bytes;
+        }
+        bytes += s->bytes;
         live += lives_in(s);
     }
-    fine = live + live / 2 + SLACK_SEGMENTS * segment;
-    return all <= fine
-               ? 0
-               : (unsigned)MIN((all - fine + segment - 1) / segment, (uint64_t)PRESSURE_MOST);
+    c->excess = haste_excess(bytes, live, c->journal->shelf->segment_bytes);
+    c->excess_on_disk = haste_excess(bytes + leaving, live, c->journal->shelf->segment_bytes);
+    c->measured_at = c->journal->numbers->segment;
 }
 
-/* What came just now mostly goes by itself. When there is too much nevertheless, it does not. */
 static bool has_rested(const struct compactor *c, const struct segment *s)
 {
-    uint64_t rest_ms = lives_in(s) * 4 > s->bytes ? c->rest_ms * RESTS : c->rest_ms;
-
-    rest_ms = rest_ms * (PRESSURE_MOST - c->pressure) / (PRESSURE_MOST - 1);
-    return c->loop->now_ms >= s->closed_ms + rest_ms;
+    return c->loop->now_ms >=
+           s->closed_ms + haste_rest_ms(c->excess, c->rest_ms, lives_in(s), s->bytes);
 }
 
 static bool can_be_emptied(const struct compactor *c, const struct segment *s)
@@ -81,8 +73,8 @@ static struct segment *choose(struct compactor *c)
 {
     struct segment *best = NULL;
 
-    c->pressure = pressure_on(c);
-    if (c->pressure == 0)
+    measure(c);
+    if (c->excess == 0)
         return NULL;
     for (size_t i = 0; i < c->ledger->count; i++) {
         struct segment *s = c->ledger->segments[i];
@@ -234,9 +226,7 @@ static uint64_t portion_most(struct compactor *c)
     uint64_t fresh = others - c->others_bytes;
 
     c->others_bytes = others;
-    if (fresh == 0 || c->pressure == PRESSURE_MOST)
-        return PORTION_MOST;
-    return MIN(MAX(fresh * c->pressure / SHARE, (uint64_t)PORTION_LEAST), (uint64_t)PORTION_MOST);
+    return haste_portion(c->excess, fresh);
 }
 
 /* From the end of the segment, so that of several states of the same recipient the newest is
@@ -267,7 +257,7 @@ static void gather_portion(struct compactor *c)
 /* The last portion of a segment makes nobody wait for the next segment. */
 static uint64_t pause_ms(const struct compactor *c)
 {
-    return c->limited && c->pressure < PRESSURE_MOST ? PAUSE_MS : 0;
+    return c->limited ? haste_pause_ms(c->excess) : 0;
 }
 
 static void write_fragment(struct compactor *c, const struct fragment *f, const char *at)
@@ -318,10 +308,12 @@ static void look_for_work(struct compactor *c)
     const struct segment *s = choose(c);
 
     c->looked_at = c->journal->numbers->segment;
+    c->helpless = s == NULL;
     if (s != NULL) {
         begin(c, s, run_listing);
         return;
     }
+    c->progress(c);
     s = choose_unindexed(c);
     if (s != NULL)
         begin(c, s, run_indexing);
@@ -361,7 +353,7 @@ static void finish_source(struct compactor *c)
     else
         c->emptied_count++;
     forget_source(c);
-    c->emptied(c);
+    c->progress(c);
     go_on_in(c, 0);
 }
 
@@ -383,7 +375,7 @@ static void on_timer(struct timer *t)
         return;
     }
     if (c->source != 0 && !is_there(c)) {
-        c->emptied_count += c->left == 0;
+        c->emptied_count += c->left == 0 && c->error == 0;
         forget_source(c);
     }
     if (c->source == 0) {
@@ -422,7 +414,7 @@ static void on_indexed(struct compactor *c)
 {
     note_index(c);
     forget_source(c);
-    go_on_in(c, PAUSE_MS);
+    go_on_in(c, HASTE_PAUSE_MS);
 }
 
 static void on_listed(struct compactor *c)
@@ -473,6 +465,30 @@ void compactor_look(struct compactor *c)
         return;
     c->waiting = false;
     go_on_in(c, pause_ms(c));
+}
+
+/* ---- mail that must wait ---- */
+
+static bool can_help(const struct compactor *c)
+{
+    return !c->paused && !c->closing && c->thread.thread_count > 0 && !journal_rests(c->old) &&
+           (!c->helpless || c->source != 0 || c->leaving);
+}
+
+bool compactor_holds_mail(struct compactor *c)
+{
+    if (c->measured_at != c->journal->numbers->segment)
+        measure(c);
+    if (c->excess_on_disk <= HASTE_HOLD || !can_help(c))
+        return false;
+    if (c->source == 0 && timer_running(&c->timer))
+        go_on_in(c, 0);
+    return true;
+}
+
+void compactor_measure(struct compactor *c)
+{
+    c->measured_at = 0;
 }
 
 /* ---- life ---- */

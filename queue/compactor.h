@@ -5,15 +5,14 @@
  *
  * Of segments that stay it makes index files (queue/digest.h).
  *
- * Slow while others write: a quarter of the bytes at most, as long as there is little to do. The
- * more the log exceeds what it should have (1.5 times what lives in it, and four segments), the
- * larger the share, and the shorter the rest of fresh segments; with four segments more nothing
- * waits any more, so that the log is bounded whatever others write. Large bodies stay where they
- * are. */
+ * Slow while others write, and faster the more the log exceeds what it should have
+ * (queue/haste.h): in the end new mail waits for it, so that the log is bounded whatever others
+ * write. Large bodies stay where they are. */
 #ifndef QUEUE_COMPACTOR_H
 #define QUEUE_COMPACTOR_H
 
 #include "queue/digest.h"
+#include "queue/haste.h"
 #include "queue/rewriter.h"
 
 enum { COMPACTOR_PORTION = 256 }; /* records read at once */
@@ -32,9 +31,10 @@ struct compactor {
     struct ledger *ledger;
     struct journal *journal, *old; /* of either stream */
     struct rewriter rewriter;
-    void (*emptied)(struct compactor *c); /* a segment may have become needless */
-    uint64_t rest_ms;                     /* how long a segment is left alone after it was full */
-    bool paused;                          /* writing fails */
+    /* A segment may have become needless, or mail need not wait any more. */
+    void (*progress)(struct compactor *c);
+    uint64_t rest_ms; /* how long a segment is left alone after it was full */
+    bool paused;      /* writing fails */
     bool closing;
     struct timer timer;
     struct workers thread;
@@ -43,8 +43,12 @@ struct compactor {
     bool waiting;          /* for that; no timer runs */
     uint64_t others_bytes; /* that the journals had from others, when we looked last */
     uint64_t emptied_count;
-    unsigned pressure;  /* segments that there are too many, when it looked last */
-    uint64_t looked_at; /* the newest segment then */
+    uint64_t looked_at; /* the newest segment when it looked for one to empty */
+    bool helpless;      /* and there was none */
+    /* Segments that there are too many; those on the disk are also those that are leaving. */
+    uint64_t excess, excess_on_disk;
+    bool leaving;         /* some are, and nothing hinders them */
+    uint64_t measured_at; /* the newest segment then; 0: it has changed since */
     /* The segment; 0: none. The thread's while a job runs, but for source. */
     uint64_t source;
     uint32_t seed;
@@ -71,5 +75,9 @@ void compactor_close(struct compactor *c);
 
 /* What it waits for may have come. */
 void compactor_look(struct compactor *c);
+/* There are fewer segments, or less lives in them. */
+void compactor_measure(struct compactor *c);
+/* The log is too large for more mail: look again with each `progress`, and after each batch. */
+bool compactor_holds_mail(struct compactor *c) MUST_USE;
 
 #endif

@@ -40,6 +40,7 @@ static void recycle(struct store *s)
     }
     /* What waits for a batch is looked at again with the next one. */
     s->ledger.changed = s->journal.durable < s->journal.newest;
+    compactor_measure(&s->compactor);
 }
 
 /* Those that could not be removed. */
@@ -72,10 +73,13 @@ static void on_gone(void *arg, uint64_t number, int error)
     if (error < 0) {
         ledger_put_off(segment, s->loop->now_ms);
         loop_start_timer(s->loop, &s->removing, 0);
+        compactor_measure(&s->compactor);
+        store_place_late(s);
         return;
     }
     ledger_remove(&s->ledger, segment);
     recycle(s); /* others may have waited for it */
+    store_place_late(s);
 }
 
 static void on_batch_written(struct journal_owner *o, struct batch *b)
@@ -100,11 +104,15 @@ static void on_batch_written(struct journal_owner *o, struct batch *b)
     rewriter_written(&s->compactor.rewriter, b);
     compactor_look(&s->compactor);
     recycle(s);
+    store_place_late(s);
 }
 
-static void on_emptied(struct compactor *c)
+static void on_progress(struct compactor *c)
 {
-    recycle(container_of(c, struct store, compactor));
+    struct store *s = container_of(c, struct store, compactor);
+
+    recycle(s);
+    store_place_late(s);
 }
 
 /* ---- large bodies ---- */
@@ -237,7 +245,7 @@ static int open_parts(struct store *s)
     err = compactor_open(&s->compactor, s->loop, &s->spool, &s->ledger, &s->journal, &s->old,
                          s->watcher);
     s->compactor.rewriter.moved = store_on_moved;
-    s->compactor.emptied = on_emptied;
+    s->compactor.progress = on_progress;
     s->compactor.rest_ms = s->options.rest_ms;
     s->compactor.paused = true; /* until everything has been told */
     if (err == 0)
@@ -350,8 +358,9 @@ uint64_t store_replay_rest_ms(const struct store *s)
  * next start is known to be damage and not a torn end. */
 static void finish_writing(struct store *s)
 {
-    compactor_stop(&s->compactor);
+    compactor_stop(&s->compactor); /* so nothing waits for it */
     workers_finish(&s->bodies.pool);
+    store_place_late(s);
     journal_finish(&s->old);
     rewriter_seal(&s->compactor.rewriter);
     journal_finish(&s->old);
@@ -406,6 +415,7 @@ int store_open(struct store **out, const struct store_options *o, struct loop *l
                                        store_on_refused };
     for (size_t i = 0; i < SPOOL_TROUBLES; i++)
         list_init(&s->refused[i]);
+    list_init(&s->late);
     s->reader.spool = &s->spool;
     ledger_init(&s->ledger);
     s->reader.ledger = &s->ledger;
@@ -441,8 +451,8 @@ bool store_idle(const struct store *s)
             return false;
     }
     return s->options.read_only ||
-           (journal_idle(&s->journal) && (journal_idle(&s->old) || journal_rests(&s->old)) &&
-            !workers_busy(&s->bodies.pool));
+           (list_empty(&s->late) && journal_idle(&s->journal) &&
+            (journal_idle(&s->old) || journal_rests(&s->old)) && !workers_busy(&s->bodies.pool));
 }
 
 bool store_is_behind(const struct store *s)

@@ -60,7 +60,7 @@ void store_on_refused(struct journal_owner *o, struct store_commit *c)
     store_forget_superseded(c);
 }
 
-static void place_message(struct store *s, struct store_commit *c)
+static void place_now(struct store *s, struct store_commit *c)
 {
     const struct record_message m = { .body_bytes = c->body_bytes,
                                       .body_crc = c->body_crc,
@@ -87,6 +87,29 @@ static void place_message(struct store *s, struct store_commit *c)
         c->where.place |= PLACE_BIG;
     list_append(&s->journal.filling->commits, &c->link);
     note_settled(s, c);
+}
+
+/* While the log is too large, mail waits for compaction, in its order. */
+static void place_message(struct store *s, struct store_commit *c)
+{
+    if (!list_empty(&s->late) || compactor_holds_mail(&s->compactor))
+        list_append(&s->late, &c->link);
+    else
+        place_now(s, c);
+}
+
+void store_place_late(struct store *s)
+{
+    if (list_empty(&s->late))
+        return;
+    while (!list_empty(&s->late) && !compactor_holds_mail(&s->compactor)) {
+        struct list *l = list_take_first(&s->late);
+        struct store_commit *c = container_of(l, struct store_commit, link);
+
+        if (!store_refuses(s, c))
+            place_now(s, c);
+    }
+    journal_flush(&s->journal);
 }
 
 struct big_commit {

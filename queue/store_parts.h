@@ -40,8 +40,9 @@ struct store {
     struct timer refusing;
     struct timer removing; /* of segments, after a failure */
     struct list refused[SPOOL_TROUBLES];
-    bool low;   /* less than the reserve is free */
-    bool stuck; /* no room for a segment */
+    struct list late; /* mail that waits until the log is smaller */
+    bool low;         /* less than the reserve is free */
+    bool stuck;       /* no room for a segment */
     bool suspended;
     bool failed_before;
     uint64_t failed_ms; /* monotonic, when a write failed last */
@@ -91,6 +92,7 @@ void store_on_refusing(struct timer *t);
 void store_on_again(struct journal_owner *o, const struct record *r, uint64_t place);
 void store_on_refused(struct journal_owner *o, struct store_commit *c);
 void store_on_moved(struct rewriter *w, struct move *m);
+void store_place_late(struct store *s);
 void store_forget_superseded(struct store_commit *c);
 
 #endif

@@ -81,6 +81,7 @@ void store_on_poll(struct timer *t)
         store_probe(s);
     s->compactor.paused = s->stuck || s->suspended || store_keeps_all(s);
     compactor_look(&s->compactor);
+    store_place_late(s);
     shelf_tend(&s->shelf);
     tell_state(s);
     loop_start_timer(s->loop, &s->poll,
@@ -139,6 +140,7 @@ static void note_copies_failed(struct store *s, int error)
         log_warn("compaction_paused", LOG_ERRNO("error", -error));
     s->copies_error = -error;
     s->failures += is_fault(error);
+    store_poll_now(s); /* mail that waits for copies need not any more */
     s->compactor.rewriter.unsealed =
         true; /* though nothing is copied: it shows when writing works */
 }

@@ -10,6 +10,7 @@
 #include "common/crc32c.h"
 #include "common/memory.h"
 #include "common/table.h"
+#include "queue/haste.h"
 #include "queue/store.h"
 #include "tests/bench/bench.h"
 
@@ -39,7 +40,7 @@ static struct bench {
     struct table by_id;
     struct list staying;
     uint64_t waiting, accepted, stay_every, stay_most, last_most, lasting;
-    uint64_t written, most_disk;
+    uint64_t written, most_disk, segment_bytes;
     uint64_t most_excess; /* bytes above one and a half times what lives */
 } bench;
 
@@ -176,12 +177,13 @@ static void print(uint64_t ms, const struct store_numbers *busy, const struct st
 {
     printf("%llu messages of %.1f MiB in %.1f s; %llu stay, %.1f MiB\n"
            "log: at most %.1f MiB, %.1f MiB at the end, %.1f MiB a while later\n"
-           "above one and a half times what lives in it: at most %.1f MiB\n"
+           "above one and a half times what lives in it: at most %.1f MiB, %.1f segments of %u\n"
            "written again: %.1f MiB (%.1f %%), %llu segments emptied\n",
            (unsigned long long)bench.accepted, (double)bench.written / (1 << 20), (double)ms / 1000,
            (unsigned long long)quiet->live_messages, (double)quiet->live_bytes / (1 << 20),
            (double)bench.most_disk / (1 << 20), (double)busy->disk_bytes / (1 << 20),
            (double)quiet->disk_bytes / (1 << 20), (double)bench.most_excess / (1 << 20),
+           (double)bench.most_excess / (double)bench.segment_bytes, HASTE_BOUND,
            (double)quiet->moved_bytes / (1 << 20),
            100.0 * (double)quiet->moved_bytes / (double)bench.written,
            (unsigned long long)quiet->segments_emptied);
@@ -205,6 +207,7 @@ static void start(const char *path, uint64_t segment_mib)
                                      .rest_ms = REST_MS };
     struct error err = { "" };
 
+    bench.segment_bytes = o.segment_bytes;
     bench.watcher = (struct store_watcher){ on_state, on_find, on_moved, on_outcome_moved };
     table_init(&bench.by_id, false);
     list_init(&bench.staying);

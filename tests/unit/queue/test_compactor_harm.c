@@ -3,6 +3,7 @@
 #include "tests/unit/unit.h"
 
 #include "io/clock.h"
+#include "queue/haste.h"
 #include "queue/record.h"
 
 #include <fcntl.h>
@@ -57,6 +58,34 @@ static void a_segment_that_is_not_whole_is_not_emptied(void **state)
     segment_path(m, m->items[0].id, path, sizeof(path));
     check("others were", n.segments_emptied > 5);
     check("it is still there", access(path, F_OK) == 0);
+    model_end(m);
+}
+
+/* The log is larger than it should be, and stays so: new mail is taken as ever. */
+static void mail_does_not_wait_for_what_cannot_be_done(void **state)
+{
+    struct model *m = model_new_resting();
+    struct store_numbers n;
+    uint64_t segment = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 600; i++) {
+        struct box_commit *c = box_accept(&m->box, i, i % 20 == 1 ? 3000 : 60000);
+        struct item *item = model_add(m, c, i);
+        bool first = record_segment(item->id) != segment;
+
+        check("taken", c->trouble == SPOOL_FINE);
+        segment = record_segment(item->id);
+        if (i % 20 != 1 || first)
+            model_finish(m, item);
+        box_commit_free(c);
+        box_settle(&m->box);
+        if (first)
+            spoil_first(m, item->id);
+    }
+    store_count(m->box.store, &n);
+    check("nothing could be done", n.segments_emptied == 0);
+    check("too large", n.disk_bytes > n.live_bytes * 3 / 2 + (uint64_t)HASTE_BOUND * BOX_SEGMENT);
     model_end(m);
 }
 
@@ -240,6 +269,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_segment_that_is_not_whole_is_not_emptied),
+        cmocka_unit_test(mail_does_not_wait_for_what_cannot_be_done),
         cmocka_unit_test(a_segment_that_cannot_be_read_for_a_time_is_emptied_later),
         cmocka_unit_test(a_segment_that_cannot_be_removed_for_a_time_is_removed_later),
         cmocka_unit_test(copies_that_could_not_be_written_are_written_again),
