@@ -34,10 +34,16 @@ static void end(struct route *r, struct enhanced code, const char *words, struct
 /* Nothing was tried, for no fault of the domain's answer itself. */
 static void end_without_address(struct route *r)
 {
+    /* There may be more hosts, or addresses of the family that the source is not of. */
+    bool unseen = r->host_count == ROUTE_HOSTS_MAX || (r->family != 0 && r->host_count > 0);
+
     if (r->tried > 0 || r->end.text.len > 0)
         return; /* or a look-up has said why */
     if (!r->mx)
         end(r, (struct enhanced){ 4, 4, 4 }, "the configured host has no address that can be used",
+            r->target);
+    else if (unseen)
+        end(r, (struct enhanced){ 4, 4, 4 }, "none of the mail hosts that were looked up can be used",
             r->target);
     else if (r->ends_here)
         end(r, (struct enhanced){ 5, 4, 6 }, "mail for this domain comes back to this host",

@@ -157,6 +157,14 @@ def test_a_host_without_ipv4_has_its_way(world):
     assert world.log.wait("bounced", recipient="b@there.test")["code"] == "550"
 
 
+def test_where_the_first_50_mail_hosts_do_not_exist_it_is_no_failure_for_good(world):
+    world.dns.mx("there.test", *((i, f"mx{i}.there.test") for i in range(60)))
+    world.sink("mx59.there.test")
+    world.start_relay()
+    world.send("a@here.test", "b@there.test")
+    assert world.wait_deferred()["rcpts"][0]["last"]["enhanced"] == "4.4.4"
+
+
 def test_of_1000_mail_hosts_the_most_preferred_are_tried(world):
     hosts = [(i, f"mx{i}.there.test") for i in range(1000)]
     random.Random(1).shuffle(hosts)

@@ -74,6 +74,11 @@ static const struct {
                "fe80::1 :: ff02::1 127.0.0.1 ::1",
       .transcript = "mx b.test\na mx1.test\nend failed 5.4.4 no mail host has an address that can "
                     "be used (b.test) while looking up the address" },
+    { .name = "no address of the source's family, which may change",
+      .world = "b.test mx 10 mx1.test 20 me.test\nmx1.test a 2001:db8::1",
+      .family = AF_INET,
+      .transcript = "mx b.test\na mx1.test\nend deferred 4.4.4 none of the mail hosts that were "
+                    "looked up can be used (b.test) while looking up the address" },
     { .name = "loopback is passed over",
       .world = "b.test mx 10 mx1.test 20 mx2.test\nmx1.test a 127.0.0.1\nmx2.test a 192.0.2.2",
       .transcript = "mx b.test\na mx1.test\na mx2.test\nmx2.test 192.0.2.2:25\nend" },
@@ -397,6 +402,34 @@ static void keeps_its_limits(void **state)
     route_release(&r);
 }
 
+/* Behind those that are kept of an answer there may be some that exist. */
+static void does_not_fail_for_hosts_that_it_has_not_seen(void **state)
+{
+    static char hosts_room[4096];
+    const struct settings s = { .delivery = { LIMITS } };
+
+    (void)state;
+    for (unsigned count = ROUTE_HOSTS_MAX - 1; count <= ROUTE_HOSTS_MAX + 1; count++) {
+        struct buf hosts = BUF_ON_ARRAY(hosts_room);
+        struct message_dns_answer m = { .result = DNS_OK };
+        struct route r;
+
+        for (unsigned i = 0; i < count; i++) {
+            struct dns_item item = { .preference = (uint16_t)i, .host = VIEW("gone.test") };
+
+            assert_true(dns_items_put(&hosts, DNS_ROUTE, &item));
+        }
+        m.items = buf_view(&hosts);
+        route_init(&r, &s, true, VIEW("b.test"), 25);
+        while (route_next(&r) != ROUTE_END) {
+            route_answer(&r, &m);
+            m = (struct message_dns_answer){ .result = DNS_NO_DOMAIN };
+        }
+        assert_int_equal(r.end.class, count < ROUTE_HOSTS_MAX ? OUTCOME_FAILED : OUTCOME_DEFERRED);
+        route_release(&r);
+    }
+}
+
 static void turns_from_a_family(void **state)
 {
     struct net_address addresses[] = {
@@ -488,6 +521,7 @@ int main(void)
         cmocka_unit_test(goes_its_way),
         cmocka_unit_test(knows_its_own_address),
         cmocka_unit_test(keeps_its_limits),
+        cmocka_unit_test(does_not_fail_for_hosts_that_it_has_not_seen),
         cmocka_unit_test(turns_from_a_family),
         cmocka_unit_test(gives_another_address_beside_one),
         cmocka_unit_test(tells_who_is_blamed),
