@@ -165,8 +165,8 @@ bool client_start(struct client *c, const struct client_message *m, struct clien
 
     assert(client_wish(c) == CLIENT_WISH_MESSAGE);
     c->message = *m;
-    c->said_rcpts = c->heard_rcpts = c->accepted = c->answered = c->put_off_at = 0;
-    c->refused = c->chunk_sent = c->chunk_refused = false;
+    c->said_rcpts = c->heard_rcpts = c->accepted = c->answered = c->put_off = 0;
+    c->refused = c->chunk_sent = c->chunk_refused = c->told_so = c->settled = false;
     c->heard_before = c->heard;
     *v = (struct client_verdict){ .rest = true };
     if (transaction_obstacle(m, &c->ext, &words, &v->outcome))
@@ -208,14 +208,16 @@ const struct outcome *client_why(const struct client *c)
 
 bool client_failed_at_tls(const struct client *c)
 {
-    return c->lost && (c->hearing == CLIENT_STARTTLS || c->hearing == CLIENT_HANDSHAKE ||
+    if (c->hearing == CLIENT_STARTTLS)
+        return c->lost || (c->saying == CLIENT_OVER && c->why.code == 421);
+    return c->lost && (c->hearing == CLIENT_HANDSHAKE ||
                        (c->hearing == CLIENT_EHLO && c->encrypted && c->closed));
 }
 
 bool client_is_past_dot(const struct client *c)
 {
     return (c->chunk_sent && !c->refused) ||
-           (c->saying == CLIENT_OVER ? c->hearing : awaited(c)) == CLIENT_DOT;
+           (!c->settled && (c->saying == CLIENT_OVER ? c->hearing : awaited(c)) == CLIENT_DOT);
 }
 
 uint64_t client_timeout_ms(const struct client *c, const struct timeouts_settings *t)

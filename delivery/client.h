@@ -72,7 +72,7 @@ struct client_verdict {
     bool rest;      /* about every recipient that has no verdict yet; else about one: */
     bool later;     /* which has none, but is to come in another transaction, at once */
     bool elsewhere; /* nor has this: another host may take what this one takes only under TLS */
-    bool full;      /* nor is any behind it taken now: the host has said how many it takes */
+    bool full;      /* it is the last, and the host has shown that it takes `accepted`, no more */
     size_t rcpt;    /* its number in the message's envelope */
     struct outcome outcome;
 };
@@ -99,11 +99,13 @@ struct client {
     unsigned heard_before; /* the transaction */
     struct client_message message;
     size_t said_rcpts, heard_rcpts, accepted;
-    size_t put_off_at;              /* `accepted` when one was put off last; 0: none */
+    size_t put_off;                 /* recipients on end, and nobody taken behind them ... */
+    bool told_so;                   /* ... with X.5.3 */
     size_t answered;                /* LMTP: recipients that the final dot was answered for */
     bool taken[ENVELOPE_RCPTS_MAX]; /* LMTP: by place in the message */
     bool chunk_sent;                /* all of it, and its reply is not heard */
     bool chunk_refused;             /* in the transaction: the host does not know it */
+    bool settled;                   /* all that were taken have the reply to the message */
     bool refused;                   /* of the transaction nothing but replies is left */
     bool decided;                   /* there is a verdict to hand out */
     struct client_verdict verdict;
@@ -149,9 +151,9 @@ void client_closed(struct client *c, struct view words);
  * with the next call. */
 const struct outcome *client_why(const struct client *c);
 
-/* The connection was lost at STARTTLS or in the handshake, or closed right behind it, when a server
- * of TLS 1.3 tells what it finds fault with: in plain text the host may be of use. Not so when it
- * said too much or nonsense instead, which may be an attack. */
+/* The connection was lost or ended (421) at STARTTLS or in the handshake, or closed right behind
+ * it, when a server of TLS 1.3 tells what it finds fault with: in plain text the host may be of
+ * use. Not so when it said too much or nonsense instead, which may be an attack. */
 bool client_failed_at_tls(const struct client *c);
 /* The final dot, or all of the chunk, was said, and no proper answer heard: the message may have
  * been accepted. */

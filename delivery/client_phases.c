@@ -19,7 +19,8 @@ struct outcome client_make_outcome(const struct client *c, enum outcome_class cl
 }
 
 /* RFC 5321, 4.5.3.1.10: 452 to RCPT. 552 once meant that, and still may. So does X.5.3 (RFC 3463,
- * 3.6), where one is said. */
+ * 3.6), where one is said: with whatever code, when others were taken, since the host will say it
+ * again to the first one if it means him. */
 static bool means_too_many(const struct client *c, const struct reply *r)
 {
     bool usual = r->code == 452 || r->code == 552;
@@ -27,7 +28,8 @@ static bool means_too_many(const struct client *c, const struct reply *r)
 
     if (c->hearing != CLIENT_RCPT)
         return false;
-    return r->enhanced.class == 0 ? usual : said && (usual || r->code / 100 == 4);
+    return r->enhanced.class == 0 ? usual
+                                  : said && (usual || r->code / 100 == 4 || c->accepted > 0);
 }
 
 /* A policy of security (RFC 3463, 3.8: X.7.X), or words about TLS. Not to the content, which has
@@ -89,15 +91,27 @@ static void decide_one(struct client *c, const struct reply *r, size_t rcpt)
                                           .outcome = outcome_of(c, r, class_of(c, r), SCOPE_RCPT) };
 }
 
-/* The recipients before it are enough for one transaction: it is to come in the next one. A bare
- * 452 may be one full mailbox; two on end, and nobody taken in between, are the host's limit. */
+/* The recipients before it are enough for one transaction: it is to come in the next one. */
 static void put_off(struct client *c, const struct reply *r, size_t rcpt)
 {
-    bool full = r->enhanced.class != 0 || c->put_off_at == c->accepted;
-
     c->decided = true;
-    c->verdict = (struct client_verdict){ .later = true, .full = full, .rcpt = rcpt };
-    c->put_off_at = c->accepted;
+    c->verdict = (struct client_verdict){ .later = true, .rcpt = rcpt };
+    c->put_off++;
+    c->told_so = c->told_so || r->enhanced.class != 0;
+}
+
+/* Nobody was taken behind those that were put off: the host has a limit, unless it is a bare 452 to
+ * one, which may be a full mailbox. */
+static bool is_full(const struct client *c)
+{
+    return c->heard_rcpts == c->message.rcpt_count && (c->put_off > 1 || c->told_so);
+}
+
+static void take(struct client *c)
+{
+    c->accepted++;
+    c->put_off = 0;
+    c->told_so = false;
 }
 
 /* ---- ends ---- */
@@ -261,11 +275,12 @@ static enum client_phase hear_rcpt(struct client *c, const struct reply *r)
         return carry_on(c, r);
     c->taken[at] = r->code / 100 == 2;
     if (c->taken[at])
-        c->accepted++;
+        take(c);
     else if (c->accepted > 0 && means_too_many(c, r))
         put_off(c, r, c->message.rcpts[at]);
     else
         decide_one(c, r, c->message.rcpts[at]);
+    c->verdict.full = c->decided && is_full(c);
     c->refused = c->accepted == 0 && c->heard_rcpts == c->message.rcpt_count;
     return carry_on(c, r);
 }
@@ -302,7 +317,8 @@ static enum client_phase hear_one_of_dot(struct client *c, const struct reply *r
     decide_one(c, r, c->message.rcpts[c->answered++]);
     if (r->code == 421)
         return end_by(c, r);
-    if (--c->accepted == 0)
+    c->settled = --c->accepted == 0;
+    if (c->settled)
         return CLIENT_READY;
     client_remember(c, CLIENT_DOT);
     return CLIENT_LISTEN;
@@ -315,6 +331,7 @@ static enum client_phase hear_dot(struct client *c, const struct reply *r)
     decide_rest(c, r);
     if (r->code == 421)
         return end_by(c, r);
+    c->settled = !c->verdict.elsewhere;
     return r->code / 100 == 2 ? CLIENT_READY : CLIENT_RSET;
 }
 

@@ -159,10 +159,10 @@ bool conn_decide(struct conn *c, const struct client_verdict *v)
 {
     struct outcome o;
 
+    if (v->full)
+        destination_learn_rcpts(c->destination, c->client.accepted, dial_host(&c->dial));
     if (v->later) {
         job_put_off(c->job, v->rcpt);
-        if (v->full)
-            destination_learn_rcpts(c->destination, c->client.accepted, dial_host(&c->dial));
         return true;
     }
     o = complete(c, &v->outcome);
@@ -229,7 +229,8 @@ static void note_bdat(struct conn *c)
 
 /* The connection is of no use any more. A host that had been of use before may have closed it for
  * no fault of the message's; otherwise the next host may be better. A host that has decided about
- * some recipients decides about the others too, unless these were for another transaction. */
+ * some recipients decides about the others too, unless these were for another transaction than the
+ * last, which it has served. */
 void conn_fail(struct conn *c, const struct outcome *why)
 {
     struct outcome o;
@@ -250,7 +251,7 @@ void conn_fail(struct conn *c, const struct outcome *why)
         redial(c);
         return;
     }
-    if (open && c->messages > 1)
+    if (open && (c->messages > 1 || c->client.settled))
         give_back_job(c);
     else if (c->job != NULL)
         decide_rest(c, &o);

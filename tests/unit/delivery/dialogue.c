@@ -39,7 +39,7 @@ static void note_outcome(struct stage *s, const struct outcome *o)
 static void note_verdict(struct stage *s, const struct client_verdict *v)
 {
     if (v->later) {
-        buf_printf(s->said, "[%zu later]\n", v->rcpt);
+        buf_printf(s->said, "[%zu later%s]\n", v->rcpt, v->full ? ", full" : "");
         return;
     }
     if (v->rest)
@@ -48,7 +48,7 @@ static void note_verdict(struct stage *s, const struct client_verdict *v)
         buf_printf(s->said, "[%zu ", v->rcpt);
     note_outcome(s, &v->outcome);
     check(s->d->name, v->outcome.scope == (v->rest ? SCOPE_MESSAGE : SCOPE_RCPT));
-    buf_put(s->said, v->elsewhere ? VIEW(", elsewhere]\n") : VIEW("]\n"));
+    buf_printf(s->said, "%s%s]\n", v->elsewhere ? ", elsewhere" : "", v->full ? ", full" : "");
 }
 
 static void note_end(struct stage *s)

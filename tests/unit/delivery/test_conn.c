@@ -207,16 +207,19 @@ static void learns_how_many_recipients_are_taken(void **state)
     }
 }
 
-/* A bare 452 that others are taken behind is a mailbox, and no limit; two on end are one. */
+/* A 452 that others are taken behind is a mailbox, and no limit, whatever its enhanced code; two on
+ * end are one. */
 static void learns_nothing_from_a_full_mailbox(void **state)
 {
     static struct town t;
 
     (void)state;
-    for (unsigned limit = 0; limit < 2; limit++) {
+    for (unsigned i = 0; i < 4; i++) {
+        bool limit = i & 1;
+
         town_open(&t, TOWN_TWO_HOSTS, NULL, NULL);
         t.rcpts = 10;
-        t.hosts[0].bare = true;
+        t.hosts[0].bare = i & 2;
         t.hosts[0].rcpts_most = limit ? 4 : 0;
         t.hosts[0].full = limit ? 0 : 3;
         town_deliver(&t, 1, "b.test");
@@ -262,6 +265,66 @@ static void goes_on_elsewhere_within_a_job(void **state)
     town_deliver(&t, 1, "b.test");
     check_view("results", buf_view(&t.results),
                VIEW("1 0 delivered 250 2.0.0\n1 1 delivered 250 2.0.0\n1 end\n"));
+    town_close(&t);
+}
+
+/* The host has had enough, and says so with the reply to the message: who was put off goes by
+ * another connection, at once, and nothing goes twice. */
+static void goes_on_when_the_host_closes_behind_a_message(void **state)
+{
+    static const char *const scripts[] = {
+        "CONTENT 250 2.0.0 taken\\421 4.3.2 bye",
+        "EHLO 250-mx.test\\250-CHUNKING\\250 PIPELINING\nBDAT 250 2.0.0 taken\\421 4.3.2 bye",
+        "CONTENT 554 5.6.0 no\\421 4.3.2 bye",
+    };
+    static struct town t;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(scripts); i++) {
+        const char *what = i == 2 ? "failed 554 5.6.0" : "delivered 250 2.0.0";
+        char room[256];
+        struct buf wanted = BUF_ON_ARRAY(room);
+
+        town_open(&t, "b.test mx 10 mx1.test\nmx1.test a 127.0.0.2\n", scripts[i], NULL);
+        t.rcpts = 3;
+        t.hosts[0].rcpts_most = 1;
+        town_deliver(&t, 1, "b.test");
+        for (unsigned r = 0; r < 3; r++)
+            buf_printf(&wanted, "1 %u %s\n", r, what);
+        buf_printf(&wanted, "1 end\n");
+        check_view(scripts[i], buf_view(&t.results), buf_view(&wanted));
+        assert_int_equal(t.hosts[0].connections, 3);
+        town_close(&t);
+    }
+}
+
+/* 421 to the message is said to all that are left, too. */
+static void defers_what_a_host_breaks_off(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test\nmx1.test a 127.0.0.2\n", "CONTENT 421 4.3.2 bye", NULL);
+    t.hosts[0].rcpts_most = 1;
+    town_deliver(&t, 1, "b.test");
+    check_view("results", buf_view(&t.results),
+               VIEW("1 0 deferred 421 4.3.2\n1 1 deferred 421 4.3.2\n1 end\n"));
+    assert_int_equal(t.hosts[0].connections, 1);
+    town_close(&t);
+}
+
+/* 421 to STARTTLS is a host whose TLS does not work. */
+static void falls_back_when_the_host_closes_for_starttls(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TOWN_TWO_HOSTS, "EHLO 250-mx.test\\250 STARTTLS\nSTARTTLS 421 4.7.0 no TLS",
+              NULL);
+    town_deliver(&t, 1, "b.test");
+    check_view("results", buf_view(&t.results), VIEW("1 all delivered 250 2.0.0\n1 end\n"));
+    assert_int_equal(t.hosts[0].connections, 2);
+    assert_int_equal(t.hosts[1].connections, 0);
     town_close(&t);
 }
 
@@ -455,6 +518,9 @@ int main(void)
         cmocka_unit_test(learns_nothing_from_a_full_mailbox),
         cmocka_unit_test(remembers_how_many_recipients_are_taken),
         cmocka_unit_test(goes_on_elsewhere_within_a_job),
+        cmocka_unit_test(goes_on_when_the_host_closes_behind_a_message),
+        cmocka_unit_test(defers_what_a_host_breaks_off),
+        cmocka_unit_test(falls_back_when_the_host_closes_for_starttls),
         cmocka_unit_test(remembers_the_family_that_works),
         cmocka_unit_test(outlives_a_stale_connection),
         cmocka_unit_test(remembers_broken_tls),
