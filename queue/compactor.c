@@ -34,6 +34,13 @@ static uint64_t lives_in(const struct segment *s)
     return s->live_bytes + s->needed_bytes;
 }
 
+/* What emptying it writes again. Ends go with the segments of their messages, and do not live: but
+ * they must not go round from one segment to the next while those stay. */
+static uint64_t cost_of(const struct segment *s)
+{
+    return lives_in(s) + s->end_bytes;
+}
+
 static void measure(struct compactor *c)
 {
     uint64_t bytes = 0, leaving = 0, live = 0;
@@ -64,11 +71,11 @@ static bool has_rested(const struct compactor *c, const struct segment *s)
 static bool can_be_emptied(const struct compactor *c, const struct segment *s)
 {
     return !s->open && s->begun && s->writing == 0 && !s->leaving && !s->stubborn &&
-           c->loop->now_ms >= s->again_ms && lives_in(s) < s->bytes / 4 * 3 && has_rested(c, s) &&
+           c->loop->now_ms >= s->again_ms && cost_of(s) < s->bytes / 4 * 3 && has_rested(c, s) &&
            !ledger_is_tied_firmly(s);
 }
 
-/* The emptiest. */
+/* The one that is emptied with the least. */
 static struct segment *choose(struct compactor *c)
 {
     struct segment *best = NULL;
@@ -79,7 +86,7 @@ static struct segment *choose(struct compactor *c)
     for (size_t i = 0; i < c->ledger->count; i++) {
         struct segment *s = c->ledger->segments[i];
 
-        if ((best == NULL || lives_in(s) < lives_in(best)) && can_be_emptied(c, s))
+        if ((best == NULL || cost_of(s) < cost_of(best)) && can_be_emptied(c, s))
             best = s;
     }
     return best;

@@ -197,8 +197,8 @@ static void begin_segment(struct journal *j)
     b->len = j->tail = RECORD_HEAD;
     j->filling = b;
     for (size_t i = 0; i < j->cut_count; i++) /* what it tells must not get lost */
-        ledger_tie(j->ledger, start.segment, j->cuts[i].segment, true);
-    ledger_tie(j->ledger, start.segment, j->left, true);
+        ledger_tie(j->ledger, start.segment, j->cuts[i].segment);
+    ledger_tie(j->ledger, start.segment, j->left);
 }
 
 static void put_record(struct journal *j, struct batch *b, struct record *r, size_t span)

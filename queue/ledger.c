@@ -94,6 +94,7 @@ static void forget_tie(struct segment *s, uint64_t number)
 {
     for (size_t i = 0; i < s->tie_count; i++) {
         if (s->ties[i].number == number) {
+            s->end_bytes -= s->ties[i].end_bytes;
             s->ties[i] = s->ties[--s->tie_count];
             return;
         }
@@ -114,23 +115,41 @@ void ledger_remove(struct ledger *l, struct segment *s)
     l->changed = true;
 }
 
-void ledger_tie(struct ledger *l, uint64_t number, uint64_t other, bool firm)
+static struct tie *find_tie(struct segment *s, uint64_t other)
 {
-    struct segment *s = ledger_find(l, number);
-
-    if (s == NULL || number == other || ledger_find(l, other) == NULL)
-        return;
     for (size_t i = s->tie_count; i > 0; i--) {
-        if (s->ties[i - 1].number == other) {
-            s->ties[i - 1].firm = s->ties[i - 1].firm || firm;
-            return;
-        }
+        if (s->ties[i - 1].number == other)
+            return &s->ties[i - 1];
     }
     if (s->tie_count == s->tie_room) {
         s->tie_room = s->tie_room == 0 ? 4 : s->tie_room * 2;
         s->ties = memory_grow(s->ties, s->tie_room, sizeof(*s->ties));
     }
-    s->ties[s->tie_count++] = (struct tie){ other, firm };
+    s->ties[s->tie_count] = (struct tie){ .number = other };
+    return &s->ties[s->tie_count++];
+}
+
+static void tie(struct ledger *l, uint64_t number, uint64_t other, bool firm, uint32_t end_bytes)
+{
+    struct segment *s = ledger_find(l, number);
+    struct tie *t;
+
+    if (s == NULL || number == other || ledger_find(l, other) == NULL)
+        return;
+    t = find_tie(s, other);
+    t->firm = t->firm || firm;
+    t->end_bytes += end_bytes;
+    s->end_bytes += end_bytes;
+}
+
+void ledger_tie(struct ledger *l, uint64_t number, uint64_t other)
+{
+    tie(l, number, other, true, 0);
+}
+
+void ledger_tie_end(struct ledger *l, uint64_t number, uint64_t other)
+{
+    tie(l, number, other, false, LEDGER_PLAIN_BYTES);
 }
 
 void ledger_untie(struct ledger *l, struct segment *s, uint64_t batch)
@@ -138,10 +157,13 @@ void ledger_untie(struct ledger *l, struct segment *s, uint64_t batch)
     size_t kept = 0;
 
     for (size_t i = 0; i < s->tie_count; i++) {
-        if (s->ties[i].firm)
-            s->ties[kept++] = s->ties[i];
+        if (!s->ties[i].firm)
+            continue;
+        s->ties[kept] = s->ties[i];
+        s->ties[kept++].end_bytes = 0;
     }
     s->tie_count = kept;
+    s->end_bytes = 0;
     s->settled_by = MAX(s->settled_by, batch);
     l->changed = true;
 }
@@ -336,7 +358,7 @@ void ledger_finish_again(struct ledger *l, uint64_t message, uint64_t home, uint
         unneed(l, take(l, message, topic), batch);
     unneed(l, take(l, message, LEDGER_CHANGE), batch);
     unneed(l, take(l, message, LEDGER_NOTICE), batch);
-    ledger_tie(l, number, home, false);
+    tie(l, number, home, false, 0);
 }
 
 void ledger_finish(struct ledger *l, uint64_t message, uint64_t home, uint64_t bytes,

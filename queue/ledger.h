@@ -29,7 +29,8 @@ uint64_t segment_after(uint64_t number, enum stream s);
 /* A segment that must stay while segment `number` exists. */
 struct tie {
     uint64_t number;
-    bool firm; /* else only for ends, which may be written again elsewhere */
+    bool firm;          /* else only for ends, which may be written again elsewhere */
+    uint32_t end_bytes; /* of their records */
 };
 
 struct segment {
@@ -41,6 +42,7 @@ struct segment {
     uint64_t live_bytes;
     uint64_t needed;       /* newest states of recipients of live messages */
     uint64_t needed_bytes; /* of their records; a part of one for each recipient */
+    uint64_t end_bytes;    /* of ends of messages that lie elsewhere */
     struct tie *ties;
     size_t tie_count, tie_room;
     uint64_t settled_by; /* batch: when it is durable, so is whatever made this one needless */
@@ -108,7 +110,9 @@ void ledger_finish(struct ledger *l, uint64_t message, uint64_t home, uint64_t b
 void ledger_finish_again(struct ledger *l, uint64_t message, uint64_t home, uint64_t number,
                          uint64_t batch);
 /* Segment `number` must stay while `other` exists. */
-void ledger_tie(struct ledger *l, uint64_t number, uint64_t other, bool firm);
+void ledger_tie(struct ledger *l, uint64_t number, uint64_t other);
+/* The same, since a record there ends a message that lies in `other`. */
+void ledger_tie_end(struct ledger *l, uint64_t number, uint64_t other);
 /* Every end in the segment has been written again elsewhere, by `batch`. */
 void ledger_untie(struct ledger *l, struct segment *s, uint64_t batch);
 bool ledger_is_tied_firmly(const struct segment *s);

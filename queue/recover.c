@@ -62,11 +62,11 @@ static void tie_copies(struct survey *v, const struct record *record,
     bool copy = record->type == RECORD_COPY;
 
     if (copy)
-        ledger_tie(v->ledger, record_segment(place), record_segment(m->was), true);
+        ledger_tie(v->ledger, record_segment(place), record_segment(m->was));
     if (newest != 0 && newest != place)
-        ledger_tie(v->ledger, record_segment(newest), record_segment(place), true);
+        ledger_tie(v->ledger, record_segment(newest), record_segment(place));
     else if (copy && newest == 0 && !idset_has(&v->finished, record->id))
-        ledger_tie(v->ledger, record_segment(record->id), record_segment(place), true);
+        ledger_tie(v->ledger, record_segment(record->id), record_segment(place));
 }
 
 /* What an end speaks of may be lost. What else there is of that message needs an end of its own, or
@@ -87,7 +87,7 @@ static void take_finish(struct recovery *r, const struct record *record, uint64_
 {
     uint64_t place = record_get_finish(record);
 
-    ledger_tie(r->survey.ledger, record_segment(here), record_segment(place), false);
+    ledger_tie_end(r->survey.ledger, record_segment(here), record_segment(place));
     if (copies_find(&r->unended, record->id) == place)
         copies_put(&r->unended, record->id, 0);
 }

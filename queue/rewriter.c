@@ -92,7 +92,7 @@ void rewriter_finish(struct rewriter *w, uint64_t message, uint64_t place)
     e.line = buf_view(&line);
     placed = placed && append(w, w->journal, &e);
     assert(placed); /* a header and a short line */
-    ledger_tie(w->ledger, here(w), record_segment(place), false);
+    ledger_tie_end(w->ledger, here(w), record_segment(place));
 }
 
 /* ---- messages ---- */
@@ -149,7 +149,7 @@ static bool write_copy(struct rewriter *w, struct move *move, struct record_mess
     move->flags = m->big ? PLACE_BIG : 0;
     list_append(&w->old->filling->moves, &move->link);
     /* The message's end will be tied to the copy alone. */
-    ledger_tie(w->ledger, w->old->current->number, record_segment(move->from.place), true);
+    ledger_tie(w->ledger, w->old->current->number, record_segment(move->from.place));
     return true;
 }
 

@@ -375,7 +375,7 @@ static void apply_cuts(struct survey *v)
     for (size_t i = 0; i < v->source_count; i++) {
         const struct source *teller = &v->sources[i];
 
-        ledger_tie(v->ledger, teller->number, teller->left, true);
+        ledger_tie(v->ledger, teller->number, teller->left);
         for (size_t k = 0; k < teller->cut_count; k++) {
             const struct record_cut *cut = &teller->cuts[k];
             struct source *s = source_of(v, cut->segment);
@@ -384,7 +384,7 @@ static void apply_cuts(struct survey *v)
                 continue;
             s->end = MIN(s->end, MAX(cut->offset, (uint64_t)RECORD_HEAD));
             ledger_find(v->ledger, s->number)->end = s->end;
-            ledger_tie(v->ledger, teller->number, s->number, true);
+            ledger_tie(v->ledger, teller->number, s->number);
         }
     }
 }

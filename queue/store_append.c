@@ -210,7 +210,7 @@ static void append_finish(struct store *s, uint64_t id, uint64_t place)
     e.line = buf_view(&line);
     placed = placed && journal_append(&s->journal, &e);
     assert(placed);
-    ledger_tie(&s->ledger, s->journal.current->number, record_segment(place), false);
+    ledger_tie_end(&s->ledger, s->journal.current->number, record_segment(place));
 }
 
 static void remove_body_later(struct store *s, uint64_t id, struct store_ref where)

@@ -72,11 +72,11 @@ static void a_copy_outlives_what_it_copies(void **state)
     middle = ledger_find(&l, 2);
     ledger_come(ledger_find(&l, 1), 100);
     ledger_come(ledger_find(&l, 1), 50);
-    ledger_tie(&l, 2, 1, true); /* one is copied to 2 */
+    ledger_tie(&l, 2, 1); /* one is copied to 2 */
     ledger_leave(&l, 1, 100, 3);
     ledger_come(middle, 110);
     ledger_finish(&l, 5, 2, 110, 2, 4);
-    ledger_tie(&l, 2, 3, false);
+    ledger_tie_end(&l, 2, 3);
     check("an end may go elsewhere, a copy not", ledger_is_tied_firmly(middle));
     ledger_untie(&l, middle, 5);
     check("tied by the copy alone", middle->tie_count == 1 && ledger_is_tied_firmly(middle));
