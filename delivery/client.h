@@ -15,6 +15,8 @@
  *   and without waiting for 354. A small one follows RCPT at once; a larger one waits until it is
  *   known that somebody takes it. A host that announces CHUNKING and does not know BDAT gets the
  *   message again with DATA.
+ * - A mail host that greets with a name of this machine is this machine, whatever its address: mail
+ *   for its domain fails (RFC 5321, 5.1 and 6.3). Configured hosts are taken at their word.
  * - QUIT never travels with other commands: its reply must not be taken for the message's. */
 #ifndef DELIVERY_CLIENT_H
 #define DELIVERY_CLIENT_H
@@ -80,6 +82,7 @@ struct client_verdict {
 struct client {
     struct buf out; /* to be written; the driver appends the content */
     struct view hostname;
+    const struct settings *own; /* who greets with a name of theirs is this machine; NULL: may be */
     struct tls_policy tls;
     bool lmtp;
     struct credential *credential; /* to log in with; NULL: none */
@@ -89,6 +92,7 @@ struct client {
     struct view challenge; /* that is to be answered; borrowed from the reply at hand */
     bool gave_up;          /* to log in */
     bool encrypted, greeted, lost, closed;
+    bool met_us;     /* it was left since it is this machine */
     bool missed_tls; /* it was left since it has none, or takes none, where TLS is needed */
     struct ext ext;
     enum client_phase saying;    /* what is said next */

@@ -159,12 +159,34 @@ static enum client_phase miss_promise(struct client *c)
     return say_goodbye(c);
 }
 
+/* A router or proxy has led back here: for all that can be known of addresses, it was another host.
+ * Mail would go in circles until it has too many Received fields. */
+static enum client_phase meet_us(struct client *c)
+{
+    c->why = client_make_outcome(c, OUTCOME_FAILED, SCOPE_DOMAIN);
+    c->why.enhanced = (struct enhanced){ 5, 4, 6 };
+    c->why.text =
+        VIEW("mail for this domain comes back to this host, which greets with its own name");
+    c->met_us = true;
+    return say_goodbye(c);
+}
+
 /* ---- hearing ---- */
+
+/* greeting = "220 " (Domain / address-literal) [ SP textstring ] (RFC 5321, 4.2) */
+static bool greets_as_us(const struct client *c, const struct reply *r)
+{
+    struct view rest = r->text, line = view_take_until(&rest, '\n');
+
+    return c->own != NULL && settings_is_own_name(c->own, view_take_word(&line));
+}
 
 static enum client_phase hear_greeting(struct client *c, const struct reply *r)
 {
     if (r->code / 100 != 2)
         return end_by(c, r);
+    if (greets_as_us(c, r))
+        return meet_us(c);
     c->greeted = true;
     return CLIENT_EHLO;
 }

@@ -250,6 +250,7 @@ static void on_connected(struct dial *d, int fd)
     c->tls_len = 0;
     c->policy = dial_tls_policy(d);
     client_init(&c->client, conn_settings(c)->hostname, c->policy, dial_target(d)->lmtp);
+    c->client.own = d->route.mx ? conn_settings(c) : NULL;
     log_in(c);
     log_debug("connection_opened", LOG_VIEW("destination", c->destination->name),
               LOG_VIEW("host", dial_host(d)));

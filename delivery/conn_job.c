@@ -245,6 +245,8 @@ void conn_fail(struct conn *c, const struct outcome *why)
     o = complete(c, why);
     if (fall_back(c, &o))
         return;
+    if (c->client.met_us)
+        dial_meet_us(&c->dial);
     if (again) {
         (void)dial_avoid_ipv6(&c->dial, &o);
         dial_keep_failure(&c->dial, &o);

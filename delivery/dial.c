@@ -83,7 +83,7 @@ static void keep_failure(struct dial *d, const struct outcome *o)
 
 void dial_keep_failure(struct dial *d, const struct outcome *o)
 {
-    d->met = d->met || o->class == OUTCOME_FAILED;
+    d->met = d->met || (o->class == OUTCOME_FAILED && o->scope != SCOPE_DOMAIN);
     keep_failure(d, o);
 }
 
@@ -250,6 +250,11 @@ struct tls_policy dial_tls_policy(const struct dial *d)
     return tlspolicy_choose(tls_wish(d),
                             tlspolicy_recall(&d->destination->tls_memories, &d->address),
                             loop_of(d)->now_ms);
+}
+
+void dial_meet_us(struct dial *d)
+{
+    route_meet_us(&d->route);
 }
 
 /* ---- one address ---- */

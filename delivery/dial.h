@@ -61,6 +61,8 @@ void dial_init(struct dial *d, struct destination *to, bool paid);
 void dial_begin(struct dial *d, struct view domain);
 /* The host that was found is of no use, which dial_keep_failure was told: the next one. */
 void dial_next(struct dial *d);
+/* The host that was found is this machine: none that is not better is tried. */
+void dial_meet_us(struct dial *d);
 /* The host that was found, once more. */
 void dial_again(struct dial *d);
 /* Whatever is under way is dropped. */

@@ -58,7 +58,7 @@ static void end_without_address(struct route *r)
 /* By name, so that no address of ours has to be looked up. */
 static bool names_us(const struct route *r, struct view host)
 {
-    return view_equal_nocase(host, r->settings->hostname);
+    return settings_is_own_name(r->settings, host);
 }
 
 /* Hosts that are not better than this machine would give the mail back to it (RFC 5321, 5.1). */
@@ -147,6 +147,10 @@ static bool is_us(const struct route *r, const struct net_address *a)
 {
     if (net_is_loopback(a))
         return r->settings->delivery.loopback && listens_at(r->settings, a);
+    for (size_t i = 0; i < r->settings->delivery.own_count; i++) {
+        if (net_equal(&r->settings->delivery.own[i], a))
+            return true;
+    }
     return net_is_own(a);
 }
 
@@ -377,6 +381,12 @@ bool route_next_beside(struct route *r, uint8_t family)
     put_second(r, family);
     (void)try_address(r);
     return true;
+}
+
+void route_meet_us(struct route *r)
+{
+    r->address_at = r->address_count;
+    drop_from(r, r->hosts[r->host_at - 1].preference);
 }
 
 void route_put_back(struct route *r)

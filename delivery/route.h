@@ -79,6 +79,9 @@ void route_put_back(struct route *r);
 /* The refusal is about the client's IPv6 address, which has no name, or not one that leads back
  * (RFC 7372, 3.3): many hosts ask that of IPv6 alone. */
 bool route_blames_ipv6(const struct outcome *o) MUST_USE;
+/* The host at `address` has shown to be this machine: it, and those that are not better, are left
+ * out. */
+void route_meet_us(struct route *r);
 /* To the question that route_next left. Borrows nothing. */
 void route_answer(struct route *r, const struct message_dns_answer *a);
 

@@ -24,6 +24,7 @@ static void read_dns_servers(struct config *c, struct config_node *n, void *sect
 static void read_message_rate(struct config *c, struct config_node *n, void *section);
 static void read_recipient_rate(struct config *c, struct config_node *n, void *section);
 static void read_connection_rate(struct config *c, struct config_node *n, void *section);
+static void read_own_addresses(struct config *c, struct config_node *n, void *section);
 
 /* clang-format off */
 static const struct config_item log_items[] = {
@@ -196,6 +197,8 @@ static const struct config_item delivery_items[] = {
     DELIVERY("port",        port,        1, 65535, "25",  "port of MX hosts"),
     VALUE("loopback", BOOL, struct delivery_settings, loopback, "no",
           "deliver to loopback addresses that MX records name"),
+    READ("own-addresses", read_own_addresses, false, "[]",
+         "addresses that lead to this machine by way of a router or proxy, beside those of its interfaces"),
 };
 
 static const struct config_item workers_items[] = {
@@ -423,6 +426,28 @@ static void read_recipient_rate(struct config *c, struct config_node *n, void *s
 static void read_connection_rate(struct config *c, struct config_node *n, void *section)
 {
     settings_read_rate(c, n, &((struct delivery_settings *)section)->connection_rate);
+}
+
+/* Addresses of this machine */
+
+static void read_own_addresses(struct config *c, struct config_node *n, void *section)
+{
+    struct delivery_settings *d = section;
+    struct net_address *own = config_alloc(c, MAX(config_count(n), 1), sizeof(*own));
+    struct view text;
+
+    if (!config_is_list(n))
+        config_report(c, n, "expected a list of addresses, \"[192.0.2.1, 192.0.2.2]\"");
+    for (size_t i = 0; config_is_list(n) && i < config_count(n); i++) {
+        struct net_address *a = &own[d->own_count];
+
+        if (config_scalar(config_at(n, i), &text) && net_parse_address(text, a) &&
+            !net_is_unusable(a) && !net_is_loopback(a))
+            d->own_count++;
+        else
+            config_report(c, config_at(n, i), "expected an address that others can connect to");
+    }
+    d->own = own;
 }
 
 /* Name servers */

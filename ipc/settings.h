@@ -377,6 +377,8 @@ struct settings {
         struct rate message_rate, recipient_rate, connection_rate; /* of one destination: none */
         uint64_t port;                                             /* of MX hosts: 25 */
         bool loopback; /* deliver to loopback addresses that MX records name: no */
+        const struct net_address *own; /* addresses that lead here by way of others: none */
+        size_t own_count;
     } delivery;
     struct workers_settings {
         uint64_t smtpd;    /* 0: one a processor */
@@ -419,6 +421,8 @@ bool settings_drop_detail(const struct settings *s, struct address *a) MUST_USE;
  * 2142, 4). A postmaster who is not found so is the mailbox "postmaster" of the configuration, else
  * that of the first local domain which has one (RFC 5321, 4.5.1). `folder` receives its folder
  * below maildir.root. */
+/* What this machine calls itself: `name`, or that of a listener. */
+bool settings_is_own_name(const struct settings *s, struct view name);
 enum mailbox_answer settings_find_mailbox(const struct settings *s, const struct address *a,
                                           const struct mailbox_settings **out) MUST_USE;
 enum mailbox_answer settings_mailbox(const struct settings *s, const struct address *a,

@@ -1,4 +1,4 @@
-/* Questions to the settings: domains, networks. */
+/* Questions to the settings: domains, networks, names. */
 #include "common/attrs.h"
 #include "ipc/settings.h"
 
@@ -16,6 +16,15 @@ bool network_list_has(const struct network_list *l, const struct net_address *a)
             return true;
     }
     return false;
+}
+
+bool settings_is_own_name(const struct settings *s, struct view name)
+{
+    bool own = view_equal_nocase(name, s->hostname);
+
+    for (size_t i = 0; !own && i < s->listener_count; i++)
+        own = view_equal_nocase(name, s->listeners[i].hostname);
+    return own && name.len > 0;
 }
 
 enum mailbox_answer settings_may_have_mailbox(const struct settings *s, const struct address *a)

@@ -354,6 +354,33 @@ def test_a_literal_of_an_address_of_this_host_is_a_loop(world):
     assert any("5.4.6" in step["what"] for step in answer["steps"])
 
 
+def test_an_address_that_a_router_translates_to_this_host_is_known_by_the_settings(world):
+    outside = world.domain("circle.test")
+    world.start_relay(delivery={"own-addresses": [outside.address]})
+    world.send("alice@here.test", "b@circle.test")
+    assert b"Status: 5.4.6" in world.mailbox("alice").wait_message()
+    assert outside.attempts == 0
+    [answer] = explain(world, *WORDS, "b@circle.test")
+    assert any("5.4.6" in step["what"] for step in answer["steps"])
+
+
+def test_a_mail_host_that_greets_as_this_one_does_is_a_loop(world):
+    """Only what is better may have the mail, and that is waited for."""
+    world.dns.mx("backup.test", (10, "first.backup.test"), (20, "nat.backup.test"), (30, "third.backup.test"))
+    first = world.sink("first.backup.test", greet="421 4.3.2 busy")
+    third = world.sink("third.backup.test")
+    us = world.sink("nat.backup.test", greet="220 MX.tern.test ESMTP")
+    circle = world.domain("circle.test", greet="220-mx.tern.test ESMTP\r\n220 hello")
+    world.start_relay(retry=QUICK)
+    world.send("alice@here.test", "b@circle.test")
+    assert b"Status: 5.4.6" in world.mailbox("alice").wait_message()
+    world.send("alice@here.test", "b@backup.test")
+    world.wait_deferred()
+    first.says["greet"] = "220 here again"
+    first.wait_message()
+    assert us.attempts >= 1 and third.attempts == 0 and not circle.messages
+
+
 def test_routes_hold_for_literals(world):
     smart, own = world.sink("smart.test"), world.sink("own.test")
     literal = f"b@[{own.address}]"

@@ -206,6 +206,7 @@ void dialogue_run(const struct dialogue *d, struct cutter how, struct buf *trans
 {
     static struct stage stage;
     struct stage *s = &stage;
+    static const struct settings settings = { .hostname = VIEW_INIT("me.test") };
     const struct tls_memory memory = { .broken_until_ms = d->broken };
     struct arena arena;
 
@@ -216,6 +217,8 @@ void dialogue_run(const struct dialogue *d, struct cutter how, struct buf *trans
     client_init(&s->client, VIEW("me.test"),
                 tlspolicy_choose((struct tls_wish){ d->tls, d->implicit, d->onward }, &memory, 0),
                 d->lmtp);
+    if (d->mx)
+        s->client.own = &settings;
     if (d->secret != NULL)
         log_in(s);
     while (fulfil(s))

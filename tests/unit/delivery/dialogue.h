@@ -50,6 +50,7 @@ struct dialogue {
     const char *envelope; /* encoded, in place of the usual one with `rcpts` recipients */
     int64_t by_seconds;
     bool onward, lmtp;
+    bool mx;     /* the host was found by the domain's MX records */
     bool broken; /* TLS failed at the host a while ago */
     const char *secret; /* log in as "me" with it; needs .tls = ROUTE_TLS_VERIFY */
     bool token;

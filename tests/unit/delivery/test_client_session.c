@@ -229,6 +229,25 @@ static const struct dialogue cases[] = {
                             "more was said than had been asked while waiting for the reply to the "
                             "message]\n" },
 
+    /* ---- this machine ---- */
+    { .name = "a mail host that greets as we do is us",
+      .server = "220-ME.test ESMTP\n220 hello|221 bye",
+      .mx = true,
+      .transcript =
+          "QUIT\n[over failed 5.4.6 domain: mail for this domain comes back to this host, "
+          "which greets with its own name while waiting for the greeting]\n" },
+    { .name = "one that greets with more than our name is not",
+      .server = "220 me.test.example ESMTP",
+      .mx = true,
+      .transcript = EHLO },
+    { .name = "nor is one whose words name us later",
+      .server = "220-mx.test\n220-me.test\n220 hello me.test",
+      .mx = true,
+      .transcript = EHLO },
+    { .name = "a configured host is taken at its word",
+      .server = "220 me.test ESMTP",
+      .transcript = EHLO },
+
     /* ---- closed ---- */
     { .name = "closed before the greeting",
       .server = "EOF",

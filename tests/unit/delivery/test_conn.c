@@ -343,6 +343,20 @@ static void remembers_the_family_that_works(void **state)
     town_close(&t);
 }
 
+/* The next one would give the mail back to us. */
+static void tries_no_host_behind_this_machine(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TOWN_TWO_HOSTS, "GREETING 220 me.test ESMTP", NULL);
+    town_deliver(&t, 1, "b.test");
+    assert_int_equal(t.hosts[0].connections, 1);
+    assert_int_equal(t.hosts[1].connections, 0);
+    check_view("result", buf_view(&t.results), VIEW("1 all failed 0 5.4.6\n1 end\n"));
+    town_close(&t);
+}
+
 static void outlive_stale_connections(const char *script)
 {
     static struct town t;
@@ -522,6 +536,7 @@ int main(void)
         cmocka_unit_test(defers_what_a_host_breaks_off),
         cmocka_unit_test(falls_back_when_the_host_closes_for_starttls),
         cmocka_unit_test(remembers_the_family_that_works),
+        cmocka_unit_test(tries_no_host_behind_this_machine),
         cmocka_unit_test(outlives_a_stale_connection),
         cmocka_unit_test(remembers_broken_tls),
         cmocka_unit_test(sends_chunks),

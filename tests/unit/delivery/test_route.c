@@ -97,6 +97,18 @@ static const struct {
     { .name = "we are the second: only the better one",
       .world = "b.test mx 10 mx1.test 20 ME.test 20 mx2.test 30 mx3.test\nmx1.test a 192.0.2.1",
       .transcript = "mx b.test\na mx1.test\nmx1.test 192.0.2.1:25\nend" },
+    { .name = "we are the second by the name of a listener",
+      .world = "b.test mx 10 mx1.test 20 mx.me.test 30 mx3.test\nmx1.test a 192.0.2.1",
+      .transcript = "mx b.test\na mx1.test\nmx1.test 192.0.2.1:25\nend" },
+    { .name = "we are the second by an address that a router translates",
+      .world = "b.test mx 10 mx1.test 20 nat.test 30 mx3.test\nmx1.test a 192.0.2.1\n"
+               "nat.test a 192.0.2.98 192.0.2.99",
+      .transcript = "mx b.test\na mx1.test\nmx1.test 192.0.2.1:25\na nat.test\nend" },
+    { .name = "a configured host may be ours by such an address",
+      .fixed = true,
+      .target = "nat.test",
+      .world = "nat.test a 192.0.2.99",
+      .transcript = "a nat.test\nnat.test 192.0.2.99:25\nend" },
     { .name = "equal to us by name: dropped",
       .world = "b.test mx 10 mx1.test 10 me.test",
       .transcript = "mx b.test\nend failed 5.4.6 mail for this domain comes back to this host "
@@ -279,17 +291,20 @@ static void walk(struct route *r, const char *name, struct view world, struct bu
 
 static void goes_its_way(void **state)
 {
-    struct listener_settings listener = { .address = { .family = AF_INET, .port = 25 } };
+    struct listener_settings listener = { .hostname = VIEW_INIT("mx.me.test") };
+    struct net_address outside;
     char room[4096];
 
     (void)state;
     assert_true(net_parse_address(VIEW("127.0.0.1"), &listener.address));
+    assert_true(net_parse_address(VIEW("192.0.2.99"), &outside));
     listener.address.port = 25;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct settings s = { .hostname = VIEW_INIT("me.test"),
                               .listeners = &listener,
                               .listener_count = 1,
-                              .delivery = { LIMITS, .loopback = cases[i].loopback } };
+                              .delivery = { LIMITS, .loopback = cases[i].loopback, .own = &outside,
+                                            .own_count = 1 } };
         struct view target = view_of(cases[i].target != NULL ? cases[i].target : "b.test");
         struct buf said = BUF_ON_ARRAY(room);
         struct route r;

@@ -66,7 +66,8 @@ static void reads_everything(void **state)
                                  "dns: { servers: [192.0.2.53, \"[::1]:5353\"], timeout: 1ms }\n"
                                  "retry: { first: 1ms, longest: 2ms, factor: 1.5 }\n"
                                  "spool: { segment: 1M, big-body: 4K, path: /s }\n"
-                                 "delivery: { loopback: yes }\n",
+                                 "delivery: { loopback: yes,\n"
+                                 "            own-addresses: [192.0.2.9, \"2001:db8::9\"] }\n",
                                  &s);
     struct net_address host = address_of("2001:db8::5"), near = address_of("2001:db8::6");
 
@@ -89,6 +90,8 @@ static void reads_everything(void **state)
     assert_int_equal(s.retry.factor_milli, 1500);
     assert_int_equal(s.spool.segment_bytes, 1 << 20);
     assert_true(s.delivery.loopback);
+    assert_int_equal(s.delivery.own_count, 2);
+    assert_int_equal(s.delivery.own[1].family, AF_INET6);
     release(&s, c);
 }
 
@@ -224,6 +227,9 @@ static const struct {
     { "no list of networks", "trust: 192.0.2.1", "t.yaml:2:8: error: expected a list of networks, \"[192.0.2.0/24, 198.51.100.7]\"" },
     { "no port", "listen: [{address: 192.0.2.1}]", "t.yaml:2:20: error: expected an address and a port: \"*:25\", 192.0.2.1:25 or \"[2001:db8::1]:25\"" },
     { "no address", "listen: [{tls: none}]", "t.yaml:2:10: error: address is missing: address and port to listen on; \"*\" is every address" },
+    { "own addresses are no list", "delivery: {own-addresses: 192.0.2.1}", "t.yaml:2:27: error: expected a list of addresses, \"[192.0.2.1, 192.0.2.2]\"" },
+    { "no own address", "delivery: {own-addresses: [192.0.2.1, mx.a.test]}", "t.yaml:2:39: error: expected an address that others can connect to" },
+    { "everybody's address", "delivery: {own-addresses: [127.0.0.1]}", "t.yaml:2:28: error: expected an address that others can connect to" },
     { "no listener", "listen: [5]", "t.yaml:2:10: error: expected settings, \"name: value\"" },
     { "no listeners", "listen: []", "t.yaml:2:9: error: at least one listener is needed" },
     { "listeners are no list", "listen: {address: \"*:25\"}", "t.yaml:2:9: error: expected a list: each element begins with \"- \"" },
