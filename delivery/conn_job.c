@@ -349,8 +349,10 @@ bool conn_start_job(struct conn *c, struct job *j)
         give_back(c);
         return true;
     }
-    if (fit == JOB_FITS && !client_start(&c->client, &j->message, &v))
+    if (fit == JOB_FITS && !client_start(&c->client, &j->message, &v)) {
+        job_begin_transaction(j);
         return true;
+    }
     o = complete(c, &v.outcome);
     dial_keep_failure(&c->dial, &o);
     look_elsewhere(c);

@@ -190,9 +190,14 @@ static struct destination *make_destination(struct worker *w, const struct job *
     return d;
 }
 
-/* The limits are what the newest job says, which keeps the destination from now on. */
+/* The limits are what the newest job says, which keeps the destination from now on. A process before
+ * may have connected just before this one began. */
 static struct destination *update_site(struct destination *d, const struct message_job_start *s)
 {
+    uint64_t former_ms = d->worker->former_ms;
+
+    if (former_ms > 0)
+        d->site->free_us = MAX(d->site->free_us, former_ms * 1000 + s->connection_us);
     d->site->connections = s->connections;
     d->site->messages_per_connection = s->messages_per_connection;
     d->site->connection_us = s->connection_us;

@@ -267,14 +267,14 @@ static bool try_address(struct dial *d, const struct net_address *address)
 
     a->address = *address;
     err = start_attempt(d, a);
+    if (!d->paid && !is_fault_of_ours(d, err))
+        destination_count_attempt(d->destination);
+    d->paid = d->paid && is_fault_of_ours(d, err);
     if (err < 0) {
         fail_at_once(d, address, err);
         return false;
     }
     d->newest = a;
-    if (!d->paid)
-        destination_count_attempt(d->destination);
-    d->paid = false;
     return true;
 }
 

@@ -319,6 +319,15 @@ enum job_fit job_prepare(struct job *j, const struct ext *ext, struct job_domain
     return j->message.rcpt_count > 0 ? JOB_FITS : lack;
 }
 
+void job_begin_transaction(struct job *j)
+{
+    const struct message_job_again m = { j->start.job, (uint32_t)j->message.rcpt_count };
+
+    if (j->begun && j->queue != NULL)
+        peer_send_job_again(j->queue, &m, -1);
+    j->begun = true;
+}
+
 void job_end(struct job *j)
 {
     const struct message_job_end m = { j->start.job };

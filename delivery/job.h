@@ -28,6 +28,7 @@ struct job {
     struct conn *conn;               /* that works on it; NULL: it waits */
     struct peer *queue;              /* NULL: nobody wants to hear of it any more */
     uint64_t started_ms;             /* monotonic */
+    bool begun;                      /* in a transaction, at least */
     bool logged_in_again;            /* tried with another token than the first */
     struct message_job_start start;  /* views borrow from `packet` */
     struct arena arena;              /* of the envelope */
@@ -100,6 +101,9 @@ void job_put_off(struct job *j, size_t rcpt);
 void job_decide_message(struct job *j, const struct outcome *o, uint64_t now_ms);
 void job_decide_rest(struct job *j, const struct outcome *o, uint64_t now_ms);
 bool job_is_untouched(const struct job *j); /* nothing is decided yet */
-void job_end(struct job *j);                /* JOB_END */
+/* It goes to a host in a transaction, as job_prepare has made it: the queue, which knows of one, is
+ * told of every other. */
+void job_begin_transaction(struct job *j);
+void job_end(struct job *j); /* JOB_END */
 
 #endif

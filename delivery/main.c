@@ -152,6 +152,7 @@ int main(void)
     scram_load();
     worker_init(&worker, &role.settings, &role.loop, make_general_tls());
     worker.refused = on_refused;
+    worker.former_ms = role.loop.now_ms;
     make_route_tls();
     sandbox.powers = more_powers(&role.settings);
     /* Two attempts to connect and the file of a large body for each job. */

@@ -36,6 +36,7 @@ struct worker {
     size_t *turns; /* by number of the route: which target comes first, where they take turns */
     struct credential **credentials; /* by number of the route; NULL: there is none */
     void (*refused)(struct worker *w, uint32_t route); /* a token: another is wanted */
+    uint64_t former_ms;     /* until when a process before may have connected to hosts; 0: never */
     uint64_t complained_ms; /* when it was said that nothing can be connected to; 0: never */
     bool draining;
     struct timer patience; /* of a drain */

@@ -43,6 +43,7 @@ enum process { MASTER, SMTPD, QUEUE, DELIVERY, DNS, LOCAL, AUTH, KEYS, TOKENS, P
     M(WAY_ASK,          way_ask,         FROM(QUEUE),    FROM(DELIVERY)) /* tern explain asks, in the queue's place: */ \
     M(WAY_ANSWER,       way_answer,      FROM(DELIVERY), FROM(QUEUE))  /* which hosts and addresses would be tried */ \
     M(RCPT_RESULT,      rcpt_result,     WORKER,         FROM(QUEUE))  /* what became of one, or of all */ \
+    M(JOB_AGAIN,        job_again,       FROM(DELIVERY), FROM(QUEUE))  /* one more transaction for it */ \
     M(JOB_END,          job_end,         WORKER,         FROM(QUEUE))  /* every recipient has its result */ \
     M(TLS_MISSED,       tls_missed,      FROM(DELIVERY), FROM(QUEUE))  /* a host's STARTTLS failed */ \
     M(DNS_ASK,          dns_ask,         DNS_CLIENT,     FROM(DNS))    /* a route, addresses, or a name */ \
@@ -243,6 +244,10 @@ struct message_rcpt_result {
     uint32_t rcpt;        /* one of the job's indexes, or JOB_ALL_RCPTS */
     uint32_t duration_ms; /* of the attempt */
     struct view outcome;  /* mail/outcome.h */
+};
+struct message_job_again {
+    uint64_t job;
+    uint32_t rcpts; /* that are asked for in it */
 };
 struct message_job_end {
     uint64_t job;

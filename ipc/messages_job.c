@@ -160,6 +160,24 @@ bool message_rcpt_result_decode(struct view fields, struct message_rcpt_result *
     return wire_done(&r);
 }
 
+bool message_job_again_encode(const struct message_job_again *m, struct buf *room)
+{
+    struct wire_writer w = message_begin(MESSAGE_JOB_AGAIN, room);
+
+    wire_put_u64(&w, m->job);
+    wire_put_u32(&w, m->rcpts);
+    return message_finish(&w, room);
+}
+
+bool message_job_again_decode(struct view fields, struct message_job_again *m)
+{
+    struct wire_reader r = wire_read(fields);
+
+    m->job = wire_get_u64(&r);
+    m->rcpts = wire_get_u32(&r);
+    return wire_done(&r);
+}
+
 bool message_tls_missed_encode(const struct message_tls_missed *m, struct buf *room)
 {
     struct wire_writer w = message_begin(MESSAGE_TLS_MISSED, room);

@@ -215,6 +215,21 @@ static bool heard_result(struct worker *w, struct view fields)
     return job != NULL && result_hear(w->owner->queue, job, &m);
 }
 
+/* The host took not all recipients at once, or another host is tried. */
+static bool heard_again(struct worker *w, struct view fields)
+{
+    struct message_job_again m;
+    struct job *job;
+
+    if (!message_job_again_decode(fields, &m))
+        return false;
+    job = find_job(w, m.job);
+    if (job == NULL || m.rcpts > job->line_count)
+        return false;
+    pace_spend(&job->site->pace, job->site->limits, m.rcpts, queue_now_ms(w->owner->queue));
+    return true;
+}
+
 static bool heard_end(struct worker *w, struct view fields)
 {
     struct message_job_end m;
@@ -254,6 +269,8 @@ static bool on_heard(struct peer *p, enum message type, struct view fields, int 
     }
     if (type == MESSAGE_RCPT_RESULT)
         return heard_result(w, fields);
+    if (type == MESSAGE_JOB_AGAIN)
+        return heard_again(w, fields);
     if (type == MESSAGE_JOB_END)
         return heard_end(w, fields);
     if (type == MESSAGE_MX_ANSWER)

@@ -89,6 +89,8 @@ static void set_limits(struct queue *q, struct site *s, const struct destination
     s->limits = &q->limits[s->kind == SITE_LOCAL ? rows + 1 : row];
     if (s->limited == q->routing + 1u)
         return;
+    if (s->limited == 0)
+        pace_begin(&s->pace, s->limits, q->former_ms);
     s->limited = q->routing + 1u;
     pace_change_limits(&s->pace, s->limits, queue_now_ms(q));
     if (s->backed_off || !timer_running(&s->timer))

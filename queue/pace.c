@@ -81,6 +81,12 @@ uint32_t pace_burst(const struct destination_limits *l)
     return l->recipients.count == 0 ? UINT32_MAX : (uint32_t)MIN(part, UINT32_MAX);
 }
 
+void pace_begin(struct pace *p, const struct destination_limits *l, uint64_t former_ms)
+{
+    p->messages_free_us = former_ms * 1000 + rate_interval_us(&l->messages);
+    p->recipients_free_us = former_ms * 1000 + rate_interval_us(&l->recipients) * pace_burst(l);
+}
+
 void pace_change_limits(struct pace *p, const struct destination_limits *l, uint64_t now_ms)
 {
     uint64_t message_us = rate_interval_us(&l->messages);

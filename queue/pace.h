@@ -45,10 +45,12 @@ uint64_t pace_free_ms(const struct pace *p, uint64_t now_ms) MUST_USE;
 /* Recipients of one message that may go at once, so that one to a thousand keeps to the rate, too.
  * At least one; UINT32_MAX: as many as there are. */
 uint32_t pace_burst(const struct destination_limits *l) MUST_USE;
+/* Nothing is known of the site: what went until then may have used up all that the rates allow. */
+void pace_begin(struct pace *p, const struct destination_limits *l, uint64_t former_ms);
 /* The limits are new: what went under older ones holds nothing back for longer than it would have
  * under these. */
 void pace_change_limits(struct pace *p, const struct destination_limits *l, uint64_t now_ms);
-/* One with so many recipients goes. */
+/* A message with so many recipients goes, in a transaction. */
 void pace_spend(struct pace *p, const struct destination_limits *l, uint32_t recipients,
                 uint64_t now_ms);
 

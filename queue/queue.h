@@ -88,7 +88,8 @@ struct queue {
     /* What was to be tried before this time may have been in a job when a former queue died, and
      * may have arrived; 0: that one ended in good order. */
     uint64_t doubt_ms;
-    struct timer wheel_timer;    /* the next unit that becomes due */
+    uint64_t former_ms;       /* a former queue may have sent mail until then; 0: there was none */
+    struct timer wheel_timer; /* the next unit that becomes due */
     struct timer deadline_timer; /* the next delay notice or expiry */
     uint64_t deadline_ms;        /* when that is; the queue's clock */
     uint64_t notice_pause_ms;    /* no delay notices before this time of the queue's clock */

@@ -84,6 +84,8 @@ void time_begin(struct queue *q)
         q->doubt_ms = q->base_ms;
     else if (!last.ended)
         q->doubt_ms = MIN(q->base_ms, last.queue_ms + 2 * (uint64_t)CLOCK_NOTE_MS);
+    if (known)
+        q->former_ms = last.ended ? last.queue_ms : q->doubt_ms;
 }
 
 void time_note(struct queue *q, bool ended)

@@ -357,6 +357,66 @@ static void tries_no_host_behind_this_machine(void **state)
     town_close(&t);
 }
 
+/* Refused at once, it costs as much as one that is waited for. */
+static void each_attempt_to_connect_counts(void **state)
+{
+    static struct town t;
+    struct site *s;
+
+    (void)state;
+    town_open(&t,
+              "b.test mx 10 mx1.test 20 mx2.test\nmx1.test a 127.0.0.8 127.0.0.9\n"
+              "mx2.test a 127.0.0.2\n",
+              NULL, NULL);
+    t.connection_us = 3600ULL * 1000 * 1000;
+    town_deliver(&t, 1, "b.test");
+    assert_int_equal(t.hosts[0].messages, 1);
+    s = container_of(table_next(&t.worker.sites, NULL), struct site, entry);
+    assert_true(s->free_us > t.loop.now_ms * 1000 + t.connection_us * 5 / 2);
+    assert_true(s->free_us <= t.loop.now_ms * 1000 + t.connection_us * 3);
+    town_close(&t);
+}
+
+/* What the process before did is not known, and may have been done just now. */
+static void a_new_process_begins_with_patience(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TOWN_TWO_HOSTS, NULL, NULL);
+    t.worker.former_ms = t.loop.now_ms;
+    t.connection_us = 100 * 1000;
+    town_send_job(&t, 1, VIEW("b.test"), TOWN_HELLO, false);
+    assert_true(town_await(&t, 1));
+    assert_true(t.loop.now_ms >= t.worker.former_ms + 100);
+    assert_int_equal(t.hosts[0].messages, 1);
+    town_close(&t);
+}
+
+/* The queue knows of the first: five recipients of which a host takes two at once, and those whom
+ * one host refuses before another has them. */
+static void the_queue_hears_of_each_transaction(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TOWN_TWO_HOSTS, NULL, NULL);
+    t.hosts[0].rcpts_most = 2;
+    t.rcpts = 5;
+    town_deliver(&t, 1, "b.test");
+    assert_int_equal(t.hosts[0].messages, 3);
+    assert_int_equal(t.more, 2);
+    assert_int_equal(t.more_rcpts, 2 + 1);
+    town_close(&t);
+
+    town_open(&t, TOWN_TWO_HOSTS, "MAIL close", NULL);
+    town_deliver(&t, 1, "b.test");
+    assert_int_equal(t.hosts[1].messages, 1);
+    assert_int_equal(t.more, 1);
+    assert_int_equal(t.more_rcpts, 2);
+    town_close(&t);
+}
+
 static void outlive_stale_connections(const char *script)
 {
     static struct town t;
@@ -537,6 +597,9 @@ int main(void)
         cmocka_unit_test(falls_back_when_the_host_closes_for_starttls),
         cmocka_unit_test(remembers_the_family_that_works),
         cmocka_unit_test(tries_no_host_behind_this_machine),
+        cmocka_unit_test(each_attempt_to_connect_counts),
+        cmocka_unit_test(a_new_process_begins_with_patience),
+        cmocka_unit_test(the_queue_hears_of_each_transaction),
         cmocka_unit_test(outlives_a_stale_connection),
         cmocka_unit_test(remembers_broken_tls),
         cmocka_unit_test(sends_chunks),

@@ -320,6 +320,7 @@ static bool on_result(struct peer *p, enum message type, struct view fields, int
     struct message_ready_for ready;
     struct message_mx_answer mx;
     struct message_tls_missed missed;
+    struct message_job_again again;
     struct message_job_end end;
 
     assert_true(fd < 0);
@@ -330,6 +331,9 @@ static bool on_result(struct peer *p, enum message type, struct view fields, int
     } else if (type == MESSAGE_TLS_MISSED && message_tls_missed_decode(fields, &missed)) {
         missed.host.len = view_find_last(missed.host, ':'); /* any port */
         buf_printf(&t->tls_missed, "%.*s\n", VIEW_ARG(missed.host));
+    } else if (type == MESSAGE_JOB_AGAIN && message_job_again_decode(fields, &again)) {
+        t->more++;
+        t->more_rcpts += again.rcpts;
     } else if (type == MESSAGE_JOB_END && message_job_end_decode(fields, &end)) {
         buf_printf(&t->results, "%u end\n", (unsigned)end.job);
         t->ended++;

@@ -58,14 +58,15 @@ struct town {
     uint32_t attempt; /* of the jobs; 0: the first, for which BDAT is allowed */
     bool routed;      /* jobs go by the first route of the settings */
     unsigned ready_for, questions;
-    unsigned ended;           /* jobs */
-    struct buf results;       /* "JOB RCPT|all CLASS CODE ENHANCED" and "JOB end", a line each */
-    struct buf reason;        /* outcome_print of the last */
-    struct buf tls_missed;    /* hosts, a line each */
-    enum outcome_scope scope; /* of the last */
-    bool require_tls;         /* what the messages ask for */
-    unsigned rcpts;           /* of the jobs: a@, b@ and so on; 0: two */
-    const char *second;       /* the domain of the second recipient; NULL: that of the first */
+    unsigned ended;            /* jobs */
+    struct buf results;        /* "JOB RCPT|all CLASS CODE ENHANCED" and "JOB end", a line each */
+    struct buf reason;         /* outcome_print of the last */
+    unsigned more, more_rcpts; /* transactions beyond the first of each job, and their recipients */
+    struct buf tls_missed;     /* hosts, a line each */
+    enum outcome_scope scope;  /* of the last */
+    bool require_tls;          /* what the messages ask for */
+    unsigned rcpts;            /* of the jobs: a@, b@ and so on; 0: two */
+    const char *second;        /* the domain of the second recipient; NULL: that of the first */
 };
 
 void town_open(struct town *t, const char *names, const char *script0, const char *script1);
