@@ -50,13 +50,13 @@ void reply_start(struct reply_parser *p)
     p->enhanced = (struct enhanced){ .class = 0 };
 }
 
-/* Reply-code = %x32-35 %x30-35 %x30-39; 0 if it is none */
+/* Reply-code = %x32-35 2DIGIT; 0 if it is none. The first digit says all that must be known
+ * (RFC 5321, 4.2.1), and hosts that refuse with 571 or 587 do exist. */
 static unsigned take_code(struct view *line)
 {
     const char *d = line->ptr;
 
-    if (line->len < 3 || d[0] < '2' || d[0] > '5' || d[1] < '0' || d[1] > '5' ||
-        !byte_is_digit(d[2]))
+    if (line->len < 3 || d[0] < '2' || d[0] > '5' || !byte_is_digit(d[1]) || !byte_is_digit(d[2]))
         return 0;
     *line = view_from(*line, 3);
     return (unsigned)(d[0] - '0') * 100 + (unsigned)(d[1] - '0') * 10 + (unsigned)(d[2] - '0');
@@ -106,14 +106,14 @@ static enum reply_status read_line(struct reply_parser *p, struct view line)
     return more ? REPLY_MORE : REPLY_READY;
 }
 
-/* The kept line without its CRLF; false if it has a bare CR or LF, or NUL. */
+/* The kept line without its end; false if it has a bare CR, or NUL. A bare LF ends it too: nothing
+ * that Tern says in a command has one that could come back in the reply. */
 static bool end_line(struct reply_parser *p, struct view *line)
 {
-    *line = view_make(p->line, p->line_len);
+    *line = view_make(p->line, p->line_len - 1);
     p->line_len = 0;
-    if (line->len < 2 || line->ptr[line->len - 2] != '\r')
-        return false;
-    line->len -= 2;
+    if (line->len > 0 && line->ptr[line->len - 1] == '\r')
+        line->len--;
     return !view_has(*line, '\r') && !view_has(*line, '\0');
 }
 

@@ -20,9 +20,10 @@ struct enhanced {
 bool enhanced_take(struct view *text, struct enhanced *out) MUST_USE;
 bool enhanced_print(struct enhanced e, struct buf *out); /* nothing for class 0 */
 
-/* Reads one reply, strictly: three digits (first 2 to 5, second 0 to 5), "-" or " " (or the bare
- * line end after the code), same code on each line, CRLF, limits above, text without NUL.
- * Anything else is malformed: the connection is dead. */
+/* Reads one reply, strictly: three digits (first 2 to 5), "-" or " " (or the line's end right after
+ * the code), same code on each line, limits above, text without CR and NUL. Anything else is
+ * malformed: the connection is dead. Not strictly in two things that leave no doubt of what is
+ * meant: the second digit, and LF without CR (RFC 5321, 2.3.8 is for what is sent). */
 struct reply {
     unsigned code;
     struct enhanced enhanced; /* of the first line, if its class agrees with the code */

@@ -170,6 +170,19 @@ def test_hosts_that_misbehave_at_any_stage_cost_only_time(world, hosts):
     send_and_watch(world, domains, there)
 
 
+class BareHost(Host):
+    def reply(self, s, stage):
+        s.sendall(USUAL.get(stage, b"250-mx\r\n250 ok\r\n").replace(b"\r", b""))
+        return True
+
+
+def test_a_host_whose_lines_end_in_lf_alone_gets_its_mail(world, hosts):
+    hosts.append(BareHost(world, "bare.test", None, None))
+    world.start_relay(timeouts=QUICK)
+    world.send("alice@here.test", "b@bare.test")
+    assert world.log.wait("delivered", recipient="b@bare.test")["reply"] == "mx\nok"
+
+
 def test_tls_that_fails_in_any_way_and_no_plain_text_either(world, hosts):
     there = world.domain("there.test")
     domains = []
