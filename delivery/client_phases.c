@@ -124,10 +124,12 @@ static enum client_phase say_goodbye(struct client *c)
 }
 
 /* The server refuses to go on. What it meant for good is temporary here: connections are refused by
- * mistake more often than recipients are. */
+ * mistake more often than recipients are. One that had taken the sender may mean this message. */
 static enum client_phase end_by(struct client *c, const struct reply *r)
 {
-    c->why = outcome_of(c, r, OUTCOME_DEFERRED, SCOPE_DESTINATION);
+    bool of_message = c->hearing == CLIENT_RCPT || c->hearing == CLIENT_DATA;
+
+    c->why = outcome_of(c, r, OUTCOME_DEFERRED, of_message ? SCOPE_MESSAGE : SCOPE_DESTINATION);
     c->chunk_sent = false;
     return r->code == 421 ? CLIENT_OVER : say_goodbye(c);
 }

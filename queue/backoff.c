@@ -5,6 +5,7 @@
 #include "mail/outcome.h"
 #include "queue/deadline.h"
 #include "queue/dispatch.h"
+#include "queue/job.h"
 #include "queue/schedule.h"
 
 #include <stdlib.h>
@@ -59,29 +60,36 @@ static void expire_overdue(struct queue *q, const struct site *s)
     deadline_arm(q);
 }
 
-void backoff_failed(struct queue *q, struct site *s, bool probe, struct view cause)
+/* Until one goes first again. */
+static uint64_t count_failure(struct site *s, const struct verdict *fault)
+{
+    s->doubted = fault->outcome.scope == SCOPE_MESSAGE && !s->doubted;
+    if (s->doubted)
+        return 0;
+    if (s->failures < UINT16_MAX)
+        s->failures++;
+    return schedule_backoff_ms(&s->limits->retry, s->failures, hash_bytes(s->name) + s->failures);
+}
+
+void backoff_failed(struct queue *q, struct site *s, bool probe, const struct verdict *fault)
 {
     uint64_t wait_ms;
 
     if (s->backed_off && !probe)
         return;
-    set_cause(s, cause);
+    set_cause(s, fault->encoded);
     if (!s->backed_off && pace_has_hope(&s->pace, queue_now_ms(q))) {
         pace_slow_down(&s->pace, s->limits, s->running - 1, queue_now_ms(q));
         return;
     }
     pace_begin_again(&s->pace, queue_now_ms(q));
-    if (s->failures < UINT16_MAX)
-        s->failures++;
     if (!s->backed_off) {
         s->since_ms = queue_now_ms(q);
         list_append(&q->index.troubled, &s->trouble);
     }
     s->backed_off = true;
     s->probing = s->probe_out = false;
-    set_cause(s, cause);
-    wait_ms =
-        schedule_backoff_ms(&s->limits->retry, s->failures, hash_bytes(s->name) + s->failures);
+    wait_ms = count_failure(s, fault);
     s->until_ms = queue_now_ms(q) + wait_ms;
     s->timer.fire = on_time;
     loop_start_timer(q->loop, &s->timer, wait_ms);
@@ -94,7 +102,7 @@ void backoff_override(struct queue *q, struct site *s)
 {
     if (!s->backed_off)
         return;
-    s->backed_off = s->probing = s->probe_out = s->forced = false;
+    s->backed_off = s->probing = s->probe_out = s->forced = s->doubted = false;
     s->failures = 0;
     loop_stop_timer(q->loop, &s->timer);
     list_remove(&s->trouble);

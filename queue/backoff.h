@@ -5,10 +5,13 @@
 
 #include "queue/queue.h"
 
+struct verdict; /* queue/job.h */
+
 /* A job ended with a fault of the site, for which it is slowed down, or backed off when there is no
- * hope. `probe`: it was the one that went first. The fault
- * of a job that began before the back-off makes it no longer. `cause`: mail/outcome.h fields. */
-void backoff_failed(struct queue *q, struct site *s, bool probe, struct view cause);
+ * hope. `probe`: it was the one that went first. The fault of a job that began before the back-off
+ * makes it no longer. After a fault that may be the doing of its message another one goes first, at
+ * once: two in a row are the site's. */
+void backoff_failed(struct queue *q, struct site *s, bool probe, const struct verdict *fault);
 /* A job got through to it, whatever it said to the recipients; or the probe was answered. */
 void backoff_recovered(struct queue *q, struct site *s);
 /* The probe came back without having tried. */

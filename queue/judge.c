@@ -77,7 +77,7 @@ static void judge_domain(struct queue *q, const struct job *job, const struct ve
         backoff_untried(q, job->site);
     if (own->outcome.class == OUTCOME_DEFERRED) {
         dispatch_set_apart(q->dispatch, d);
-        backoff_failed(q, d->site, job->probe && d->site == job->site, own->encoded);
+        backoff_failed(q, d->site, job->probe && d->site == job->site, own);
     } else if (alone) {
         backoff_recovered(q, d->site);
     }
@@ -105,7 +105,7 @@ void judge_site(struct queue *q, const struct job *job)
     if (j.fault != NULL) {
         if (j.served) /* some of them, before that */
             judge_well(q, job, &j);
-        backoff_failed(q, job->site, job->probe, j.fault->encoded);
+        backoff_failed(q, job->site, job->probe, j.fault);
     } else if (j.answered) {
         judge_well(q, job, &j);
     } else if (j.own != NULL) {

@@ -50,6 +50,7 @@ struct site {
     bool probing;                /* its time has come: one job may go */
     bool probe_out;              /* and went */
     bool forced;                 /* by an administrator, until one ends it */
+    bool doubted;                /* the last fault may have been the doing of one message */
     uint16_t failures;           /* in a row */
     uint64_t since_ms, until_ms; /* the queue's clock */
     struct view cause;           /* mail/outcome.h fields; heap */

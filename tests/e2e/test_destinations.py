@@ -147,6 +147,18 @@ def test_the_breaker_is_closed_open_and_probing(world):
     world.log.wait("destination_recovered", destination="mx.there.test")
 
 
+@pytest.mark.parametrize("words", ["421 4.7.0 go away", "571 5.7.1 blocked"])
+def test_a_recipient_that_is_refused_in_an_odd_way_stops_nobody_else(world, words):
+    """A 421 that may mean one message, and a code that RFC 5321 does not know."""
+    there = world.domain("there.test", rcpt={"bad@there.test": words, "ok@there.test": "250 ok"})
+    world.start_relay(retry={"first": "4h", "longest": "4h", "jitter": 0})
+    world.send("alice@here.test", "bad@there.test")
+    line = world.log.wait("deferred" if words.startswith("4") else "bounced", recipient="bad@there.test")
+    assert line["code"] == words[:3]
+    world.send("bob@here.test", "ok@there.test")
+    there.wait(1)
+
+
 def test_an_administrator_opens_and_closes_the_breaker_of_a_destination(world):
     there = world.domain("there.test")
     world.start_relay()

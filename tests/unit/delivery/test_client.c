@@ -164,7 +164,7 @@ static const struct dialogue cases[] = {
     { .name = "421 to a recipient after a chunk: it was not taken",
       .chunk = true,
       .server = HELLO_CHUNK "250 ok\n421 4.3.2 closing",
-      .transcript = EHLO GROUP_CHUNK "[over deferred 421 4.3.2 destination: closing while sending "
+      .transcript = EHLO GROUP_CHUNK "[over deferred 421 4.3.2 message: closing while sending "
                                      "RCPT TO]\n" },
 
     /* ---- what extensions carry ---- */
@@ -339,8 +339,7 @@ static const struct dialogue cases[] = {
       .transcript = GREETED "[1 failed 552 5.2.2]\n" },
     { .name = "421 to a recipient decides nothing",
       .server = HELLO "250 ok\n421 4.3.2 closing",
-      .transcript =
-          GREETED "[over deferred 421 4.3.2 destination: closing while sending RCPT TO]\n" },
+      .transcript = GREETED "[over deferred 421 4.3.2 message: closing while sending RCPT TO]\n" },
 
     /* ---- the message refused ---- */
     { .name = "sender refused",
@@ -364,7 +363,7 @@ static const struct dialogue cases[] = {
       .transcript = GREETED "[rest deferred 451 4.0.0]\nRSET\n" QUIT },
     { .name = "421 to DATA",
       .server = HELLO TAKEN "\n421 no",
-      .transcript = GREETED "[over deferred 421 4.0.0 destination: no while sending DATA]\n" },
+      .transcript = GREETED "[over deferred 421 4.0.0 message: no while sending DATA]\n" },
     { .name = "refused after the dot",
       .server = HELLO TAKES "|BODY|554 5.6.0 spam|250 reset",
       .transcript = GREETED "[body]\n[rest failed 554 5.6.0]\nRSET\n" QUIT },

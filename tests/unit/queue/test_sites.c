@@ -5,6 +5,7 @@
 
 #include "tests/unit/unit.h"
 
+#include "queue/admin.h"
 #include "queue/backoff.h"
 #include "queue/mx.h"
 #include "tests/unit/queue/world.h"
@@ -197,6 +198,72 @@ static void what_a_message_may_have_done_waits_for_itself(void **state)
     deliver(world_job(1));
     world_pass(50 * SECOND);
     assert_int_equal(world.job_count, 3);
+}
+
+/* Nor does it cost the others time, unless they fare no better. */
+static void a_message_that_ends_its_connection_is_not_believed_alone(void **state)
+{
+    struct site *s;
+
+    (void)state;
+    world_accept("s@here.test", "bad@a.test", body);
+    world_answer(world_job(0), OUTCOME_DEFERRED, SCOPE_MESSAGE, 421, "closing");
+    world_accept("t@here.test", "x@a.test", body);
+    assert_int_equal(world.job_count, 2);
+    deliver(world_job(1));
+    s = site_to("a.test");
+    assert_false(s->backed_off);
+
+    s = site_with_a_job("bad@b.test", "b.test");
+    world_answer(last_job(), OUTCOME_DEFERRED, SCOPE_MESSAGE, 421, "closing");
+    for (unsigned i = 0; i < 3; i++)
+        world_accept("t@here.test", "x@b.test", body);
+    assert_int_equal(world.job_count, 4); /* one of them goes first */
+    world_answer(last_job(), OUTCOME_DEFERRED, SCOPE_MESSAGE, 421, "closing");
+    world_pass(14 * SECOND);
+    assert_int_equal(world.job_count, 4);
+    assert_int_equal(s->failures, 1);
+    world_pass(1 * SECOND);
+    assert_int_equal(world.job_count, 5);
+    fault(last_job(), SCOPE_DESTINATION);
+    world_pass(29 * SECOND);
+    assert_int_equal(world.job_count, 5);
+    assert_int_equal(s->failures, 2);
+}
+
+/* Some of a message's recipients were accepted before the connection was lost. */
+static void what_was_served_speaks_for_a_site(void **state)
+{
+    (void)state;
+    world_accept("s@here.test", "x@a.test y@a.test", body);
+    world_result(world_job(0), 0, OUTCOME_DELIVERED, SCOPE_RCPT, 250, "Ok");
+    world_result(world_job(0), 1, OUTCOME_DEFERRED, SCOPE_DESTINATION, 421, "closing");
+    world_end(world_job(0));
+    assert_false(site_to("a.test")->backed_off);
+}
+
+/* It was cancelled, or its worker ended: the next one goes in its place. */
+static void a_probe_that_tells_nothing_is_sent_again(void **state)
+{
+    uint64_t id = world_accept("s@here.test", "x@a.test", body);
+
+    (void)state;
+    fault(world_job(0), SCOPE_DESTINATION);
+    world_pass(15 * SECOND);
+    assert_int_equal(world.job_count, 2);
+    world_lose_worker(world_job(1)->worker);
+    world_add_worker(DELIVERY, 0);
+    world_run();
+    assert_int_equal(world.job_count, 3);
+    world_accept("s@here.test", "y@a.test", body);
+    admin_hold(&world.queue, index_find(&world.queue.index, id), VIEW("uid 0"));
+    world_run();
+    assert_true(world_job(2)->cancelled);
+    assert_int_equal(world.job_count, 3);
+    world_end(world_job(2));
+    assert_int_equal(world.job_count, 4);
+    deliver(world_job(3));
+    assert_false(site_to("a.test")->backed_off);
 }
 
 /* ---- what the settings say of some ---- */
@@ -490,6 +557,9 @@ int main(void)
         IN_WORLD(judges_a_site_by_what_it_did),
         IN_WORLD(trouble_outweighs_what_came_before_it),
         IN_WORLD(what_a_message_may_have_done_waits_for_itself),
+        IN_WORLD(a_message_that_ends_its_connection_is_not_believed_alone),
+        IN_WORLD(what_was_served_speaks_for_a_site),
+        IN_WORLD(a_probe_that_tells_nothing_is_sent_again),
         IN_WORLD(its_own_retry_times_are_those_of_its_breaker),
         IN_WORLD(its_own_retry_times_are_those_of_its_mail),
         IN_WORLD(one_name_is_one_destination),
