@@ -72,7 +72,7 @@ static void put_limits(const struct site *s, struct buf *out)
     const struct destination_limits *l = s->limits;
 
     put_number(out, "running", s->running);
-    put_number(out, "connections", pace_window(&s->pace, l));
+    put_number(out, "connections", site_connections(s));
     put_number(out, "connections_most", l->concurrency);
     put_number(out, "messages_per_connection", l->messages_per_connection);
     put_rate(out, "message_rate", &l->messages);

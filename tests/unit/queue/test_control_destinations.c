@@ -94,6 +94,24 @@ static void names_the_state_of_a_breaker(void **state)
     assert_true(answered("\"last_success\":\"2026-11-23T08:15:45.000Z\""));
 }
 
+/* The window is 2. */
+static void tells_what_a_reload_leaves_of_the_connections(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        world_accept("a@here.test", "b@there.test", body);
+    ask("destinations");
+    assert_true(answered("\"running\":4,\"connections\":2,"));
+    world_add_worker(DELIVERY, 0);
+    world_reload("");
+    ask("destinations");
+    assert_true(answered("\"running\":4,\"connections\":0,"));
+    for (unsigned i = 0; i < 3; i++)
+        world_deliver(world_job(i));
+    ask("destinations");
+    assert_true(answered("\"running\":1,\"connections\":1,"));
+}
+
 static void say_missed_tls(const struct world_job *j, const char *host)
 {
     const struct message_tls_missed m = { j->start.job, 60 * MINUTE, view_of(host) };
@@ -159,6 +177,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_WORLD(shows_destinations_and_their_breakers),
         IN_WORLD(names_the_state_of_a_breaker),
+        IN_WORLD(tells_what_a_reload_leaves_of_the_connections),
         IN_WORLD(tells_of_hosts_whose_tls_is_missed),
         IN_WORLD(keeps_the_latest_of_many_hosts_without_tls),
         IN_WORLD(believes_only_the_worker_of_the_job),
