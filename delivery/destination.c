@@ -143,7 +143,8 @@ static bool put_key(const struct job *j, struct buf *key)
 
     return buf_put(key, known ? s->hosts : s->hop_name) && buf_put_byte(key, '\n') &&
            buf_put(key, known ? VIEW_EMPTY : j->host) &&
-           buf_printf(key, "\n%u %u %u\n", s->hop_kind, s->route, j->envelope.require_tls) &&
+           buf_printf(key, "\n%u %u %u %x\n", s->hop_kind, s->route, j->envelope.require_tls,
+                      known ? s->order : 0) &&
            buf_put(key, s->site);
 }
 
@@ -176,6 +177,7 @@ static struct destination *make_destination(struct worker *w, const struct job *
     d->name = view_take_until(&names, '\n');
     d->host = view_take_until(&names, '\n');
     d->mail_hosts = s->hosts.len > 0 ? d->name : VIEW_EMPTY;
+    d->order = s->order;
     d->tls = (struct tls_wish){ ROUTE_TLS_OFFERED, false, j->envelope.require_tls };
     set_targets(d, s);
     list_init(&d->waiting);
@@ -205,8 +207,9 @@ static struct destination *update_site(struct destination *d, const struct messa
     return d;
 }
 
-/* Hops that differ in anything share no connection, unless their mail hosts and their site are the
- * same; nor do messages whose TLS must prove more. NULL: no name that name servers can know. */
+/* Hops that differ in anything share no connection, unless their mail hosts, the order of these and
+ * their site are the same; nor do messages whose TLS must prove more. NULL: no name that name
+ * servers can know. */
 static struct destination *find_destination(struct worker *w, struct job *j)
 {
     char room[KEY_MAX];
@@ -539,8 +542,7 @@ void destination_give_up(struct destination *d, const struct outcome *o)
     bool shared = d->mail_hosts.len > 0;
     bool all = o->scope == SCOPE_DESTINATION || (o->scope == SCOPE_DOMAIN && !shared);
 
-    /* What is for good may be the fault of the one domain, whose order of the hosts is its own. */
-    if (!all || d->conn_count > 1 || (shared && o->class == OUTCOME_FAILED))
+    if (!all || d->conn_count > 1)
         return;
     while ((j = destination_next_job(d)) != NULL)
         answer_job(d->worker, j, o);

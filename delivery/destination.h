@@ -1,6 +1,7 @@
 /* All that is known of one next hop: its connections, the jobs that wait for one, and what
- * experience says about its TLS. Domains of a site with the same mail hosts are one destination
- * here. Several destinations may be one site, whose limits hold for all of them together. */
+ * experience says about its TLS. Domains of a site with the same mail hosts in the same order of
+ * preference are one destination here. Several destinations may be one site, whose limits hold for
+ * all of them together. */
 #ifndef DELIVERY_DESTINATION_H
 #define DELIVERY_DESTINATION_H
 
@@ -48,6 +49,7 @@ struct destination {
     char *key;                          /* the names and the way; the views below borrow from it */
     struct view name;                   /* for people: the hosts, or the hop */
     struct view mail_hosts;             /* empty: not known */
+    uint32_t order;                     /* of preference, of the mail hosts; delivery/hosts.h */
     struct view host;                   /* of the hop; empty when its mail hosts are known */
     const struct route_settings *route; /* NULL: none */
     const struct route_target *targets;

@@ -410,17 +410,19 @@ static bool next_target(struct dial *d)
     return true;
 }
 
-/* Connections are shared by the domains that had the same mail hosts when the queue asked. If this
- * one has others now, nobody but this job may use the connection. */
+/* Connections are shared by the domains that had the same mail hosts in the same order when the
+ * queue asked. If this one has others now, nobody but this job may use the connection. */
 static void check_hosts(struct dial *d, const struct message_dns_answer *a)
 {
     char room[MAIL_HOSTS_MAX + 1];
     struct buf name = BUF_ON_ARRAY(room);
+    uint32_t order;
 
     if (d->route.question != DNS_ROUTE || d->destination->mail_hosts.len == 0)
         return;
-    hosts_name(a, settings_of(d)->hostname, &name);
-    d->alone = !view_equal(buf_view(&name), d->destination->mail_hosts);
+    order = hosts_name(a, settings_of(d)->hostname, &name);
+    d->alone =
+        !view_equal(buf_view(&name), d->destination->mail_hosts) || order != d->destination->order;
 }
 
 static void on_answered(struct question *q, const struct message_dns_answer *a)

@@ -46,9 +46,9 @@ struct dial {
     bool racing;                /* there is room for a second one */
     struct net_address address; /* that was connected to, or failed last */
     bool paid;                  /* the next attempt to connect was counted when it was allowed */
-    bool alone;                 /* its domain has other mail hosts than the queue knew */
-    uint8_t unreached;          /* the family of an address that could not be connected to */
-    char host[DIAL_HOST_MAX];   /* "mx1.example.org[192.0.2.1]:25" */
+    bool alone; /* its domain has other mail hosts than the queue knew, or in another order */
+    uint8_t unreached;        /* the family of an address that could not be connected to */
+    char host[DIAL_HOST_MAX]; /* "mx1.example.org[192.0.2.1]:25" */
     size_t host_len;
     bool met; /* a host that is at work, but lacks what the message needs */
     bool failed;

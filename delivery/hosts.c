@@ -10,26 +10,37 @@ enum {
     CHECKSUM_BYTES = 10,
 };
 
-static int compare_hosts(const void *a, const void *b)
-{
-    const struct view *x = a, *y = b;
-    int order = memcmp(x->ptr, y->ptr, MIN(x->len, y->len));
+struct mail_host {
+    struct view name;
+    uint16_t preference;
+};
 
-    return order != 0 ? order : (x->len > y->len) - (x->len < y->len);
+static int compare_names(const void *a, const void *b)
+{
+    struct view x = ((const struct mail_host *)a)->name, y = ((const struct mail_host *)b)->name;
+    int order = memcmp(x.ptr, y.ptr, MIN(x.len, y.len));
+
+    return order != 0 ? order : (x.len > y.len) - (x.len < y.len);
 }
 
-static size_t drop_from(uint16_t preference, const uint16_t *preferences, size_t count)
+static int compare_preferences(const void *a, const void *b)
 {
-    while (count > 0 && preferences[count - 1] >= preference)
+    const struct mail_host *x = a, *y = b;
+
+    return x->preference != y->preference ? x->preference - y->preference : compare_names(a, b);
+}
+
+static size_t drop_from(uint16_t preference, const struct mail_host *hosts, size_t count)
+{
+    while (count > 0 && hosts[count - 1].preference >= preference)
         count--;
     return count;
 }
 
 /* Answers have the preferred hosts first. */
 static size_t take_hosts(const struct message_dns_answer *a, struct view own,
-                         struct view hosts[HOSTS_MOST])
+                         struct mail_host hosts[HOSTS_MOST])
 {
-    uint16_t preferences[HOSTS_MOST];
     struct view rest = a->items;
     struct dns_item item;
     size_t count = 0;
@@ -37,27 +48,37 @@ static size_t take_hosts(const struct message_dns_answer *a, struct view own,
     while (a->result == DNS_OK && rest.len > 0 && count < HOSTS_MOST &&
            dns_items_take(&rest, DNS_ROUTE, &item)) {
         if (view_equal_nocase(item.host, own))
-            return drop_from(item.preference, preferences, count);
-        preferences[count] = item.preference;
+            return drop_from(item.preference, hosts, count);
         if (item.host.len > 0)
-            hosts[count++] = item.host;
+            hosts[count++] = (struct mail_host){ item.host, item.preference };
     }
     return count;
 }
 
-void hosts_name(const struct message_dns_answer *a, struct view own, struct buf *out)
+/* What the preferences are is nothing to it, but which of them are equal. */
+static uint32_t order_of(struct mail_host hosts[HOSTS_MOST], size_t count)
 {
-    struct view hosts[HOSTS_MOST];
-    size_t count = take_hosts(a, own, hosts);
+    uint32_t crc = 0;
+
+    qsort(hosts, count, sizeof(*hosts), compare_preferences);
+    for (size_t i = 0; i < count; i++) {
+        bool equal = i > 0 && hosts[i].preference == hosts[i - 1].preference;
+
+        crc = crc32c(crc32c(crc, equal ? VIEW(",") : VIEW(";")), hosts[i].name);
+    }
+    return crc;
+}
+
+static void put_name(struct mail_host hosts[HOSTS_MOST], size_t count, struct buf *out)
+{
     size_t fitting = 0; /* the length with the last host that leaves room for a checksum */
     uint32_t crc = 0;
     bool fits = true;
 
-    buf_clear(out);
-    qsort(hosts, count, sizeof(*hosts), compare_hosts);
+    qsort(hosts, count, sizeof(*hosts), compare_names);
     for (size_t i = 0; i < count; i++) {
-        crc = crc32c(crc32c(crc, hosts[i]), VIEW(","));
-        fits = fits && (i == 0 || buf_put_byte(out, ',')) && buf_put(out, hosts[i]) &&
+        crc = crc32c(crc32c(crc, hosts[i].name), VIEW(","));
+        fits = fits && (i == 0 || buf_put_byte(out, ',')) && buf_put(out, hosts[i].name) &&
                buf_len(out) <= MAIL_HOSTS_MAX;
         if (fits && buf_len(out) <= MAIL_HOSTS_MAX - CHECKSUM_BYTES)
             fitting = buf_len(out);
@@ -66,4 +87,15 @@ void hosts_name(const struct message_dns_answer *a, struct view own, struct buf 
         return;
     buf_truncate(out, fitting);
     buf_printf(out, ",+%08x", (unsigned)crc);
+}
+
+uint32_t hosts_name(const struct message_dns_answer *a, struct view own, struct buf *out)
+{
+    struct mail_host hosts[HOSTS_MOST];
+    size_t count = take_hosts(a, own, hosts);
+    uint32_t order = order_of(hosts, count);
+
+    buf_clear(out);
+    put_name(hosts, count, out);
+    return order;
 }

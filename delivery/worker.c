@@ -141,7 +141,7 @@ static void on_mx_found(struct question *q, const struct message_dns_answer *a)
     struct buf name = BUF_ON_ARRAY(room);
     struct message_mx_answer m = { .question = i->number };
 
-    hosts_name(a, i->worker->settings->hostname, &name);
+    m.order = hosts_name(a, i->worker->settings->hostname, &name);
     m.hosts = buf_view(&name);
     peer_send_mx_answer(&i->worker->queue, &m, -1);
     drop_inquiry(i);

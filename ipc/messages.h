@@ -198,6 +198,7 @@ struct message_job_start {
     uint32_t route;       /* in the settings, which are the worker's too */
     struct view site;     /* whose limits hold: its name in the queue */
     struct view hosts;    /* what MX_ANSWER said of the domain; empty: nothing */
+    uint32_t order;       /* likewise */
     uint32_t connections; /* of the site, at most, from now on */
     uint32_t messages_per_connection;
     uint64_t connection_us; /* from one attempt to connect to the next */
@@ -217,6 +218,7 @@ struct message_mx_answer {
     uint64_t question;
     struct view hosts; /* a name for the set: the same for all domains with the same mail hosts;
                         * at most MAIL_HOSTS_MAX bytes; empty: they cannot be found out now */
+    uint32_t order;    /* the same where the same hosts are preferred to the same others */
 };
 struct message_way_ask {
     uint64_t question;

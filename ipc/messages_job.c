@@ -19,6 +19,7 @@ bool message_job_start_encode(const struct message_job_start *m, struct buf *roo
     wire_put_u32(&w, m->route);
     wire_put_view(&w, m->site);
     wire_put_view(&w, m->hosts);
+    wire_put_u32(&w, m->order);
     wire_put_u32(&w, m->connections);
     wire_put_u32(&w, m->messages_per_connection);
     wire_put_u64(&w, m->connection_us);
@@ -45,6 +46,7 @@ bool message_job_start_decode(struct view fields, struct message_job_start *m)
     m->route = wire_get_u32(&r);
     m->site = wire_get_view(&r);
     m->hosts = wire_get_view(&r);
+    m->order = wire_get_u32(&r);
     m->connections = wire_get_u32(&r);
     m->messages_per_connection = wire_get_u32(&r);
     m->connection_us = wire_get_u64(&r);
@@ -107,6 +109,7 @@ bool message_mx_answer_encode(const struct message_mx_answer *m, struct buf *roo
 
     wire_put_u64(&w, m->question);
     wire_put_view(&w, m->hosts);
+    wire_put_u32(&w, m->order);
     return message_finish(&w, room);
 }
 
@@ -135,6 +138,7 @@ bool message_mx_answer_decode(struct view fields, struct message_mx_answer *m)
 
     m->question = wire_get_u64(&r);
     m->hosts = wire_get_view(&r);
+    m->order = wire_get_u32(&r);
     return wire_done(&r) && m->hosts.len <= MAIL_HOSTS_MAX && is_set_of_hosts(m->hosts);
 }
 

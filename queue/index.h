@@ -112,6 +112,7 @@ struct destination {
     struct list rest;   /* among those that nobody needs now */
     uint32_t placed;    /* the settings that chose the site, plus 1; queue/mx.c */
     struct view hosts;  /* HOP_MX: a name for the set of its mail hosts; empty: not known; heap */
+    uint32_t order;     /* of preference, of those: MX_ANSWER */
     uint64_t fresh_ms;  /* until then `hosts` need not be asked for again; the queue's clock */
     struct list asking; /* queue/mx.c: waits to be asked for, or for the answer */
     uint64_t question;

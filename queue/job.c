@@ -163,6 +163,7 @@ static void send_job(struct job_maker *k, const struct job *job, uint64_t number
         .route = hop->route,
         .site = job->site->name,
         .hosts = job->destination->hosts,
+        .order = job->destination->order,
         .connections = site_connections(job->site),
         .messages_per_connection = (uint32_t)limits->messages_per_connection,
         .connection_us = rate_interval_us(&limits->connections),

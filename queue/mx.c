@@ -172,8 +172,10 @@ static void set_hosts(struct destination *d, struct view hosts)
     d->hosts = hosts.len == 0 ? VIEW_EMPTY : view_make(memory_copy(hosts), hosts.len);
 }
 
-static void learn(struct mx *m, struct destination *d, struct view hosts)
+static void learn(struct mx *m, struct destination *d, struct view hosts, uint32_t order)
 {
+    if (hosts.len > 0)
+        d->order = order;
     d->fresh_ms = queue_now_ms(m->queue) + MX_FRESH_MS;
     if (hosts.len > 0 && !view_equal(hosts, d->hosts)) {
         if (d->hosts.len > 0)
@@ -209,7 +211,7 @@ bool mx_hear(struct mx *m, struct worker *w, struct view fields)
     if (d == NULL)
         return true; /* forgotten meanwhile */
     list_remove(&d->asking);
-    learn(m, d, answer.hosts);
+    learn(m, d, answer.hosts, answer.order);
     return true;
 }
 

@@ -271,7 +271,7 @@ static bool answer_mx(struct peer *worker, struct view fields)
     if (!message_mx_ask_decode(fields, &ask))
         return false;
     buf_printf(&hosts, "mx.s%u.test", host_of(ask.domain));
-    m = (struct message_mx_answer){ ask.question, buf_view(&hosts) };
+    m = (struct message_mx_answer){ ask.question, buf_view(&hosts), 0 };
     peer_send_mx_answer(worker, &m, -1);
     return true;
 }

@@ -93,12 +93,49 @@ static void shares_connections_to_the_same_hosts(void **state)
     static struct town t;
 
     (void)state;
-    town_open(&t, TWO_DOMAINS, NULL, NULL);
+    town_open(&t, TWO_DOMAINS "e.test mx 1 mx1.test 5 mx2.test\n", NULL, NULL);
     t.mail_hosts = t.site = "mx1.test,mx2.test";
     town_deliver(&t, 1, "b.test");
-    town_deliver(&t, 2, "c.test");
+    town_deliver(&t, 2, "e.test");
     assert_int_equal(t.hosts[0].messages, 2);
     assert_int_equal(t.hosts[0].connections, 1);
+    town_close(&t);
+}
+
+/* They are not for a domain that prefers another of them, but count for the same limits. */
+static void keeps_to_the_order_of_each_domain(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_DOMAINS "e.test mx 10 mx2.test 20 mx1.test\n", NULL, NULL);
+    t.mail_hosts = t.site = "mx1.test,mx2.test";
+    t.settings.delivery.concurrency = 1;
+    for (unsigned job = 1; job < 4; job += 2) {
+        town_deliver(&t, job, "b.test");
+        town_deliver(&t, job + 1, "e.test");
+        assert_int_equal(t.worker.conn_count, 1);
+    }
+    assert_int_equal(t.hosts[0].messages, 2);
+    assert_int_equal(t.hosts[1].messages, 2);
+    assert_int_equal(t.worker.sites.count, 1);
+    town_close(&t);
+}
+
+/* The queue has not heard yet that the order is another now. */
+static void shares_no_connection_in_an_order_of_before(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TWO_DOMAINS, NULL, NULL);
+    t.mail_hosts = t.site = "mx1.test,mx2.test";
+    town_send_job(&t, 1, VIEW("b.test"), TOWN_HELLO, false);
+    t.names = "b.test mx 10 mx2.test 20 mx1.test\nmx1.test a 127.0.0.2\nmx2.test a 127.0.0.3\n";
+    assert_true(town_await(&t, 1));
+    assert_int_equal(t.hosts[1].messages, 1);
+    town_turn(&t, 5);
+    assert_int_equal(t.worker.conn_count, 0);
     town_close(&t);
 }
 
@@ -442,6 +479,8 @@ int main(void)
         cmocka_unit_test(makes_room),
         cmocka_unit_test(gives_up_for_all),
         cmocka_unit_test(shares_connections_to_the_same_hosts),
+        cmocka_unit_test(keeps_to_the_order_of_each_domain),
+        cmocka_unit_test(shares_no_connection_in_an_order_of_before),
         cmocka_unit_test(shares_no_connection_that_is_not_theirs),
         cmocka_unit_test(limits_a_site),
         cmocka_unit_test(makes_room_in_a_site),

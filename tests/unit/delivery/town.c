@@ -3,6 +3,7 @@
 #include "common/crc32c.h"
 #include "common/memory.h"
 #include "delivery/destination.h"
+#include "delivery/hosts.h"
 #include "io/net.h"
 #include "tests/unit/unit.h"
 
@@ -394,6 +395,24 @@ static void put_envelope(const struct town *t, struct view domain, struct buf *t
     assert_true(envelope_encode(&e, text));
 }
 
+/* As the queue has it from a worker that asked just now. */
+static uint32_t order_of_hosts(const struct town *t, struct view domain)
+{
+    char room[4096], name_room[MAIL_HOSTS_MAX + ADDRESS_DOMAIN_MAX];
+    struct buf items = BUF_ON_ARRAY(room), name = BUF_ON_ARRAY(name_room);
+    struct message_dns_answer answer = { .result = DNS_OK };
+    struct view names = view_of(t->names);
+    struct view line;
+
+    while (view_take_line(&names, &line)) {
+        if (view_equal(view_take_word(&line), domain) &&
+            view_equal(view_take_word(&line), VIEW("mx")))
+            put_items(DNS_ROUTE, line, &items);
+    }
+    answer.items = buf_view(&items);
+    return hosts_name(&answer, t->settings.hostname, &name);
+}
+
 void town_send_job(struct town *t, uint64_t job, struct view domain, struct view body, bool big)
 {
     char text_room[4096], indexes_room[256];
@@ -404,6 +423,7 @@ void town_send_job(struct town *t, uint64_t job, struct view domain, struct view
                                    .host = domain,
                                    .site = t->site != NULL ? view_of(t->site) : domain,
                                    .hosts = view_of(t->mail_hosts != NULL ? t->mail_hosts : ""),
+                                   .order = order_of_hosts(t, domain),
                                    .connections = (uint32_t)t->settings.delivery.concurrency,
                                    .messages_per_connection =
                                        (uint32_t)t->settings.delivery.messages_per_connection,

@@ -502,7 +502,7 @@ static void what_works_always_moves(void **state)
 
 static void refuses_an_answer_to_no_question(void **state)
 {
-    static const struct message_mx_answer never = { 1000, VIEW_INIT("mx.test") };
+    static const struct message_mx_answer never = { 1000, VIEW_INIT("mx.test"), 0 };
 
     (void)state;
     peer_send_mx_answer(&world.workers[0].peer, &never, -1);

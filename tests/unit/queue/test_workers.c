@@ -1,4 +1,4 @@
-#include "queue/queue.h"
+#include "queue/mx.h"
 
 #include "tests/unit/unit.h"
 
@@ -83,6 +83,24 @@ static void leaves_connections_to_the_old_workers(void **state)
     for (unsigned i = 4; i < world.job_count; i++)
         world_deliver(world_job(i));
     assert_int_equal(world_count_mails(), 0);
+}
+
+/* As they heard it last, of those that are preferred and those that are not. */
+static void tells_the_order_of_mail_hosts(void **state)
+{
+    (void)state;
+    world.mail_hosts = "a.test mx.test,mx2.test";
+    world.order = 7;
+    world_accept("s@here.test", "x@a.test", body);
+    world_deliver(world_job(0));
+    assert_int_equal(world_job(0)->start.order, 7);
+    world.order = 8;
+    world_pass(MX_FRESH_MS);
+    for (unsigned i = 1; i < 3; i++) { /* the first finds it old, and asks */
+        world_accept("s@here.test", "x@a.test", body);
+        world_deliver(world_job(i));
+    }
+    assert_int_equal(world_job(2)->start.order, 8);
 }
 
 static void routes_again_after_a_reload(void **state)
@@ -175,6 +193,7 @@ int main(void)
         IN_WORLD(defers_what_ends_its_worker_twice),
         IN_WORLD(moves_to_the_new_workers_with_the_reload),
         IN_WORLD(leaves_connections_to_the_old_workers),
+        IN_WORLD(tells_the_order_of_mail_hosts),
         IN_WORLD(routes_again_after_a_reload),
         IN_WORLD(tries_destinations_in_trouble_again_after_a_reload),
         IN_WORLD(closes_the_channel_of_a_worker_that_talks_nonsense),

@@ -175,7 +175,7 @@ static void take_cancel(const struct message_job_cancel *m)
 /* Which hosts a domain has stands in world.mail_hosts: "domain hosts domain hosts ...". */
 static void answer_mx(struct world_worker *w, const struct message_mx_ask *ask)
 {
-    struct message_mx_answer m = { .question = ask->question };
+    struct message_mx_answer m = { .question = ask->question, .order = world.order };
     struct view rest = view_of(world.mail_hosts == NULL ? "" : world.mail_hosts);
     struct view domain;
 

@@ -47,6 +47,7 @@ struct world {
     struct world_worker workers[8];
     unsigned worker_count;
     const char *mail_hosts; /* "domain hosts ...", what workers answer; NULL: nothing is known */
+    uint32_t order;         /* likewise */
     unsigned asked;         /* how often they were asked */
     bool silent;            /* they do not answer */
     /* Answers to smtpd, newest. */
