@@ -3,7 +3,7 @@
 #include "common/memory.h"
 #include "io/log.h"
 #include "queue/deadline.h"
-#include "queue/notify.h"
+#include "queue/waiting.h"
 
 #include <stdlib.h>
 
@@ -46,7 +46,7 @@ static void keep(const struct appointment *a, uint32_t mail)
     log_info("late", LOG_ID("message", a->message),
              LOG_STRING("then", a->kind == RETURN ? "return" : "report"));
     if (a->kind == RETURN)
-        notify_expiry(q, mail);
+        waiting_give_up(q, mail);
     else if (!told)
         notify_delay(q, mail);
 }

@@ -3,6 +3,7 @@
 #include "queue/admin.h"
 #include "queue/notify.h"
 #include "queue/schedule.h"
+#include "queue/waiting.h"
 
 enum {
     DEADLINES_PER_TURN = 100,   /* notices and expiries: each reads and writes */
@@ -83,7 +84,7 @@ static void meet_deadline(struct queue *q, uint32_t mail)
         index_set_overdue(&q->index, mail, over);
         index_set_deadline(&q->index, mail, over ? DEADLINE_NONE : DEADLINE_NOTICED);
     } else if (over) {
-        notify_expiry(q, mail);
+        waiting_give_up(q, mail);
     } else {
         index_set_deadline(&q->index, mail, DEADLINE_NOTICED);
         if ((m->flags & MAIL_NOTICED) == 0)

@@ -51,11 +51,13 @@ static void include(struct loss *l, const uint32_t *units, size_t unit_count,
     }
 }
 
-struct loss *loss_copy(struct queue *q, uint64_t message, const uint32_t *units, size_t unit_count,
-                       const struct notify_rcpt *rcpts, size_t rcpt_count)
+struct loss *loss_copy(struct queue *q, enum bounce_action action, uint64_t message,
+                       const uint32_t *units, size_t unit_count, const struct notify_rcpt *rcpts,
+                       size_t rcpt_count)
 {
     struct loss *l = memory_new(sizeof(*l));
 
+    l->action = action;
     l->queue = q;
     l->message = message;
     arena_init(&l->arena, ARENA_MAX);
@@ -76,9 +78,14 @@ void loss_free(struct loss **l)
 
 /* ---- all that rest ---- */
 
-static struct loss *find(const struct queue *q, uint64_t message)
+static struct table *table_of(struct queue *q, enum bounce_action action)
 {
-    struct table_entry *e = table_find_number(&q->losses, message);
+    return action == BOUNCE_FAILED ? &q->losses : &q->arrivals[action == BOUNCE_DELIVERED];
+}
+
+static struct loss *find(struct queue *q, enum bounce_action action, uint64_t message)
+{
+    struct table_entry *e = table_find_number(table_of(q, action), message);
 
     return e == NULL ? NULL : container_of(e, struct loss, entry);
 }
@@ -86,7 +93,7 @@ static struct loss *find(const struct queue *q, uint64_t message)
 static void take_out(struct loss *l)
 {
     loop_stop_timer(l->queue->loop, &l->timer);
-    table_remove(&l->queue->losses, &l->entry);
+    table_remove(table_of(l->queue, l->action), &l->entry);
 }
 
 /* Of what an administrator has deleted nobody is told, unless it comes back. */
@@ -107,7 +114,10 @@ static void tell(struct loss *l)
     uint32_t mail = index_find(&q->index, l->message);
 
     take_out(l);
-    if (mail != POOL_NONE && (index_mail(&q->index, mail)->flags & MAIL_DELETED))
+    if (mail != POOL_NONE && l->action != BOUNCE_FAILED)
+        notify_success(q, mail, l->action == BOUNCE_DELIVERED, l->units, l->unit_count, l->rcpts,
+                       l->rcpt_count);
+    else if (mail != POOL_NONE && (index_mail(&q->index, mail)->flags & MAIL_DELETED))
         drop_deleted(q, mail, l);
     else if (mail != POOL_NONE)
         notify_failure(q, mail, l->units, l->unit_count, l->rcpts, l->rcpt_count);
@@ -121,7 +131,7 @@ static void on_time(struct timer *t)
 
 static void put_in(struct loss *l, uint64_t wait_ms)
 {
-    table_add_number(&l->queue->losses, &l->entry, l->message);
+    table_add_number(table_of(l->queue, l->action), &l->entry, l->message);
     l->timer.fire = on_time;
     loop_start_timer(l->queue->loop, &l->timer, wait_ms);
 }
@@ -144,7 +154,7 @@ void losses_take(struct queue *q, uint32_t mail, const uint32_t *units, size_t u
                  const struct notify_rcpt *rcpts, size_t rcpt_count)
 {
     uint64_t message = index_mail(&q->index, mail)->id;
-    struct loss *l = find(q, message);
+    struct loss *l = find(q, BOUNCE_FAILED, message);
 
     for (size_t i = 0; i < unit_count; i++)
         index_fail(&q->index, units[i]);
@@ -155,13 +165,14 @@ void losses_take(struct queue *q, uint32_t mail, const uint32_t *units, size_t u
     if (l != NULL)
         include(l, units, unit_count, rcpts, rcpt_count);
     else
-        put_in(loss_copy(q, message, units, unit_count, rcpts, rcpt_count), LOSSES_WAIT_MS);
+        put_in(loss_copy(q, BOUNCE_FAILED, message, units, unit_count, rcpts, rcpt_count),
+               LOSSES_WAIT_MS);
     losses_look(q, message);
 }
 
 void losses_look(struct queue *q, uint64_t message)
 {
-    struct loss *l = q->losses.count == 0 ? NULL : find(q, message);
+    struct loss *l = q->losses.count == 0 ? NULL : find(q, BOUNCE_FAILED, message);
     uint32_t mail;
 
     if (l == NULL)
@@ -173,7 +184,7 @@ void losses_look(struct queue *q, uint64_t message)
 
 void losses_hold(struct queue *q, struct loss *l)
 {
-    struct loss *other = find(q, l->message);
+    struct loss *other = find(q, l->action, l->message);
 
     if (other == NULL) {
         put_in(l, LOSSES_AGAIN_MS);
@@ -183,15 +194,22 @@ void losses_hold(struct queue *q, struct loss *l)
     loss_free(&l);
 }
 
-void losses_forget_all(struct queue *q)
+static void forget_all(struct table *t)
 {
     struct table_entry *e;
 
-    while ((e = table_next(&q->losses, NULL)) != NULL) {
+    while ((e = table_next(t, NULL)) != NULL) {
         struct loss *l = container_of(e, struct loss, entry);
 
         take_out(l);
         loss_free(&l);
     }
-    table_release(&q->losses);
+    table_release(t);
+}
+
+void losses_forget_all(struct queue *q)
+{
+    forget_all(&q->losses);
+    forget_all(&q->arrivals[0]);
+    forget_all(&q->arrivals[1]);
 }

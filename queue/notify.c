@@ -12,14 +12,15 @@
 #include "queue/remember.h"
 #include "queue/report.h"
 #include "queue/sources.h"
+#include "queue/waiting.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    GIVE_BACK_MS = 60 * 1000,     /* until what cannot be read is tried again */
-    NOTICE_PAUSE_MS = 60 * 1000,  /* between delay notices when none can be made */
-    OUTCOMES_ARENA_MAX = 8 << 20, /* the last outcomes of 1,000 recipients */
+    GIVE_BACK_MS = 60 * 1000,    /* until what cannot be read is tried again */
+    NOTICE_PAUSE_MS = 60 * 1000, /* between delay notices when none can be made */
 };
 
 /* On its way into the spool. */
@@ -27,13 +28,13 @@ struct notice {
     struct store_commit commit;
     struct list link; /* q->notices_again */
     struct queue *queue;
-    struct letter *letter;
+    struct letter *letter; /* NULL: it could not be made yet */
     enum bounce_action action;
     uint64_t about;  /* id */
     uint32_t *units; /* that are done with it */
     size_t unit_count;
     uint32_t *settles;
-    struct loss *loss; /* BOUNCE_FAILED: of what it tells */
+    struct loss *loss; /* of what it tells; NULL: a delay, or expansion */
     struct buf past;   /* what the history gets when it is durable; heap */
 };
 
@@ -67,26 +68,49 @@ static void free_notice(struct notice *n)
     free(n);
 }
 
-/* What has arrived stays so, although nobody will hear of it. */
-static void record_arrival(struct queue *q, uint64_t id, const uint32_t *rcpts, size_t count)
-{
-    const struct store_outcome o = {
-        .message = id,
-        .rcpts = rcpts,
-        .rcpt_count = count,
-        .state = STORE_DELIVERED,
-        .at_ms = clock_wall_ms(),
-    };
-
-    store_settle(q->store, &o, NULL);
-}
-
 static void remove_units(struct queue *q, uint32_t mail, const uint32_t *units, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         queue_remove_unit(q, units[i]);
     if (mail != POOL_NONE)
         queue_finish_if_done(q, mail);
+}
+
+/* Nobody will hear of it, or, with an outcome, only later. */
+static void record_arrival(struct queue *q, uint64_t id, const struct notify_rcpt *r,
+                           struct view outcome)
+{
+    const struct store_outcome o = {
+        .message = id,
+        .rcpts = &r->rcpt,
+        .rcpt_count = 1,
+        .state = STORE_DELIVERED,
+        .attempts = index_unit(&q->index, r->unit)->attempts,
+        .at_ms = r->attempted_ms,
+        .text = outcome,
+    };
+
+    store_settle(q->store, &o, NULL);
+}
+
+/* What has arrived stays so, also after a crash, and so does what is owed. */
+static void hold_arrivals(struct loss *l)
+{
+    char room[4096];
+
+    for (size_t i = 0; i < l->rcpt_count; i++) {
+        struct notify_rcpt *r = &l->rcpts[i];
+        struct buf text = BUF_ON_ARRAY(room);
+        struct outcome o = *r->outcome;
+
+        o.class = OUTCOME_DELIVERED;
+        o.final = l->action == BOUNCE_DELIVERED;
+        if (!r->logged)
+            record_arrival(l->queue, l->message, r,
+                           outcome_encode(&o, &text) ? buf_view(&text) : VIEW_EMPTY);
+        r->logged = true;
+    }
+    losses_hold(l->queue, l);
 }
 
 /* The recipients were refused for good: they are not asked for again. */
@@ -125,14 +149,14 @@ static void on_failed(struct notice *n, enum spool_trouble trouble)
     uint32_t mail = index_find(&q->index, n->about);
 
     log_warn("notice_failed", LOG_ID("message", n->about), LOG_U64("trouble", (uint64_t)trouble));
-    if (n->action == BOUNCE_DELIVERED || n->action == BOUNCE_RELAYED) {
-        record_arrival(q, n->about, n->settles, n->commit.settle_count);
-        remove_units(q, mail, n->units, n->unit_count);
+    if ((n->action == BOUNCE_DELIVERED || n->action == BOUNCE_RELAYED) && mail != POOL_NONE) {
+        hold_arrivals(n->loss);
+        n->loss = NULL;
     }
     if (n->action == BOUNCE_DELAYED && mail != POOL_NONE &&
         (index_mail(&q->index, mail)->flags & MAIL_DELETED) == 0)
         tell_later(q, mail);
-    if (n->loss != NULL)
+    if (n->action == BOUNCE_FAILED)
         hold_loss(q, &n->loss);
     if (n->action == BOUNCE_EXPANDED)
         send_again_later(n);
@@ -172,19 +196,32 @@ static void on_done(struct store_commit *c, enum spool_trouble trouble)
         on_failed(n, trouble);
 }
 
+static void send_again(struct queue *q, struct notice *n)
+{
+    uint32_t mail = index_find(&q->index, n->about);
+
+    if (n->letter == NULL) {
+        free_notice(n);
+        if (mail != POOL_NONE)
+            notify_expanded(q, mail);
+        return;
+    }
+    if (mail == POOL_NONE)
+        n->commit.about = 0; /* a message that is gone has no states */
+    q->notices_pending++;
+    store_accept(q->store, &n->commit);
+}
+
 static void on_again(struct timer *t)
 {
     struct queue *q = container_of(t, struct queue, notices_timer);
-    struct list *l;
+    struct list now, *l; /* some may come back at once */
 
-    while ((l = list_take_first(&q->notices_again)) != NULL) {
-        struct notice *n = container_of(l, struct notice, link);
-
-        if (index_find(&q->index, n->about) == POOL_NONE)
-            n->commit.about = 0; /* a message that is gone has no states */
-        q->notices_pending++;
-        store_accept(q->store, &n->commit);
-    }
+    list_init(&now);
+    while ((l = list_take_first(&q->notices_again)) != NULL)
+        list_append(&now, l);
+    while ((l = list_take_first(&now)) != NULL)
+        send_again(q, container_of(l, struct notice, link));
 }
 
 void notify_init(struct queue *q)
@@ -234,11 +271,10 @@ static void send_settling(struct queue *q, uint32_t mail, enum bounce_action a,
     for (size_t i = 0; i < rcpt_count; i++)
         n->settles[i] = rcpts[i].rcpt;
     n->commit.settle_count = rcpt_count;
-    if (a == BOUNCE_FAILED) {
+    if (a == BOUNCE_FAILED)
         remember_lost(q, mail, PAST_BOUNCED, rcpts, rcpt_count, &n->past);
-        n->loss =
-            loss_copy(q, index_mail(&q->index, mail)->id, units, unit_count, rcpts, rcpt_count);
-    }
+    n->loss =
+        loss_copy(q, a, index_mail(&q->index, mail)->id, units, unit_count, rcpts, rcpt_count);
     for (size_t i = 0; i < unit_count; i++)
         index_fail(&q->index, units[i]);
     send_notice(q, index_mail(&q->index, mail), l, n);
@@ -343,7 +379,7 @@ void notify_failure(struct queue *q, uint32_t mail, const uint32_t *units, size_
         give_back(q, units, unit_count);
         queue_set_aside(q, mail, err);
     } else {
-        losses_hold(q, loss_copy(q, m->id, units, unit_count, rcpts, rcpt_count));
+        losses_hold(q, loss_copy(q, BOUNCE_FAILED, m->id, units, unit_count, rcpts, rcpt_count));
     }
 }
 
@@ -356,10 +392,13 @@ void notify_success(struct queue *q, uint32_t mail, bool final, const uint32_t *
     const struct mail *m = index_mail(&q->index, mail);
     struct letter *l = NULL;
     struct content c;
+    bool owed;
     int err = content_open(q, m, true, &c);
 
+    owed = err < 0 && err != -EBADMSG;
     if (err == 0) {
-        if (is_wanted(q, m, &c.envelope, action, rcpts, rcpt_count))
+        owed = is_wanted(q, m, &c.envelope, action, rcpts, rcpt_count);
+        if (owed)
             l = report_write(q, m, &c, action, rcpts, rcpt_count);
         content_close(&c);
     } else {
@@ -367,11 +406,57 @@ void notify_success(struct queue *q, uint32_t mail, bool final, const uint32_t *
     }
     if (l != NULL) {
         send_settling(q, mail, action, units, unit_count, rcpts, rcpt_count, l);
+    } else if (owed) {
+        for (size_t i = 0; i < unit_count; i++)
+            index_fail(&q->index, units[i]);
+        hold_arrivals(loss_copy(q, action, m->id, units, unit_count, rcpts, rcpt_count));
+    } else {
+        for (size_t i = 0; i < rcpt_count; i++)
+            record_arrival(q, m->id, &rcpts[i], VIEW_EMPTY);
+        remove_units(q, mail, units, unit_count);
+    }
+}
+
+/* Their records have the outcome. */
+void notify_arrivals(struct queue *q, uint32_t mail)
+{
+    const struct mail *m = index_mail(&q->index, mail);
+    struct notify_rcpt *rcpts;
+    uint64_t message = m->id;
+    uint32_t *units;
+    struct arena arena;
+    struct content c;
+    int err = content_open(q, m, false, &c);
+
+    if (err < 0) { /* they wait, as others of the message do */
+        queue_set_aside(q, mail, err);
         return;
     }
-    for (size_t i = 0; i < rcpt_count; i++)
-        record_arrival(q, m->id, &rcpts[i].rcpt, 1);
-    remove_units(q, mail, units, unit_count);
+    rcpts = memory_new_array(m->rcpt_count, sizeof(*rcpts));
+    units = memory_new_array(m->rcpt_count, sizeof(*units));
+    arena_init(&arena, WAITING_ARENA_MAX);
+    for (unsigned final = 0; final < 2; final++) {
+        size_t unit_count = 0, rcpt_count = 0;
+
+        index_each_unit (u, &q->index, mail) {
+            size_t count = waiting_list(q, u, &c.envelope, false, &arena, rcpts + rcpt_count);
+            const struct outcome *o = rcpts[rcpt_count].outcome;
+
+            if (o->class != OUTCOME_DELIVERED || o->final != (final == 1))
+                continue;
+            units[unit_count++] = u;
+            for (; count > 0; count--)
+                rcpts[rcpt_count++].logged = true;
+        }
+        if (unit_count > 0)
+            notify_success(q, mail, final, units, unit_count, rcpts, rcpt_count);
+        if (index_find(&q->index, message) == POOL_NONE)
+            break;
+    }
+    arena_reset(&arena);
+    content_close(&c);
+    free(units);
+    free(rcpts);
 }
 
 static const struct outcome expanded = {
@@ -398,16 +483,39 @@ bool notify_owes_expansion(const struct envelope *e)
     return owes && e->sender.len > 0;
 }
 
+static struct notice *new_expansion(struct queue *q, const struct mail *m)
+{
+    struct notice *n = memory_new(sizeof(*n));
+
+    n->queue = q;
+    n->about = m->id;
+    n->action = BOUNCE_EXPANDED;
+    n->settles = memory_new_array(1, sizeof(*n->settles));
+    n->settles[0] = m->rcpt_count;
+    n->commit.settle_count = 1;
+    return n;
+}
+
 void notify_expanded(struct queue *q, uint32_t mail)
 {
     const struct mail *m = index_mail(&q->index, mail);
     struct letter *l = NULL;
     struct notify_rcpt *rcpts;
+    struct notice *n;
     struct content c;
+    bool wanted;
     size_t count = 0;
+    int err;
 
-    if ((m->flags & MAIL_NULL_SENDER) != 0 || content_open(q, m, true, &c) < 0)
+    if ((m->flags & MAIL_NULL_SENDER) != 0)
         return;
+    err = content_open(q, m, true, &c);
+    if (err < 0) {
+        log_warn("notice_failed", LOG_ID("message", m->id), LOG_ERRNO("error", -err));
+        if (err != -EBADMSG)
+            send_again_later(new_expansion(q, m));
+        return;
+    }
     rcpts = memory_new_array(m->rcpt_count, sizeof(*rcpts));
     for (uint32_t i = 0; i < m->rcpt_count; i++) {
         const struct envelope_rcpt *r = &c.envelope.rcpts[i];
@@ -417,113 +525,15 @@ void notify_expanded(struct queue *q, uint32_t mail)
                 .rcpt = i, .unit = POOL_NONE, .address = known_address(r), .outcome = &expanded
             };
     }
-    if (is_wanted(q, m, &c.envelope, BOUNCE_EXPANDED, rcpts, count))
+    wanted = is_wanted(q, m, &c.envelope, BOUNCE_EXPANDED, rcpts, count);
+    if (wanted)
         l = report_write(q, m, &c, BOUNCE_EXPANDED, rcpts, count);
-    if (l != NULL) {
-        struct notice *n = memory_new(sizeof(*n));
-
-        n->action = BOUNCE_EXPANDED;
-        n->settles = memory_new_array(1, sizeof(*n->settles));
-        n->settles[0] = m->rcpt_count;
-        n->commit.settle_count = 1;
+    n = wanted ? new_expansion(q, m) : NULL;
+    if (l != NULL)
         send_notice(q, m, l, n);
-    }
+    else if (n != NULL)
+        send_again_later(n);
     free(rcpts);
-    content_close(&c);
-}
-
-/* ---- expiry ---- */
-
-static const struct outcome never_tried = {
-    .class = OUTCOME_DEFERRED,
-    .scope = SCOPE_DESTINATION,
-    .enhanced = { 4, 4, 7 },
-    .text = VIEW_INIT("no attempt could be made in time"),
-};
-
-/* Why the unit still waits: what it heard itself, or what others of its destination heard. */
-static const struct outcome *read_reason(struct queue *q, const struct unit *u, struct arena *arena,
-                                         uint64_t *attempted_ms)
-{
-    const struct site *s = index_destination(&q->index, u->destination)->site;
-    struct outcome *o = arena_alloc(arena, sizeof(*o));
-    struct store_outcome record;
-    struct view cause;
-
-    *attempted_ms = 0;
-    if (o == NULL)
-        return &never_tried;
-    if (u->last_place != 0 && store_read_outcome(q->store, index_last(u), arena, &record) == 0 &&
-        outcome_decode(record.text, arena, o)) {
-        *attempted_ms = record.at_ms;
-        return o;
-    }
-    if (s->backed_off && s->cause.len > 0 && arena_copy(arena, s->cause, &cause) &&
-        outcome_decode(cause, arena, o))
-        return o;
-    return &never_tried;
-}
-
-/* The recipients of one unit, appended. */
-static size_t list_rcpts(struct queue *q, uint32_t unit, const struct envelope *e, bool expired,
-                         struct arena *arena, struct notify_rcpt *list)
-{
-    const struct unit *u = index_unit(&q->index, unit);
-    uint64_t attempted_ms;
-    const struct outcome *o = read_reason(q, u, arena, &attempted_ms);
-    size_t count = 0;
-
-    rcpts_each (i, index_rcpts(&q->index, unit), (unsigned)e->rcpt_count)
-        list[count++] =
-            (struct notify_rcpt){ i, unit, e->rcpts[i].address, o, attempted_ms, expired, false };
-    return count;
-}
-
-static bool waits(const struct unit *u)
-{
-    return u->state == UNIT_TIMED || u->state == UNIT_DUE;
-}
-
-static void expire_units(struct queue *q, uint32_t mail, const struct envelope *e)
-{
-    const struct mail *m = index_mail(&q->index, mail);
-    struct notify_rcpt *rcpts = memory_new_array(m->rcpt_count, sizeof(*rcpts));
-    uint32_t *units = memory_new_array(m->rcpt_count, sizeof(*units));
-    size_t unit_count = 0, rcpt_count = 0;
-    struct arena arena;
-
-    arena_init(&arena, OUTCOMES_ARENA_MAX);
-    index_each_unit (u, &q->index, mail) {
-        if (!waits(index_unit(&q->index, u)))
-            continue;
-        index_park(&q->index, u);
-        units[unit_count++] = u;
-        rcpt_count += list_rcpts(q, u, e, true, &arena, rcpts + rcpt_count);
-    }
-    q->totals.expired += rcpt_count;
-    if (unit_count > 0) {
-        log_info("expired", LOG_ID("message", m->id), LOG_U64("recipients", rcpt_count));
-        losses_take(q, mail, units, unit_count, rcpts, rcpt_count);
-    }
-    arena_reset(&arena);
-    free(units);
-    free(rcpts);
-}
-
-void notify_expiry(struct queue *q, uint32_t mail)
-{
-    const struct mail *m = index_mail(&q->index, mail);
-    struct content c;
-    int err;
-
-    index_set_overdue(&q->index, mail, true);
-    index_set_deadline(&q->index, mail, DEADLINE_NONE);
-    err = content_open(q, m, false, &c);
-    if (err < 0) {
-        queue_set_aside(q, mail, err);
-        return;
-    }
-    expire_units(q, mail, &c.envelope);
     content_close(&c);
 }
 
@@ -548,10 +558,10 @@ void notify_delay(struct queue *q, uint32_t mail)
         return;
     }
     rcpts = memory_new_array(m->rcpt_count, sizeof(*rcpts));
-    arena_init(&arena, OUTCOMES_ARENA_MAX);
+    arena_init(&arena, WAITING_ARENA_MAX);
     index_each_unit (u, &q->index, mail) {
         if (index_unit(&q->index, u)->state != UNIT_FAILING)
-            count += list_rcpts(q, u, &c.envelope, false, &arena, rcpts + count);
+            count += waiting_list(q, u, &c.envelope, false, &arena, rcpts + count);
     }
     if (is_wanted(q, m, &c.envelope, BOUNCE_DELAYED, rcpts, count))
         l = report_write(q, m, &c, BOUNCE_DELAYED, rcpts, count);

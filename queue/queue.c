@@ -253,6 +253,8 @@ int queue_open(struct queue *q, struct loop *l, const struct settings *settings,
     list_init(&q->hook.link);
     list_init(&q->appointments);
     table_init(&q->losses, false);
+    table_init(&q->arrivals[0], false);
+    table_init(&q->arrivals[1], false);
     table_init(&q->unread, false);
     index_init(&q->index);
     restore_init(q);

@@ -59,7 +59,8 @@ struct queue {
     /* Messages whose senders are to hear that they were expanded, and those who have; until then.
      */
     struct idset expansions, expansions_told;
-    uint32_t restore_at; /* all has been told, and messages before this one have their time */
+    struct idset arrived; /* likewise: messages that arrived, of which their senders may not know */
+    uint32_t restore_at;  /* all has been told, and messages before this one have their time */
     struct store_watcher watcher;
     enum spool_trouble trouble;
     uint64_t room_bytes;
@@ -79,6 +80,7 @@ struct queue {
     struct timer notices_timer;
     struct list appointments; /* queue/appointment.h */
     struct table losses;      /* queue/losses.h */
+    struct table arrivals[2]; /* likewise: at hosts that will not tell, and in mailboxes */
     struct table unread;      /* queue/unread.h */
     uint64_t unread_lasting;  /* of them, those that have been for long */
     struct flood flood;       /* of notices about mail of strangers */

@@ -76,6 +76,12 @@ static void restore_deferred(struct queue *q, uint32_t unit, const struct store_
     index_set_last(u, where);
 }
 
+/* Its notice settles it anew. */
+static bool owes_notice(const struct store_outcome *o)
+{
+    return o->state == STORE_DELIVERED && o->text.len > 0;
+}
+
 static void on_outcome(struct store_replay *r, const struct store_outcome *o,
                        struct store_ref where)
 {
@@ -87,6 +93,8 @@ static void on_outcome(struct store_replay *r, const struct store_outcome *o,
     if (mail == POOL_NONE)
         return;
     total = index_mail(&q->index, mail)->rcpt_count;
+    if (owes_notice(o))
+        idset_add(&q->arrived, o->message);
     rcpts_init(&set, total);
     for (size_t i = 0; i < o->rcpt_count; i++) {
         if (o->rcpts[i] < total)
@@ -97,7 +105,7 @@ static void on_outcome(struct store_replay *r, const struct store_outcome *o,
     index_each_unit (u, &q->index, mail) {
         uint32_t part = index_split(&q->index, u, &set);
 
-        if (part != POOL_NONE && o->state == STORE_DEFERRED)
+        if (part != POOL_NONE && (o->state == STORE_DEFERRED || owes_notice(o)))
             restore_deferred(q, part, o, where);
         else if (part != POOL_NONE)
             queue_remove_unit(q, part);
@@ -168,13 +176,15 @@ void restore_show(struct queue *q)
     }
 }
 
-/* The crash came between the message and its notice. */
-static void tell_expansion(struct queue *q, uint32_t mail)
+/* The stop came between the message and its notice. */
+static void tell_what_is_owed(struct queue *q, uint32_t mail)
 {
     uint64_t id = index_mail(&q->index, mail)->id;
 
     if (idset_has(&q->expansions, id) && !idset_has(&q->expansions_told, id))
         notify_expanded(q, mail);
+    if (idset_has(&q->arrived, id))
+        notify_arrivals(q, mail);
 }
 
 static void schedule(struct queue *q, uint32_t mail)
@@ -184,7 +194,7 @@ static void schedule(struct queue *q, uint32_t mail)
     else
         deadline_list(q, mail);
     time_units(q, mail);
-    tell_expansion(q, mail);
+    tell_what_is_owed(q, mail);
 }
 
 void restore_add(struct queue *q, uint32_t mail)
@@ -211,6 +221,7 @@ void restore_release(struct queue *q)
 {
     idset_release(&q->expansions);
     idset_release(&q->expansions_told);
+    idset_release(&q->arrived);
 }
 
 /* A slice at a time, while new mail comes in. */

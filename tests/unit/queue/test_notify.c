@@ -4,6 +4,7 @@
 
 #include "tests/unit/unit.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -383,21 +384,104 @@ static void settles_arrivals_and_failures_of_one_job(void **state)
     assert_int_equal(memory_store.settled[STORE_DELIVERED], 1);
 }
 
-/* What has arrived is not sent again because the notice could not be stored. */
-static void an_arrival_without_its_notice_is_one(void **state)
+/* A notice that the spool did not take comes later, and what has arrived is not sent again. */
+static void an_arrival_is_one_and_is_told_when_there_is_room(void **state)
 {
-    static const unsigned notify[] = { NOTIFY_SUCCESS };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(arrivals); i++) {
+        unsigned before = memory_store.settled[STORE_DELIVERED];
+
+        if (arrivals[i].action == NULL)
+            continue;
+        world.notify = &arrivals[i].notify;
+        world.final = arrivals[i].final;
+        world_accept("a@here.test", arrivals[i].rcpt, body);
+        memory_store.trouble = SPOOL_FULL;
+        deliver(world_job(0));
+        world_pass(10 * MINUTE);
+        assert_int_equal(world.job_count, 1);
+        assert_int_equal(memory_store.settled[STORE_DELIVERED], before + 1);
+        memory_store.trouble = SPOOL_FINE;
+        world_pass(MINUTE);
+        check(arrivals[i].name, has(world_job(1), arrivals[i].action));
+        check(arrivals[i].name, has(world_job(1), arrivals[i].rcpt));
+        (void)last_notice(1);
+        world_pass(DAY);
+        nothing_after(2);
+        world_forget_jobs();
+    }
+}
+
+/* A stop while the notice waits. */
+static void an_arrival_is_told_once_whenever_the_queue_dies(void **state)
+{
+    static const unsigned notify[] = { NOTIFY_SUCCESS, NOTIFY_UNSAID, NOTIFY_SUCCESS };
 
     (void)state;
     world.notify = notify;
-    world_accept("a@here.test", "b@x.test", body);
+    world_accept("a@here.test", "b@x.test c@x.test d@local.test", body);
     memory_store.trouble = SPOOL_FULL;
     deliver(world_job(0));
+    deliver(world_job(1));
+    world_restart();
+    world_run();
+    world_pass(10 * MINUTE); /* the spool still takes none */
+    assert_int_equal(world.job_count, 0);
     memory_store.trouble = SPOOL_FINE;
-    nothing_after(1);
-    assert_int_equal(memory_store.settled[STORE_DELIVERED], 1);
-    world_pass(DAY);
-    nothing_after(1);
+    world_restart();
+    memory_store_move();
+    world_run();
+    assert_int_equal(world.job_count, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        struct world_job *j = world_job(i);
+
+        assert_int_equal(j->envelope.sender.len, 0);
+        assert_true(has(j, "Action: relayed") == has(j, "b@x.test"));
+        assert_true(has(j, "Action: delivered") == has(j, "d@local.test"));
+        assert_true(has(j, "b@x.test") != has(j, "d@local.test") && !has(j, "c@x.test"));
+        deliver(j);
+    }
+    nothing_after(2);
+    world_restart();
+    world_pass(HOUR);
+    nothing_after(0);
+}
+
+/* The message is not given, of which the notice is to be made. */
+static void a_notice_is_made_when_its_message_can_be_read(void **state)
+{
+    static const unsigned success[] = { NOTIFY_SUCCESS }, several[] = { NOTIFY_EXPANDED };
+
+    (void)state;
+    world.notify = success;
+    world_accept("a@here.test", "b@x.test", body);
+    world_restart(); /* it is not in memory any more */
+    world_run();
+    memory_store.unreadable = EIO;
+    deliver(world_job(0));
+    world_pass(10 * MINUTE);
+    assert_int_equal(world.job_count, 1);
+    memory_store.unreadable = 0;
+    world_pass(MINUTE);
+    assert_true(has(world_job(1), "Action: relayed"));
+    (void)last_notice(1);
+
+    world.notify = several;
+    memory_store.trouble = SPOOL_BROKEN;
+    memory_store.spared = 1;
+    world_accept("a@here.test", "e@x.test", body);
+    memory_store.trouble = SPOOL_FINE;
+    memory_store.unreadable = EIO;
+    world_restart();
+    world_pass(10 * MINUTE);
+    assert_int_equal(world.job_count, 0);
+    memory_store.unreadable = 0;
+    world_pass(2 * MINUTE);
+    assert_int_equal(memory_store.settled_by_notice, 2);
+    world_pass(HOUR); /* the message itself rests for longer */
+    for (unsigned i = 0; i < world.job_count; i++)
+        deliver(world_job(i));
+    nothing_after(2);
 }
 
 static void the_notice_of_success_survives_a_restart_and_comes_once(void **state)
@@ -565,7 +649,9 @@ int main(void)
         IN_WORLD(success_is_told_once_where_it_is_asked_for),
         IN_WORLD(success_is_told_for_each_attempt),
         IN_WORLD(settles_arrivals_and_failures_of_one_job),
-        IN_WORLD(an_arrival_without_its_notice_is_one),
+        IN_WORLD(an_arrival_is_one_and_is_told_when_there_is_room),
+        IN_WORLD(an_arrival_is_told_once_whenever_the_queue_dies),
+        IN_WORLD(a_notice_is_made_when_its_message_can_be_read),
         IN_WORLD(the_notice_of_success_survives_a_restart_and_comes_once),
         IN_WORLD(the_whole_message_comes_back_when_asked),
         IN_WORLD(notices_in_utf8_go_with_smtputf8),
