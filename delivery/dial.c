@@ -497,6 +497,19 @@ static void give_up_resolving(struct dial *d)
     seek(d);
 }
 
+/* Where there is no room for a second attempt, the first is given up for the other family, once: it
+ * may have to be waited for in the end. */
+static bool turn_to_other_family(struct dial *d)
+{
+    if (d->turned || !route_put_behind(&d->route))
+        return false;
+    d->turned = true;
+    d->unreached = d->newest->address.family;
+    close(end_attempt(d, d->newest));
+    seek(d);
+    return true;
+}
+
 /* The answer is late, or the address that is tried. */
 static void on_timer(struct timer *t)
 {
@@ -507,6 +520,8 @@ static void on_timer(struct timer *t)
     } else if (destination_begin_race(d->destination)) {
         d->racing = true;
         race(d);
+    } else if (!turn_to_other_family(d)) {
+        loop_start_timer(loop_of(d), &d->timer, DIAL_PATIENCE_MS);
     }
 }
 
@@ -533,7 +548,7 @@ void dial_begin(struct dial *d, struct view domain)
     if (to->route != NULL && to->route->balance)
         d->target_first =
             to->worker->turns[to->route - settings_of(d)->routes]++ % to->target_count;
-    d->alone = d->failed = d->met = false;
+    d->alone = d->failed = d->met = d->turned = false;
     d->unreached = 0;
     begin_target(d);
     seek(d);

@@ -1,7 +1,8 @@
 /* Finds a host of a destination and connects to it: the targets in order, their hosts, and the
  * addresses of these. When an address takes its time, the host's next one, of the other family if
- * it can be, is tried beside it (RFC 8305), as far as the limits allow a connection more; the first
- * to answer is taken. What could not be used is kept, so that a job can be told why in the end. */
+ * it can be, is tried beside it (RFC 8305), as far as the limits allow a connection more, or else
+ * in its place; the first to answer is taken. What could not be used is kept, so that a job can be
+ * told why in the end. */
 #ifndef DELIVERY_DIAL_H
 #define DELIVERY_DIAL_H
 
@@ -44,6 +45,7 @@ struct dial {
     struct dial_attempt attempts[DIAL_ATTEMPTS_MAX];
     struct dial_attempt *newest;
     bool racing;                /* there is room for a second one */
+    bool turned;                /* one was given up for the other family, where there was none */
     struct net_address address; /* that was connected to, or failed last */
     bool paid;                  /* the next attempt to connect was counted when it was allowed */
     bool alone; /* its domain has other mail hosts than the queue knew, or in another order */

@@ -43,8 +43,8 @@ static void end_without_address(struct route *r)
         end(r, (struct enhanced){ 4, 4, 4 }, "the configured host has no address that can be used",
             r->target);
     else if (unseen)
-        end(r, (struct enhanced){ 4, 4, 4 }, "none of the mail hosts that were looked up can be used",
-            r->target);
+        end(r, (struct enhanced){ 4, 4, 4 },
+            "none of the mail hosts that were looked up can be used", r->target);
     else if (r->ends_here)
         end(r, (struct enhanced){ 5, 4, 6 }, "mail for this domain comes back to this host",
             r->target);
@@ -393,6 +393,17 @@ void route_put_back(struct route *r)
 {
     r->address_at--;
     r->tried--;
+}
+
+bool route_put_behind(struct route *r)
+{
+    uint8_t family = r->address.family;
+
+    if (!route_turn_from(r, family))
+        return false;
+    route_put_back(r);
+    put_second(r, family);
+    return true;
 }
 
 void route_answer(struct route *r, const struct message_dns_answer *a)

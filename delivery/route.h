@@ -74,6 +74,9 @@ bool route_has_more(const struct route *r) MUST_USE;
 /* Leaves another `address` of the same host, to be tried beside one of the family: one of the other
  * family, if there is one. False: none. */
 bool route_next_beside(struct route *r, uint8_t family) MUST_USE;
+/* The last `address` was not tried in earnest, and comes again behind those of the other family
+ * that the host has. False: it has none that was not tried. */
+bool route_put_behind(struct route *r) MUST_USE;
 /* The last `address` was not tried in earnest, and is next again. */
 void route_put_back(struct route *r);
 /* The refusal is about the client's IPv6 address, which has no name, or not one that leads back

@@ -31,7 +31,7 @@ static struct deaf make_deaf(const struct town *t, const char *address)
     assert_true(net_parse_address(view_of(address), &a));
     a.port = (uint16_t)t->settings.delivery.port;
     net_to_sockaddr(&a, &where, &len);
-    d.listener = socket(a.family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    d.listener = socket(a.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     assert_int_equal(bind(d.listener, (const struct sockaddr *)&where, len), 0);
     assert_int_equal(listen(d.listener, 0), 0);
     for (unsigned i = 0; i < DEAF_GUESTS; i++) {
@@ -93,6 +93,108 @@ static void keeps_to_the_limits(void **state)
     assert_int_equal(t.hosts[0].messages, 1);
     town_close(&t);
     free_deaf(d);
+}
+
+static const struct route_memory *families_of(const struct town *t)
+{
+    struct table_entry *e = table_next(&t->worker.destinations, NULL);
+
+    return &container_of(e, struct destination, entry)->families;
+}
+
+/* With room for one alone, a family that does not answer makes way for the other, and is
+ * remembered. */
+static void turns_to_the_other_family(void **state)
+{
+    static struct town t;
+    struct deaf d;
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test\nmx1.test a ::1 127.0.0.2\n", NULL, NULL);
+    d = make_deaf(&t, "::1");
+    t.settings.delivery.concurrency = 1;
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    pass(&t, DIAL_PATIENCE_MS - 1);
+    assert_int_equal(t.hosts[0].connections, 0);
+    pass(&t, 1);
+    assert_true(town_await(&t, 1));
+    assert_int_equal(t.hosts[0].messages, 1);
+    assert_int_equal(families_of(&t)->second, AF_INET6);
+    town_close(&t);
+    free_deaf(d);
+}
+
+/* Where neither answers, each has all of its time, and no more. */
+static void turns_once(void **state)
+{
+    static struct town t;
+    struct deaf d[2];
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test\nmx1.test a ::1 127.0.0.9\n", NULL, NULL);
+    d[0] = make_deaf(&t, "::1");
+    d[1] = make_deaf(&t, "127.0.0.9");
+    t.settings.delivery.concurrency = 1;
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    pass(&t, DIAL_PATIENCE_MS);
+    pass(&t, t.settings.timeouts.connect);
+    assert_int_equal(t.ended, 0);
+    pass(&t, t.settings.timeouts.connect);
+    assert_int_equal(t.ended, 1);
+    check_view("results", buf_view(&t.results), VIEW("1 all deferred 0 4.4.1\n1 end\n"));
+    town_close(&t);
+    for (unsigned i = 0; i < COUNT_OF(d); i++)
+        free_deaf(d[i]);
+}
+
+/* Room that comes later is used, too. */
+static void begins_another_address_when_there_is_room(void **state)
+{
+    static struct town t;
+    struct deaf d;
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test\nmx1.test a 127.0.0.9 127.0.0.2\n", NULL, NULL);
+    d = make_deaf(&t, "127.0.0.9");
+    t.settings.delivery.connections = 1;
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    pass(&t, DIAL_PATIENCE_MS);
+    assert_int_equal(t.hosts[0].connections, 0);
+    t.settings.delivery.connections = 2;
+    pass(&t, DIAL_PATIENCE_MS);
+    assert_true(town_await(&t, 1));
+    assert_int_equal(t.hosts[0].messages, 1);
+    town_close(&t);
+    free_deaf(d);
+}
+
+/* The first to be tried is the first to answer, after all: of the other nothing is known. */
+static void blames_no_family_that_had_no_time(void **state)
+{
+    static struct town t;
+    struct deaf d[2];
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test\nmx1.test a 127.0.0.9 ::1\n", NULL, NULL);
+    d[0] = make_deaf(&t, "127.0.0.9");
+    d[1] = make_deaf(&t, "::1");
+    town_send_job(&t, 1, VIEW("b.test"), HELLO, false);
+    pass(&t, DIAL_PATIENCE_MS);
+    assert_int_equal(t.worker.conn_count, 2);
+    /* It listens again, and hears of us when our kernel asks anew. */
+    for (unsigned i = 0; i < 400 && t.worker.conn_count > 1; i++) {
+        int fd = accept4(d[0].listener, NULL, NULL, SOCK_CLOEXEC);
+
+        town_turn(&t, 1);
+        if (fd >= 0)
+            close(fd);
+    }
+    assert_int_equal(t.worker.conn_count, 1);
+    assert_int_equal(families_of(&t)->second, 0);
+    free_deaf(d[0]);
+    free_deaf(d[1]);
+    assert_true(town_await(&t, 1));
+    town_close(&t);
 }
 
 static void counts_the_second_attempt(void **state)
@@ -254,6 +356,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(begins_another_address_beside_one_that_is_slow),
         cmocka_unit_test(keeps_to_the_limits),
+        cmocka_unit_test(turns_to_the_other_family),
+        cmocka_unit_test(turns_once),
+        cmocka_unit_test(begins_another_address_when_there_is_room),
+        cmocka_unit_test(blames_no_family_that_had_no_time),
         cmocka_unit_test(counts_the_second_attempt),
         cmocka_unit_test(waits_for_the_preferred_host),
         cmocka_unit_test(blames_no_host_for_what_is_wrong_here),
