@@ -4,6 +4,7 @@
 #include "delivery/hosts.h"
 #include "io/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -481,6 +482,7 @@ static void seek(struct dial *d)
             if (next_target(d))
                 break;
             complain(d);
+            assert(d->failed && d->failure.outcome.class != OUTCOME_DELIVERED);
             d->ended(d);
             return;
         }
