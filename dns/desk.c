@@ -157,16 +157,23 @@ static void drop_waiter(struct waiter *w)
 
 /* ---- asking ---- */
 
+static enum line line_of(const struct question *q)
+{
+    if (!q->urgent)
+        return LINE_STRANGERS;
+    return q->kind == DNS_ROUTE ? LINE_ROUTES : LINE_ADDRESSES;
+}
+
 /* Somebody who cannot wait as long as the others wants to know it too. */
 static void hasten(struct question *q)
 {
     while (q != NULL && !q->urgent) {
         q->urgent = true;
         q->desk->others_count--;
-        resolver_hasten(&q->mx);
-        resolver_hasten(&q->aaaa);
-        resolver_hasten(&q->a);
-        resolver_hasten(&q->ptr);
+        resolver_move(&q->mx, line_of(q));
+        resolver_move(&q->aaaa, line_of(q));
+        resolver_move(&q->a, line_of(q));
+        resolver_move(&q->ptr, line_of(q));
         q = q->waits_as == NULL ? NULL : q->waits_as->question;
     }
 }
@@ -194,7 +201,7 @@ static void send_queries(struct question *q)
     q->aaaa.answered = on_aaaa_answered;
     q->a.answered = on_a_answered;
     q->ptr.answered = on_ptr_answered;
-    q->mx.urgent = q->aaaa.urgent = q->a.urgent = q->ptr.urgent = q->urgent;
+    q->mx.line = q->aaaa.line = q->a.line = q->ptr.line = line_of(q);
     switch (q->kind) {
     case DNS_ROUTE:
         resolver_ask(r, &q->mx, name_of(q), ANSWER_MX);

@@ -9,7 +9,7 @@
 #include "io/loop.h"
 
 enum {
-    DESK_QUESTIONS_MAX = 10000, /* in flight; more are put off */
+    DESK_QUESTIONS_MAX = 20000, /* in flight or in line; more are put off */
     DESK_OTHERS_MAX = 5000,     /* of them: that are not urgent */
 };
 

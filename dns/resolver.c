@@ -11,58 +11,61 @@
 enum {
     CLASS_IN = 1,
     UDP_ANSWER_MAX = 1232, /* bytes, announced by EDNS: what passes every network unfragmented */
-    IN_FLIGHT_MAX = 2000,  /* questions */
-    FRESH_MAX = 200,       /* of them: more at once overrun the buffers of name servers */
-    FRESH_MS = 1000,       /* what has no answer then takes no room from others */
-    OTHERS_MAX = 100,      /* of those in flight: that are not urgent */
+    TICK_MS = 20,          /* how late a time-out may be */
+};
+
+/* A channel of c-ares. It can give up all of its questions, or none: so there are several, which
+ * are filled one after another, and the one that comes next is the one with the oldest. */
+struct round {
+    struct resolver *resolver;
+    ares_channel channel;
+    struct list sockets;
+    unsigned in_flight;
 };
 
 struct resolver {
     struct loop *loop;
-    ares_channel channel;
-    struct timer timer;
-    struct list sockets;
-    struct list urgent, others; /* queries for which there is no room in flight */
-    struct list fresh;          /* queries in flight, the oldest first */
-    struct timer aging;
-    unsigned in_flight, others_in_flight, fresh_count;
+    struct timer timer; /* for c-ares, while anything is in flight */
+    struct timer aging; /* for the lines */
+    struct lines lines;
+    struct round rounds[RESOLVER_ROUNDS];
+    unsigned current; /* of them: where questions go */
+    unsigned in_flight;
 };
 
 struct resolver_socket {
     struct list link;
     struct watch watch;
-    struct resolver *resolver;
+    struct round *round;
     struct deferred free_later;
 };
 
-/* c-ares wants to be called no later than it says, whatever happens on its sockets. */
 static void set_timer(struct resolver *r)
 {
-    struct timeval room;
-    const struct timeval *left = ares_timeout(r->channel, NULL, &room);
-
-    if (left == NULL)
+    if (r->in_flight == 0)
         loop_stop_timer(r->loop, &r->timer);
-    else
-        loop_start_timer(r->loop, &r->timer,
-                         (uint64_t)left->tv_sec * 1000 + (uint64_t)left->tv_usec / 1000 + 1);
+    else if (!timer_running(&r->timer))
+        loop_start_timer(r->loop, &r->timer, TICK_MS);
 }
 
+/* c-ares could tell when its next time-out is, but looks at all of its questions for that. */
 static void on_timer(struct timer *t)
 {
     struct resolver *r = container_of(t, struct resolver, timer);
 
-    ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    for (unsigned i = 0; i < RESOLVER_ROUNDS; i++) {
+        if (r->rounds[i].in_flight > 0)
+            ares_process_fd(r->rounds[i].channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    }
     set_timer(r);
 }
 
 static void on_socket_ready(struct watch *w, unsigned what)
 {
-    struct resolver *r = container_of(w, struct resolver_socket, watch)->resolver;
+    struct round *round = container_of(w, struct resolver_socket, watch)->round;
 
-    ares_process_fd(r->channel, what & WANT_READ ? w->fd : ARES_SOCKET_BAD,
+    ares_process_fd(round->channel, what & WANT_READ ? w->fd : ARES_SOCKET_BAD,
                     what & WANT_WRITE ? w->fd : ARES_SOCKET_BAD);
-    set_timer(r);
 }
 
 static void on_free_socket(struct deferred *d)
@@ -70,7 +73,7 @@ static void on_free_socket(struct deferred *d)
     free(container_of(d, struct resolver_socket, free_later));
 }
 
-static struct resolver_socket *find_socket(const struct resolver *r, int fd)
+static struct resolver_socket *find_socket(const struct round *r, int fd)
 {
     list_each (it, &r->sockets) {
         struct resolver_socket *s = container_of(it, struct resolver_socket, link);
@@ -81,11 +84,11 @@ static struct resolver_socket *find_socket(const struct resolver *r, int fd)
     return NULL;
 }
 
-static struct resolver_socket *add_socket(struct resolver *r, int fd)
+static struct resolver_socket *add_socket(struct round *r, int fd)
 {
     struct resolver_socket *s = memory_new(sizeof(*s));
 
-    s->resolver = r;
+    s->round = r;
     s->watch.fd = fd;
     s->watch.ready = on_socket_ready;
     s->free_later.run = on_free_socket;
@@ -96,7 +99,8 @@ static struct resolver_socket *add_socket(struct resolver *r, int fd)
 /* c-ares tells what it waits for; nothing at all, just before it closes the socket. */
 static void on_socket_state(void *of, ares_socket_t fd, int readable, int writable)
 {
-    struct resolver *r = of;
+    struct round *r = of;
+    struct loop *loop = r->resolver->loop;
     struct resolver_socket *s = find_socket(r, fd);
     unsigned wanted = (readable ? (unsigned)WANT_READ : 0) | (writable ? (unsigned)WANT_WRITE : 0);
     int err;
@@ -104,20 +108,20 @@ static void on_socket_state(void *of, ares_socket_t fd, int readable, int writab
     if (wanted == 0) {
         if (s == NULL)
             return;
-        loop_unwatch(r->loop, &s->watch);
+        loop_unwatch(loop, &s->watch);
         list_remove(&s->link);
-        loop_defer(r->loop, &s->free_later);
+        loop_defer(loop, &s->free_later);
         return;
     }
     if (s == NULL)
         s = add_socket(r, fd);
-    err = loop_watch(r->loop, &s->watch, wanted);
+    err = loop_watch(loop, &s->watch, wanted);
     if (err < 0) /* the question will time out */
         log_error("watch_failed", LOG_ERRNO("error", -err));
 }
 
 /* The port is given for UDP and TCP alike. */
-static int set_servers(struct resolver *r, const struct dns_settings *s)
+static int set_servers(struct round *r, const struct dns_settings *s)
 {
     struct ares_addr_port_node *nodes = memory_new_array(s->server_count + 1, sizeof(*nodes));
     int result = ARES_SUCCESS;
@@ -140,12 +144,9 @@ static int set_servers(struct resolver *r, const struct dns_settings *s)
     return result;
 }
 
-static void on_aging(struct timer *t);
-
-struct resolver *resolver_new(struct loop *l, const struct dns_settings *s, struct error *err)
+static int open_round(struct round *r, const struct dns_settings *s)
 {
     static char lookups[] = "b"; /* no file of hosts */
-    struct resolver *r = memory_new(sizeof(*r));
     struct ares_options options = {
         .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS,
         .timeout = (int)s->timeout_ms,
@@ -155,26 +156,34 @@ struct resolver *resolver_new(struct loop *l, const struct dns_settings *s, stru
         .sock_state_cb = on_socket_state,
         .sock_state_cb_data = r,
     };
-    int result = ares_library_init(ARES_LIB_INIT_ALL);
+    int result;
 
     /* With a server to turn to, a SERVFAIL makes c-ares do so; it does not say then that there was
      * one. */
     if (s->server_count <= 1)
         options.flags |= ARES_FLAG_NOCHECKRESP;
+    list_init(&r->sockets);
+    result = ares_init_options(&r->channel, &options,
+                               ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
+                                   ARES_OPT_EDNSPSZ | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB);
+    return result == ARES_SUCCESS ? set_servers(r, s) : result;
+}
+
+static void on_aging(struct timer *t);
+
+struct resolver *resolver_new(struct loop *l, const struct dns_settings *s, struct error *err)
+{
+    struct resolver *r = memory_new(sizeof(*r));
+    int result = ares_library_init(ARES_LIB_INIT_ALL);
+
     r->loop = l;
     r->timer.fire = on_timer;
-    list_init(&r->sockets);
-    list_init(&r->urgent);
-    list_init(&r->others);
-    list_init(&r->fresh);
     r->aging.fire = on_aging;
-    if (result == ARES_SUCCESS)
-        result =
-            ares_init_options(&r->channel, &options,
-                              ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
-                                  ARES_OPT_EDNSPSZ | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB);
-    if (result == ARES_SUCCESS)
-        result = set_servers(r, s);
+    lines_init(&r->lines);
+    for (unsigned i = 0; i < RESOLVER_ROUNDS && result == ARES_SUCCESS; i++) {
+        r->rounds[i].resolver = r;
+        result = open_round(&r->rounds[i], s);
+    }
     if (result != ARES_SUCCESS) {
         error_set(err, 0, "c-ares: %s", ares_strerror(result));
         free(r);
@@ -192,6 +201,7 @@ static const char *explain(int status)
     case ARES_ENOTFOUND:
         return NULL;
     case ARES_ETIMEOUT:
+    case ARES_ECANCELLED: /* too many others were asked since */
         return "no name server answered in time";
     case ARES_ECONNREFUSED:
         return "the name servers fail or cannot be reached";
@@ -209,15 +219,6 @@ static const char *explain(int status)
 
 static void launch(struct resolver *r);
 
-static void end_freshness(struct resolver_query *q)
-{
-    if (!q->fresh)
-        return;
-    q->fresh = false;
-    list_remove(&q->link);
-    q->resolver->fresh_count--;
-}
-
 static void on_deliver(struct deferred *d)
 {
     struct resolver_query *q = container_of(d, struct resolver_query, deliver);
@@ -225,10 +226,8 @@ static void on_deliver(struct deferred *d)
     struct view packet = view_make(q->packet, q->packet_len);
     char *room = q->packet;
 
-    end_freshness(q);
+    lines_remove(&r->lines, &q->place);
     q->flying = false;
-    r->in_flight--;
-    r->others_in_flight -= q->among_others;
     q->answered(q, packet, q->failure); /* q may be gone */
     free(room);
     launch(r);
@@ -240,6 +239,8 @@ static void on_answer(void *of, int status, int timeouts, unsigned char *packet,
     struct resolver_query *q = of;
 
     (void)timeouts;
+    q->round->in_flight--;
+    q->resolver->in_flight--;
     q->packet = NULL;
     q->packet_len = 0;
     q->failure = explain(status);
@@ -252,63 +253,55 @@ static void on_answer(void *of, int status, int timeouts, unsigned char *packet,
     loop_defer(q->resolver->loop, &q->deliver);
 }
 
-static struct resolver_query *take_next(struct resolver *r)
-{
-    struct list *it;
-
-    if (r->in_flight == IN_FLIGHT_MAX || r->fresh_count == FRESH_MAX)
-        return NULL;
-    it = list_take_first(&r->urgent);
-    if (it == NULL && r->others_in_flight < OTHERS_MAX)
-        it = list_take_first(&r->others);
-    return it == NULL ? NULL : container_of(it, struct resolver_query, link);
-}
-
-static struct resolver_query *oldest_fresh(const struct resolver *r)
-{
-    return list_empty(&r->fresh) ? NULL : container_of(r->fresh.next, struct resolver_query, link);
-}
-
 static void set_aging(struct resolver *r)
 {
-    const struct resolver_query *q = oldest_fresh(r);
+    uint64_t due_ms = lines_due_ms(&r->lines);
     uint64_t now_ms = r->loop->now_ms;
 
-    if (q == NULL)
+    if (due_ms == UINT64_MAX)
         loop_stop_timer(r->loop, &r->aging);
     else
-        loop_start_timer(r->loop, &r->aging, MAX(q->since_ms + FRESH_MS, now_ms) - now_ms);
+        loop_start_timer(r->loop, &r->aging, MAX(due_ms, now_ms) - now_ms);
 }
 
 static void on_aging(struct timer *t)
 {
-    struct resolver *r = container_of(t, struct resolver, aging);
-    struct resolver_query *q;
-
-    while ((q = oldest_fresh(r)) != NULL && q->since_ms + FRESH_MS <= r->loop->now_ms)
-        end_freshness(q);
-    launch(r);
+    launch(container_of(t, struct resolver, aging));
 }
 
-/* Asks as many of those that wait as there is room for. */
+/* One with room: those that have been in the next one for longest wait no longer. */
+static struct round *find_round(struct resolver *r)
+{
+    struct round *round = &r->rounds[r->current];
+
+    if (round->in_flight < RESOLVER_ROUND_MAX)
+        return round;
+    r->current = (r->current + 1) % RESOLVER_ROUNDS;
+    round = &r->rounds[r->current];
+    if (round->in_flight > 0)
+        ares_cancel(round->channel);
+    return round;
+}
+
+static void send_question(struct resolver *r, struct resolver_query *q)
+{
+    char *name = memory_copy(q->name);
+
+    q->round = find_round(r);
+    q->flying = true;
+    q->round->in_flight++;
+    r->in_flight++;
+    ares_query(q->round->channel, name, CLASS_IN, (int)q->type, on_answer, q);
+    free(name);
+}
+
+/* Asks as many of those that wait as there are places for. */
 static void launch(struct resolver *r)
 {
-    struct resolver_query *q;
+    struct in_line *next;
 
-    while ((q = take_next(r)) != NULL) {
-        char *name = memory_copy(q->name);
-
-        q->waiting = false;
-        q->flying = q->fresh = true;
-        q->since_ms = r->loop->now_ms;
-        list_append(&r->fresh, &q->link);
-        r->fresh_count++;
-        q->among_others = !q->urgent;
-        r->in_flight++;
-        r->others_in_flight += q->among_others;
-        ares_query(r->channel, name, CLASS_IN, (int)q->type, on_answer, q);
-        free(name);
-    }
+    while ((next = lines_take(&r->lines, r->loop->now_ms)) != NULL)
+        send_question(r, container_of(next, struct resolver_query, place));
     set_timer(r);
     set_aging(r);
 }
@@ -320,27 +313,23 @@ void resolver_ask(struct resolver *r, struct resolver_query *q, struct view name
     q->name = name;
     q->type = type;
     q->deliver = (struct deferred){ .run = on_deliver };
-    q->waiting = true;
-    list_append(q->urgent ? &r->urgent : &r->others, &q->link);
+    lines_add(&r->lines, &q->place, q->line);
     launch(r);
 }
 
-void resolver_hasten(struct resolver_query *q)
+void resolver_move(struct resolver_query *q, enum line line)
 {
-    if (q->urgent)
+    q->line = line;
+    if (q->place.state != LINE_WAITING)
         return;
-    q->urgent = true;
-    if (!q->waiting)
-        return;
-    list_remove(&q->link);
-    list_append(&q->resolver->urgent, &q->link);
+    lines_remove(&q->resolver->lines, &q->place);
+    lines_add(&q->resolver->lines, &q->place, line);
     launch(q->resolver);
 }
 
 bool resolver_drop(struct resolver_query *q)
 {
-    if (q->waiting)
-        list_remove(&q->link);
-    q->waiting = false;
+    if (q->place.state == LINE_WAITING)
+        lines_remove(&q->resolver->lines, &q->place);
     return !q->flying;
 }

@@ -1,6 +1,7 @@
 #include "dns/desk.h"
 
 #include "dns/answer.h"
+#include "io/clock.h"
 #include "tests/unit/dns/packet.h"
 #include "tests/unit/unit.h"
 
@@ -103,19 +104,22 @@ static const char *read_name(const unsigned char *query, size_t len, size_t *at)
     return name;
 }
 
-static void on_query(struct watch *w, unsigned what)
+/* False: none is there. */
+static bool serve_query(int fd)
 {
     static struct packet p;
     unsigned char query[512];
     struct sockaddr_storage from;
     socklen_t from_len = sizeof(from);
-    ssize_t len = recvfrom(w->fd, query, sizeof(query), 0, (struct sockaddr *)&from, &from_len);
+    ssize_t len =
+        recvfrom(fd, query, sizeof(query), MSG_DONTWAIT, (struct sockaddr *)&from, &from_len);
     size_t at = PACKET_NAME_AT;
     const char *name;
     unsigned type;
     int rcode;
 
-    (void)what;
+    if (len < 0)
+        return false;
     assert_true(len > PACKET_NAME_AT);
     server.asked++;
     name = read_name(query, (size_t)len, &at);
@@ -124,9 +128,17 @@ static void on_query(struct watch *w, unsigned what)
     memcpy(p.room, query, 2); /* the id */
     rcode = answer_query(name, type, &p);
     if (rcode == NO_ANSWER)
-        return;
+        return true;
     p.room[3] = (char)(p.room[3] | rcode);
-    sendto(w->fd, p.room, buf_len(&p.buf), 0, (struct sockaddr *)&from, from_len);
+    sendto(fd, p.room, buf_len(&p.buf), 0, (struct sockaddr *)&from, from_len);
+    return true;
+}
+
+static void on_query(struct watch *w, unsigned what)
+{
+    (void)what;
+    while (serve_query(w->fd)) {
+    }
 }
 
 static void on_answer(struct customer *a, uint64_t id, const struct finding *f)
@@ -399,6 +411,22 @@ static void test_what_nobody_awaits_is_not_asked(void **state)
     assert_int_equal(desk.others_count, 0);
 }
 
+/* ---- silence ---- */
+
+enum { PATIENCE_MS = 3600 * 1000 };
+
+static struct resolver *patient_resolver(void)
+{
+    struct dns_settings patient = settings;
+    struct resolver *r;
+    struct error err;
+
+    patient.timeout_ms = PATIENCE_MS;
+    r = resolver_new(&loop, &patient, &err);
+    assert_non_null(r);
+    return r;
+}
+
 static void on_packet(struct resolver_query *q, struct view packet, const char *failure)
 {
     (void)q;
@@ -407,37 +435,98 @@ static void on_packet(struct resolver_query *q, struct view packet, const char *
     client.answered++;
 }
 
-/* As many as may be fresh at once, and one that has to wait for room. */
+/* As many as there are places, and one that has to wait for one. */
 static void test_what_is_slow_takes_no_room(void **state)
 {
-    enum { SILENT = 200, PATIENCE_MS = 30000 };
-    static struct resolver_query queries[SILENT + 1];
-    static char names[SILENT][32];
-    struct dns_settings patient = settings;
-    struct resolver *r;
-    struct error err;
+    static struct resolver_query queries[LINES_PLACES + 1];
+    static char names[LINES_PLACES][32];
+    struct resolver *r = patient_resolver();
 
     (void)state;
-    patient.timeout_ms = PATIENCE_MS;
-    r = resolver_new(&loop, &patient, &err);
-    assert_non_null(r);
-    for (unsigned i = 0; i <= SILENT; i++) {
-        queries[i] = (struct resolver_query){ .answered = on_packet, .urgent = true };
-        if (i < SILENT)
+    for (unsigned i = 0; i <= LINES_PLACES; i++) {
+        queries[i] = (struct resolver_query){ .answered = on_packet, .line = LINE_ROUTES };
+        if (i < LINES_PLACES)
             snprintf(names[i], sizeof(names[i]), "silent%u.test", i);
-        resolver_ask(r, &queries[i], i < SILENT ? view_of(names[i]) : VIEW("urgent.test"),
-                     ANSWER_A);
+        resolver_ask(r, &queries[i],
+                     i < LINES_PLACES ? view_of(names[i]) : VIEW("urgent.test"), ANSWER_A);
     }
-    while (server.asked < SILENT)
-        assert_int_equal(loop_turn(&loop, 1000), 0);
-    assert_true(queries[SILENT].waiting);
+    assert_int_equal(queries[LINES_PLACES].place.state, LINE_WAITING);
     turn_until(1);
-    assert_int_equal(server.urgent_at, SILENT + 1);
+    assert_int_equal(server.urgent_at, LINES_PLACES + 1);
+}
+
+/* Time passes for us, but not for c-ares, which would wait for an hour. Comes last: the clock stands
+ * still from here on. */
+static int open_patient_desk(void **state)
+{
+    clock_freeze(0);
+    open_desk(state);
+    desk.resolver = patient_resolver();
+    return 0;
+}
+
+static int close_patient_desk(void **state)
+{
+    (void)state;
+    cache_release(&desk.cache);
+    table_release(&desk.questions);
+    return 0;
+}
+
+static void pass_turns(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        clock_advance(LINES_FRESH_MS);
+        assert_int_equal(loop_turn(&loop, 0), 0);
+    }
+}
+
+/* Whose hosts are known needs their addresses; who comes last waits for its turn, and not for the
+ * others to be given up. */
+static void test_silent_domains_hold_nobody_up(void **state)
+{
+    enum { SILENT = 9500, TURNS = SILENT / LINES_PLACES };
+    static struct customer queue;
+
+    (void)state;
+    customer_init(&queue, true);
+    queue.answer = ignore;
+    flood(&queue, SILENT, DNS_ROUTE);
+    desk_ask(&desk, &client.customer, 1, DNS_ADDRESSES, VIEW("host.test"));
+    turn_until(1);
+    assert_int_equal(client.result, DNS_OK);
+    assert_true(server.asked <= 2 * LINES_PLACES);
+    desk_ask(&desk, &client.customer, 2, DNS_ROUTE, VIEW("hosts.test"));
+    pass_turns(TURNS + 10);
+    assert_int_equal(client.answered, 2);
+    assert_int_equal(client.result, DNS_OK);
+    assert_int_equal(desk.questions.count, SILENT); /* they are waited for */
+}
+
+/* So many cannot be waited for: those that were asked first are given up, and no others. */
+static void test_patience_ends_with_room(void **state)
+{
+    enum { FLIGHT_MAX = RESOLVER_ROUNDS * RESOLVER_ROUND_MAX, SILENT = FLIGHT_MAX + 1000 };
+
+    (void)state;
+    flood(&client.customer, SILENT, DNS_ROUTE);
+    pass_turns(FLIGHT_MAX / LINES_PLACES - 10);
+    assert_int_equal(client.answered, 0);
+    pass_turns(SILENT / LINES_PLACES);
+    assert_int_equal(client.answered, RESOLVER_ROUND_MAX);
+    assert_int_equal(client.id, RESOLVER_ROUND_MAX - 1);
+    assert_int_equal(client.result, DNS_TEMPORARY);
+    assert_non_null(strstr(client.words, "in time"));
+    desk_ask(&desk, &client.customer, SILENT, DNS_ROUTE, VIEW("hosts.test"));
+    turn_until(RESOLVER_ROUND_MAX + 1);
+    assert_int_equal(client.id, SILENT);
+    assert_int_equal(client.result, DNS_OK);
 }
 
 int main(void)
 {
-#define DESK_TEST(test) cmocka_unit_test_setup_teardown(test, open_desk, close_desk)
+#define DESK_TEST(test)    cmocka_unit_test_setup_teardown(test, open_desk, close_desk)
+#define PATIENT_TEST(test) cmocka_unit_test_setup_teardown(test, open_patient_desk, close_patient_desk)
     const struct CMUnitTest tests[] = {
         DESK_TEST(test_questions),
         DESK_TEST(test_equal_questions_are_asked_once),
@@ -448,6 +537,8 @@ int main(void)
         DESK_TEST(test_what_is_slow_takes_no_room),
         DESK_TEST(test_others_have_half_of_the_desk),
         DESK_TEST(test_what_nobody_awaits_is_not_asked),
+        PATIENT_TEST(test_silent_domains_hold_nobody_up),
+        PATIENT_TEST(test_patience_ends_with_room),
     };
 
     return cmocka_run_group_tests_name("desk", tests, open_all, NULL);
