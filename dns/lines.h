@@ -1,8 +1,8 @@
-/* Which question is asked next. Questions wait in lines that take nothing from one another. Each has
- * some places for those that were asked just now: whoever is answered gives the place back at once,
- * and whoever is not after a short while. So name servers that are silent, however many and for
- * however long, hold nobody up for longer, and those that we ask get no more questions at once than
- * their buffers take, nor more in a time than they can keep. Pure; times are milliseconds. */
+/* Which question is asked next. Questions wait in lines that take nothing from one another. Each
+ * has some places for those that were asked just now: whoever is answered gives the place back at
+ * once, and whoever is not after a short while. So name servers that are silent, however many and
+ * for however long, hold nobody up for longer, and those that we ask get no more questions at once
+ * than their buffers take, nor more in a time than they can keep. Pure; times are milliseconds. */
 #ifndef DNS_LINES_H
 #define DNS_LINES_H
 

@@ -139,7 +139,7 @@ void dispatch_wake(struct dispatch *d, struct site *s)
         return;
     if (may_start(d, s))
         list_append(&slot_of(d, s)->turn, &s->turn);
-    else if (list_empty(&d->mx.wanted))
+    else if (!mx_is_wanted(&d->mx))
         return;
     loop_defer(d->queue->loop, &d->again);
 }
@@ -149,6 +149,7 @@ void dispatch_unit(struct dispatch *d, uint32_t unit)
     struct index *x = &d->queue->index;
 
     index_make_due(x, unit, false);
+    mx_hasten(&d->mx, unit);
     dispatch_wake(d, index_destination(x, index_unit(x, unit)->destination)->site);
 }
 
@@ -527,6 +528,7 @@ void dispatch_free(struct dispatch **d)
 {
     if (*d == NULL)
         return;
+    mx_release(&(*d)->mx);
     for (uint32_t i = 0; i < (*d)->slot_count; i++) {
         struct list *it;
 

@@ -21,6 +21,8 @@
 #include "queue/store.h"
 #include "queue/wheel.h"
 
+struct worker;
+
 enum { INDEX_RESTING_MAX = 2000 };
 
 enum unit_state {
@@ -116,6 +118,7 @@ struct destination {
     uint64_t fresh_ms;  /* until then `hosts` need not be asked for again; the queue's clock */
     struct list asking; /* queue/mx.c: waits to be asked for, or for the answer */
     uint64_t question;
+    struct worker *asked_of; /* NULL: nobody yet */
 };
 
 /* Of a run of messages that are neighbours in their pool. */

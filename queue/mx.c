@@ -7,13 +7,135 @@
 
 #include <stdlib.h>
 
-enum { ASKED_PER_TURN = 512 };
+enum { TRIES_PER_TURN = 512 };
+
+static void on_window(struct timer *t)
+{
+    struct mx *m = container_of(t, struct mx, window);
+
+    m->young = 0;
+    m->again_left = MX_AGAIN_MAX;
+    m->last_before = m->last_asked;
+}
+
+/* The number of a question leads to its destination. */
+static uint64_t make_question(uint32_t number, const struct destination *d)
+{
+    return (uint64_t)number << 32 | d->self;
+}
+
+/* Numbers begin anew, but not while an old one is open. */
+static bool is_after(uint64_t question, uint32_t number)
+{
+    return (int32_t)((uint32_t)(question >> 32) - number) > 0;
+}
 
 void mx_init(struct mx *m, struct queue *q)
 {
-    *m = (struct mx){ .queue = q };
-    list_init(&m->wanted);
+    *m = (struct mx){ .queue = q, .again_left = MX_AGAIN_MAX };
+    m->window.fire = on_window;
+    list_init(&m->turns);
+    list_init(&m->again);
+    for (unsigned i = 0; i < MX_LINES; i++) {
+        list_init(&m->lines[i].link);
+        list_init(&m->lines[i].wanted);
+    }
 }
+
+void mx_release(struct mx *m)
+{
+    loop_stop_timer(m->queue->loop, &m->window);
+}
+
+/* ---- turns ---- */
+
+static struct mx_line *line_of(struct mx *m, uint32_t unit)
+{
+    const struct index *x = &m->queue->index;
+    const struct mail *mail = index_mail(x, index_mail_of(x, unit));
+
+    return &m->lines[(mail->sender * FLOW_PRIORITIES + mail->priority) % MX_LINES];
+}
+
+static void stand_in(struct mx *m, struct mx_line *line, struct destination *d)
+{
+    list_append(&line->wanted, &d->asking);
+    if (list_empty(&line->link))
+        list_append(&m->turns, &line->link);
+}
+
+/* Mail waits for it, and nothing is known of it. */
+static bool is_first(const struct destination *d)
+{
+    return d->hosts.len == 0 && d->fresh_ms == 0;
+}
+
+static void want(struct mx *m, struct destination *d)
+{
+    uint32_t unit = site_first(&m->queue->index, d->site);
+
+    d->asked_of = NULL;
+    if (unit != POOL_NONE && is_first(d))
+        stand_in(m, line_of(m, unit), d);
+    else
+        list_append(&m->again, &d->asking);
+}
+
+void mx_hasten(struct mx *m, uint32_t unit)
+{
+    const struct index *x = &m->queue->index;
+    struct destination *d = index_destination(x, index_unit(x, unit)->destination);
+    struct mx_line *line = line_of(m, unit);
+
+    if (list_empty(&d->asking) || d->asked_of != NULL || !is_first(d) || !list_empty(&line->wanted))
+        return;
+    list_remove(&d->asking);
+    stand_in(m, line, d);
+}
+
+static struct destination *take_from_lines(struct mx *m)
+{
+    struct list *it;
+
+    while ((it = list_take_first(&m->turns)) != NULL) {
+        struct mx_line *line = container_of(it, struct mx_line, link);
+
+        if (list_empty(&line->wanted)) /* its destinations are gone, or in others */
+            continue;
+        it = line->newest ? line->wanted.prev : line->wanted.next;
+        line->newest = !line->newest;
+        list_remove(it);
+        if (!list_empty(&line->wanted))
+            list_append(&m->turns, &line->link);
+        return container_of(it, struct destination, asking);
+    }
+    return NULL;
+}
+
+static struct destination *take_again(struct mx *m)
+{
+    struct list *it = list_take_first(&m->again);
+
+    m->again_left -= m->again_left > 0;
+    return it == NULL ? NULL : container_of(it, struct destination, asking);
+}
+
+/* NULL: none is wanted. */
+static struct destination *take_next(struct mx *m)
+{
+    struct destination *d = NULL;
+
+    if (m->again_left == 0 || list_empty(&m->again))
+        d = take_from_lines(m);
+    return d == NULL ? take_again(m) : d;
+}
+
+bool mx_is_wanted(const struct mx *m)
+{
+    return !list_empty(&m->turns) || !list_empty(&m->again);
+}
+
+/* ---- what is old ---- */
 
 static bool is_old(const struct mx *m, const struct destination *d)
 {
@@ -23,7 +145,7 @@ static bool is_old(const struct mx *m, const struct destination *d)
 void mx_refresh(struct mx *m, struct destination *d)
 {
     if (is_old(m, d) && list_empty(&d->asking))
-        list_append(&m->wanted, &d->asking);
+        want(m, d);
 }
 
 bool mx_must_wait(struct mx *m, struct site *s)
@@ -123,12 +245,17 @@ void mx_place(struct queue *q, struct destination *d)
 
 static void ask(struct mx *m, struct worker *w, struct destination *d)
 {
-    struct message_mx_ask ask = { ++m->last_question, d->hop.host };
+    struct message_mx_ask ask = { make_question(++m->last_asked, d), d->hop.host };
 
     d->question = ask.question;
+    d->asked_of = w;
     w->asked_count++;
+    m->asked++;
+    m->young++;
     list_append(&w->asked, &d->asking);
     peer_send_mx_ask(&w->peer, &ask, -1);
+    if (!timer_running(&m->window))
+        loop_start_timer(m->queue->loop, &m->window, MX_YOUNG_MS);
 }
 
 void mx_run(struct mx *m, struct dispatch *dispatch)
@@ -137,30 +264,45 @@ void mx_run(struct mx *m, struct dispatch *dispatch)
     struct list *it;
 
     list_init(&later);
-    for (unsigned i = 0; i < ASKED_PER_TURN; i++) {
+    for (unsigned i = 0; i < TRIES_PER_TURN; i++) {
         struct destination *d;
         struct worker *w;
 
-        it = list_take_first(&m->wanted);
-        if (it == NULL)
+        if (m->young == MX_YOUNG_MAX || m->asked >= MX_ASKED_MAX)
             break;
-        d = container_of(it, struct destination, asking);
+        d = take_next(m);
+        if (d == NULL)
+            break;
         w = dispatch_worker_for(dispatch, d->hop.name);
-        if (w != NULL && w->asked_count < MX_ASKED_MAX)
+        if (w != NULL)
             ask(m, w, d);
         else
-            list_append(&later, it);
+            list_append(&later, &d->asking);
     }
     while ((it = list_take_first(&later)) != NULL)
-        list_append(&m->wanted, it);
+        want(m, container_of(it, struct destination, asking));
+}
+
+static void count_answer(struct mx *m, struct worker *w, uint64_t question)
+{
+    if (w->asked_count == 0)
+        return;
+    w->asked_count--;
+    m->asked--;
+    m->young -= m->young > 0 && is_after(question, m->last_before);
 }
 
 void mx_lose_worker(struct mx *m, struct worker *w)
 {
     struct list *it;
 
-    while ((it = list_take_first(&w->asked)) != NULL)
-        list_append(&m->wanted, it);
+    while ((it = list_take_first(&w->asked)) != NULL) {
+        struct destination *d = container_of(it, struct destination, asking);
+
+        count_answer(m, w, d->question);
+        want(m, d);
+    }
+    m->asked -= w->asked_count;
     w->asked_count = 0;
 }
 
@@ -188,15 +330,12 @@ static void learn(struct mx *m, struct destination *d, struct view hosts, uint32
     dispatch_wake(m->queue->dispatch, d->site);
 }
 
-static struct destination *find_asked(const struct worker *w, uint64_t question)
+static bool may_have_asked(const struct mx *m, uint64_t question)
 {
-    list_each (it, &w->asked) {
-        struct destination *d = container_of(it, struct destination, asking);
+    uint32_t self = (uint32_t)question;
 
-        if (d->question == question)
-            return d;
-    }
-    return NULL;
+    return self != POOL_NONE && self < m->queue->index.destinations.end &&
+           !is_after(question, m->last_asked);
 }
 
 bool mx_hear(struct mx *m, struct worker *w, struct view fields)
@@ -204,12 +343,13 @@ bool mx_hear(struct mx *m, struct worker *w, struct view fields)
     struct message_mx_answer answer;
     struct destination *d;
 
-    if (!message_mx_answer_decode(fields, &answer) || answer.question > m->last_question)
+    if (!message_mx_answer_decode(fields, &answer) || !may_have_asked(m, answer.question))
         return false;
-    d = find_asked(w, answer.question);
-    w->asked_count -= w->asked_count > 0;
-    if (d == NULL)
+    count_answer(m, w, answer.question);
+    d = pool_at(&m->queue->index.destinations, (uint32_t)answer.question);
+    if (d->question != answer.question || d->asked_of != w)
         return true; /* forgotten meanwhile */
+    d->asked_of = NULL;
     list_remove(&d->asking);
     learn(m, d, answer.hosts, answer.order);
     return true;

@@ -447,16 +447,16 @@ static void test_what_is_slow_takes_no_room(void **state)
         queries[i] = (struct resolver_query){ .answered = on_packet, .line = LINE_ROUTES };
         if (i < LINES_PLACES)
             snprintf(names[i], sizeof(names[i]), "silent%u.test", i);
-        resolver_ask(r, &queries[i],
-                     i < LINES_PLACES ? view_of(names[i]) : VIEW("urgent.test"), ANSWER_A);
+        resolver_ask(r, &queries[i], i < LINES_PLACES ? view_of(names[i]) : VIEW("urgent.test"),
+                     ANSWER_A);
     }
     assert_int_equal(queries[LINES_PLACES].place.state, LINE_WAITING);
     turn_until(1);
     assert_int_equal(server.urgent_at, LINES_PLACES + 1);
 }
 
-/* Time passes for us, but not for c-ares, which would wait for an hour. Comes last: the clock stands
- * still from here on. */
+/* Time passes for us, but not for c-ares, which would wait for an hour. Comes last: the clock
+ * stands still from here on. */
 static int open_patient_desk(void **state)
 {
     clock_freeze(0);
@@ -525,8 +525,9 @@ static void test_patience_ends_with_room(void **state)
 
 int main(void)
 {
-#define DESK_TEST(test)    cmocka_unit_test_setup_teardown(test, open_desk, close_desk)
-#define PATIENT_TEST(test) cmocka_unit_test_setup_teardown(test, open_patient_desk, close_patient_desk)
+#define DESK_TEST(test) cmocka_unit_test_setup_teardown(test, open_desk, close_desk)
+#define PATIENT_TEST(test)                                                                         \
+    cmocka_unit_test_setup_teardown(test, open_patient_desk, close_patient_desk)
     const struct CMUnitTest tests[] = {
         DESK_TEST(test_questions),
         DESK_TEST(test_equal_questions_are_asked_once),

@@ -198,6 +198,8 @@ static bool worker_heard(struct peer *p, enum message type, struct view fields, 
     if (type == MESSAGE_MX_ASK) {
         assert_true(message_mx_ask_decode(fields, &ask));
         world.asked++;
+        if (world.on_asked != NULL)
+            world.on_asked(ask.domain);
         if (!world.silent)
             answer_mx(w, &ask);
     } else if (type == MESSAGE_JOB_START) {

@@ -50,6 +50,7 @@ struct world {
     uint32_t order;         /* likewise */
     unsigned asked;         /* how often they were asked */
     bool silent;            /* they do not answer */
+    void (*on_asked)(struct view domain); /* NULL: nobody looks */
     /* Answers to smtpd, newest. */
     uint64_t committed, committed_transaction;
     uint64_t failed_transaction;
