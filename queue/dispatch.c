@@ -129,15 +129,14 @@ static bool rates_allow(struct dispatch *d, struct site *s)
 static bool may_start(struct dispatch *d, struct site *s)
 {
     return rates_allow(d, s) && s->due_count > 0 && backoff_allows(s) &&
-           s->running - s->leaving < RUNNING_PER_CONNECTION * site_connections(s) &&
-           !mx_must_wait(&d->mx, s);
+           s->running - s->leaving < RUNNING_PER_CONNECTION * site_connections(s);
 }
 
 void dispatch_wake(struct dispatch *d, struct site *s)
 {
     if (d == NULL || !list_empty(&s->turn))
         return;
-    if (may_start(d, s))
+    if (may_start(d, s) && !mx_must_wait(&d->mx, s))
         list_append(&slot_of(d, s)->turn, &s->turn);
     else if (!mx_is_wanted(&d->mx))
         return;

@@ -318,7 +318,7 @@ static void learn(struct mx *m, struct destination *d, struct view hosts, uint32
 {
     if (hosts.len > 0)
         d->order = order;
-    d->fresh_ms = queue_now_ms(m->queue) + MX_FRESH_MS;
+    d->fresh_ms = queue_now_ms(m->queue) + (hosts.len > 0 ? MX_FRESH_MS : MX_VAIN_MS);
     if (hosts.len > 0 && !view_equal(hosts, d->hosts)) {
         if (d->hosts.len > 0)
             log_info("mail_hosts_changed", LOG_VIEW("destination", d->hop.name),

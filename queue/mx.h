@@ -14,6 +14,7 @@
 
 enum {
     MX_FRESH_MS = 60 * 1000, /* the name servers' TTLs are kept by the dns process */
+    MX_VAIN_MS = 10 * 1000,  /* no hosts were found: before the next attempt it is asked again */
     MX_YOUNG_MS = 100,       /* a question without an answer holds up others for no longer */
     MX_YOUNG_MAX = 80,       /* that do; the dns process has places for more (dns/lines.h) */
     MX_AGAIN_MAX = 20,       /* of them: for others than the first of a domain */
