@@ -214,6 +214,12 @@ bool client_failed_at_tls(const struct client *c)
                        (c->hearing == CLIENT_EHLO && c->encrypted && c->closed));
 }
 
+bool client_failed_to_log_in(const struct client *c)
+{
+    return (c->hearing == CLIENT_AUTH || c->hearing == CLIENT_AUTH_ANSWER) &&
+           c->why.code / 100 == 5;
+}
+
 bool client_is_past_dot(const struct client *c)
 {
     return (c->chunk_sent && !c->refused) ||

@@ -159,6 +159,8 @@ const struct outcome *client_why(const struct client *c);
  * it, when a server of TLS 1.3 tells what it finds fault with: in plain text the host may be of
  * use. Not so when it said too much or nonsense instead, which may be an attack. */
 bool client_failed_at_tls(const struct client *c);
+/* The host has refused the login for good: its other addresses would count another try. */
+bool client_failed_to_log_in(const struct client *c);
 /* The final dot, or all of the chunk, was said, and no proper answer heard: the message may have
  * been accepted. */
 bool client_is_past_dot(const struct client *c);

@@ -249,6 +249,8 @@ void conn_fail(struct conn *c, const struct outcome *why)
         dial_meet_us(&c->dial);
     if (again) {
         (void)dial_avoid_ipv6(&c->dial, &o);
+        if (client_failed_to_log_in(&c->client))
+            dial_leave_host(&c->dial);
         dial_keep_failure(&c->dial, &o);
         redial(c);
         return;

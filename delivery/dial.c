@@ -561,6 +561,11 @@ void dial_next(struct dial *d)
     seek(d);
 }
 
+void dial_leave_host(struct dial *d)
+{
+    d->route.address_at = d->route.address_count;
+}
+
 void dial_again(struct dial *d)
 {
     const struct net_address address = d->address;

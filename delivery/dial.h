@@ -65,6 +65,8 @@ void dial_begin(struct dial *d, struct view domain);
 void dial_next(struct dial *d);
 /* The host that was found is this machine: none that is not better is tried. */
 void dial_meet_us(struct dial *d);
+/* No other address of the host that was found is tried. */
+void dial_leave_host(struct dial *d);
 /* The host that was found, once more. */
 void dial_again(struct dial *d);
 /* Whatever is under way is dropped. */

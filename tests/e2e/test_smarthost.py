@@ -146,6 +146,23 @@ def test_a_host_that_does_not_prove_itself_gets_no_mail(world, modern):
     assert modern.logins == [("SCRAM-SHA-256", b"me", True)] and not modern.messages
 
 
+def test_a_wrong_password_is_said_to_each_host_once(world):
+    """Not to each of its addresses: an account may be locked after a few. A host named behind it has its try."""
+    certificate = make_certificate(world.folder, "one.test", "two.test")
+    sinks = [world.sink(name, port=465, implicit_tls=True, certificate=certificate, extensions=["AUTH PLAIN"])
+             for name in ("one.test", "one.test", "one.test", "two.test")]
+    secret = world.folder / "password"
+    write_secret(secret, "wrong\n")
+    world.start_relay(tls={"trust-anchors": str(certificate[0])}, routes=[
+        {"domain": "*", "via": ["smtps://one.test", "smtps://two.test"], "tls": "verify", "auth-login": "me",
+         "auth-password": str(secret)}])
+    world.send("a@here.test", "b@there.test")
+    last = world.wait_deferred()["rcpts"][0]["last"]
+    assert last["code"] // 100 == 5 and last["stage"] == "logging in"
+    logins = [sum(c.startswith("AUTH") for c in sink.commands) for sink in sinks]
+    assert sum(logins[:3]) == 1 and logins[3] == 1, logins
+
+
 def test_a_token_goes_by_oauthbearer(world, modern):
     secret = world.folder / "token"
     write_secret(secret, "token-0\n")
