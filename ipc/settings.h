@@ -350,7 +350,7 @@ struct settings {
         uint64_t reserve_bytes;  /* 512M: with less free, new mail is answered 452 */
         bool recycle;            /* files of the log are written before their use, and used again */
         uint64_t cache_bytes;    /* 64M: fresh small bodies kept in memory */
-        uint64_t trash_bytes;    /* 1G: of bodies of deleted messages */
+        uint64_t trash_bytes;    /* 1G: of deleted messages */
         uint64_t trash_ms;       /* 1d */
         uint64_t history_bytes;  /* 256M: of records of mail that is done */
         uint64_t history_ms;     /* 7d */

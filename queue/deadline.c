@@ -154,10 +154,24 @@ void deadline_begin(struct queue *q, uint32_t mail)
 
 /* ---- the trash ---- */
 
+enum {
+    STATE_BYTES = 256
+}; /* of a record about a recipient, or about the deletion; most have less */
+
+/* Whoever deletes a million empty messages has a full trash, too. A body that is not in the record
+ * is larger than that. */
+uint64_t deadline_trash_bytes(const struct mail *m)
+{
+    uint64_t parts = m->rcpt_count > 1 ? m->rcpt_count * sizeof(struct part) : 0;
+    uint64_t apart = m->body_bytes > m->record_bytes ? m->body_bytes : 0;
+
+    return m->record_bytes + apart + (m->rcpt_count + 1ULL) * STATE_BYTES + sizeof(*m) + parts;
+}
+
 void deadline_enter_trash(struct queue *q, uint32_t mail)
 {
     q->trash_count++;
-    q->trash_bytes += index_mail(&q->index, mail)->body_bytes;
+    q->trash_bytes += deadline_trash_bytes(index_mail(&q->index, mail));
     index_set_deadline(&q->index, mail, DEADLINE_TRASH);
 }
 
@@ -168,7 +182,7 @@ void deadline_leave_trash(struct queue *q, uint32_t mail)
     if (!deadline_in_trash(m))
         return;
     q->trash_count--;
-    q->trash_bytes -= m->body_bytes;
+    q->trash_bytes -= deadline_trash_bytes(m);
     index_set_deadline(&q->index, mail, DEADLINE_NONE);
 }
 

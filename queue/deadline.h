@@ -23,5 +23,7 @@ bool deadline_begins_later(const struct queue *q, const struct mail *m);
 bool deadline_in_trash(const struct mail *m);
 void deadline_enter_trash(struct queue *q, uint32_t mail);
 void deadline_leave_trash(struct queue *q, uint32_t mail);
+/* What such a message takes, on the disk and in memory, about. */
+uint64_t deadline_trash_bytes(const struct mail *m);
 
 #endif

@@ -129,11 +129,14 @@ static void end_file(struct history *h)
     h->writing.fd = -1;
 }
 
+static uint64_t part_bytes(const struct history *h)
+{
+    return MAX(h->writing.bytes_most / PARTS, (uint64_t)FILE_LEAST);
+}
+
 static bool file_is_full(const struct history *h)
 {
-    uint64_t most = MAX(h->writing.bytes_most / PARTS, (uint64_t)FILE_LEAST);
-
-    return h->writing.fd < 0 || h->writing.file_bytes >= most ||
+    return h->writing.fd < 0 || h->writing.file_bytes >= part_bytes(h) ||
            h->writing.now_ms >= h->writing.file_ms + h->writing.span_ms / PARTS;
 }
 
@@ -148,7 +151,8 @@ static bool is_too_old(const struct history *h, const char *name)
     return name_file(now_ms - MIN(now_ms, span_ms), limit) && strcmp(name, limit) <= 0;
 }
 
-/* The newest first: once the bytes are too many, everything older goes. */
+/* The newest first: once the bytes are too many, everything older goes. The file that is being
+ * written has its whole part. */
 static void prune(const struct history *h, int folder)
 {
     char **names;
@@ -162,7 +166,7 @@ static void prune(const struct history *h, int folder)
         bool newest = i + 1 == count && h->writing.fd >= 0;
 
         if (fstatat(folder, names[i], &facts, AT_SYMLINK_NOFOLLOW) == 0) {
-            bytes += (uint64_t)facts.st_size;
+            bytes += MAX((uint64_t)facts.st_size, newest ? part_bytes(h) : 0);
             if (!newest && (bytes > h->writing.bytes_most || is_too_old(h, names[i])))
                 unlinkat(folder, names[i], 0);
         }
@@ -187,6 +191,8 @@ static int append(struct history *h, int folder)
         return h->writing.fd;
     err = file_write_all(h->writing.fd, bytes, h->writing.file_bytes);
     h->writing.file_bytes += bytes.len;
+    if (h->writing.file_bytes > part_bytes(h))
+        prune(h, folder);
     if (err < 0)
         end_file(h); /* what is torn ends its file */
     return err;

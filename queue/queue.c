@@ -222,9 +222,16 @@ static void on_moved(struct store_watcher *w, uint64_t id, struct store_ref wher
 {
     struct queue *q = container_of(w, struct queue, watcher);
     uint32_t mail = index_find(&q->index, id);
+    struct mail *m;
 
-    if (mail != POOL_NONE)
-        index_set_place(index_mail(&q->index, mail), where);
+    if (mail == POOL_NONE)
+        return;
+    m = index_mail(&q->index, mail);
+    if (deadline_in_trash(m))
+        q->trash_bytes -= deadline_trash_bytes(m);
+    index_set_place(m, where);
+    if (deadline_in_trash(m))
+        q->trash_bytes += deadline_trash_bytes(m);
 }
 
 static void on_outcome_moved(struct store_watcher *w, uint64_t id, uint64_t from,

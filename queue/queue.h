@@ -73,7 +73,7 @@ struct queue {
     struct control *control;
     struct queue_totals totals;
     uint64_t unreadable;               /* messages at the start whose envelope makes no sense */
-    uint64_t trash_count, trash_bytes; /* deleted messages that can come back, and their bodies */
+    uint64_t trash_count, trash_bytes; /* deleted messages that can come back; all that they take */
     uint64_t notices_pending;          /* notices that are not durable yet */
     uint64_t notices_made;
     struct list notices_again; /* that the spool did not take: queue/notify.c */

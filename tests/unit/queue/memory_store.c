@@ -79,11 +79,18 @@ static struct event *message_of(uint64_t id)
     return NULL;
 }
 
+static struct store_ref place_of(const struct event *e)
+{
+    size_t bytes = e->kind == EVENT_MESSAGE ? e->envelope_len + e->body_len : 0;
+
+    return (struct store_ref){ (uint64_t)(e - events) + 1, (uint32_t)bytes + 1 };
+}
+
 static void replay_event(struct store_replay *r, unsigned i)
 {
     const struct event *e = &events[i];
     const struct event *m = message_of(e->id);
-    struct store_ref where = { i + 1, 1 };
+    struct store_ref where = place_of(e);
 
     if (m == NULL || m->finished)
         return;
@@ -222,7 +229,7 @@ static void keep(struct store_commit *c)
     e->body_bytes = c->body_bytes;
     e->body_crc = c->body_crc;
     c->id = e->id;
-    c->where = (struct store_ref){ event_count, 1 };
+    c->where = place_of(e);
     memory_store.accepted++;
     memory_store.live++;
 }

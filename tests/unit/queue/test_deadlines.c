@@ -249,6 +249,11 @@ static void holds_what_came_to_be_held(void **state)
     assert_int_equal(world.job_count, 2);
 }
 
+static uint64_t trash_bytes_of(uint64_t id)
+{
+    return deadline_trash_bytes(index_mail(&world.queue.index, index_find(&world.queue.index, id)));
+}
+
 static void forgets_what_is_deleted(void **state)
 {
     uint64_t waiting = world_accept("a@here.test", "b@there.test", body), running;
@@ -265,7 +270,7 @@ static void forgets_what_is_deleted(void **state)
     world_pass(20 * HOUR);
     world_restart(); /* which does not prolong it */
     assert_int_equal(world_count_mails(), 2);
-    assert_int_equal(world.queue.trash_bytes, 2 * body.len);
+    assert_int_equal(world.queue.trash_bytes, trash_bytes_of(waiting) + trash_bytes_of(running));
     world_pass(4 * HOUR + MINUTE);
     assert_int_equal(world_count_mails(), 0);
     assert_int_equal(world.queue.trash_count, 0);
@@ -344,7 +349,7 @@ static void the_oldest_leave_a_full_trash(void **state)
     uint64_t first, second;
 
     (void)state;
-    world_reload("spool: { path: /tmp, trash: 40 }\n");
+    world_reload("spool: { path: /tmp, trash: 1000 }\n"); /* more than one takes, less than two */
     first = world_accept("a@here.test", "b@there.test", body);
     second = world_accept("a@here.test", "c@there.test", body);
     admin_delete(&world.queue, index_find(&world.queue.index, first), VIEW("uid 0"));
@@ -358,10 +363,27 @@ static void the_oldest_leave_a_full_trash(void **state)
     for (unsigned i = 0; i < world.job_count; i++)
         world_end(world_job(i));
     assert_int_equal(index_find(&world.queue.index, first), POOL_NONE);
+    check("one takes more than its body",
+          trash_bytes_of(second) > 500 && trash_bytes_of(second) < 1000);
     world.queue.trouble = SPOOL_FULL;
     deadline_arm(&world.queue);
     world_pass(1);
     assert_int_equal(world_count_mails(), 0);
+}
+
+/* Nothing but envelopes. */
+static void empty_messages_fill_the_trash(void **state)
+{
+    (void)state;
+    world_reload("spool: { path: /tmp, trash: 10000 }\n");
+    for (unsigned i = 0; i < 100; i++) {
+        uint64_t id = world_accept("a@here.test", "b@there.test c@other.test", VIEW_EMPTY);
+
+        admin_delete(&world.queue, index_find(&world.queue.index, id), VIEW("uid 0"));
+    }
+    world_pass(1000);
+    assert_in_range(world.queue.trash_count, 5, 20);
+    assert_true(world.queue.trash_bytes <= 10000);
 }
 
 #define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, world_open, world_close)
@@ -384,6 +406,7 @@ int main(void)
         IN_WORLD(an_undeleted_message_stays_after_its_release),
         IN_WORLD(a_deleted_message_tells_nobody),
         IN_WORLD(the_oldest_leave_a_full_trash),
+        IN_WORLD(empty_messages_fill_the_trash),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
