@@ -1,6 +1,7 @@
 #include "queue/ledger.h"
 
 #include "common/memory.h"
+#include "mail/envelope.h"
 #include "queue/record.h"
 
 #include <assert.h>
@@ -10,9 +11,8 @@
 enum {
     AGAIN_MS = 1000,
     DOUBLINGS = 11, /* to about half an hour */
-    TOPIC_BITS = 16,
-    TOPIC_COUNT =
-        0x8002, /* not a state: the highest recipient index, where a segment would stand */
+    TOPIC_BITS = 12,
+    TOPIC_COUNT = 0xfff, /* not a state: the highest recipient index, where a segment would stand */
 };
 
 static uint64_t hash_state(const void *element);
@@ -201,24 +201,24 @@ struct segment *ledger_needless(const struct ledger *l, uint64_t batch)
 
 /* ---- states: a hash table from (message, topic) to the segment ---- */
 
-static uint64_t hash_of(uint64_t message, unsigned topic)
+_Static_assert((int)ENVELOPE_RCPTS_MAX < (int)LEDGER_CHANGE, "a recipient is no other topic");
+
+static uint64_t what_of(uint64_t message, unsigned topic)
 {
-    uint64_t z = message * 0x9e3779b97f4a7c15 + topic * 0xbf58476d1ce4e5b9;
+    return message << TOPIC_BITS | topic;
+}
+
+static uint64_t hash_of(uint64_t what)
+{
+    uint64_t z = what * 0x9e3779b97f4a7c15;
 
     z = (z ^ (z >> 32)) * 0x94d049bb133111eb;
     return z ^ (z >> 29);
 }
 
-static unsigned topic_of(const struct ledger_state *s)
-{
-    return (unsigned)(s->where & ((1u << TOPIC_BITS) - 1));
-}
-
 static uint64_t hash_state(const void *element)
 {
-    const struct ledger_state *s = element;
-
-    return hash_of(s->message, topic_of(s));
+    return hash_of(((const struct ledger_state *)element)->what);
 }
 
 static struct ledger_state *state_at(const struct ledger *l, uint32_t state)
@@ -226,56 +226,54 @@ static struct ledger_state *state_at(const struct ledger *l, uint32_t state)
     return pool_at(&l->states, state);
 }
 
-static uint32_t look(const struct ledger *l, uint64_t message, unsigned topic)
+static uint32_t look(const struct ledger *l, uint64_t what)
 {
-    uint32_t state = chains_first(&l->by_topic, hash_of(message, topic));
+    uint32_t state = chains_first(&l->by_topic, hash_of(what));
 
-    while (state != POOL_NONE &&
-           (state_at(l, state)->message != message || topic_of(state_at(l, state)) != topic))
+    while (state != POOL_NONE && state_at(l, state)->what != what)
         state = chains_next(&l->by_topic, state);
     return state;
 }
 
-/* A state as it was; value 0: there was none. */
-struct was {
-    uint64_t value; /* the segment */
-    uint32_t bytes;
-};
-
-static struct was was_at(const struct ledger_state *s)
+/* None is newer than the newest. */
+static uint64_t whole_number(const struct ledger *l, uint32_t segment)
 {
-    return (struct was){ s->where >> TOPIC_BITS, s->bytes };
+    uint64_t newest = l->count == 0 ? segment : l->segments[l->count - 1]->number;
+
+    return newest - ((uint32_t)newest - segment);
 }
 
-static struct was put(struct ledger *l, uint64_t message, unsigned topic, uint64_t value,
-                      uint32_t bytes)
-{
-    uint32_t state = look(l, message, topic);
-    struct was before = { 0 };
-    struct ledger_state *s;
-    bool fresh = state == POOL_NONE;
+/* What stood there before. */
+struct was {
+    bool any;
+    uint32_t segment;
+};
 
-    if (fresh)
+static struct was put(struct ledger *l, uint64_t message, unsigned topic, uint64_t value)
+{
+    uint64_t what = what_of(message, topic);
+    uint32_t state = look(l, what);
+    struct was before = { .any = state != POOL_NONE };
+
+    if (state == POOL_NONE) {
         state = pool_take(&l->states);
-    s = state_at(l, state);
-    if (!fresh)
-        before = was_at(s);
-    s->message = message;
-    s->where = value << TOPIC_BITS | topic;
-    s->bytes = bytes;
-    if (fresh)
+        state_at(l, state)->what = what;
         chains_add(&l->by_topic, state);
+    } else {
+        before.segment = state_at(l, state)->segment;
+    }
+    state_at(l, state)->segment = (uint32_t)value;
     return before;
 }
 
 static struct was take(struct ledger *l, uint64_t message, unsigned topic)
 {
-    uint32_t state = look(l, message, topic);
-    struct was before;
+    uint32_t state = look(l, what_of(message, topic));
+    struct was before = { .any = state != POOL_NONE };
 
     if (state == POOL_NONE)
-        return (struct was){ 0 };
-    before = was_at(state_at(l, state));
+        return before;
+    before.segment = state_at(l, state)->segment;
     chains_remove(&l->by_topic, state);
     pool_give(&l->states, state);
     return before;
@@ -283,15 +281,16 @@ static struct was take(struct ledger *l, uint64_t message, unsigned topic)
 
 /* ---- what happens ---- */
 
-static void unneed(struct ledger *l, struct was state, uint64_t batch)
+/* How large that record was nobody remembers: as the others are. */
+static void unneed(struct ledger *l, struct was was, uint64_t batch)
 {
-    struct segment *s = state.value == 0 ? NULL : ledger_find(l, state.value);
+    struct segment *s = was.any ? ledger_find(l, whole_number(l, was.segment)) : NULL;
 
     if (s == NULL)
         return;
-    assert(s->needed > 0 && s->needed_bytes >= state.bytes);
+    assert(s->needed > 0);
+    s->needed_bytes -= s->needed_bytes / s->needed;
     s->needed--;
-    s->needed_bytes -= state.bytes;
     s->settled_by = MAX(s->settled_by, batch);
     l->changed = l->changed || s->needed == 0;
 }
@@ -317,9 +316,9 @@ void ledger_leave(struct ledger *l, uint64_t number, uint64_t bytes, uint64_t ba
 
 uint64_t ledger_holder(const struct ledger *l, uint64_t message, unsigned topic)
 {
-    uint32_t state = look(l, message, topic);
+    uint32_t state = look(l, what_of(message, topic));
 
-    return state == POOL_NONE ? 0 : state_at(l, state)->where >> TOPIC_BITS;
+    return state == POOL_NONE ? 0 : whole_number(l, state_at(l, state)->segment);
 }
 
 uint32_t ledger_part(uint32_t bytes, size_t rcpts)
@@ -331,17 +330,18 @@ void ledger_note(struct ledger *l, uint64_t message, unsigned topic, uint64_t nu
                  uint64_t batch, uint32_t bytes)
 {
     struct segment *s = ledger_find(l, number);
-    uint64_t highest;
+    struct was before = put(l, message, topic, number);
+    uint32_t highest;
 
     assert(s != NULL);
     s->needed++;
     s->needed_bytes += bytes;
-    unneed(l, put(l, message, topic, number, bytes), batch);
+    unneed(l, before, batch);
     if (topic == 0 || topic >= LEDGER_CHANGE)
         return;
-    highest = put(l, message, TOPIC_COUNT, topic, 0).value;
+    highest = put(l, message, TOPIC_COUNT, topic).segment;
     if (highest > topic)
-        put(l, message, TOPIC_COUNT, highest, 0);
+        put(l, message, TOPIC_COUNT, highest);
 }
 
 void ledger_forget(struct ledger *l, uint64_t message, unsigned topic, uint64_t batch)
@@ -352,7 +352,7 @@ void ledger_forget(struct ledger *l, uint64_t message, unsigned topic, uint64_t 
 void ledger_finish_again(struct ledger *l, uint64_t message, uint64_t home, uint64_t number,
                          uint64_t batch)
 {
-    uint64_t highest = take(l, message, TOPIC_COUNT).value;
+    uint32_t highest = take(l, message, TOPIC_COUNT).segment;
 
     for (unsigned topic = 0; topic <= highest; topic++)
         unneed(l, take(l, message, topic), batch);

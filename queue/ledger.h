@@ -41,7 +41,7 @@ struct segment {
     uint64_t live;  /* messages */
     uint64_t live_bytes;
     uint64_t needed;       /* newest states of recipients of live messages */
-    uint64_t needed_bytes; /* of their records; a part of one for each recipient */
+    uint64_t needed_bytes; /* of their records, about; a part of one for each recipient */
     uint64_t end_bytes;    /* of ends of messages that lie elsewhere */
     struct tie *ties;
     size_t tie_count, tie_room;
@@ -60,17 +60,18 @@ struct segment {
 
 /* What a state record is about, besides a recipient by its index. */
 enum ledger_topic {
-    LEDGER_CHANGE = 0x8000, /* held, released, deleted */
-    LEDGER_NOTICE = 0x8001,
+    LEDGER_CHANGE = 0xffd, /* held, released, deleted */
+    LEDGER_NOTICE = 0xffe,
 };
 
 enum { LEDGER_PLAIN_BYTES = 128 }; /* of a record that says little besides its line, about */
 
+/* A segment's number, and the one in a message's id, without what is above 32 bits: what is there
+ * at one time is never four billion segments apart. */
 struct ledger_state { /* of the pool `states` */
     uint32_t next;
-    uint32_t bytes; /* of its record, this recipient's part */
-    uint64_t message;
-    uint64_t where; /* segment << 16 | topic */
+    uint32_t segment;
+    uint64_t what; /* message << 12 | topic */
 };
 
 struct ledger {

@@ -245,6 +245,27 @@ static void a_set_has_what_was_added(void **state)
     idset_release(&s);
 }
 
+/* Numbers of segments have 44 bits, of which less is remembered. */
+static void knows_the_holder_by_its_whole_number(void **state)
+{
+    const uint64_t first = 0x19ffffffffe;
+    struct ledger l;
+
+    (void)state;
+    ledger_init(&l);
+    add(&l, first, first + 4);
+    for (unsigned i = 0; i < 4; i++)
+        ledger_note(&l, (first + i) << 20 | 7, 1000, first + i, 1, 64);
+    for (unsigned i = 0; i < 4; i++) {
+        check("it", ledger_holder(&l, (first + i) << 20 | 7, 1000) == first + i);
+        check("no other", ledger_holder(&l, (first + i) << 20 | 8, 1000) == 0 &&
+                              ledger_holder(&l, (first + i) << 20 | 7, LEDGER_CHANGE) == 0);
+        ledger_forget(&l, (first + i) << 20 | 7, 1000, 2);
+        check("needless", ledger_find(&l, first + i)->needed == 0);
+    }
+    ledger_release(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +273,7 @@ int main(void)
         cmocka_unit_test(the_end_outlives_what_it_ends),
         cmocka_unit_test(a_copy_outlives_what_it_copies),
         cmocka_unit_test(knows_who_holds_a_state),
+        cmocka_unit_test(knows_the_holder_by_its_whole_number),
         cmocka_unit_test(what_is_written_anew_after_the_end_is_not_needed),
         cmocka_unit_test(the_latest_reason_counts),
         cmocka_unit_test(only_the_newest_state_is_needed),
