@@ -42,22 +42,36 @@ static void log_backed_off(const struct site *s, uint64_t wait_ms)
     arena_reset(&arena);
 }
 
-/* Mail whose lifetime ended when it was about to be tried: now it only waits, like the rest. */
-static void expire_overdue(struct queue *q, const struct site *s)
+static void on_sweep(struct timer *t)
+{
+    struct queue *q = container_of(t, struct queue, overdue_timer);
+    unsigned steps = QUEUE_STEPS_PER_TURN;
+    uint32_t mail;
+
+    while ((mail = index_next_overdue(&q->index, &q->overdue_at, &steps)) != POOL_NONE)
+        index_set_deadline(&q->index, mail, DEADLINE_EXPIRY);
+    if (steps > 0) {
+        deadline_arm(q);
+        q->overdue_at = 1;
+        if (!q->overdue_again)
+            return;
+        q->overdue_again = false;
+    }
+    loop_start_timer(q->loop, t, 0);
+}
+
+/* Mail whose lifetime ended when it was about to be tried: now it only waits, like the rest. It is
+ * looked for in slices, and once more when others begin to wait meanwhile. */
+static void expire_overdue(struct queue *q)
 {
     if (q->index.overdue_count == 0)
         return;
-    flow_each (f, s) {
-        for (uint32_t u = flow_at(&q->index, f)->first; u != POOL_NONE;
-             u = index_unit(&q->index, u)->link.next) {
-            uint32_t mail = index_mail_of(&q->index, u);
-            const struct mail *m = index_mail(&q->index, mail);
-
-            if ((m->flags & MAIL_OVERDUE) && m->deadline == DEADLINE_NONE)
-                index_set_deadline(&q->index, mail, DEADLINE_EXPIRY);
-        }
-    }
-    deadline_arm(q);
+    q->overdue_again = timer_running(&q->overdue_timer);
+    if (q->overdue_again)
+        return;
+    q->overdue_at = 1;
+    q->overdue_timer.fire = on_sweep;
+    loop_start_timer(q->loop, &q->overdue_timer, 0);
 }
 
 /* Until one goes first again. */
@@ -95,7 +109,7 @@ void backoff_failed(struct queue *q, struct site *s, bool probe, const struct ve
     loop_start_timer(q->loop, &s->timer, wait_ms);
     list_remove(&s->turn);
     log_backed_off(s, wait_ms);
-    expire_overdue(q, s);
+    expire_overdue(q);
 }
 
 void backoff_override(struct queue *q, struct site *s)
@@ -151,7 +165,7 @@ void backoff_force(struct queue *q, struct site *s, struct view who)
     s->until_ms = UINT64_MAX;
     loop_stop_timer(q->loop, &s->timer);
     list_remove(&s->turn);
-    expire_overdue(q, s);
+    expire_overdue(q);
 }
 
 void backoff_recovered(struct queue *q, struct site *s)

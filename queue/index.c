@@ -215,3 +215,31 @@ uint32_t index_first_deadline(struct index *x, enum deadline list, unsigned *ste
     }
     return POOL_NONE;
 }
+
+static bool waits_for_trouble(const struct index *x, uint32_t mail, unsigned *steps)
+{
+    bool waits = false;
+
+    index_each_unit (u, x, mail) {
+        const struct unit *unit = index_unit(x, u);
+
+        waits = waits || (unit->state == UNIT_DUE &&
+                          index_destination(x, unit->destination)->site->backed_off);
+        *steps -= *steps > 1;
+    }
+    return waits;
+}
+
+uint32_t index_next_overdue(struct index *x, uint32_t *at, unsigned *steps)
+{
+    while (*steps > 0 && *at < x->mails.end) {
+        uint32_t mail = (*at)++;
+        const struct mail *m = index_mail(x, mail);
+
+        if ((m->flags & MAIL_OVERDUE) && m->deadline == DEADLINE_NONE &&
+            waits_for_trouble(x, mail, steps))
+            return mail;
+        --*steps;
+    }
+    return POOL_NONE;
+}

@@ -212,6 +212,11 @@ void index_set_deadline(struct index *x, uint32_t mail, enum deadline list);
  * is a look at a thousand messages. */
 uint32_t index_first_deadline(struct index *x, enum deadline list, unsigned *steps) MUST_USE;
 
+/* The next message from `*at` on (1 to begin with) whose lifetime is over and which only waits for
+ * a site that is backed off. POOL_NONE when there is none, or when `*steps` is used up (then it is
+ * 0: call again soon). A step is a look at a message, or a unit of it. */
+uint32_t index_next_overdue(struct index *x, uint32_t *at, unsigned *steps) MUST_USE;
+
 void index_set_held(struct index *x, uint32_t mail, bool held);
 /* Until it is released or deleted. */
 void index_set_surplus(struct index *x, uint32_t mail, bool surplus);

@@ -380,6 +380,7 @@ static void stop_timers(struct queue *q)
     loop_stop_timer(q->loop, &q->restore_timer);
     loop_stop_timer(q->loop, &q->wheel_timer);
     loop_stop_timer(q->loop, &q->deadline_timer);
+    loop_stop_timer(q->loop, &q->overdue_timer);
     loop_stop_timer(q->loop, &q->clock_timer);
     loop_stop_timer(q->loop, &q->drain_timer);
     for (uint32_t i = 1; i < q->index.sites.end; i++) {

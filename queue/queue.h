@@ -94,6 +94,9 @@ struct queue {
     struct timer wheel_timer; /* the next unit that becomes due */
     struct timer deadline_timer; /* the next delay notice or expiry */
     uint64_t deadline_ms;        /* when that is; the queue's clock */
+    struct timer overdue_timer;  /* queue/backoff.c: looks for mail whose lifetime is over */
+    uint32_t overdue_at;         /* it has come to this message */
+    bool overdue_again;          /* from the beginning, when it is through */
     uint64_t notice_pause_ms;    /* no delay notices before this time of the queue's clock */
     struct hook hook;
 

@@ -359,6 +359,40 @@ static void domains_with_the_same_hosts_are_one_site(void **state)
     assert_int_equal(x.sites.count, 2);
 }
 
+/* However many messages there are: a look at some of them at a time. */
+static void looks_for_what_is_overdue_in_slices(void **state)
+{
+    enum { MAILS = 100, SLICE = 7 };
+    struct destination *d = destination_of("a");
+    unsigned found = 0, slices = 0, steps = 2 * MAILS;
+    uint32_t at = 1;
+
+    (void)state;
+    for (uint32_t i = 0; i < MAILS; i++) {
+        uint32_t mail = add(i + 1, i % 10 == 0 ? "b" : "a");
+
+        index_make_due(&x, index_first_unit(&x, mail), false);
+        index_set_overdue(&x, mail, i % 2 == 0);
+    }
+    assert_int_equal(index_next_overdue(&x, &at, &steps), POOL_NONE);
+    assert_in_range(steps, 1, MAILS); /* it has seen all of them */
+    d->site->backed_off = true;
+    at = 1;
+    do {
+        uint32_t mail;
+
+        steps = SLICE;
+        while ((mail = index_next_overdue(&x, &at, &steps)) != POOL_NONE) {
+            index_set_deadline(&x, mail, DEADLINE_EXPIRY);
+            found++;
+        }
+        slices++;
+    } while (steps == 0);
+    assert_int_equal(found, MAILS / 2 - MAILS / 10);
+    assert_in_range(slices, MAILS / SLICE, 2 * MAILS / SLICE);
+    d->site->backed_off = false;
+}
+
 static void counts_units_by_state(void **state)
 {
     uint32_t mail = add(1, "abcde");
@@ -508,6 +542,7 @@ int main(void)
         cmocka_unit_test(tells_senders_apart),
         cmocka_unit_test_setup_teardown(domains_with_the_same_hosts_are_one_site, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(looks_for_what_is_overdue_in_slices, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
