@@ -50,6 +50,25 @@ static void put_copies(int error, struct buf *out)
               "minute");
 }
 
+static void put_unread(const struct store_numbers *n, struct buf *out)
+{
+    char room[256];
+    struct buf words = BUF_ON_ARRAY(room);
+
+    if (n->unread == 0)
+        return;
+    buf_printf(&words,
+               "%" PRIu64 " files of the spool cannot be read or written as they should: log/%s at "
+               "byte %" PRIu64 " (%s); mail in them waits, and %" PRIu64
+               " MiB are kept for their sake",
+               n->unread, n->unread_file, n->unread_offset, strerror(n->unread_error),
+               n->kept_bytes >> 20);
+    put_alarm(out, "segments_unreadable", buf_view(&words),
+              "look at the owner of the file, at the disk and at the kernel's log; when all can be "
+              "read again, the queue starts again by itself; tern(8) says at segment_unreadable "
+              "what to do when the disk has lost something for good");
+}
+
 static void put_count(struct buf *out, const char *name, uint64_t count, const char *what,
                       const char *advice)
 {
@@ -68,6 +87,7 @@ void alarm_write(const struct store_numbers *n, uint64_t surplus, uint64_t unrea
     buf_put_byte(out, '[');
     put_trouble(n->trouble, n->write_error, out);
     put_copies(n->copies_error, out);
+    put_unread(n, out);
     put_count(
         out, "syncs_failed", n->syncs_failed, "writes to the spool failed since the start",
         "no mail that was acknowledged is lost; look at the disk, and at spool_write_failed in "

@@ -49,6 +49,8 @@ static void measure(struct compactor *c)
     for (size_t i = 0; i < c->ledger->count; i++) {
         const struct segment *s = c->ledger->segments[i];
 
+        if (s->kept)
+            continue;
         if (s->leaving) {
             leaving += s->bytes;
             c->leaving = c->leaving || s->again_ms == 0;
@@ -70,7 +72,7 @@ static bool has_rested(const struct compactor *c, const struct segment *s)
 
 static bool can_be_emptied(const struct compactor *c, const struct segment *s)
 {
-    return !s->open && s->begun && s->writing == 0 && !s->leaving && !s->stubborn &&
+    return !s->open && s->begun && s->writing == 0 && !s->leaving && !s->stubborn && !s->kept &&
            c->loop->now_ms >= s->again_ms && cost_of(s) < s->bytes / 4 * 3 && has_rested(c, s) &&
            !ledger_is_tied_firmly(s);
 }

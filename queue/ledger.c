@@ -183,6 +183,12 @@ void ledger_put_off(struct segment *s, uint64_t now_ms)
     s->failures++;
 }
 
+void ledger_keep_all(struct ledger *l)
+{
+    for (size_t i = 0; i < l->count; i++)
+        l->segments[i]->kept = true;
+}
+
 struct segment *ledger_needless(const struct ledger *l, uint64_t batch)
 {
     size_t newest = l->count;
@@ -193,7 +199,7 @@ struct segment *ledger_needless(const struct ledger *l, uint64_t batch)
         struct segment *s = l->segments[i];
 
         if (s->live == 0 && s->needed == 0 && s->tie_count == 0 && s->writing == 0 && !s->open &&
-            !s->leaving && s->settled_by <= batch)
+            !s->leaving && !s->kept && s->settled_by <= batch)
             return s;
     }
     return NULL;

@@ -51,6 +51,7 @@ struct segment {
     bool open;           /* records are appended to it */
     bool begun;          /* its head is durable */
     bool leaving;        /* being recycled */
+    bool kept;           /* in this run, whatever becomes of it */
     bool stubborn;       /* not all of it can be read: it is not emptied in this run */
     unsigned failures;   /* to empty it or to have it gone */
     uint64_t again_ms;   /* monotonic: not tried before */
@@ -120,6 +121,9 @@ bool ledger_is_tied_firmly(const struct segment *s);
 
 /* Emptying it, or removing it, failed: that is tried again, later each time. */
 void ledger_put_off(struct segment *s, uint64_t now_ms);
+
+/* All that are there stay. */
+void ledger_keep_all(struct ledger *l);
 
 /* A segment that nothing needs, once `batch` and all before it are durable. Never one that is open,
  * nor the newest that has begun: its name tells which numbers were used. */

@@ -248,6 +248,16 @@ static void on_outcome_moved(struct store_watcher *w, uint64_t id, uint64_t from
     }
 }
 
+/* Only a start can put it where it belongs; master makes one. */
+static void on_readable(struct store_watcher *w)
+{
+    struct queue *q = container_of(w, struct queue, watcher);
+
+    log_info("segments_readable", LOG_STRING("doing", "starting the queue again"));
+    q->renewing = true;
+    queue_drain(q);
+}
+
 int queue_open(struct queue *q, struct loop *l, const struct settings *settings, const char *path,
                struct error *err)
 {
@@ -268,7 +278,8 @@ int queue_open(struct queue *q, struct loop *l, const struct settings *settings,
     deadline_init(q);
     notify_init(q);
     cache_init(&q->cache, settings != NULL ? settings->spool.cache_bytes : 0);
-    q->watcher = (struct store_watcher){ on_state, on_find, on_moved, on_outcome_moved };
+    q->watcher =
+        (struct store_watcher){ on_state, on_find, on_moved, on_outcome_moved, on_readable };
     q->wheel_timer.fire = on_wheel;
     if (settings != NULL) {
         mx_read_limits(q);
@@ -291,8 +302,9 @@ static bool drained(const struct queue *q)
 {
     bool over = queue_now_ms(q) >= q->drain_ends_ms;
 
-    return store_idle(q->store) && (over || (intake_idle(q->intake) && q->notices_pending == 0 &&
-                                             dispatch_running(q->dispatch) == 0));
+    return store_idle(q->store) &&
+           (over || ((q->renewing || intake_idle(q->intake)) && q->notices_pending == 0 &&
+                     dispatch_running(q->dispatch) == 0));
 }
 
 /* Read everything, make it durable once, answer everyone. */

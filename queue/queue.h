@@ -101,6 +101,7 @@ struct queue {
     struct hook hook;
 
     bool draining;
+    bool renewing;          /* it drains to be started again, and those who bring mail stay */
     uint64_t drain_ends_ms; /* the queue's clock */
     struct timer drain_timer;
 };

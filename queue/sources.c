@@ -92,22 +92,36 @@ static void lose_segment(struct survey *v, uint64_t number, const char *why)
     spool_move_aside(v->spool, v->spool->log, source_name(number));
 }
 
-void source_leave(struct survey *v, uint64_t number, int err)
+static void leave(struct survey *v, struct withheld w)
 {
-    struct segment *s = ledger_find(v->ledger, number);
+    struct segment *s = ledger_find(v->ledger, w.number);
 
     v->damaged++;
-    v->unread++;
-    note_number(v, number);
-    if (!source_tell(v, (struct finding){ .file = source_path(number),
+    if (v->unread == v->withheld_room) {
+        v->withheld_room = v->withheld_room == 0 ? 4 : v->withheld_room * 2;
+        v->withheld = memory_grow(v->withheld, v->withheld_room, sizeof(*v->withheld));
+    }
+    v->withheld[v->unread++] = w;
+    note_number(v, w.number);
+    if (!source_tell(v, (struct finding){ .file = source_path(w.number),
                                           .what = "the segment cannot be read, or not wholly",
-                                          .error = -err }))
-        log_error("segment_unreadable", LOG_STRING("file", source_name(number)),
-                  LOG_ERRNO("error", -err));
+                                          .error = w.error }))
+        log_error("segment_unreadable", LOG_STRING("file", source_name(w.number)),
+                  LOG_ERRNO("error", w.error));
     if (s == NULL)
-        s = ledger_add(v->ledger, number);
+        s = ledger_add(v->ledger, w.number);
     s->begun = s->stubborn = s->indexed = true;
     ledger_come(s, 0);
+}
+
+void source_leave(struct survey *v, uint64_t number, int err)
+{
+    leave(v, (struct withheld){ .number = number, .error = -err });
+}
+
+void source_leave_unwritable(struct survey *v, uint64_t number, int err)
+{
+    leave(v, (struct withheld){ .number = number, .error = -err, .unwritable = true });
 }
 
 void source_break(struct survey *v, struct source *s, int err)

@@ -9,8 +9,10 @@
 int sources_find(struct survey *v) MUST_USE;
 struct source *source_of(struct survey *v, uint64_t number); /* NULL: not there */
 /* It cannot be read now, perhaps at the next start. Until then it stays, and all that was kept for
- * its sake. */
+ * its sake (queue/relook.h). */
 void source_leave(struct survey *v, uint64_t number, int err);
+/* The same of one that was read, but whose end cannot be written. */
+void source_leave_unwritable(struct survey *v, uint64_t number, int err);
 /* The same of one of which a part cannot be read: what was read of it counts. */
 void source_break(struct survey *v, struct source *s, int err);
 /* That errno is not the disk's fault. */

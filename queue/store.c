@@ -22,7 +22,7 @@ static void on_gone(void *arg, uint64_t number, int error);
 
 bool store_keeps_all(const struct store *s)
 {
-    return s->recovering || s->recovery.survey.unread > 0;
+    return s->recovering;
 }
 
 static void recycle(struct store *s)
@@ -321,6 +321,27 @@ static void end_again(struct store *s)
         s->ledger.segments[i]->settled_by = MAX(s->ledger.segments[i]->settled_by, batch);
 }
 
+static void on_readable(struct relook *r)
+{
+    struct store *s = container_of(r, struct store, relook);
+
+    if (s->watcher->readable != NULL)
+        s->watcher->readable(s->watcher);
+}
+
+/* Nobody knows of which messages those segments tell, so what was there may be needed for their
+ * sake. Of what comes from now on they know nothing. */
+static void keep_for_unread(struct store *s)
+{
+    struct survey *v = &s->recovery.survey;
+    struct withheld *all = v->withheld;
+
+    log_warn("segments_kept", LOG_U64("unreadable", v->unread), LOG_U64("kept", s->ledger.count));
+    ledger_keep_all(&s->ledger);
+    v->withheld = NULL; /* given */
+    relook_begin(&s->relook, s->loop, &s->spool, all, v->unread, on_readable);
+}
+
 static void end_recovery(struct store *s)
 {
     s->live_messages += s->recovery.live_messages;
@@ -328,8 +349,6 @@ static void end_recovery(struct store *s)
     s->reader.damaged += s->recovery.survey.damaged - s->damaged_at_start;
     recover_end(&s->recovery);
     s->recovering = false;
-    if (s->recovery.survey.unread > 0 && !s->options.read_only)
-        log_warn("segments_kept", LOG_U64("unreadable", s->recovery.survey.unread));
 }
 
 bool store_replay(struct store *s, unsigned records)
@@ -338,8 +357,11 @@ bool store_replay(struct store *s, unsigned records)
         return false;
     if (recover_tell(&s->recovery, records))
         return true;
-    if (!s->options.read_only)
+    if (!s->options.read_only) {
         end_again(s);
+        if (s->recovery.survey.unread > 0)
+            keep_for_unread(s);
+    }
     end_recovery(s);
     if (!s->options.read_only) {
         s->compactor.paused = store_keeps_all(s);
@@ -371,6 +393,7 @@ static void finish_writing(struct store *s)
 
 static void close_all(struct store *s)
 {
+    relook_end(&s->relook);
     if (s->stage >= STAGE_OLD)
         journal_close(&s->old);
     if (s->stage >= STAGE_JOURNAL)
@@ -486,6 +509,22 @@ void store_close(struct store **store)
 
 /* ---- numbers ---- */
 
+static void count_unread(const struct store *s, struct store_numbers *out)
+{
+    const struct withheld *first = s->relook.all;
+
+    for (size_t i = 0; i < s->relook.count && first->error == 0; i++)
+        first = &s->relook.all[i]; /* others can be read by now */
+    out->unread = s->relook.count;
+    if (first == NULL)
+        return;
+    out->unread_offset = first->offset;
+    out->unread_error = first->error;
+    segment_name(first->number, out->unread_file);
+    for (size_t i = 0; i < s->ledger.count; i++)
+        out->kept_bytes += s->ledger.segments[i]->kept ? s->ledger.segments[i]->bytes : 0;
+}
+
 void store_count(const struct store *s, struct store_numbers *out)
 {
     *out = (struct store_numbers){ .segments = s->ledger.count,
@@ -503,4 +542,5 @@ void store_count(const struct store *s, struct store_numbers *out)
                                    .trouble = store_trouble(s) };
     for (size_t i = 0; i < s->ledger.count; i++)
         out->disk_bytes += s->ledger.segments[i]->bytes;
+    count_unread(s, out);
 }

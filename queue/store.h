@@ -26,6 +26,7 @@ struct store_ref {
 /* What an attempt did, or what the schedule decided: the newest one for a recipient counts. */
 enum store_state { STORE_DEFERRED, STORE_DELIVERED, STORE_FAILED, STORE_STATES };
 
+enum { STORE_FILE = 32 };       /* bytes of a file's name in the spool */
 enum { STORE_TEXT_MAX = 8192 }; /* bytes of a text; a longer one is not kept */
 
 struct store_outcome {
@@ -74,6 +75,9 @@ struct store_watcher {
     /* An outcome of that message that was recorded at `from` lies at `where` from now on. */
     void (*outcome_moved)(struct store_watcher *w, uint64_t id, uint64_t from,
                           struct store_ref where);
+    /* What could not be read at the start can be read now: it is in the store that is opened next.
+     */
+    void (*readable)(struct store_watcher *w);
 };
 
 /* The queue's clock (queue/schedule.h), as it was written down at that time of the wall clock. */
@@ -174,6 +178,11 @@ struct store_numbers {
     int write_error;                        /* errno of the write that failed last, or 0 */
     int copies_error; /* the same of compaction's copies, while it waits for that; or 0 */
     enum spool_trouble trouble;
+    /* Files of which a start could not read all, the first of them, and what is kept for them. */
+    uint64_t unread, kept_bytes;
+    char unread_file[STORE_FILE];
+    uint64_t unread_offset;
+    int unread_error; /* errno */
 };
 void store_count(const struct store *s, struct store_numbers *out);
 

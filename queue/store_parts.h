@@ -9,6 +9,7 @@
 #include "queue/journal.h"
 #include "queue/reader.h"
 #include "queue/recover.h"
+#include "queue/relook.h"
 #include "queue/store.h"
 
 /* How far opening came, and so what is to be closed. */
@@ -56,14 +57,14 @@ struct store {
     struct reader reader;
     struct recovery recovery;
     bool recovering; /* not everything has been told yet */
+    struct relook relook;
     uint64_t damaged_at_start;
     char line[RECORD_LINE_MAX];
 };
 
 /* ---- queue/store.c ---- */
 
-/* No segment is emptied or used again: what is needed of them is not known yet, or never will be in
- * this run, since a segment cannot be read and nobody knows of which messages it tells. */
+/* No segment is emptied or used again: what is needed of them is not known yet. */
 bool store_keeps_all(const struct store *s) MUST_USE;
 
 /* ---- queue/store_trouble.c ---- */

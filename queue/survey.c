@@ -544,6 +544,7 @@ void survey_release(struct survey *v)
     free(v->gaps);
     free(v->larges);
     free(v->room);
+    free(v->withheld);
     digest_release(&v->digest);
     for (unsigned i = 0; i < STREAMS; i++)
         digest_release(&v->newest[i]);

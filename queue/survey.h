@@ -8,6 +8,7 @@
 #include "queue/digest.h"
 #include "queue/idset.h"
 #include "queue/ledger.h"
+#include "queue/relook.h"
 #include "queue/spool.h"
 
 /* The newest segment has no more, so that the next ones have higher numbers even when it cannot be
@@ -87,14 +88,15 @@ struct survey {
     size_t gap_count, gap_room;
     struct large *larges;
     size_t large_count, large_room;
-    struct idset finished;         /* messages */
-    struct idset adrift;           /* those whose end speaks of a segment that is not there */
-    struct copies copies;          /* of messages that were moved */
-    struct idset lost;             /* places of records that do not count: torn, or a broken copy */
-    struct idset broken;           /* of those that count although their body is damaged */
-    struct idset bodies;           /* files that live messages name */
-    uint64_t damaged, torn_bytes;  /* so far */
-    size_t unread;                 /* segments that could not be read, or not wholly */
+    struct idset finished;        /* messages */
+    struct idset adrift;          /* those whose end speaks of a segment that is not there */
+    struct copies copies;         /* of messages that were moved */
+    struct idset lost;            /* places of records that do not count: torn, or a broken copy */
+    struct idset broken;          /* of those that count although their body is damaged */
+    struct idset bodies;          /* files that live messages name */
+    uint64_t damaged, torn_bytes; /* so far */
+    struct withheld *withheld;    /* segments that could not be read, or not wholly */
+    size_t unread, withheld_room;
     size_t bodiless;               /* live messages whose large body is gone or cut */
     uint64_t highest[STREAMS];     /* numbers of segments of which something is there */
     uint64_t mentioned;            /* the highest one that records speak of */

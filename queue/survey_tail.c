@@ -87,7 +87,7 @@ int survey_resume(struct survey *v, enum stream stream, struct log_end *end)
         close(fd);
     if (err == 0 || source_lacks_means(err))
         return err;
-    source_leave(v, s->number, err);
+    source_leave_unwritable(v, s->number, err);
     v->last_batch += UNREAD_BATCHES;
     end->left = left_without_end(v, stream);
     return 0;

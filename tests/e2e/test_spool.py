@@ -200,11 +200,14 @@ def test_a_segment_of_another_owner_is_named_and_waits(world, filled):
     status, findings, _ = check(world)
     assert status == 1 and [f["file"] for f in findings] == ["log/" + log.name]
     assert "Permission denied" in findings[0]["what"]
-    assert "damaged" in [a["alarm"] for a in json.loads(world.tern("status", "--json").stdout)["alarms"]]
-    world.stop_relay()
+    alarms = {a["alarm"]: a for a in json.loads(world.tern("status", "--json").stdout)["alarms"]}
+    assert "damaged" in alarms
+    assert f"log/{log.name} at byte 0 (Permission denied)" in alarms["segments_unreadable"]["what"]
     os.chown(log, owner.st_uid, owner.st_gid)
-    world.start_relay()
+    world.log.wait("segments_readable")
+    world.log.wait("queue_restored", messages=str(len(filled) + 1))
     assert len(world.queue()) == len(filled) + 1
+    world.send("alice@here.test", "b@busy.test", b"Subject: newer\r\n\r\n")
     assert all(world.cat(message) == content for message, content in filled.items())
     assert [f["what"] for f in check(world)[1]] == []
 

@@ -350,6 +350,16 @@ static void raises_alarms_about_the_spool(void **state)
     assert_true(
         answered("\"alarms\":[{\"alarm\":\"compaction_paused\",\"what\":\"compaction cannot "
                  "write its copies (Input/output error)"));
+    memory_store.numbers = (struct store_numbers){ .unread = 2,
+                                                   .unread_file = "0000019f3a42.seg",
+                                                   .unread_offset = 40960,
+                                                   .unread_error = EIO,
+                                                   .kept_bytes = 128 << 20 };
+    ask("status");
+    check_lines();
+    assert_true(answered("\"alarms\":[{\"alarm\":\"segments_unreadable\",\"what\":\"2 files of "));
+    assert_true(answered("log/0000019f3a42.seg at byte 40960 (Input/output error)"));
+    assert_true(answered("128 MiB are kept"));
 }
 
 static void tells_what_cannot_be_read(void **state)

@@ -204,6 +204,33 @@ static void an_end_counts_when_what_it_speaks_of_is_lost(void **state)
     box_remove(&w.box);
 }
 
+/* It ended while it was moved, and only one of its two ends was kept: that of the place before. */
+static void a_copy_without_an_end_of_its_own_stays_dead(void **state)
+{
+    uint64_t gone = record_place(8, RECORD_HEAD), message;
+
+    (void)state;
+    begin();
+    begin_segment(10, "000000000000");
+    message = put_message(0, 0, SIZE);
+    end_segment();
+    begin_segment(11, "000000000000");
+    put_message(message, message, SIZE);
+    put_message(gone, gone, SIZE);
+    end_segment();
+    begin_segment(12, "000000000000");
+    put_end(message, message);
+    end_segment();
+    box_open(&w.box, true);
+    for (int run = 0; run < 3; run++) {
+        check("the other alone", w.box.told_count == 1 && box_find(&w.box, gone) != NULL);
+        let_mail_pass();
+        check("nothing needs its first place and end", !is_there(10) && !is_there(12));
+        open_again();
+    }
+    box_remove(&w.box);
+}
+
 /* A copy whose body is damaged does not count while what it was made from is there; nor may it
  * when that is finished and gone. */
 static void a_damaged_copy_of_a_finished_message_stays_dead(void **state)
@@ -383,6 +410,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_end_counts_when_what_it_speaks_of_is_lost),
+        cmocka_unit_test(a_copy_without_an_end_of_its_own_stays_dead),
         cmocka_unit_test(a_damaged_copy_of_a_finished_message_stays_dead),
         cmocka_unit_test(a_number_that_was_set_aside_is_not_used_again),
         cmocka_unit_test(a_number_of_which_records_speak_is_not_used_again),

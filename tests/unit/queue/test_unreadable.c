@@ -557,6 +557,111 @@ static void a_digest_with_holes_says_so(void **state)
     empty(&f);
 }
 
+/* ---- what comes later ---- */
+
+static unsigned times_readable;
+
+static void on_readable(struct store_watcher *w)
+{
+    (void)w;
+    times_readable++;
+}
+
+/* Until the thread has found it there, and the loop knows. */
+static struct store_numbers wait_for_a_look(struct box *b, uint64_t offset)
+{
+    struct store_numbers n;
+
+    do {
+        assert_int_equal(loop_turn(&b->loop, 10), 0);
+        store_count(b->store, &n);
+    } while (n.unread_offset != offset);
+    return n;
+}
+
+/* The disk fails at that place for some minutes. */
+static void what_cannot_be_read_is_looked_at_again(void **state)
+{
+    const uint64_t from = 5 * BATCH_BLOCK;
+    struct store_numbers n;
+    char name[SHELF_NAME];
+    unsigned opens;
+    struct filled f;
+
+    (void)state;
+    clock_freeze(1700000000000);
+    fill(&f);
+    drop_indexes(&f);
+    segment_name(f.first, name);
+    trouble_in(f.first, from, from + BATCH_BLOCK);
+    f.box.watcher.readable = on_readable;
+    times_readable = 0;
+    box_open(&f.box, true);
+    n = wait_for_a_look(&f.box, from);
+    check("which", n.unread == 1 && strcmp(n.unread_file, name) == 0);
+    check("why", n.unread_error == EIO && n.kept_bytes >= 4 * BOX_SEGMENT);
+    opens = trouble.opens_done;
+    trouble.from += BATCH_BLOCK;
+    trouble.to += BATCH_BLOCK;
+    clock_advance(9000);
+    assert_int_equal(loop_turn(&f.box.loop, 1), 0);
+    check("not all the time", trouble.opens_done == opens);
+    clock_advance(1000);
+    wait_for_a_look(&f.box, from + BATCH_BLOCK);
+    opens = trouble.opens_done;
+    trouble.from = trouble.to = 0; /* it has passed */
+    clock_advance(19000);
+    assert_int_equal(loop_turn(&f.box.loop, 1), 0);
+    check("and less often", trouble.opens_done == opens && times_readable == 0);
+    clock_advance(1000);
+    wait_for_a_look(&f.box, BOX_SEGMENT);
+    check("told, once", times_readable == 1);
+    store_count(f.box.store, &n);
+    check("no error any more", n.unread == 1 && n.unread_error == 0);
+    box_close(&f.box);
+    drop_indexes(&f);
+    no_trouble();
+    box_open(&f.box, true);
+    check_all(&f);
+    empty(&f);
+}
+
+/* What was there stays, and what comes and goes leaves nothing behind. */
+static void what_comes_later_needs_no_more_room(void **state)
+{
+    size_t before, after;
+    struct filled f;
+
+    (void)state;
+    fill(&f);
+    drop_indexes(&f);
+    trouble_in(f.first, 0, RECORD_HEAD);
+    box_open(&f.box, true);
+    for (uint64_t i = 0; i < MESSAGES; i++) {
+        const struct box_message *m = box_find(&f.box, f.c[i]->commit.id);
+
+        if (m != NULL && i % 2 == 0)
+            store_finish(f.box.store, m->id, m->where);
+    }
+    let_mail_pass(&f.box);
+    before = box_count_files(&f.box, "log");
+    for (int i = 0; i < 3; i++)
+        let_mail_pass(&f.box);
+    after = box_count_files(&f.box, "log");
+    check("it does not grow", after <= before + 1);
+    box_close(&f.box);
+    no_trouble();
+    drop_indexes(&f);
+    box_open(&f.box, true);
+    for (uint64_t i = 0; i < MESSAGES; i++) {
+        bool unread = record_segment(f.c[i]->commit.id) == f.first;
+
+        check("finished or not",
+              (box_find(&f.box, f.c[i]->commit.id) != NULL) == (unread || i % 2 == 1));
+    }
+    empty(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -574,6 +679,8 @@ int main(void)
         cmocka_unit_test(a_newest_segment_that_cannot_be_synced_stops_nothing),
         cmocka_unit_test(an_error_of_the_disk_is_no_damage),
         cmocka_unit_test(a_digest_with_holes_says_so),
+        cmocka_unit_test(what_cannot_be_read_is_looked_at_again),
+        cmocka_unit_test(what_comes_later_needs_no_more_room),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
