@@ -61,8 +61,8 @@ def rcpts(text):
         yield from range(int(first), int(last or first) + 1)
 
 
-def segment_records(path, cuts):
-    """The records of a segment; those of its head tell of cuts in others."""
+def segment_records(path, cuts, left=None):
+    """The records of a segment; its head tells of cuts in others, and which was left without an end."""
     data = path.read_bytes()
     number = int(path.stem, 16)
     start = None
@@ -78,6 +78,8 @@ def segment_records(path, cuts):
     for cut in filter(None, start.words.get("cut", "").split(",")):
         segment, offset = cut.split(":")
         cuts[int(segment, 16)] = min(int(offset), cuts.get(int(segment, 16), len(data)))
+    if left is not None:
+        left[number] = int(start.words["left"], 16)
     nonce = struct.pack("<Q", int(start.words["nonce"], 16))
     at, batch = FIRST, start.batch
     while at < len(data):
@@ -147,3 +149,37 @@ def live_messages(spool):
         elif r.type == "A" and r.name != "noticed":
             message.change = None if r.name == "release" else r.name
     return {i: m for i, m in messages.items() if m.open}
+
+
+def claims_batch(content, batch):
+    """Something in it looks like the header of a record of that batch, or of a later one."""
+    return any(m.start() % UNIT == 0 and int(m[1], 16) >= batch for m in
+               re.finditer(rb"TERN1 . [0-9a-f]{16} .{5} .{7} ([0-9a-f]{10}) [^\n]{13}\n", content, re.DOTALL))
+
+
+def segment_damage(path, records, end, next_left):
+    """Where there is something else than was durable once; `next_left` is None for the newest of a stream."""
+    newest, last = next_left is None, records[-1]
+    sure = last.at - last.back * UNIT if newest else end
+    for r in records:
+        if r.type in "MC" and "file" not in r.words and not (newest and r.batch == last.batch) \
+                and crc32c(r.body) != int(r.words["crc"], 16):
+            yield r.at
+    for at, to in zip([FIRST] + [r.end for r in records], [r.at for r in records] + [end]):
+        rest = to == end and next_left == int(path.stem, 16)
+        if at < min(to, sure) and not (rest and not claims_batch(path.read_bytes()[at:to], last.batch)):
+            yield at
+
+
+def damage(spool):
+    """Names of segments and offsets in them; of segments that have a record at least."""
+    cuts, left = {}, {}
+    segments = {int(path.stem, 16): (path, list(segment_records(path, cuts, left)))
+                for path in sorted((spool / "log").glob("*.seg"))}
+    found = set()
+    for number, (path, records) in segments.items():
+        end = min(cuts.get(number, 1 << 40), path.stat().st_size)
+        later = [left[n] for n in segments if n > number and n % 2 == number % 2]
+        found |= {(path.name, at) for at in
+                  segment_damage(path, [r for r in records if r.at < end], end, later[0] if later else None)}
+    return found

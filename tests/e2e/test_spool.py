@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from spool_reader import live_messages, segment_records
+from spool_reader import damage, live_messages, segment_records
 from world import wait_for
 
 SLOW = {"first": "1h", "longest": "4h", "jitter": 0}
@@ -58,7 +58,7 @@ def test_a_sound_spool_is_said_to_be_sound(world, filled):
     text = world.tern("spool", "check")
     assert text.returncode == 0 and "damaged 0" in text.stdout
     world.stop_relay()
-    assert [f["what"] for f in check(world)[1]] == []
+    assert [f["what"] for f in check(world)[1]] == [] and damage(world.spool) == set()
     for wrong in (("spool",), ("spool", "mend"), ("spool", "check", "all")):
         assert world.tern(*wrong).returncode == 2
     world.start_relay()
@@ -103,6 +103,7 @@ def test_damage_is_found_with_its_place(world, filled):
     assert status == 1 and set(places) == {("log/" + log.name, at[body]),
                                            ("log/" + log.name, at[header]), (body_file, 0)}
     assert numbers["damaged"] == 3
+    assert {("log/" + name, at) for name, at in damage(world.spool)} == set(places) - {(body_file, 0)}
     assert places["log/" + log.name, at[body]]["message"] == body
     assert places[body_file, 0]["message"] == list(filled)[-1]
     assert "checksum" in places[body_file, 0]["what"]
@@ -210,6 +211,9 @@ def test_a_segment_of_another_owner_is_named_and_waits(world, filled):
     world.send("alice@here.test", "b@busy.test", b"Subject: newer\r\n\r\n")
     assert all(world.cat(message) == content for message, content in filled.items())
     assert [f["what"] for f in check(world)[1]] == []
+    world.stop_relay()
+    # The first one has no end, and the head of the next one says so.
+    assert damage(world.spool) == set() and len(segments(world)) == 2
 
 
 def test_a_copy_of_the_spool_goes_on_elsewhere(world, filled):
