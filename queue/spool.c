@@ -175,18 +175,34 @@ static int open_folders(struct spool *s, struct error *err)
     return result;
 }
 
+/* Where its own name stands. */
+static int sync_parent(const struct spool *s)
+{
+    int fd = openat(s->root, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int err = fd < 0 || fsync(fd) < 0 ? -errno : 0;
+
+    if (fd >= 0)
+        close(fd);
+    return err;
+}
+
 static int open_root(struct spool *s, struct error *err)
 {
+    bool made = false;
     struct stat facts;
+    int result;
 
     s->root = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s->root < 0 && errno == ENOENT && !s->read_only) {
         if (mkdir(s->path, FOLDER_MODE) < 0)
             return fail(s, err, "make", "", errno);
+        made = true;
         s->root = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     }
     if (s->root < 0 || fstat(s->root, &facts) < 0)
         return fail(s, err, "open", "", errno);
+    if (made && (result = sync_parent(s)) < 0)
+        return fail(s, err, "sync", "", -result);
     if (!s->read_only && facts.st_uid != geteuid())
         return error_set(err, -EPERM, "the spool%s belongs to user %u, not to user %u",
                          shown_path(s), (unsigned)facts.st_uid, (unsigned)geteuid());

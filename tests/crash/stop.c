@@ -3,8 +3,9 @@
  *   STOP_AT=k      at the k-th such call of the process (1, 2, 3 ...)
  *   STOP_HOW=      kill    SIGKILL instead of the call
  *                  tear    SIGKILL after some sectors of a write
- *                  power   SIGKILL instead of the call, and nothing that was written since the last
- *                          sync of its file has reached the disk
+ *                  power   SIGKILL instead of the call, and nothing that was not synced has reached
+ *                          the disk, be it of a file or of a folder (power.h); with an odd k every
+ *                          other change of a folder has
  *                  EIO, ENOSPC, EROFS   the call fails so, and is not done
  *   STOP_COUNT=n   so many calls fail (1)
  *   STOP_REPORT=1  prints the number of calls to descriptor 2 at the end
@@ -19,6 +20,8 @@
  * Writes to what is no regular file (pipes, event counters, the log) do not count. */
 /* Each function has two names in the C library; both are ours here. */
 #undef _FILE_OFFSET_BITS
+
+#include "power.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -96,95 +99,23 @@ __attribute__((constructor)) static void begin(void)
         stop_how = getenv("STOP_HOW");
 }
 
-__attribute__((destructor)) static void report(void)
-{
-    if (getenv("STOP_REPORT") != NULL)
-        dprintf(2, "calls %ld\n", (long)calls);
-}
-
 static bool how(const char *what)
 {
     return strcmp(stop_how, what) == 0;
 }
 
-/* ---- what the power takes away ---- */
-
-/* What was there before a write that is not synced yet. */
-struct undo {
-    struct undo *before;
-    int fd; /* ours */
-    dev_t device;
-    ino_t file;
-    off_t at, size;
-    size_t count;
-    char bytes[];
-};
-
-static struct undo *undos; /* the newest first */
-static pthread_mutex_t undos_lock = PTHREAD_MUTEX_INITIALIZER;
-
-static void remember(int fd, size_t count, off_t at)
+__attribute__((destructor)) static void report(void)
 {
-    char path[64];
-    struct stat facts;
-    struct undo *u;
-    ssize_t got;
-
-    if (!how("power") || fstat(fd, &facts) < 0 || !S_ISREG(facts.st_mode))
-        return;
-    u = malloc(sizeof(*u) + count);
-    if (u == NULL)
-        abort();
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    u->fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC, 0);
-    if (u->fd < 0)
-        abort();
-    got = syscall(SYS_pread64, u->fd, u->bytes, count, at);
-    u->count = got < 0 ? 0 : (size_t)got;
-    u->at = at;
-    u->size = facts.st_size;
-    u->device = facts.st_dev;
-    u->file = facts.st_ino;
-    pthread_mutex_lock(&undos_lock);
-    u->before = undos;
-    undos = u;
-    pthread_mutex_unlock(&undos_lock);
-}
-
-/* It is on the disk now. Nobody returns from here while the power goes. */
-static void forget(int fd)
-{
-    struct undo **at = &undos, *u;
-    struct stat facts;
-
-    if (fstat(fd, &facts) < 0)
-        return;
-    pthread_mutex_lock(&undos_lock);
-    while ((u = *at) != NULL) {
-        if (u->device != facts.st_dev || u->file != facts.st_ino) {
-            at = &u->before;
-            continue;
-        }
-        *at = u->before;
-        syscall(SYS_close, u->fd);
-        free(u);
-    }
-    pthread_mutex_unlock(&undos_lock);
-}
-
-static void take_away(void)
-{
-    pthread_mutex_lock(&undos_lock);
-    for (const struct undo *u = undos; u != NULL; u = u->before) {
-        syscall(SYS_pwrite64, u->fd, u->bytes, u->count, u->at);
-        syscall(SYS_ftruncate, u->fd, u->size);
-    }
+    if (how("power"))
+        power_stays();
+    if (getenv("STOP_REPORT") != NULL)
+        dprintf(2, "calls %ld\n", (long)calls);
 }
 
 static void die(void)
 {
     if (how("power"))
-        take_away();
+        power_off(stop_at % 2 != 0);
     syscall(SYS_tgkill, getpid(), gettid(), SIGKILL); /* which a sandbox allows */
     for (;;)
         pause();
@@ -245,7 +176,8 @@ ssize_t write(int fd, const void *bytes, size_t count)
 {
     if (is_file(fd) && stopped_at("write", fd))
         return -1;
-    remember(fd, count, lseek(fd, 0, SEEK_CUR));
+    if (how("power"))
+        power_writes(fd, count, lseek(fd, 0, SEEK_CUR));
     return syscall(SYS_write, fd, bytes, count);
 }
 
@@ -255,7 +187,8 @@ ssize_t pwrite64(int fd, const void *bytes, size_t count, off_t at)
         tear(fd, bytes, count, at);
     if (stopped_at("pwrite", fd))
         return -1;
-    remember(fd, count, at);
+    if (how("power"))
+        power_writes(fd, count, at);
     return syscall(SYS_pwrite64, fd, bytes, count, at);
 }
 
@@ -274,6 +207,8 @@ static int open_at(int folder, const char *path, int flags, unsigned mode)
 {
     if ((flags & O_CREAT) && stopped_at("openat", folder))
         return -1;
+    if ((flags & O_CREAT) && how("power"))
+        return power_open(folder, path, flags, mode);
     return (int)syscall(SYS_openat, folder, path, flags, mode);
 }
 
@@ -303,8 +238,8 @@ static int sync_by(long call, int fd)
 {
     int result = stopped(call == SYS_fsync ? "fsync" : "fdatasync") ? -1 : (int)syscall(call, fd);
 
-    if (result == 0)
-        forget(fd);
+    if (result == 0 && how("power"))
+        power_synced(fd);
     return result;
 }
 
@@ -320,31 +255,42 @@ int fdatasync(int fd)
 
 int renameat(int from_folder, const char *from, int to_folder, const char *to)
 {
-    return stopped_at("renameat", from_folder)
-               ? -1
-               : (int)syscall(SYS_renameat, from_folder, from, to_folder, to);
+    if (stopped_at("renameat", from_folder))
+        return -1;
+    return how("power") ? power_rename(from_folder, from, to_folder, to)
+                        : (int)syscall(SYS_renameat, from_folder, from, to_folder, to);
 }
 
 int unlinkat(int folder, const char *path, int flags)
 {
-    return stopped_at("unlinkat", folder) ? -1 : (int)syscall(SYS_unlinkat, folder, path, flags);
+    if (stopped_at("unlinkat", folder))
+        return -1;
+    return how("power") && flags == 0 ? power_unlink(folder, path)
+                                      : (int)syscall(SYS_unlinkat, folder, path, flags);
+}
+
+static int make_folder(int folder, const char *path, mode_t mode)
+{
+    return how("power") ? power_mkdir(folder, path, mode)
+                        : (int)syscall(SYS_mkdirat, folder, path, mode);
 }
 
 int mkdir(const char *path, mode_t mode)
 {
-    return stopped("mkdir") ? -1 : (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode);
+    return stopped("mkdir") ? -1 : make_folder(AT_FDCWD, path, mode);
 }
 
 int mkdirat(int folder, const char *path, mode_t mode)
 {
-    return stopped_at("mkdirat", folder) ? -1 : (int)syscall(SYS_mkdirat, folder, path, mode);
+    return stopped_at("mkdirat", folder) ? -1 : make_folder(folder, path, mode);
 }
 
 int linkat(int from_folder, const char *from, int to_folder, const char *to, int flags)
 {
-    return stopped_at("linkat", from_folder)
-               ? -1
-               : (int)syscall(SYS_linkat, from_folder, from, to_folder, to, flags);
+    if (stopped_at("linkat", from_folder))
+        return -1;
+    return how("power") ? power_link(from_folder, from, to_folder, to, flags)
+                        : (int)syscall(SYS_linkat, from_folder, from, to_folder, to, flags);
 }
 
 int ftruncate64(int fd, off_t size)
