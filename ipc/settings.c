@@ -79,7 +79,7 @@ static const struct config_item spool_items[] = {
           "folder of the mail that is on its way"),
     SPOOL("segment",  segment_bytes,  MIB,     64 * MIB, "64M",
           "size of a file of the log, a power of two"),
-    SPOOL("big-body", big_body_bytes, 4 * KIB, 16 * MIB, "256K",
+    SPOOL("big-body", big_body_bytes, 4 * KIB, SPOOL_BIG_BODY_MAX, "256K",
           "larger messages get a file of their own; at most half a segment"),
     SPOOL("reserve",  reserve_bytes,  0,       1024 * GIB, "512M",
           "with less free space new mail is refused for the time being"),

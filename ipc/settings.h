@@ -286,6 +286,7 @@ struct destination_settings {
 
 enum tls_minimum { TLS_MINIMUM_12, TLS_MINIMUM_13 };
 enum { CERTIFICATES_MAX = 64 }; /* with the first */
+enum { SPOOL_BIG_BODY_MAX = 3 << 20 };
 
 struct certificate_settings {
     struct view certificate, key; /* paths */
@@ -346,7 +347,7 @@ struct settings {
     struct spool_settings {
         struct view path;
         uint64_t segment_bytes;  /* 64M; a power of two, 1M to 64M */
-        uint64_t big_body_bytes; /* 256K: larger bodies are files of their own */
+        uint64_t big_body_bytes; /* 256K: larger bodies are files of their own; at most half that */
         uint64_t reserve_bytes;  /* 512M: with less free, new mail is answered 452 */
         bool recycle;            /* files of the log are written before their use, and used again */
         uint64_t cache_bytes;    /* 64M: fresh small bodies kept in memory */

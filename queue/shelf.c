@@ -18,6 +18,8 @@ enum {
     DIGITS = 12,
 };
 
+static const char unfit[] = "unfit"; /* in free/: no spare, also for the next start */
+
 void segment_name(uint64_t number, char name[SHELF_NAME])
 {
     snprintf(name, SHELF_NAME, "%012llx.seg", (unsigned long long)number);
@@ -117,7 +119,7 @@ static void take_stock(void *arg, const char *name)
     bool sound = fstatat(s->spool->free, name, &facts, AT_SYMLINK_NOFOLLOW) == 0 &&
                  S_ISREG(facts.st_mode) && facts.st_nlink == 1 &&
                  (uint64_t)facts.st_size == s->segment_bytes && strlen(name) < SHELF_NAME &&
-                 !(s->fresh && segment_number(view_of(name), &number));
+                 strcmp(name, unfit) != 0 && !(s->fresh && segment_number(view_of(name), &number));
 
     if (!sound || !put_spare(s, name))
         unlinkat(s->spool->free, name, 0);
@@ -128,11 +130,11 @@ static int sync_folders(const struct shelf *s)
     return fsync(s->spool->log) < 0 || fsync(s->spool->free) < 0 ? -errno : 0;
 }
 
-static int allocate(const struct shelf *s, int fd)
+/* `whole`: it has all of its blocks now, which not every file system can do. */
+static int allocate(const struct shelf *s, int fd, bool *whole)
 {
-    if (fallocate(fd, 0, 0, (off_t)s->segment_bytes) == 0)
-        return 0;
-    if (errno == EOPNOTSUPP && ftruncate(fd, (off_t)s->segment_bytes) == 0)
+    *whole = fallocate(fd, 0, 0, (off_t)s->segment_bytes) == 0;
+    if (*whole || (errno == EOPNOTSUPP && ftruncate(fd, (off_t)s->segment_bytes) == 0))
         return 0;
     return -errno;
 }
@@ -142,11 +144,12 @@ static int make_now(const struct shelf *s, const char *name)
 {
     int fd =
         openat(s->spool->log, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+    bool whole;
     int err;
 
     if (fd < 0)
         return -errno;
-    err = allocate(s, fd);
+    err = allocate(s, fd, &whole);
     if (err == 0)
         return fd;
     close(fd);
@@ -154,18 +157,26 @@ static int make_now(const struct shelf *s, const char *name)
     return err;
 }
 
+/* A spare that is lost for want of a descriptor would be missed on a full disk: so it is opened
+ * before it goes, and stays where it cannot. */
 static int take_ready(struct shelf *s, unsigned held_back, const char *name)
 {
     char spare[SHELF_NAME];
-    int fd = -ENOSPC;
+    int fd, err;
 
-    while (fd < 0 && take_spare(s, held_back, spare)) {
-        if (renameat(s->spool->free, spare, s->spool->log, name) == 0)
-            fd = openat(s->spool->log, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-        if (fd < 0)
-            fd = -errno;
-    }
-    return fd;
+    if (!take_spare(s, held_back, spare))
+        return -ENOSPC;
+    fd = openat(s->spool->free, spare, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0 && renameat(s->spool->free, spare, s->spool->log, name) == 0)
+        return fd;
+    err = -errno;
+    if (fd >= 0)
+        close(fd);
+    if (err == -ENOENT) /* somebody has removed it */
+        return take_ready(s, held_back, name);
+    if (!put_spare(s, spare))
+        unlinkat(s->spool->free, spare, 0);
+    return err;
 }
 
 static int take_or_make(struct shelf *s, const char *name, bool for_mail)
@@ -273,6 +284,7 @@ static int write_zeros(int fd, uint64_t bytes)
 static int make_spare(struct shelf *s, char name[static SHELF_NAME])
 {
     int fd, err;
+    bool whole;
 
     do {
         snprintf(name, SHELF_NAME, "new-%u.seg", s->next_name++);
@@ -280,8 +292,8 @@ static int make_spare(struct shelf *s, char name[static SHELF_NAME])
     } while (fd < 0 && errno == EEXIST);
     if (fd < 0)
         return -errno;
-    err = allocate(s, fd);
-    if (err == 0 && !s->fresh)
+    err = allocate(s, fd, &whole);
+    if (err == 0 && (!s->fresh || !whole))
         err = write_zeros(fd, s->segment_bytes);
     if (err == 0 && (fsync(fd) < 0 || fsync(s->spool->free) < 0))
         err = -errno;
@@ -340,6 +352,7 @@ struct recycling {
     struct job job;
     struct shelf *shelf;
     uint64_t number;
+    bool keep;
     int error;
     void (*gone)(void *arg, uint64_t number, int error);
     void *arg;
@@ -360,21 +373,24 @@ static void run_recycling(struct job *j)
     struct recycling *r = container_of(j, struct recycling, job);
     const struct spool *spool = r->shelf->spool;
     char name[SHELF_NAME];
+    const char *there = name;
     bool keep;
 
     segment_index_name(r->number, name);
     unlinkat(spool->log, name, 0);
     segment_name(r->number, name);
-    keep = !r->shelf->fresh && has_our_size(r->shelf, name);
-    if (renameat(spool->log, name, spool->free, name) < 0) {
+    keep = r->keep && !r->shelf->fresh && has_our_size(r->shelf, name);
+    if (!keep)
+        there = unfit;
+    if (renameat(spool->log, name, spool->free, there) < 0) {
         r->error = -errno;
         return;
     }
     r->error = sync_folders(r->shelf);
     if (r->error < 0) /* only another change of the folders makes another sync mean something */
-        (void)!renameat(spool->free, name, spool->log, name);
+        (void)!renameat(spool->free, there, spool->log, name);
     else if (!keep || !put_spare(r->shelf, name))
-        unlinkat(spool->free, name, 0);
+        unlinkat(spool->free, there, 0);
 }
 
 static void on_recycled(struct job *j)
@@ -388,7 +404,7 @@ static void on_recycled(struct job *j)
     free(r);
 }
 
-void shelf_recycle(struct shelf *s, uint64_t number,
+void shelf_recycle(struct shelf *s, uint64_t number, bool keep,
                    void (*gone)(void *arg, uint64_t number, int error), void *arg)
 {
     struct recycling *r = memory_new(sizeof(*r));
@@ -396,6 +412,7 @@ void shelf_recycle(struct shelf *s, uint64_t number,
     *r = (struct recycling){ .job = { .run = run_recycling, .done = on_recycled },
                              .shelf = s,
                              .number = number,
+                             .keep = keep,
                              .gone = gone,
                              .arg = arg };
     workers_give(&s->keeper, &r->job);

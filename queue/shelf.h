@@ -62,8 +62,8 @@ int shelf_take(struct shelf *s, uint64_t number, bool for_mail) MUST_USE;
 void shelf_abandon(struct shelf *s, uint64_t number);
 
 /* In the loop. Once the file is durably out of log/, `gone` is called there; with a negative errno
- * it is still there, or may come back, and is to be tried again. */
-void shelf_recycle(struct shelf *s, uint64_t number,
+ * it is still there, or may come back, and is to be tried again. `keep`: it may be a spare. */
+void shelf_recycle(struct shelf *s, uint64_t number, bool keep,
                    void (*gone)(void *arg, uint64_t number, int error), void *arg);
 /* Makes another spare if there are too few and none is being made. */
 void shelf_tend(struct shelf *s);

@@ -2,6 +2,7 @@
 
 #include "common/memory.h"
 #include "io/log.h"
+#include "ipc/settings.h"
 #include "queue/store_parts.h"
 
 #include <assert.h>
@@ -20,6 +21,12 @@ enum {
 
 static void on_gone(void *arg, uint64_t number, int error);
 
+/* Nothing is written again to a file to which a write failed. */
+static void let_go(struct store *s, const struct segment *segment)
+{
+    shelf_recycle(&s->shelf, segment->number, segment->end == segment->bytes, on_gone, s);
+}
+
 bool store_keeps_all(const struct store *s)
 {
     return s->recovering;
@@ -36,7 +43,7 @@ static void recycle(struct store *s)
         segment->failures = 0;
         segment->again_ms = 0;
         reader_close(&s->reader, segment);
-        shelf_recycle(&s->shelf, segment->number, on_gone, s);
+        let_go(s, segment);
     }
     /* What waits for a batch is looked at again with the next one. */
     s->ledger.changed = s->journal.durable < s->journal.newest;
@@ -59,7 +66,7 @@ static void on_removing(struct timer *t)
             continue;
         }
         segment->again_ms = 0;
-        shelf_recycle(&s->shelf, segment->number, on_gone, s);
+        let_go(s, segment);
     }
     if (next_ms != UINT64_MAX)
         loop_start_timer(s->loop, t, next_ms - s->loop->now_ms);
@@ -197,6 +204,9 @@ static int check_options(const struct store_options *o, struct error *err)
     if (o->segment_bytes < SEGMENT_LEAST || o->segment_bytes > SEGMENT_MOST ||
         o->segment_bytes % BATCH_BLOCK != 0)
         return error_set(err, -EINVAL, "a segment of the spool must have 1 MiB to 64 MiB");
+    static_assert(SPOOL_BIG_BODY_MAX + RECORD_SLACK <= BATCH_BYTES &&
+                      SEGMENT_LEAST / 2 + RECORD_SLACK <= SEGMENT_LEAST,
+                  "what the settings allow must fit: half a segment, and no more than that");
     if (o->big_body_bytes + RECORD_SLACK > MIN(o->segment_bytes, (uint64_t)BATCH_BYTES))
         return error_set(
             err, -EINVAL,

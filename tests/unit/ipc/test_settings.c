@@ -282,6 +282,7 @@ static const struct {
     { "intervals shrink", "retry: {first: 2h, longest: 1h}", "t.yaml:2:29: error: longest is shorter than first" },
     { "a segment of odd size", "spool: {segment: 3M}", "t.yaml:2:18: error: segment must be a power of two" },
     { "bodies larger than segments", "spool: {segment: 1M, big-body: 600K}", "t.yaml:2:32: error: big-body must be at most half of segment" },
+    { "bodies larger than what is written at once", "spool: {big-body: 8M}", "t.yaml:2:19: error: big-body must be from 4K to 3M" },
     { "no name servers", "dns: {servers: []}", "t.yaml:2:16: error: expected a list of addresses, \"[192.0.2.53, 127.0.0.1:5353]\"" },
     { "a name as name server", "dns: {servers: [ns.test]}", "t.yaml:2:17: error: expected an address, or an address and a port" },
 };
