@@ -159,30 +159,55 @@ def test_any_damaged_sector_is_found(world, filled):
     assert [f["what"] for f in check(world)[1]] == []
 
 
-def test_the_words_in_a_segment_are_enough_to_rescue_mail(world, filled):
-    world.kill()
-    world.deaths_are_expected = True
-    rescued = b""
-    for log in segments(world):
-        words = log.read_bytes()[:4096].split(b"\0")
-        program = next(w for w in words if b"import os, sys" in w).decode()
-        lines = program[program.index("    import os, sys"):].splitlines()
-        assert all(line.startswith("    ") for line in lines)
-        script = world.folder / "rescue.py"
-        script.write_text("".join(line[4:] + "\n" for line in lines))
-        rescued += subprocess.run([sys.executable, str(script), str(log)], check=True,
-                                  capture_output=True).stdout
-    found = subprocess.run(["grep", "-haoE", "TERN1 [MC] [0-9a-f]{16}", *map(str, segments(world))], check=True,
-                           capture_output=True, text=True).stdout.split("\n")
-    assert {line.split()[2] for line in found if line} == set(filled)
+def rescue(world, log):
+    """The messages that the program in a segment finds there, by their ids."""
+    words = log.read_bytes()[:4096].split(b"\0")
+    program = next(w for w in words if b"import os, re, sys" in w).decode()
+    lines = program[program.index("    import os, re, sys"):].splitlines()
+    assert all(line.startswith("    ") for line in lines)
+    script = world.folder / "rescue.py"
+    script.write_text("".join(line[4:] + "\n" for line in lines))
+    rescued = subprocess.run([sys.executable, str(script), str(log)], check=True, capture_output=True).stdout
     parts = {}
     for part in rescued.split(b"\n---- ")[1:]:
         message, _, rest = part.partition(b"\n")
         parts[message.decode()] = rest
+    return parts
+
+
+def test_the_words_in_a_segment_are_enough_to_rescue_mail(world, filled):
+    world.kill()
+    world.deaths_are_expected = True
+    parts = {}
+    for log in segments(world):
+        parts |= rescue(world, log)
+    found = subprocess.run(["grep", "-haoE", "TERN1 [MC] [0-9a-f]{16}", *map(str, segments(world))], check=True,
+                           capture_output=True, text=True).stdout.split("\n")
+    assert {line.split()[2] for line in found if line} == set(filled)
     assert set(parts) == set(filled)
     for message, content in filled.items():
         envelope = parts[message][:-len(content)]
         assert parts[message].endswith(content) and b"\nrcpt=b@busy.test\n" in envelope
+    world.start_relay()
+
+
+def test_damage_hides_no_neighbour_from_the_rescue(world):
+    """Messages of one size, so that a wrong length may end at the beginning of another record."""
+    world.domain("busy.test", rcpt="451 4.2.0 come back later")
+    world.start_relay()
+    ids = [world.send("alice@here.test", "b@busy.test", b"Subject: %02d\r\n\r\n" % n) for n in range(30)]
+    world.kill()
+    world.deaths_are_expected = True
+    log, = segments(world)
+    sound = log.read_bytes()
+    first = sound.index(f"TERN1 M {ids[0]}".encode())
+    places = [(31 + digit, b"1") for digit in range(7)] + [(25 + digit, b"1") for digit in range(5)]
+    for at, byte in places + [(64 + 3, b"\xff"), (64 + 20, b"\xff"), (32, b"\xff"), (0, b"\xff")]:
+        overwrite(log, first + at, byte)
+        found = rescue(world, log)
+        assert set(found) >= set(ids[1:]), (at, byte)
+        assert all(b"Subject: %02d\r\n" % n in found[ids[n]] for n in range(1, 30))
+        overwrite(log, first, sound[first:first + 4096])
     world.start_relay()
 
 
