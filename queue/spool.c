@@ -212,7 +212,6 @@ static int open_root(struct spool *s, struct error *err)
 static int take_lock(struct spool *s, struct error *err)
 {
     char room[32] = "";
-    struct buf text = BUF_ON_ARRAY(room);
 
     s->lock = openat(s->root, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
     if (s->lock < 0)
@@ -225,11 +224,18 @@ static int take_lock(struct spool *s, struct error *err)
         return error_set(err, code, "the spool%s is in use by another process (pid %s)",
                          shown_path(s), room[0] != '\0' ? room : "unknown");
     }
-    /* For people only: that it is locked is what counts, also on a full disk. */
+    return 0;
+}
+
+/* For people only: that it is locked is what counts, also on a full disk. */
+static void sign_lock(const struct spool *s)
+{
+    char room[32];
+    struct buf text = BUF_ON_ARRAY(room);
+
     if (buf_printf(&text, "%ld\n", (long)getpid()) &&
         (ftruncate(s->lock, 0) < 0 || file_write_all(s->lock, buf_view(&text), 0) < 0))
         log_warn("lock_not_written", LOG_STRING("spool", s->path), LOG_ERRNO("error", errno));
-    return 0;
 }
 
 /* ---- format: "Tern spool\nversion 1\nuuid 0123...\n" ---- */
@@ -312,7 +318,9 @@ int spool_open(struct spool *s, const char *path, bool read_only, struct error *
     if (result == 0 && !read_only)
         result = take_lock(s, err);
     if (result == 0)
-        result = read_format(s, err);
+        result = read_format(s, err); /* before anything is changed: it may be a newer one */
+    if (result == 0 && !read_only)
+        sign_lock(s);
     if (result == 0)
         result = open_folders(s, err);
     if (result < 0)

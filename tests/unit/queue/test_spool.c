@@ -145,25 +145,25 @@ static void only_one_may_have_it(void **state)
     box_remove(&b);
 }
 
-static void write_format(struct box *b, const char *text)
+static void write_file(struct box *b, const char *name, const char *text)
 {
     char path[128];
     FILE *f;
 
-    snprintf(path, sizeof(path), "%s/format", b->path);
+    snprintf(path, sizeof(path), "%s/%s", b->path, name);
     f = fopen(path, "w");
     assert_non_null(f);
     fputs(text, f);
     fclose(f);
 }
 
-static void read_format(struct box *b, char *text, size_t size)
+static void read_file(struct box *b, const char *name, char *text, size_t size)
 {
     char path[160];
     size_t got;
     FILE *f;
 
-    snprintf(path, sizeof(path), "%s/format", b->path);
+    snprintf(path, sizeof(path), "%s/%s", b->path, name);
     f = fopen(path, "r");
     assert_non_null(f);
     got = fread(text, 1, size - 1, f);
@@ -183,19 +183,22 @@ static void knows_formats(void **state)
     box_open(&b, true);
     c = box_accept(&b, 1, 10);
     box_close(&b);
-    write_format(&b, "Tern spool\nversion 2\nuuid 00000000000000000000000000000000\n");
+    write_file(&b, "format", "Tern spool\nversion 2\nuuid 00000000000000000000000000000000\n");
+    write_file(&b, "lock", "of another\n");
     check("newer", box_try(&b, false, &err) == -EPROTONOSUPPORT);
     check("says so", strstr(err.text, "newer Tern") != NULL);
-    write_format(&b, "");
+    read_file(&b, "lock", text, sizeof(text));
+    check("and touches nothing", strcmp(text, "of another\n") == 0);
+    write_file(&b, "format", "");
     box_open(&b, true);
     check("a lost format is made again", b.told_count == 1);
     box_close(&b);
-    write_format(&b, "Tern spool\nversion 1\nuuid 00000000000000000000000000000000\n");
+    write_file(&b, "format", "Tern spool\nversion 1\nuuid 00000000000000000000000000000000\n");
     box_open(&b, true);
     check("the log is believed, not the format",
           b.told_count == 1 && box_count_files(&b, "bad") == 0);
     box_close(&b);
-    read_format(&b, text, sizeof(text));
+    read_file(&b, "format", text, sizeof(text));
     check("which is mended", strstr(text, "uuid 0000000000000000") == NULL);
     box_commit_free(c);
     box_remove(&b);
