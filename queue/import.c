@@ -25,6 +25,7 @@ struct import {
     uint64_t big_file;
     struct arena arena; /* of the envelope */
     struct envelope facts;
+    struct envelope_rcpt *rcpts; /* its own */
     struct letter *letter;
     struct buf encoded;
     struct store_commit commit;
@@ -44,6 +45,7 @@ static void drop(struct import *i, bool keep_file)
     }
     letter_free(&i->letter);
     arena_reset(&i->arena);
+    free(i->rcpts);
     if (i->encoded.capacity > 0)
         buf_free(&i->encoded);
     free(i->envelope);
@@ -85,6 +87,18 @@ static void on_durable(struct store_commit *c, enum spool_trouble trouble)
 
 /* ---- the commit ---- */
 
+/* Who was to hear that an address stood for several has heard it of the queue that it was in. */
+static void forget_expansion(struct import *i)
+{
+    size_t bytes = i->facts.rcpt_count * sizeof(*i->facts.rcpts);
+
+    i->rcpts = memory_new(bytes);
+    memcpy(i->rcpts, i->facts.rcpts, bytes);
+    for (size_t k = 0; k < i->facts.rcpt_count; k++)
+        i->rcpts[k].notify &= ~(unsigned)NOTIFY_EXPANDED;
+    i->facts.rcpts = i->rcpts;
+}
+
 /* Its lifetime begins here: else mail that was set aside long ago would come back as a bounce. */
 static bool read_envelope(struct import *i)
 {
@@ -92,6 +106,7 @@ static bool read_envelope(struct import *i)
 
     if (!envelope_decode(bytes, &i->arena, &i->facts))
         return false;
+    forget_expansion(i);
     i->facts.arrival_ms = clock_wall_ms();
     i->facts.accepted_ms = queue_accepted_ms(i->queue);
     /* It may have been released: the plan knows. With the message itself, so that no crash comes

@@ -106,6 +106,28 @@ static void takes_a_message_in(void **state)
     assert_int_equal(matched(), 1);
 }
 
+/* That is told by the queue that it comes from. */
+static void tells_of_no_expansion_of_what_is_taken_in(void **state)
+{
+    static const char text[] = "from=a@here.test\nrcpt=b@there.test\nnotify=success,expanded\n"
+                               "rcpt=c@there.test\nnotify=expanded\narrival=5\n";
+    unsigned before = memory_store.accepted;
+
+    (void)state;
+    announce(sizeof(text) - 1, body, crc32c(0, body), false);
+    send_in_pieces(view_of(text), 100);
+    send_in_pieces(body, 100);
+    hear();
+    assert_int_equal(matched(), 1);
+    assert_int_equal(memory_store.accepted - before, 1);
+    world_restart();
+    assert_int_equal(memory_store.accepted - before, 1);
+    admin_connect();
+    ask("get all");
+    check("what else was asked for stays",
+          answered("rcpt=b@there.test\nnotify=success\nrcpt=c@there.test\n"));
+}
+
 static void takes_in_only_whole_messages(void **state)
 {
     (void)state;
@@ -146,6 +168,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_WORLD(gives_the_message_with_the_open_recipients),
         IN_WORLD(takes_a_message_in),
+        IN_WORLD(tells_of_no_expansion_of_what_is_taken_in),
         IN_WORLD(takes_in_only_whole_messages),
     };
 
