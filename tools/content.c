@@ -135,6 +135,14 @@ static bool close_durably(FILE *out)
     return fclose(out) == 0 && durable;
 }
 
+static void remove_file(const struct receiver *r, const char *ending)
+{
+    char name[NAME_ROOM];
+
+    snprintf(name, sizeof(name), "%s.%s", r->id, ending);
+    unlinkat(r->folder, name, 0);
+}
+
 /* The envelope comes last: where it stands, the message is whole. */
 static const char *write_envelope(const struct receiver *r)
 {
@@ -146,15 +154,10 @@ static const char *write_envelope(const struct receiver *r)
         return strerror(errno);
     written =
         fwrite(text.ptr, text.len, 1, out) == 1 && (!r->held || fputs("held=yes\n", out) != EOF);
-    return close_durably(out) && written ? NULL : "its envelope cannot be written";
-}
-
-static void remove_body(const struct receiver *r)
-{
-    char name[NAME_ROOM];
-
-    snprintf(name, sizeof(name), "%s.eml", r->id);
-    unlinkat(r->folder, name, 0);
+    if (close_durably(out) && written)
+        return NULL;
+    remove_file(r, "envelope");
+    return "its envelope cannot be written";
 }
 
 /* False: nothing more can be read. */
@@ -176,7 +179,7 @@ static bool write_files(struct receiver *r)
         r->received++;
         return true;
     }
-    remove_body(r);
+    remove_file(r, "eml");
     fail(r, why);
     return true;
 }

@@ -183,7 +183,7 @@ static void mark_imported(struct import *m, const char *stem)
 
     snprintf(from, sizeof(from), "%s%s", stem, ending);
     snprintf(to, sizeof(to), "%s.imported", stem);
-    if (renameat(m->folder, from, m->folder, to) < 0)
+    if (renameat(m->folder, from, m->folder, to) < 0 || fsync(m->folder) < 0)
         fail(m, stem, "is in the queue now, but its files cannot be marked as imported");
 }
 
@@ -226,24 +226,29 @@ static bool ask(struct import *m, const char *stem)
     return fail(m, stem, "the queue ended the conversation");
 }
 
-static bool hand_over(struct import *m, const char *stem)
+/* Marked as soon as the queue has it: whatever happens then, another run must not bring it again.
+ */
+static void hand_over(struct import *m, const char *stem)
 {
-    char word[64];
+    char id[64], end[64];
 
     if (!ask(m, stem))
-        return false;
-    if (!hear(m, stem, "ready", word, sizeof(word))) {
+        return;
+    if (!hear(m, stem, "ready", id, sizeof(id))) {
         m->over = true; /* what refuses one refuses the others */
-        return false;
+        return;
     }
     if (!control_write(&m->control, buf_view(&m->envelope)) || !send_content(m)) {
         m->over = true;
-        return fail(m, stem, "the queue ended the conversation");
+        fail(m, stem, "the queue ended the conversation");
+        return;
     }
-    if (!hear(m, stem, "id", word, sizeof(word)))
-        return false;
-    printf("%s  %s\n", stem, word);
-    return hear(m, stem, "end", word, sizeof(word));
+    if (!hear(m, stem, "id", id, sizeof(id)))
+        return;
+    m->done++;
+    mark_imported(m, stem);
+    printf("%s  %s\n", stem, id);
+    (void)hear(m, stem, "end", end, sizeof(end));
 }
 
 static void import_one(struct import *m, const char *name)
@@ -263,12 +268,10 @@ static void import_one(struct import *m, const char *name)
     wrong = measure(m);
     if (wrong == NULL && !scan_envelope(m))
         wrong = "its envelope is malformed";
-    if (wrong != NULL) {
+    if (wrong != NULL)
         fail(m, stem, wrong);
-    } else if (hand_over(m, stem)) {
-        m->done++;
-        mark_imported(m, stem);
-    }
+    else
+        hand_over(m, stem);
     unmap_body(m);
 }
 

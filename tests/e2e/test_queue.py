@@ -3,8 +3,10 @@ import json
 import os
 import pty
 import re
-import time
+import socket
 import subprocess
+import threading
+import time
 
 import pytest
 
@@ -421,6 +423,59 @@ def test_import_refuses_what_is_not_mail(world):
     assert world.mailbox("alice").wait_message().endswith(
         b"Subject: unix\n\nr\xe9sum\xe9\n\nno line end\n")
     assert (folder / "unix.imported").exists() and (folder / "nul.envelope").exists()
+
+
+def test_an_export_that_finds_no_room_leaves_nothing(world, stuck):
+    if not namespace.is_root():
+        pytest.skip("needs root, to mount a small disk")
+    message = world.send("alice@here.test", "b@busy.test", b"x" * 70 + b"\r\n" + b"y" * 900 * 5 + b"\r\n")
+    folder = world.folder / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "none", str(folder)], check=True)
+    try:
+        done = world.tern("queue", "export", message, str(folder))
+        assert done.returncode == 2 and "its envelope cannot be written" in done.stderr
+        assert list(folder.iterdir()) == []
+        subprocess.run(["mount", "-o", "remount,size=1m", str(folder)], check=True)
+        assert world.tern("queue", "export", message, str(folder)).returncode == 0
+        assert (folder / f"{message}.envelope").exists()
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_what_the_queue_has_is_marked_whatever_happens_then(world):
+    """A queue that ends as soon as it has said the id."""
+    folder = world.folder / "mail"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / f"{name}.envelope").write_text("from=\nrcpt=alice@here.test\narrival=1\n")
+        (folder / f"{name}.eml").write_bytes(b"Subject: x\r\n\r\nx\r\n")
+    world.start_relay()
+    world.stop_relay()
+    path = world.folder / "run" / "control"
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def answer():
+            peer, _ = listener.accept()
+            with peer:
+                asked = peer.makefile("rb").readline()
+                peer.sendall(b'{"ready":true}\n')
+                size = sum(int(re.search(rf"{key}=(\d+)", asked.decode())[1]) for key in ("envelope", "size"))
+                while size > 0:
+                    size -= len(peer.recv(size))
+                peer.sendall(b'{"id":"00000001a200f3c0"}\n')
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        done = world.tern("queue", "import", str(folder))
+        thread.join()
+    path.unlink()
+    assert done.returncode == 2 and "a  00000001a200f3c0\n" in done.stdout
+    assert (folder / "a.imported").exists() and not (folder / "a.envelope").exists()
+    assert (folder / "b.envelope").exists()
 
 
 def test_what_was_deleted_can_be_brought_back(world, stuck):
