@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -361,6 +363,21 @@ void generation_close(struct generation *g)
     config_free(&g->config);
 }
 
+/* So that mail in it is not lost with its name. */
+static int sync_parent(const char *name)
+{
+    char parent[PATH_MAX];
+    int fd, result;
+
+    if (snprintf(parent, sizeof(parent), "%s/..", name) >= (int)sizeof(parent))
+        return -ENAMETOOLONG;
+    fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    result = fd < 0 || fsync(fd) < 0 ? -errno : 0;
+    if (fd >= 0)
+        close(fd);
+    return result;
+}
+
 /* Makes the last folder of `path` if it is missing. */
 static int make_folder(struct view path, mode_t mode, struct identity owner, struct error *err)
 {
@@ -368,6 +385,10 @@ static int make_folder(struct view path, mode_t mode, struct identity owner, str
     int result = 0;
 
     if (mkdir(name, mode) == 0) {
+        result = sync_parent(name);
+        if (result < 0)
+            error_set(err, result, "the folder of %s cannot be synced: %s", name,
+                      strerror(-result));
         if (owner.uid != UINT32_MAX && lchown(name, owner.uid, owner.gid) < 0)
             result =
                 error_set(err, -errno, "%s cannot be given to its user: %s", name, strerror(errno));
