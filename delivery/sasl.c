@@ -222,7 +222,6 @@ bool sasl_answer(struct sasl *s, struct view challenge, struct buf *out)
 {
     bool known = false;
 
-    s->credential->refused = s->credential->token; /* no good one is answered with a challenge */
     switch (s->mechanism) {
     case SASL_SCRAM_SHA_256:
         known = answer_scram(s, challenge, out);

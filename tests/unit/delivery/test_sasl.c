@@ -95,6 +95,23 @@ static void chooses_a_mechanism(void **state)
     assert_false(sasl_begin(&s, &credential, sasl_read_mechanisms(VIEW("XOAUTH2 GSSAPI"))));
 }
 
+/* Why a token was not taken says the reply that follows, which may be 454. */
+static void a_challenge_refuses_no_token_yet(void **state)
+{
+    char room[64];
+    struct buf out = BUF_ON_ARRAY(room);
+    struct sasl s;
+
+    (void)state;
+    credential = (struct credential){ .login = VIEW_INIT("u"), .secret = "t", .token = true };
+    credential.secret_len = 1;
+    assert_true(sasl_begin(&s, &credential, sasl_read_mechanisms(VIEW("OAUTHBEARER"))));
+    assert_true(sasl_first(&s, VIEW("h.test"), 25, &out));
+    buf_clear(&out);
+    assert_true(sasl_answer(&s, VIEW("{}"), &out));
+    assert_false(credential.refused);
+}
+
 static void makes_nonces(void **state)
 {
     char room[2][128];
@@ -120,9 +137,8 @@ static int load(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(speaks_scram),
-        cmocka_unit_test(believes_no_liars),
-        cmocka_unit_test(chooses_a_mechanism),
+        cmocka_unit_test(speaks_scram),        cmocka_unit_test(believes_no_liars),
+        cmocka_unit_test(chooses_a_mechanism), cmocka_unit_test(a_challenge_refuses_no_token_yet),
         cmocka_unit_test(makes_nonces),
     };
 
