@@ -135,6 +135,12 @@ static bool find_host(struct job *j)
     return true;
 }
 
+/* A notice is not lost for want of a host that promises it (RFC 8689, 5). */
+static bool needs_promise(const struct envelope *e)
+{
+    return e->require_tls && e->sender.len > 0;
+}
+
 /* What the key is made of. The site is part of it, so that no connection counts for another one. */
 static bool put_key(const struct job *j, struct buf *key)
 {
@@ -143,7 +149,7 @@ static bool put_key(const struct job *j, struct buf *key)
 
     return buf_put(key, known ? s->hosts : s->hop_name) && buf_put_byte(key, '\n') &&
            buf_put(key, known ? VIEW_EMPTY : j->host) &&
-           buf_printf(key, "\n%u %u %u %x\n", s->hop_kind, s->route, j->envelope.require_tls,
+           buf_printf(key, "\n%u %u %u %x\n", s->hop_kind, s->route, needs_promise(&j->envelope),
                       known ? s->order : 0) &&
            buf_put(key, s->site);
 }
@@ -178,7 +184,7 @@ static struct destination *make_destination(struct worker *w, const struct job *
     d->host = view_take_until(&names, '\n');
     d->mail_hosts = s->hosts.len > 0 ? d->name : VIEW_EMPTY;
     d->order = s->order;
-    d->tls = (struct tls_wish){ ROUTE_TLS_OFFERED, false, j->envelope.require_tls };
+    d->tls = (struct tls_wish){ ROUTE_TLS_OFFERED, false, needs_promise(&j->envelope) };
     set_targets(d, s);
     list_init(&d->waiting);
     list_init(&d->idle);
@@ -192,8 +198,8 @@ static struct destination *make_destination(struct worker *w, const struct job *
     return d;
 }
 
-/* The limits are what the newest job says, which keeps the destination from now on. A process before
- * may have connected just before this one began. */
+/* The limits are what the newest job says, which keeps the destination from now on. A process
+ * before may have connected just before this one began. */
 static struct destination *update_site(struct destination *d, const struct message_job_start *s)
 {
     uint64_t former_ms = d->worker->former_ms;

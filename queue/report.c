@@ -82,7 +82,8 @@ static void find_addressees(const struct settings *s, struct view sender, struct
     to->count = 1;
 }
 
-/* In UTF-8 when the message came so: then its sender can read that (RFC 6533, 4). */
+/* In UTF-8 when the message came so: then its sender can read that (RFC 6533, 4). It is protected
+ * as the message was (RFC 8689, 5). */
 static struct letter *wrap(const struct queue *q, const struct envelope *about, struct view body)
 {
     static char room[ADDRESSEES_MAX * (3 * ADDRESS_MAX + 16) + 256];
@@ -93,6 +94,7 @@ static struct letter *wrap(const struct queue *q, const struct envelope *about, 
         .accepted_ms = queue_accepted_ms(q),
         .notice = true,
         .utf8 = about->utf8,
+        .require_tls = about->require_tls,
         .body_8bit = !text_is_ascii(body),
     };
     struct letter *l = NULL;

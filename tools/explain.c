@@ -185,7 +185,7 @@ static void tell_tls(struct question *q, const struct route_settings *r)
         [ROUTE_TLS_VERIFY] = "verify: required, with a certificate for the host",
     };
 
-    if (q->envelope.require_tls)
+    if (q->envelope.require_tls && q->envelope.sender.len > 0)
         steps_add(&q->steps, "tls", NULL,
                   "verify, by REQUIRETLS of the message: and the host must promise the same");
     else

@@ -319,14 +319,27 @@ def test_authorities_that_are_none_stop_the_start(world, text, words):
     assert re.search(rf"the route at \S*tern.yaml:\d+: {path}:? {re.escape(words)}", said), said
 
 
-def send_requiring_tls(world, recipient):
+def send_requiring_tls(world, recipient, sender="bob@here.test"):
     with world.connect(465, tls=True) as c:
         c.hello()
-        assert c.command("MAIL FROM:<bob@here.test> REQUIRETLS").startswith("250")
+        assert c.command(f"MAIL FROM:<{sender}> REQUIRETLS").startswith("250")
         assert c.command(f"RCPT TO:<{recipient}>").startswith("250")
         assert c.command("DATA").startswith("354")
         c.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
         assert c.reply().startswith("250")
+
+
+def test_a_notice_of_a_message_that_requires_tls_asks_for_the_same(world):
+    """RFC 8689, 5: of every host that promises it; and it is not lost where none does."""
+    good = world.domain("good.test", starttls=True, extensions=["PIPELINING", "REQUIRETLS"])
+    plain = world.domain("plain.test")
+    world.start_relay(routes=[{"domain": "there.test", "via": "550 5.7.1 no"}])
+    for domain in ("good.test", "plain.test"):
+        send_requiring_tls(world, "b@there.test", "bob@" + domain)
+    for there in (good, plain):
+        message = there.wait_message()
+        assert message.sender == "" and ("REQUIRETLS" in message.sender_params.split()) == (there is good)
+        assert b"Status: 5.7.1" in message.content
 
 
 def test_a_message_that_requires_tls_goes_where_that_is_promised(world):
