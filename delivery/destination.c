@@ -214,15 +214,15 @@ static struct destination *update_site(struct destination *d, const struct messa
 }
 
 /* Hops that differ in anything share no connection, unless their mail hosts, the order of these and
- * their site are the same; nor do messages whose TLS must prove more. NULL: no name that name
- * servers can know. */
+ * their site are the same; nor do messages whose TLS must prove more. NULL: nowhere, or no name that
+ * name servers can know. */
 static struct destination *find_destination(struct worker *w, struct job *j)
 {
     char room[KEY_MAX];
     struct buf key = BUF_ON_ARRAY(room);
     struct table_entry *e;
 
-    if (!find_host(j) || !put_key(j, &key))
+    if (j->start.hop_kind == HOP_NOWHERE || !find_host(j) || !put_key(j, &key))
         return NULL;
     e = table_find(&w->destinations, buf_view(&key));
     if (e != NULL)
@@ -431,6 +431,11 @@ void destination_take_job(struct worker *w, struct job *j)
                                             .enhanced = { 5, 1, 2 },
                                             .text = VIEW_INIT("the domain's name is none that "
                                                               "can be looked up") };
+    static const struct outcome no_way = { .class = OUTCOME_FAILED,
+                                           .scope = SCOPE_MESSAGE,
+                                           .enhanced = { 5, 1, 2 },
+                                           .text = VIEW_INIT("there is no way to such an "
+                                                             "address") };
     struct destination *d = find_destination(w, j);
     struct outcome o;
 
@@ -439,7 +444,7 @@ void destination_take_job(struct worker *w, struct job *j)
         ;
 
     if (d == NULL) {
-        answer_job(w, j, &no_name);
+        answer_job(w, j, j->start.hop_kind == HOP_NOWHERE ? &no_way : &no_name);
     } else if (answers_itself(d, &o)) {
         answer_job(w, j, &o);
         loop_defer(w->loop, &d->release);

@@ -449,9 +449,10 @@ uint64_t rate_interval_us(const struct rate *r); /* 0: no limit */
 /* Where mail for a recipient goes now: the next hop. */
 enum hop_kind {
     HOP_LOCAL,
-    HOP_MX,    /* the mail hosts of `host`, by a route or without one */
-    HOP_HOST,  /* an address literal that no route takes */
-    HOP_ROUTE, /* what the route names */
+    HOP_NOWHERE, /* where settings_hop finds no way: what comes there fails at once */
+    HOP_MX,      /* the mail hosts of `host`, by a route or without one */
+    HOP_HOST,    /* an address literal that no route takes */
+    HOP_ROUTE,   /* what the route names */
     HOP_KINDS
 };
 

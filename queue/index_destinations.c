@@ -174,10 +174,8 @@ void index_move_destination(struct index *x, struct destination *d, enum site_ki
 /* ---- destinations ---- */
 
 const enum site_kind index_own_site[HOP_KINDS] = {
-    [HOP_LOCAL] = SITE_LOCAL,
-    [HOP_MX] = SITE_DOMAIN,
-    [HOP_HOST] = SITE_HOSTS,
-    [HOP_ROUTE] = SITE_HOSTS,
+    [HOP_LOCAL] = SITE_LOCAL, [HOP_NOWHERE] = SITE_HOSTS, [HOP_MX] = SITE_DOMAIN,
+    [HOP_HOST] = SITE_HOSTS,  [HOP_ROUTE] = SITE_HOSTS,
 };
 
 static uint64_t hash_hop(const struct hop *hop)

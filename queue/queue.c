@@ -54,12 +54,7 @@ static void hop_by_domain(const struct address *a, struct buf *room, struct hop 
     *out = (struct hop){ .kind = HOP_MX, .name = buf_view(room), .host = buf_view(room) };
 }
 
-/* An address that no rule fits goes to a domain that never exists (RFC 2606, 2), and comes back. */
-static const struct hop nowhere = {
-    .kind = HOP_MX,
-    .name = VIEW_INIT("invalid"),
-    .host = VIEW_INIT("invalid"),
-};
+static const struct hop nowhere = { .kind = HOP_NOWHERE, .name = VIEW_INIT("nowhere") };
 
 struct destination *queue_destination(struct queue *q, const struct envelope *e, size_t rcpt)
 {

@@ -253,7 +253,8 @@ void explain_delivery(struct question *q, const struct address *a)
     struct hop hop;
 
     if (!settings_hop(q->settings, &q->envelope, a, &name, &hop)) {
-        steps_add(&q->steps, "route", NULL, "there is no way to such an address");
+        steps_add(&q->steps, "route", NULL,
+                  "there is no way to such an address: the sender will hear so");
         return;
     }
     if (hop.kind == HOP_LOCAL) {

@@ -82,11 +82,11 @@ static struct envelope envelope_of(const struct json_node *mail)
                               .route = text_of(mail, "route") };
 }
 
-/* `name` and `words` are room. What fits no rule goes to "invalid". */
+/* `name` and `words` are room. */
 static struct way find_way(const struct settings *s, const struct envelope *e, struct view rcpt,
                            struct buf *name, struct buf *words)
 {
-    struct way w = { VIEW("invalid"), VIEW("nowhere") };
+    struct way w = { VIEW("nowhere"), VIEW("nowhere") };
     struct address a;
     struct hop hop;
 

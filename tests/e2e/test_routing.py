@@ -381,6 +381,18 @@ def test_a_mail_host_that_greets_as_this_one_does_is_a_loop(world):
     assert us.attempts >= 1 and third.attempts == 0 and not circle.messages
 
 
+def test_a_literal_that_nobody_may_send_to_comes_back_without_a_question(world):
+    world.start_relay()
+    world.send("alice@here.test", "b@[127.0.0.1]")
+    line = world.log.wait("bounced", recipient="b@[127.0.0.1]")
+    assert line["reason"] == "there is no way to such an address"
+    assert b"Status: 5.1.2" in world.mailbox("alice").wait_message()
+    assert not any(name == "invalid" for name, _, _ in world.dns.questions)
+    [answer] = explain(world, "--from", "alice@here.test", "--client", "127.0.0.1", "--to", "b@[127.0.0.1]")
+    assert [s["what"] for s in answer["steps"] if s["step"] == "route"] == \
+        ["there is no way to such an address: the sender will hear so"]
+
+
 def test_routes_hold_for_literals(world):
     smart, own = world.sink("smart.test"), world.sink("own.test")
     literal = f"b@[{own.address}]"
