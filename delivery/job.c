@@ -152,7 +152,7 @@ const struct outcome *job_damage(const struct job *j)
     };
     static const struct outcome unreadable = {
         .class = OUTCOME_DEFERRED,
-        .scope = SCOPE_MESSAGE,
+        .scope = SCOPE_DISK,
         .enhanced = { 4, 3, 0 },
         .text = VIEW_INIT("the message cannot be read from the spool"),
     };

@@ -107,7 +107,7 @@ static void spoil(struct result *r, int err)
     else
         decide(r, OUTCOME_DEFERRED, (struct enhanced){ 4, 3, 0 },
                "the message cannot be read from the spool: ", view_of(strerror(-err)));
-    r->outcome.scope = err == -EBADMSG ? SCOPE_SPOOL : SCOPE_MESSAGE;
+    r->outcome.scope = err == -EBADMSG ? SCOPE_SPOOL : SCOPE_DISK;
 }
 
 /* ---- content ---- */

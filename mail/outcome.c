@@ -9,11 +9,9 @@ static const char *const class_names[OUTCOME_CLASSES] = {
 };
 
 static const char *const scope_names[OUTCOME_SCOPES] = {
-    [SCOPE_RCPT] = "rcpt",
-    [SCOPE_MESSAGE] = "message",
-    [SCOPE_DOMAIN] = "domain",
-    [SCOPE_DESTINATION] = "destination",
-    [SCOPE_SPOOL] = "spool",
+    [SCOPE_RCPT] = "rcpt",     [SCOPE_MESSAGE] = "message",
+    [SCOPE_DOMAIN] = "domain", [SCOPE_DESTINATION] = "destination",
+    [SCOPE_SPOOL] = "spool",   [SCOPE_DISK] = "disk",
 };
 
 const char *outcome_class_name(enum outcome_class c)

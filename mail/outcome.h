@@ -13,13 +13,15 @@ enum outcome_class { OUTCOME_DELIVERED, OUTCOME_DEFERRED, OUTCOME_FAILED, OUTCOM
 /* What the trouble is about. A fault of the destination (no connection, a bad greeting) costs the
  * destination: all mail for its hosts waits with it. A fault of the domain (its mail hosts cannot
  * be found out) costs that domain alone, whoever's hosts they were. A fault of the spool (the body
- * is not what was accepted) freezes the message, until an administrator decides. */
+ * is not what was accepted) freezes the message, until an administrator decides; one of the disk
+ * (it does not give the body) may pass. */
 enum outcome_scope {
     SCOPE_RCPT,
     SCOPE_MESSAGE,
     SCOPE_DOMAIN,
     SCOPE_DESTINATION,
     SCOPE_SPOOL,
+    SCOPE_DISK,
     OUTCOME_SCOPES
 };
 

@@ -260,7 +260,8 @@ struct job *job_start(struct job_maker *k, struct worker *w, uint64_t number, ui
         queue_set_aside(q, mail, err);
         return NULL;
     }
-    unread_forget(q, index_mail(&q->index, mail)->id);
+    if (content.big_fd < 0) /* else the worker reads it */
+        unread_forget(q, index_mail(&q->index, mail)->id);
     if (still_routed(k, unit, &content.envelope)) {
         gather_siblings(&q->index, unit);
         count = put_envelope(k, unit, &content.envelope);

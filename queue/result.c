@@ -11,6 +11,7 @@
 #include "queue/notify.h"
 #include "queue/remember.h"
 #include "queue/schedule.h"
+#include "queue/unread.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -241,7 +242,7 @@ static uint64_t wait_for_next(struct queue *q, const struct job *job, const stru
         return wait_ms;
     }
     /* What may be the message's doing is not to be the next probe. */
-    if (s->backed_off && o->scope != SCOPE_MESSAGE) {
+    if (s->backed_off && o->scope != SCOPE_MESSAGE && o->scope != SCOPE_DISK) {
         index_make_due(&q->index, unit, false);
         return s->until_ms > now_ms && !s->forced ? s->until_ms - now_ms : 0;
     }
@@ -461,16 +462,28 @@ static void settle_lines(struct queue *q, struct job *job)
     end_news(&s.losses);
 }
 
-/* Before its recipients are put off: they wait for an administrator. */
-static void freeze_damaged(struct queue *q, const struct job *job)
+static bool has_scope(const struct job *job, enum outcome_scope scope)
 {
     for (uint32_t i = 0; i < job->line_count; i++) {
         const struct verdict *v = job->lines[i].verdict;
 
-        if (v != NULL && v->outcome.scope == SCOPE_SPOOL) {
-            queue_set_aside(q, job->mail, -EBADMSG);
-            return;
-        }
+        if (v != NULL && v->outcome.scope == scope)
+            return true;
+    }
+    return false;
+}
+
+/* Of a large body only the worker sees more than the length. What is damaged is held before its
+ * recipients are put off: they wait for an administrator. */
+static void note_body(struct queue *q, const struct job *job)
+{
+    if (has_scope(job, SCOPE_SPOOL)) {
+        q->bodies_damaged++;
+        queue_set_aside(q, job->mail, -EBADMSG);
+    } else if (has_scope(job, SCOPE_DISK)) {
+        (void)!unread_note(q, job->message, -EIO);
+    } else if (job->lines[0].verdict != NULL) {
+        unread_forget(q, job->message);
     }
 }
 
@@ -479,7 +492,7 @@ void result_settle(struct queue *q, struct job *job)
     const struct mail *m = index_mail(&q->index, job->mail);
 
     judge_site(q, job);
-    freeze_damaged(q, job);
+    note_body(q, job);
     if ((m->flags & MAIL_DELETED) && !deadline_in_trash(m))
         drop_unit(q, job);
     else if (!settle_single(q, job))

@@ -45,7 +45,7 @@ static void put_spool(const struct queue *q, struct buf *out)
     struct store_numbers n;
 
     store_count(q->store, &n);
-    n.damaged += q->unreadable;
+    n.damaged += q->unreadable + q->bodies_damaged;
     alarm_write(&n, q->index.surplus_count, q->unread_lasting, out);
     begin_object(out, "spool");
     put_view(out, "trouble", view_of(troubles[n.trouble]));

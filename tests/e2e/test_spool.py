@@ -135,6 +135,7 @@ def test_damaged_mail_is_frozen_until_the_administrator_decides(world, filled):
     event, = world.log.find("message_damaged")
     assert event["message"] == large and world.log.has("record_damaged", message=small)
     assert not any(b"\xff" in m.content for m in busy.messages)
+    assert world.status()["spool"]["damaged"] == 2
     overwrite(big, 100000, filled[large][100000:100001])
     world.tern("queue", "release", large)
     busy.wait_until(lambda: any(m.content.endswith(BIG[-1000:]) for m in busy.messages))

@@ -223,7 +223,7 @@ static void tells_a_bad_disk_from_damage(void **state)
     j = decode(&m, NULL, open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)); /* EISDIR */
     assert_non_null(j);
     assert_int_equal(drain(j, 64, &all), JOB_CONTENT_DAMAGED);
-    assert_int_equal(job_damage(j)->scope, SCOPE_MESSAGE);
+    assert_int_equal(job_damage(j)->scope, SCOPE_DISK);
     job_free(&j);
 }
 

@@ -361,6 +361,15 @@ void store_remove_body(struct store *s, uint64_t big_file)
     (void)big_file;
 }
 
+static int file_with(struct view bytes)
+{
+    int fd = memfd_create("body", MFD_CLOEXEC);
+
+    if (fd < 0 || write(fd, bytes.ptr, bytes.len) != (ssize_t)bytes.len)
+        abort();
+    return fd;
+}
+
 int store_read(struct store *s, uint64_t id, struct store_ref where, bool with_body,
                struct store_message *out)
 {
@@ -383,6 +392,8 @@ int store_read(struct store *s, uint64_t id, struct store_ref where, bool with_b
     out->envelope = view_make(out->memory, e->envelope_len);
     if (with_body && e->big_fd >= 0)
         out->big_fd = fcntl(e->big_fd, F_DUPFD_CLOEXEC, 0);
+    else if (with_body && memory_store.in_files)
+        out->big_fd = file_with(view_make(e->body, e->body_len));
     else if (with_body)
         out->body = view_make(out->memory + e->envelope_len, e->body_len);
     return 0;

@@ -392,6 +392,42 @@ static void tells_what_cannot_be_read(void **state)
     assert_true(answered("\"alarms\":[]"));
 }
 
+/* Of a large body only the worker sees more than the length. */
+static void tells_what_workers_could_not_read(void **state)
+{
+    uint64_t id;
+    unsigned jobs = 0;
+
+    (void)state;
+    memory_store.in_files = true;
+    id = world_accept("a@here.test", "b@there.test", body);
+    world_restart();
+    admin_connect();
+    world_run();
+    for (; jobs < 3; jobs++) {
+        ask("status");
+        assert_true(answered("\"alarms\":[]") == (jobs < 2)); /* it may well be over soon */
+        world_answer(world_job(jobs), OUTCOME_DEFERRED, SCOPE_DISK, 0, "cannot be read");
+        ask_about("show", id);
+        assert_true(answered("\"state\":\"deferred\""));
+        world_pass(2 * MINUTE);
+        ask_about("retry", id);
+        world_run();
+    }
+    ask("status");
+    check_lines();
+    assert_true(answered("{\"alarm\":\"unreadable\",\"what\":\"1 messages cannot be read"));
+    world_answer(world_job(jobs), OUTCOME_DEFERRED, SCOPE_RCPT, 450, "later");
+    ask("status");
+    assert_true(answered("\"alarms\":[]"));
+    ask_about("retry", id);
+    world_run();
+    world_answer(world_job(jobs + 1), OUTCOME_DEFERRED, SCOPE_SPOOL, 0, "damaged in the spool");
+    ask("status");
+    check_lines();
+    assert_true(answered("{\"alarm\":\"damaged\",\"what\":\"1 damaged places"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -409,6 +445,7 @@ int main(void)
         IN_WORLD(ends_with_its_client),
         IN_WORLD(raises_alarms_about_the_spool),
         IN_WORLD(tells_what_cannot_be_read),
+        IN_WORLD(tells_what_workers_could_not_read),
         IN_WORLD(survives_garbage),
     };
 
