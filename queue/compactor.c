@@ -179,7 +179,18 @@ static void run_listing(struct job *job)
     digest_release(&c->digest);
 }
 
-/* Those that cannot be read, or are not whole, stay out: their bytes are 0. */
+static int judge(const struct compactor *c, const struct fragment *f, struct view bytes)
+{
+    bool has_body = f->type == RECORD_MESSAGE || f->type == RECORD_COPY;
+    struct record r;
+
+    if (bytes.len == f->bytes && record_read(bytes, c->seed, &r) &&
+        (!has_body || record_body_whole(&r)))
+        return 0;
+    return -EBADMSG;
+}
+
+/* What makes no sense is damage when the disk gave it so. Else nobody knows what is there. */
 static void run_reading(struct job *job)
 {
     struct compactor *c = container_of(job, struct compactor, job);
@@ -191,14 +202,14 @@ static void run_reading(struct job *job)
         return;
     for (size_t i = 0; i < c->portion_count; i++) {
         struct fragment *f = &c->portion[i];
-        struct record r;
         bool broken;
-        uint32_t bytes = f->bytes;
+        ssize_t got = file_read_all(fd, at, f->bytes, f->offset, &broken);
 
-        if (file_read_all(fd, at, bytes, f->offset, &broken) != bytes ||
-            !record_read(view_make(at, bytes), c->seed, &r) ||
-            ((f->type == RECORD_MESSAGE || f->type == RECORD_COPY) && !record_body_whole(&r)))
-            f->bytes = 0;
+        if (got < 0 || broken)
+            f->error = got < 0 ? (int)got : -EIO;
+        else
+            f->error = judge(c, f, view_make(at, (size_t)got));
+        f->bytes = (uint32_t)MAX(got, 0);
         at += f->bytes;
     }
     close(fd);
@@ -276,8 +287,27 @@ static void write_fragment(struct compactor *c, const struct fragment *f, const 
 
     if (f->type == RECORD_FINISH)
         rewriter_finish(&c->rewriter, f->id, f->other);
-    else if (f->bytes > 0 && record_read(view_make(at, f->bytes), c->seed, &r))
+    else if (f->error == 0 && record_read(view_make(at, f->bytes), c->seed, &r))
         rewriter_write(&c->rewriter, place, f->bytes, &r);
+}
+
+/* It may have become needless without us. */
+static bool is_there(const struct compactor *c)
+{
+    const struct segment *s = ledger_find(c->ledger, c->source);
+
+    return s != NULL && !s->leaving;
+}
+
+/* A segment that has gone may have been written anew while it was read. */
+static void note_error(struct compactor *c, const struct fragment *f, const char *at)
+{
+    if (!is_there(c))
+        return;
+    if (c->lacking != -EBADMSG)
+        c->lacking = f->error;
+    if (f->error == -EBADMSG)
+        c->damaged(c, f, view_make(at, f->bytes));
 }
 
 static void write_portion(struct compactor *c)
@@ -285,8 +315,12 @@ static void write_portion(struct compactor *c)
     const char *at = c->bytes;
 
     for (size_t i = 0; i < c->portion_count; i++) {
-        write_fragment(c, &c->portion[i], at);
-        at += c->portion[i].bytes;
+        const struct fragment *f = &c->portion[i];
+
+        if (f->error < 0)
+            note_error(c, f, at);
+        write_fragment(c, f, at);
+        at += f->bytes;
     }
     journal_flush(c->old);
     c->awaits = c->journal->newest;
@@ -308,6 +342,7 @@ static void begin(struct compactor *c, const struct segment *s, void (*run)(stru
     c->source = s->number;
     c->seed = s->seed;
     c->save_error = 0;
+    c->lacking = 0;
     digest_begin(&c->digest, s->number, s->seed, s->end);
     give(c, run);
 }
@@ -330,24 +365,17 @@ static void look_for_work(struct compactor *c)
         look_again(c);
 }
 
-/* It may have become needless without us. */
-static bool is_there(const struct compactor *c)
-{
-    const struct segment *s = ledger_find(c->ledger, c->source);
-
-    return s != NULL && !s->leaving;
-}
-
 /* Damage stays. Everything else may pass: descriptors that are lacking, a notice that superseded a
  * state and was refused then. */
 static void set_aside(struct compactor *c, struct segment *s)
 {
+    int error = c->lacking < 0 ? c->lacking : c->error;
     char name[SHELF_NAME];
 
     segment_name(s->number, name);
     log_warn("segment_not_emptied", LOG_STRING("file", name), LOG_U64("messages", s->live),
-             LOG_U64("states", s->needed), LOG_ERRNO("error", -c->error));
-    s->stubborn = c->error == -EBADMSG;
+             LOG_U64("states", s->needed), LOG_ERRNO("error", -error));
+    s->stubborn = error == -EBADMSG;
     ledger_put_off(s, c->loop->now_ms);
 }
 

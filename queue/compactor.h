@@ -23,6 +23,7 @@ struct fragment {
     uint64_t other; /* X: place; M: about */
     uint32_t offset, bytes;
     char type;
+    int error; /* of reading it; -EBADMSG: it is damaged */
 };
 
 struct compactor {
@@ -33,6 +34,8 @@ struct compactor {
     struct rewriter rewriter;
     /* A segment may have become needless, or mail need not wait any more. */
     void (*progress)(struct compactor *c);
+    /* Those bytes lie where that record should be. */
+    void (*damaged)(struct compactor *c, const struct fragment *f, struct view bytes);
     uint64_t rest_ms; /* how long a segment is left alone after it was full */
     bool paused;      /* writing fails */
     bool closing;
@@ -62,6 +65,7 @@ struct compactor {
     bool limited; /* the portion could have been larger */
     char *bytes;  /* of the portion */
     int error;
+    int lacking;                        /* the error of a fragment; -EBADMSG before others */
     uint32_t rcpts[ENVELOPE_RCPTS_MAX]; /* the thread's */
 };
 

@@ -253,6 +253,16 @@ static void on_readable(struct store_watcher *w)
     queue_drain(q);
 }
 
+/* One that is held for that already is told of again in each run. */
+static void on_damaged(struct store_watcher *w, uint64_t id)
+{
+    struct queue *q = container_of(w, struct queue, watcher);
+    uint32_t mail = index_find(&q->index, id);
+
+    if (mail != POOL_NONE && (index_mail(&q->index, mail)->flags & MAIL_DAMAGED) == 0)
+        queue_set_aside(q, mail, -EBADMSG);
+}
+
 int queue_open(struct queue *q, struct loop *l, const struct settings *settings, const char *path,
                struct error *err)
 {
@@ -273,8 +283,8 @@ int queue_open(struct queue *q, struct loop *l, const struct settings *settings,
     deadline_init(q);
     notify_init(q);
     cache_init(&q->cache, settings != NULL ? settings->spool.cache_bytes : 0);
-    q->watcher =
-        (struct store_watcher){ on_state, on_find, on_moved, on_outcome_moved, on_readable };
+    q->watcher = (struct store_watcher){ on_state,         on_find,     on_moved,
+                                         on_outcome_moved, on_readable, on_damaged };
     q->wheel_timer.fire = on_wheel;
     if (settings != NULL) {
         mx_read_limits(q);

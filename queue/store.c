@@ -122,6 +122,16 @@ static void on_progress(struct compactor *c)
     store_place_late(s);
 }
 
+static void on_damaged(struct compactor *c, const struct fragment *f, struct view bytes)
+{
+    struct store *s = container_of(c, struct store, compactor);
+    uint64_t place = record_place(c->source, f->offset);
+
+    reader_report(&s->reader, f->id, place, bytes);
+    if (rewriter_find(&c->rewriter, f->id).place == place && s->watcher->damaged != NULL)
+        s->watcher->damaged(s->watcher, f->id);
+}
+
 /* ---- large bodies ---- */
 
 int store_create_body(struct store *s, uint64_t *big_file)
@@ -256,6 +266,7 @@ static int open_parts(struct store *s)
                          s->watcher);
     s->compactor.rewriter.moved = store_on_moved;
     s->compactor.progress = on_progress;
+    s->compactor.damaged = on_damaged;
     s->compactor.rest_ms = s->options.rest_ms;
     s->compactor.paused = true; /* until everything has been told */
     if (err == 0)

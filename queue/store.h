@@ -78,6 +78,8 @@ struct store_watcher {
     /* What could not be read at the start can be read now: it is in the store that is opened next.
      */
     void (*readable)(struct store_watcher *w);
+    /* It was to be moved and is not what was accepted: reported, and left where it lies. */
+    void (*damaged)(struct store_watcher *w, uint64_t id);
 };
 
 /* The queue's clock (queue/schedule.h), as it was written down at that time of the wall clock. */

@@ -208,7 +208,8 @@ static void start(const char *path, uint64_t segment_mib)
     struct error err = { "" };
 
     bench.segment_bytes = o.segment_bytes;
-    bench.watcher = (struct store_watcher){ on_state, on_find, on_moved, on_outcome_moved, NULL };
+    bench.watcher =
+        (struct store_watcher){ on_state, on_find, on_moved, on_outcome_moved, NULL, NULL };
     table_init(&bench.by_id, false);
     list_init(&bench.staying);
     if (loop_init(&bench.loop) < 0 ||

@@ -486,7 +486,8 @@ static int open_store(const char *path)
     int result;
 
     keeper.replay = (struct store_replay){ on_message, on_outcome, on_change };
-    keeper.watcher = (struct store_watcher){ on_state, on_find, on_moved, on_outcome_moved, NULL };
+    keeper.watcher =
+        (struct store_watcher){ on_state, on_find, on_moved, on_outcome_moved, NULL, NULL };
     if (loop_init(&keeper.loop) < 0)
         abort();
     result = store_open(&keeper.store, &o, &keeper.loop, &keeper.replay, &keeper.watcher, &err);

@@ -24,16 +24,21 @@ static void segment_path(struct model *m, uint64_t id, char *path, size_t size)
              (unsigned long long)record_segment(id));
 }
 
-/* The first record of the log, of a message that has ended. */
-static void spoil_first(struct model *m, uint64_t id)
+static void spoil(struct model *m, uint64_t id, unsigned at)
 {
     char path[160];
     int fd;
 
     segment_path(m, id, path, sizeof(path));
     fd = open(path, O_WRONLY);
-    check("spoilt", fd >= 0 && pwrite(fd, "x", 1, (off_t)record_offset(id) + 20) == 1);
+    check("spoilt", fd >= 0 && pwrite(fd, "\x01", 1, (off_t)record_offset(id) + at) == 1);
     close(fd);
+}
+
+/* The header of the first record of the log, of a message that has ended. */
+static void spoil_first(struct model *m, uint64_t id)
+{
+    spoil(m, id, 20);
 }
 
 static void a_segment_that_is_not_whole_is_not_emptied(void **state)
@@ -57,6 +62,47 @@ static void a_segment_that_is_not_whole_is_not_emptied(void **state)
     store_count(m->box.store, &n);
     segment_path(m, m->items[0].id, path, sizeof(path));
     check("others were", n.segments_emptied > 5);
+    check("it is still there", access(path, F_OK) == 0);
+    model_end(m);
+}
+
+static unsigned told_count;
+static uint64_t told_id;
+
+static void on_damaged(struct store_watcher *w, uint64_t id)
+{
+    (void)w;
+    told_count++;
+    told_id = id;
+}
+
+/* The second message lives, and its body alone is damaged. */
+static void damage_that_is_met_is_reported_once(void **state)
+{
+    struct model *m = model_new_resting();
+    struct store_numbers n;
+    char path[160];
+
+    (void)state;
+    told_count = 0;
+    m->box.watcher.damaged = on_damaged;
+    for (unsigned i = 0; i < 1000; i++) {
+        struct box_commit *c = box_accept(&m->box, i, i % 20 == 1 ? 3000 : 60000);
+        struct item *item = model_add(m, c, i);
+
+        if (i % 20 != 1)
+            model_finish(m, item);
+        box_commit_free(c);
+        box_settle(&m->box);
+        if (i == 1)
+            spoil(m, item->id, 1000);
+    }
+    store_count(m->box.store, &n);
+    segment_path(m, m->items[0].id, path, sizeof(path));
+    check("counted", n.damaged == 1);
+    check("its bytes were set aside", box_count_files(&m->box, "bad") == 1);
+    check("that message is to be held", told_count == 1 && told_id == m->items[1].id);
+    check("others were emptied", n.segments_emptied > 5);
     check("it is still there", access(path, F_OK) == 0);
     model_end(m);
 }
@@ -269,6 +315,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_segment_that_is_not_whole_is_not_emptied),
+        cmocka_unit_test(damage_that_is_met_is_reported_once),
         cmocka_unit_test(mail_does_not_wait_for_what_cannot_be_done),
         cmocka_unit_test(a_segment_that_cannot_be_read_for_a_time_is_emptied_later),
         cmocka_unit_test(a_segment_that_cannot_be_removed_for_a_time_is_removed_later),

@@ -145,6 +145,23 @@ static void follows_what_the_store_moves(void **state)
     assert_true(world.queue.watcher.find(&world.queue.watcher, id).place == 0);
 }
 
+static void holds_what_the_store_finds_damaged(void **state)
+{
+    uint64_t id = world_accept("a@here.test", "b@x.test", body);
+    const struct store_watcher *told = &world.queue.watcher;
+    uint32_t mail = index_find(&world.queue.index, id);
+
+    (void)state;
+    world_defer(world_job(0));
+    told->damaged(&world.queue.watcher, id);
+    told->damaged(&world.queue.watcher, id);
+    told->damaged(&world.queue.watcher, id + 1); /* has ended */
+    assert_true((index_mail(&world.queue.index, mail)->flags & MAIL_DAMAGED) != 0);
+    assert_int_equal(world.queue.index.held_count, 1);
+    world_pass(HOUR);
+    assert_int_equal(world.job_count, 1);
+}
+
 static void takes_new_mail_while_old_mail_is_restored(void **state)
 {
     uint64_t old = world_accept("a@here.test", "b@x.test", body), fresh, third;
@@ -458,6 +475,7 @@ int main(void)
         IN_WORLD(hands_big_bodies_over_as_files),
         IN_WORLD(makes_one_job_of_each_destination),
         IN_WORLD(follows_what_the_store_moves),
+        IN_WORLD(holds_what_the_store_finds_damaged),
         IN_WORLD(takes_new_mail_while_old_mail_is_restored),
         IN_WORLD(takes_new_mail_while_old_mail_gets_its_time),
         IN_WORLD(begins_nothing_while_the_store_is_behind),
