@@ -90,14 +90,16 @@ static void on_written(struct job *j)
         complain(f->error);
 }
 
-/* A whole new file, which nothing torn can be left of. */
+/* A whole new file, which nothing torn can be left of. That the end is a good one, only
+ * clockfile_close knows. */
 static int begin_file(struct clockfile *f)
 {
     char room[LINE_ROOM];
     struct buf line = BUF_ON_ARRAY(room);
+    struct store_clock c = { f->next.queue_ms, f->next.wall_ms, false };
     int err = -EINVAL;
 
-    if (clockfile_encode(&f->next, &line))
+    if (clockfile_encode(&c, &line))
         err = file_replace(f->folder, name, buf_view(&line));
     if (err == 0)
         f->fd = openat(f->folder, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);

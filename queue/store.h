@@ -117,8 +117,8 @@ bool store_is_behind(const struct store *s) MUST_USE;
 /* What a former run wrote down last; false: nothing, or it is lost. */
 bool store_last_clock(const struct store *s, struct store_clock *out) MUST_USE;
 /* After store_start. The first one of a run is durable on return, the others soon; `ended` is
- * written when everything else is durable, by store_close. A failure is logged and does no harm
- * now. */
+ * written when everything else is durable, by store_close, and not when outcomes are lost. A
+ * failure is logged and does no harm now. */
 void store_note_clock(struct store *s, const struct store_clock *c);
 void store_close(struct store **s);
 

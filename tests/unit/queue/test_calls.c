@@ -1,4 +1,5 @@
-/* What a commit costs in system calls, who makes segments, and a disk that takes no large body. */
+/* What a commit costs in system calls, who makes segments, and a disk that takes no large body, or
+ * no outcome. */
 #include "tests/unit/queue/spoolbox.h"
 #include "tests/unit/unit.h"
 
@@ -29,6 +30,7 @@ static struct {
     atomic_uint zeroed_here;   /* writes to spares by the loop's thread */
     int body_error;            /* of syncs of large bodies */
     int log_error;             /* of syncs of segments */
+    int write_error;           /* of writes to them */
     int unlink_error;          /* of segments */
     pthread_mutex_t gate;      /* syncs wait for it */
     pthread_t loop;
@@ -51,9 +53,13 @@ static bool lies_in(int fd, const char *folder)
 ssize_t counted_write(int fd, const void *bytes, size_t count, off_t at) __asm__("pwrite64");
 ssize_t counted_write(int fd, const void *bytes, size_t count, off_t at)
 {
-    if (lies_in(fd, "/log/"))
+    if (lies_in(fd, "/log/")) {
         calls.writes++;
-    else if (lies_in(fd, "/free/") && pthread_equal(pthread_self(), calls.loop))
+        if (calls.write_error != 0) {
+            errno = calls.write_error;
+            return -1;
+        }
+    } else if (lies_in(fd, "/free/") && pthread_equal(pthread_self(), calls.loop))
         calls.zeroed_here++;
     return syscall(SYS_pwrite64, fd, bytes, count, at);
 }
@@ -294,6 +300,38 @@ static void a_disk_that_fails_for_large_bodies_suspends_mail(void **state)
     box_remove(&b);
 }
 
+/* What a host has said is lost then, and the next start has to know. */
+static void an_end_with_outcomes_unwritten_is_not_a_good_one(void **state)
+{
+    struct store_clock now = { 1000000, 1000000, false }, last;
+    struct box_commit *c;
+    struct store_outcome o;
+    uint32_t rcpt = 0;
+    struct box b;
+
+    (void)state;
+    begin(&b);
+    store_note_clock(b.store, &now);
+    c = box_accept(&b, 1, 500);
+    calls.write_error = EIO;
+    o = box_outcome(c->commit.id, &rcpt, 1, STORE_DELIVERED);
+    store_settle(b.store, &o, NULL);
+    now.ended = true;
+    store_note_clock(b.store, &now);
+    box_close(&b);
+    calls.write_error = 0;
+    box_open(&b, true);
+    check("lost", box_find(&b, c->commit.id)->delivered == 0);
+    check("owned up to", store_last_clock(b.store, &last) && !last.ended);
+    now.ended = true;
+    store_note_clock(b.store, &now);
+    box_close(&b);
+    box_open(&b, true);
+    check("a good one", store_last_clock(b.store, &last) && last.ended);
+    box_commit_free(c);
+    box_remove(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +339,7 @@ int main(void)
         cmocka_unit_test(a_helper_keeps_spares_ready),
         cmocka_unit_test(segments_that_never_began_are_removed_later),
         cmocka_unit_test(a_disk_that_fails_for_large_bodies_suspends_mail),
+        cmocka_unit_test(an_end_with_outcomes_unwritten_is_not_a_good_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
