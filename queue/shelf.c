@@ -254,25 +254,20 @@ void shelf_abandon(struct shelf *s, uint64_t number)
 /* ---- making ---- */
 
 /* Past the page cache, where the file system can: zeros that nobody reads would be copied into it,
- * and drive out what somebody does. */
-static int create_spare(const struct shelf *s, const char *name)
-{
-    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
-    int fd = openat(s->spool->free, name, flags | O_DIRECT, FILE_MODE);
-
-    if (fd >= 0 || errno != EINVAL)
-        return fd;
-    unlinkat(s->spool->free, name, 0); /* some have made it before they look at the flag */
-    return openat(s->spool->free, name, flags, FILE_MODE);
-}
-
+ * and drive out what somebody does. Some file systems say only when it is written that they cannot.
+ */
 static int write_zeros(int fd, uint64_t bytes)
 {
     static _Alignas(ALIGNMENT) char zeros[CHUNK]; /* never written: one page of memory */
     int err = 0;
 
+    (void)!fcntl(fd, F_SETFL, O_DIRECT);
     for (uint64_t at = 0; err == 0 && at < bytes; at += CHUNK) {
-        err = file_write_all(fd, view_make(zeros, MIN(bytes - at, CHUNK)), at);
+        struct view chunk = view_make(zeros, MIN(bytes - at, CHUNK));
+
+        err = file_write_all(fd, chunk, at);
+        if (err == -EINVAL && fcntl(fd, F_SETFL, 0) == 0)
+            err = file_write_all(fd, chunk, at);
         if (err == 0 && fdatasync(fd) < 0)
             err = -errno;
     }
@@ -288,7 +283,7 @@ static int make_spare(struct shelf *s, char name[static SHELF_NAME])
 
     do {
         snprintf(name, SHELF_NAME, "new-%u.seg", s->next_name++);
-        fd = create_spare(s, name);
+        fd = openat(s->spool->free, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
     } while (fd < 0 && errno == EEXIST);
     if (fd < 0)
         return -errno;
