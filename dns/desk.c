@@ -23,7 +23,7 @@ struct question {
     struct table_entry entry;
     struct desk *desk;
     enum dns_question kind;
-    bool urgent;
+    enum line line;
     struct list waiters;
     struct waiter *waits_as; /* for another question; NULL: it does not */
     struct resolver_query mx, aaaa, a, ptr;
@@ -106,7 +106,7 @@ static void answer_waiter(struct waiter *w, const struct finding *f)
 
 static void remove_question(struct question *q)
 {
-    q->desk->others_count -= !q->urgent;
+    q->desk->others_count -= q->line == LINE_STRANGERS;
     table_remove(&q->desk->questions, &q->entry);
 }
 
@@ -157,24 +157,30 @@ static void drop_waiter(struct waiter *w)
 
 /* ---- asking ---- */
 
-static enum line line_of(const struct question *q)
+/* Where a question belongs if there is only this waiter. */
+static enum line line_for(enum dns_question kind, const struct waiter *w)
 {
-    if (!q->urgent)
+    if (w->parent != NULL)
+        return w->parent->line == LINE_STRANGERS ? LINE_STRANGERS : LINE_IMPLICIT;
+    if (!w->customer->urgent)
         return LINE_STRANGERS;
-    return q->kind == DNS_ROUTE ? LINE_ROUTES : LINE_ADDRESSES;
+    return kind == DNS_ROUTE ? LINE_ROUTES : LINE_ADDRESSES;
 }
 
 /* Somebody who cannot wait as long as the others wants to know it too. */
-static void hasten(struct question *q)
+static void hasten(struct question *q, enum line line)
 {
-    while (q != NULL && !q->urgent) {
-        q->urgent = true;
-        q->desk->others_count--;
-        resolver_move(&q->mx, line_of(q));
-        resolver_move(&q->aaaa, line_of(q));
-        resolver_move(&q->a, line_of(q));
-        resolver_move(&q->ptr, line_of(q));
-        q = q->waits_as == NULL ? NULL : q->waits_as->question;
+    while (q != NULL && line < q->line) {
+        q->desk->others_count -= q->line == LINE_STRANGERS;
+        q->line = line;
+        resolver_move(&q->mx, line);
+        resolver_move(&q->aaaa, line);
+        resolver_move(&q->a, line);
+        resolver_move(&q->ptr, line);
+        if (q->waits_as == NULL)
+            return;
+        line = line_for(DNS_ADDRESSES, q->waits_as);
+        q = q->waits_as->question;
     }
 }
 
@@ -201,7 +207,7 @@ static void send_queries(struct question *q)
     q->aaaa.answered = on_aaaa_answered;
     q->a.answered = on_a_answered;
     q->ptr.answered = on_ptr_answered;
-    q->mx.line = q->aaaa.line = q->a.line = q->ptr.line = line_of(q);
+    q->mx.line = q->aaaa.line = q->a.line = q->ptr.line = q->line;
     switch (q->kind) {
     case DNS_ROUTE:
         resolver_ask(r, &q->mx, name_of(q), ANSWER_MX);
@@ -225,14 +231,14 @@ static void send_queries(struct question *q)
 }
 
 static struct question *start_question(struct desk *d, enum dns_question kind, struct view key,
-                                       bool urgent)
+                                       enum line line)
 {
     struct question *q = memory_new(sizeof(*q));
 
     q->desk = d;
     q->kind = kind;
-    q->urgent = urgent;
-    d->others_count += !urgent;
+    q->line = line;
+    d->others_count += line == LINE_STRANGERS;
     list_init(&q->waiters);
     for (size_t i = 0; i < key.len; i++)
         q->key[i] = byte_lower(key.ptr[i]);
@@ -250,14 +256,13 @@ static void wait_for(struct desk *d, enum dns_question kind, struct view name, s
     struct table_entry *e;
     struct question *q;
     bool fits = cache_make_key(kind, name, &key);
-    bool urgent = w->parent != NULL ? w->parent->urgent : w->customer->urgent;
+    enum line line = line_for(kind, w);
 
     assert(fits);
     e = table_find(&d->questions, buf_view(&key));
     q = e != NULL ? container_of(e, struct question, entry)
-                  : start_question(d, kind, buf_view(&key), urgent);
-    if (urgent)
-        hasten(q);
+                  : start_question(d, kind, buf_view(&key), line);
+    hasten(q, line);
     w->question = q;
     list_append(&q->waiters, &w->of_question);
     if (w->parent != NULL)
@@ -512,8 +517,8 @@ static bool answer_literal(struct customer *c, uint64_t id, enum dns_question ki
 
 static bool has_room(const struct desk *d, const struct customer *c)
 {
-    return d->questions.count < DESK_QUESTIONS_MAX &&
-           (c->urgent || d->others_count < DESK_OTHERS_MAX);
+    return c->urgent ? d->questions.count - d->others_count < DESK_URGENT_MAX
+                     : d->others_count < DESK_OTHERS_MAX;
 }
 
 static void refuse(struct customer *c, uint64_t id, enum dns_result result, struct view words)

@@ -9,8 +9,9 @@
 #include "io/loop.h"
 
 enum {
-    DESK_QUESTIONS_MAX = 20000, /* in flight or in line; more are put off */
-    DESK_OTHERS_MAX = 5000,     /* of them: that are not urgent */
+    /* In flight or in line; more are put off. */
+    DESK_URGENT_MAX = 30000, /* two for each of MX_ASKED_MAX, and those of mail on its way */
+    DESK_OTHERS_MAX = 5000,  /* that are not urgent */
 };
 
 struct desk {

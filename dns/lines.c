@@ -42,13 +42,18 @@ static void free_places(struct lines *l, uint64_t now_ms)
     }
 }
 
+static unsigned places_of(enum line line)
+{
+    return line == LINE_IMPLICIT ? 2 * LINES_PLACES : LINES_PLACES;
+}
+
 struct in_line *lines_take(struct lines *l, uint64_t now_ms)
 {
     free_places(l, now_ms);
     for (unsigned i = 0; i < LINES; i++) {
         struct in_line *q = first(&l->of[i].waiting);
 
-        if (q == NULL || l->of[i].taken == LINES_PLACES)
+        if (q == NULL || l->of[i].taken == places_of(i))
             continue;
         list_remove(&q->link);
         list_append(&l->of[i].fresh, &q->link);

@@ -15,9 +15,11 @@ enum {
     LINES_FRESH_MS = 100, /* what has no answer then is with others that are slow, too */
 };
 
+/* The most urgent first. */
 enum line {
     LINE_ADDRESSES, /* of hosts to which mail is on its way */
     LINE_ROUTES,    /* queue/mx.c keeps it short: mail that waits is in turns there */
+    LINE_IMPLICIT,  /* addresses of domains without MX; twice the places: each has two questions */
     LINE_STRANGERS, /* what clients of smtpd make us ask */
     LINES
 };

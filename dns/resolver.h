@@ -10,8 +10,8 @@
 #include "ipc/settings.h"
 
 /* How many questions wait for an answer at once, however many are asked: when there are more, those
- * that have waited longest get none. As the lines allow no more than 3,000 in a second, that is
- * after about three seconds at the earliest. */
+ * that have waited longest get none. As the lines allow no more than 5,000 in a second, that is
+ * after almost two seconds at the earliest. */
 enum { RESOLVER_ROUNDS = 8, RESOLVER_ROUND_MAX = 1250 };
 
 struct resolver;

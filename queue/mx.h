@@ -18,7 +18,8 @@ enum {
     MX_YOUNG_MS = 100,       /* a question without an answer holds up others for no longer */
     MX_YOUNG_MAX = 80,       /* that do; the dns process has places for more (dns/lines.h) */
     MX_AGAIN_MAX = 20,       /* of them: for others than the first of a domain */
-    MX_ASKED_MAX = 12000,    /* without an answer; the dns process gives up the oldest before */
+    MX_ASKED_MAX = 12000,    /* without an answer; the dns process gives up the oldest before, and
+                                has room for two questions about each (dns/desk.h) */
     MX_LINES = 1024,         /* senders and priorities share one where chance wants it */
     MX_REFRESHED_MAX = 16,   /* of a site that is probed */
 };

@@ -46,6 +46,8 @@ static int answer_query(const char *name, unsigned type, struct packet *p)
         server.urgent_at = server.asked;
     if (strncmp(name, "silent", 6) == 0)
         return NO_ANSWER;
+    if (strncmp(name, "bare", 4) == 0 && type != ANSWER_MX)
+        return NO_ANSWER;
     if (strncmp(name, "broken", 6) == 0)
         return 2;
     if (strncmp(name, "missing", 7) == 0) {
@@ -481,12 +483,14 @@ static void pass_turns(unsigned count)
     }
 }
 
+static struct customer queue;
+enum { QUEUE_WINDOW_MS = 100, QUEUE_YOUNG_MAX = 80, QUEUE_ASKED_MAX = 12000 }; /* queue/mx.h */
+
 /* Whose hosts are known needs their addresses; who comes last waits for its turn, and not for the
  * others to be given up. */
 static void test_silent_domains_hold_nobody_up(void **state)
 {
     enum { SILENT = 9500, TURNS = SILENT / LINES_PLACES };
-    static struct customer queue;
 
     (void)state;
     customer_init(&queue, true);
@@ -501,6 +505,80 @@ static void test_silent_domains_hold_nobody_up(void **state)
     assert_int_equal(client.answered, 2);
     assert_int_equal(client.result, DNS_OK);
     assert_int_equal(desk.questions.count, SILENT); /* they are waited for */
+}
+
+/* It looks ahead, at domains without MX records and with silent addresses. */
+static void ask_for_bare(unsigned first, unsigned count)
+{
+    char room[32];
+
+    for (unsigned i = first; i < first + count; i++) {
+        snprintf(room, sizeof(room), "bare%u.test", i);
+        desk_ask(&desk, &queue, i, DNS_ROUTE, view_of(room));
+    }
+}
+
+/* All is said that is to be said now. */
+static void settle(void)
+{
+    unsigned before;
+
+    do {
+        before = server.asked;
+        for (int i = 0; i < 10; i++)
+            assert_int_equal(loop_turn(&loop, 0), 0);
+    } while (server.asked > before);
+}
+
+static int open_ahead(void **state)
+{
+    customer_init(&queue, true);
+    queue.answer = ignore;
+    return open_patient_desk(state);
+}
+
+/* What waits must not be asked in the tests that follow. */
+static int close_ahead(void **state)
+{
+    desk_forget(&queue);
+    return close_patient_desk(state);
+}
+
+/* As many as the queue asks about at once; no time passes. */
+static void test_mail_on_its_way_goes_before_what_is_ahead(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < QUEUE_ASKED_MAX; i += QUEUE_YOUNG_MAX) {
+        ask_for_bare(i, QUEUE_YOUNG_MAX);
+        settle();
+    }
+    desk_ask(&desk, &queue, QUEUE_ASKED_MAX, DNS_ROUTE, VIEW("host1.test"));
+    settle();
+    assert_int_equal(desk.questions.count, 2 * (QUEUE_ASKED_MAX + 1)); /* in line */
+    desk_ask(&desk, &client.customer, 1, DNS_ADDRESSES, VIEW("host.test"));
+    turn_until(1);
+    assert_int_equal(client.result, DNS_OK);
+    desk_ask(&desk, &client.customer, 2, DNS_ADDRESSES, VIEW("host1.test")); /* joins */
+    turn_until(2);
+    assert_int_equal(client.result, DNS_OK);
+}
+
+/* The queue asks about as many in a time as it may. */
+static void test_what_is_ahead_keeps_up(void **state)
+{
+    enum { WINDOWS = 60 };
+
+    (void)state;
+    for (unsigned i = 0; i < WINDOWS; i++) {
+        clock_advance(QUEUE_WINDOW_MS);
+        settle();
+        ask_for_bare(i * QUEUE_YOUNG_MAX, QUEUE_YOUNG_MAX);
+        settle();
+    }
+    assert_int_equal(server.asked, 3 * WINDOWS * QUEUE_YOUNG_MAX);
+    desk_ask(&desk, &client.customer, 1, DNS_ROUTE, VIEW("host.test"));
+    turn_until(1);
+    assert_true(client.implicit);
 }
 
 /* So many cannot be waited for: those that were asked first are given up, and no others. */
@@ -539,6 +617,9 @@ int main(void)
         DESK_TEST(test_others_have_half_of_the_desk),
         DESK_TEST(test_what_nobody_awaits_is_not_asked),
         PATIENT_TEST(test_silent_domains_hold_nobody_up),
+        cmocka_unit_test_setup_teardown(test_mail_on_its_way_goes_before_what_is_ahead, open_ahead,
+                                        close_ahead),
+        cmocka_unit_test_setup_teardown(test_what_is_ahead_keeps_up, open_ahead, close_ahead),
         PATIENT_TEST(test_patience_ends_with_room),
     };
 

@@ -77,6 +77,17 @@ static void silent_ones_are_passed(void **state)
     assert_int_equal(asked_ms, 1000 + ALL_MS);
 }
 
+/* Each of the domains without MX records needs two places there, at the rate of one before. */
+static void implicit_addresses_have_two_places_for_each_route(void **state)
+{
+    (void)state;
+    queue_silent(LINE_IMPLICIT);
+    pass(STEP_MS);
+    assert_int_equal(asked, 2 * LINES_PLACES);
+    pass(LINES_FRESH_MS);
+    assert_int_equal(asked, 4 * LINES_PLACES);
+}
+
 /* Who is answered takes no time: the line goes as fast as answers come. */
 static void answers_make_room_at_once(void **state)
 {
@@ -117,6 +128,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(lines_take_nothing_from_one_another, begin),
         cmocka_unit_test_setup(silent_ones_are_passed, begin),
+        cmocka_unit_test_setup(implicit_addresses_have_two_places_for_each_route, begin),
         cmocka_unit_test_setup(answers_make_room_at_once, begin),
         cmocka_unit_test_setup(who_is_taken_back_is_not_asked, begin),
     };
