@@ -287,6 +287,9 @@ static void put_words(const struct writer *w)
     if (i < w->b->rcpt_count)
         prose_printf(p, "and %zu others, who are listed below.\r\n\r\n", w->b->rcpt_count - i);
     prose_text(p, actions[w->b->action].last);
+    if (w->b->unread)
+        prose_text(p, "The message itself was not checked for damage here, or is damaged: so\r\n"
+                      "nothing of it is repeated.\r\n");
     prose_text(p, "The administrator of this server finds the message by its number,\r\n");
     prose_put(p, w->b->message_id);
     prose_text(p, ".\r\n");
@@ -464,6 +467,8 @@ static void put_its_header(const struct writer *w)
 
 static void put_original(const struct writer *w)
 {
+    if (w->b->unread)
+        return;
     put_delimiter(w, "");
     if (w->whole)
         put_whole(w);

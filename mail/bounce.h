@@ -30,6 +30,7 @@ struct bounce {
     const struct envelope *envelope; /* of the message it is about; sender not null */
     struct view message_id;          /* Tern's id of that message, hexadecimal */
     struct view header;              /* the message's header section, borrowed */
+    bool unread;                     /* there is none, as nobody knows whether it is sound */
     struct view content;             /* the whole message; empty: it is too large, or not at hand */
     const struct bounce_rcpt *rcpts;
     size_t rcpt_count;
@@ -47,9 +48,9 @@ enum {
 size_t bounce_room(const struct bounce *b);
 
 /* The whole notice, from "Date:" on, lines in CRLF: a readable first part (what happened, which
- * server said what, what to do), the status, and the original: its header, or all of it when a
- * failure is told to somebody who asked for it (RFC 3461, 4.3). Auto-Submitted: auto-replied, From:
- * MAILER-DAEMON@hostname. */
+ * server said what, what to do), the status, and the original, if it was read: its header, or all
+ * of it when a failure is told to somebody who asked for it (RFC 3461, 4.3). Auto-Submitted:
+ * auto-replied, From: MAILER-DAEMON@hostname. */
 bool bounce_write(const struct bounce *b, struct buf *out) MUST_USE;
 
 const char *bounce_action_name(enum bounce_action a); /* "failed" */

@@ -73,7 +73,7 @@ struct queue {
     struct control *control;
     struct queue_totals totals;
     uint64_t unreadable;               /* messages at the start whose envelope makes no sense */
-    uint64_t bodies_damaged;           /* large ones, as workers found */
+    uint64_t bodies_damaged;           /* large ones, as workers and notices found */
     uint64_t trash_count, trash_bytes; /* deleted messages that can come back; all that they take */
     uint64_t notices_pending;          /* notices that are not durable yet */
     uint64_t notices_made;

@@ -4,14 +4,20 @@
 #include "common/memory.h"
 #include "common/text.h"
 #include "io/clock.h"
+#include "io/log.h"
 #include "ipc/expand.h"
 #include "mail/body.h"
 #include "queue/deadline.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { ADDRESSEES_MAX = 50 }; /* of one notice */
+enum {
+    ADDRESSEES_MAX = 50,   /* of one notice */
+    PIECE = 65536,         /* bytes of a large body that are read at a time */
+    CHECKED_MAX = 8 << 20, /* bytes: the queue does nothing else meanwhile */
+};
 
 bool report_wanted(const struct envelope *e, enum bounce_action a, size_t rcpt)
 {
@@ -33,15 +39,42 @@ bool report_wanted(const struct envelope *e, enum bounce_action a, size_t rcpt)
     return (notify & wanted[a].bit) != 0 || (unsaid && wanted[a].unsaid);
 }
 
-/* The header section, or the first part of a long one. `room` is for that of a big body. */
-static struct view read_header(const struct content *c, char *room, size_t size)
+/* Reads all of a large body; the front of it stays in `front`. 0, -EBADMSG, or another negative
+ * errno. */
+static int check_body(const struct content *c, struct buf *front)
 {
+    char piece[PIECE];
+    uint32_t crc = 0;
     ssize_t n;
 
-    if (c->big_fd < 0)
-        return body_header(c->body);
-    n = pread(c->big_fd, room, size, 0);
-    return n <= 0 ? VIEW_EMPTY : body_header(view_make(room, (size_t)n));
+    if (c->body_bytes > CHECKED_MAX)
+        return -EFBIG;
+    for (uint64_t at = 0; at < c->body_bytes; at += (uint64_t)n) {
+        do {
+            n = pread(c->big_fd, piece, sizeof(piece), (off_t)at);
+        } while (n < 0 && errno == EINTR);
+        if (n <= 0)
+            return n < 0 ? -errno : -EBADMSG;
+        crc = crc32c(crc, view_make(piece, (size_t)n));
+        buf_put(front, view_make(piece, MIN((size_t)n, buf_space(front))));
+    }
+    return crc == c->body_crc ? 0 : -EBADMSG;
+}
+
+/* The header section, or the first part of a long one, in `front` when the body is large. What
+ * spoilt bytes say is not sent. */
+static void read_header(struct queue *q, const struct mail *m, const struct content *c,
+                        struct buf *front, struct bounce *b)
+{
+    int err = c->big_fd < 0 ? 0 : check_body(c, front);
+
+    b->unread = err < 0;
+    if (err == 0)
+        b->header = body_header(c->big_fd < 0 ? c->body : buf_view(front));
+    if (err == -EBADMSG)
+        q->bodies_damaged++;
+    if (err < 0 && err != -EFBIG)
+        log_error("header_unreadable", LOG_ID("message", m->id), LOG_ERRNO("error", -err));
 }
 
 /* Who the notice is for: the sender, or, if that is an alias here, those it leads to. */
@@ -114,6 +147,7 @@ static struct letter *write_letter(struct queue *q, const struct mail *m, const 
                                    struct bounce *b)
 {
     char header[BOUNCE_HEADER_MAX], id[17];
+    struct buf front = BUF_ON_ARRAY(header);
     struct buf id_text = BUF_ON_ARRAY(id);
     struct letter *l = NULL;
     struct buf text;
@@ -121,7 +155,7 @@ static struct letter *write_letter(struct queue *q, const struct mail *m, const 
     buf_printf(&id_text, "%016llx", (unsigned long long)m->id);
     b->envelope = &c->envelope;
     b->message_id = buf_view(&id_text);
-    b->header = read_header(c, header, sizeof(header));
+    read_header(q, m, c, &front, b);
     b->content = c->body;
     b->hostname = q->settings->hostname;
     b->now_ms = clock_wall_ms();

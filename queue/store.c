@@ -408,8 +408,7 @@ static void finish_writing(struct store *s)
     rewriter_seal(&s->compactor.rewriter);
     journal_finish(&s->old);
     journal_finish(&s->journal);
-    if (!journal_idle(
-            &s->journal)) /* outcomes are lost; copies are not, what they are of is there */
+    if (!journal_idle(&s->journal)) /* what `old` lacks are copies, and nothing is lost */
         s->clock.next.ended = false;
     if (s->journal.records > 0)
         store_probe(s);

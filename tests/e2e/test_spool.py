@@ -143,6 +143,40 @@ def test_damaged_mail_is_frozen_until_the_administrator_decides(world, filled):
     assert not world.queue("--state", "held")
 
 
+def refuse(world, large):
+    """What the sender is told."""
+    busy, = world.sinks
+    busy.says["rcpt"] = "550 5.1.1 nobody"
+    world.tern("queue", "retry", large)
+    told, = world.mailbox("alice").wait()
+    return told
+
+
+def test_a_notice_has_the_header_of_a_large_message_that_is_sound(world, filled):
+    told = refuse(world, list(filled)[-1])
+    assert told.count(b"Subject: big\r\n" if b"\r\n" in told else b"Subject: big\n") == 2
+    assert b"was not checked for damage" not in told
+
+
+def test_nothing_of_a_damaged_large_message_is_in_a_notice(world, filled):
+    big, = (world.spool / "big").glob("*/*.eml")
+    overwrite(big, big.read_bytes().index(b"Subject: big") + 9, b"XXX")
+    world.damage_is_expected = True
+    told = refuse(world, list(filled)[-1])
+    assert b"XXX" not in told and b"rfc822-headers" not in told
+    assert b"is damaged: so" in told and b"b@busy.test" in told
+    assert world.log.has("header_unreadable", message=list(filled)[-1])
+    assert world.status()["spool"]["damaged"] == 1
+
+
+def test_a_notice_says_why_it_has_nothing_of_a_very_large_message(world):
+    world.domain("there.test", rcpt="550 5.1.1 nobody")
+    world.start_relay()
+    world.send("alice@here.test", "b@there.test", b"Subject: huge\r\n\r\n" + BIG[16:] * 14)
+    told, = world.mailbox("alice").wait()
+    assert b"huge" not in told and b"was not checked for damage" in told
+
+
 def test_any_damaged_sector_is_found(world, filled):
     world.stop_relay()
     log, = segments(world)

@@ -465,6 +465,22 @@ static void writes_in_utf8(void **state)
     write_and_check(&b);
 }
 
+static void repeats_nothing_that_was_not_read(void **state)
+{
+    static const struct bounce_rcpt rcpt = { .address = VIEW_INIT("b@b.test"),
+                                             .outcome = &unknown };
+    struct bounce b = simple(&rcpt, 1);
+    char room[8192];
+    struct buf out = BUF_ON_ARRAY(room);
+
+    (void)state;
+    b.header = VIEW_EMPTY;
+    b.unread = true;
+    assert_true(bounce_write(&b, &out));
+    check_line("words", &out, "is damaged: so\r\nnothing of it is repeated.\r\n");
+    assert_true(view_find_view(buf_view(&out), VIEW("text/rfc822-headers")) == buf_len(&out));
+}
+
 /* The room holds for every mixture of bytes, at every length. */
 static void the_room_is_enough(void **state)
 {
@@ -533,6 +549,7 @@ int main(void)
         cmocka_unit_test(names_a_socket_as_what_it_is),
         cmocka_unit_test(returns_the_whole_message_when_asked),
         cmocka_unit_test(writes_in_utf8),
+        cmocka_unit_test(repeats_nothing_that_was_not_read),
         cmocka_unit_test(the_room_is_enough),
         cmocka_unit_test(only_good_ids_are_repeated),
     };
