@@ -155,13 +155,17 @@ static struct look *look_at(struct error *err)
     struct look *k = memory_new(sizeof(*k));
     int result = spool_open(&k->spool, ".", true, err);
 
+    if (result == 0 && k->spool.log < 0 && faccessat(k->spool.root, "format", F_OK, 0) < 0) {
+        result = error_set(err, -ENOENT, "this is no spool: neither format nor log/ is there");
+        spool_close(&k->spool);
+    }
     if (result < 0) {
         free(k);
         return NULL;
     }
     ledger_init(&k->ledger);
     k->inspector = (struct inspector){ on_found, on_record, on_body };
-    if (!k->spool.uuid_known && k->spool.log >= 0)
+    if (!k->spool.uuid_known)
         on_found(&k->inspector, &lost);
     result = survey_take(&k->survey, &k->spool, &k->ledger, &k->inspector);
     if (result == 0)

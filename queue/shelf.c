@@ -139,21 +139,27 @@ static int allocate(const struct shelf *s, int fd, bool *whole)
     return -errno;
 }
 
-/* No spare is ready. Slower to sync than a written file, but at once there. */
+/* No spare is ready. Slower to sync than a written file, but at once there. It comes to log/ with
+ * its length synced: one that is short there has lost mail. Until then no spare has its name, and
+ * no start takes it for one. */
 static int make_now(const struct shelf *s, const char *name)
 {
-    int fd =
-        openat(s->spool->log, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+    const int how = O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW;
+    char making[2 * SHELF_NAME];
     bool whole;
-    int err;
+    int fd, err;
 
+    snprintf(making, sizeof(making), "unfinished-%s", name);
+    fd = openat(s->spool->free, making, how, FILE_MODE);
     if (fd < 0)
         return -errno;
     err = allocate(s, fd, &whole);
+    if (err == 0 && (fsync(fd) < 0 || renameat(s->spool->free, making, s->spool->log, name) < 0))
+        err = -errno;
     if (err == 0)
         return fd;
     close(fd);
-    unlinkat(s->spool->log, name, 0);
+    unlinkat(s->spool->free, making, 0);
     return err;
 }
 

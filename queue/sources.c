@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { SEGMENT_STEP = 4096 }; /* segments have a multiple of so many bytes */
+
 const char *source_name(uint64_t number)
 {
     static char name[SHELF_NAME];
@@ -64,6 +66,52 @@ static void list_segment(void *arg, const char *name)
     v->sources[v->source_count++] = (struct source){ .number = number };
 }
 
+static void note_any(void *arg, const char *name)
+{
+    bool *any = arg;
+
+    (void)name;
+    *any = true;
+}
+
+static bool has_files(int folder)
+{
+    bool any = false;
+
+    return folder >= 0 && folder_each(folder, note_any, &any) == 0 && any;
+}
+
+static bool has_history(const struct spool *s)
+{
+    int fd = openat(s->root, "history", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    bool any = has_files(fd);
+
+    if (fd >= 0)
+        close(fd);
+    return any;
+}
+
+/* Where there was mail there is the newest segment of its stream: nothing removes that. Folders in
+ * big/ count, too: they are made for a body. */
+static bool has_lost_its_log(const struct survey *v)
+{
+    const struct spool *s = v->spool;
+
+    return v->source_count == 0 && ((s->log < 0 && s->uuid_known) || has_files(s->big) ||
+                                    has_files(s->bad) || has_history(s));
+}
+
+static void report_lost_log(struct survey *v)
+{
+    v->damaged++;
+    if (!source_tell(v,
+                     (struct finding){ .file = "log",
+                                       .what = "no segment is there, though the spool was used" }))
+        log_error("log_lost", LOG_STRING("folder", "log"),
+                  LOG_STRING("advice", "stop Tern, bring the segments back to log/, and what was "
+                                       "moved to bad/ to its folder in big/"));
+}
+
 static int compare_sources(const void *a, const void *b)
 {
     uint64_t x = ((const struct source *)a)->number, y = ((const struct source *)b)->number;
@@ -73,7 +121,9 @@ static int compare_sources(const void *a, const void *b)
 
 static void set_source(struct source *s, const struct record_start *start, uint64_t bytes)
 {
-    s->bytes = s->end = bytes / RECORD_UNIT * RECORD_UNIT;
+    s->end = bytes / RECORD_UNIT * RECORD_UNIT;
+    s->bytes = MAX(s->end, MIN(start->bytes, (uint64_t)SPOOL_SEGMENT_MAX));
+    s->cut_short = s->end < s->bytes;
     s->seed = record_seed(start->nonce);
     s->first_batch = start->first_batch;
     memcpy(s->spool, start->spool.ptr, SPOOL_UUID_LEN);
@@ -221,15 +271,37 @@ static bool never_began(struct survey *v, const struct source *s, struct view he
     return batches < 2;
 }
 
+/* Each file has its whole length before it comes to log/, whatever a power cut does. */
+static bool is_possible(uint64_t bytes)
+{
+    return bytes >= RECORD_HEAD && bytes % SEGMENT_STEP == 0;
+}
+
+/* What is left of it counts. */
+static void report_short(struct survey *v, const struct source *s)
+{
+    v->damaged++;
+    if (!source_tell(v, (struct finding){ .file = source_path(s->number),
+                                          .offset = s->end,
+                                          .bytes = s->bytes - s->end,
+                                          .what = "the file is too short: its end is lost" }))
+        log_error("segment_short", LOG_STRING("file", source_name(s->number)),
+                  LOG_U64("size_bytes", s->end), LOG_U64("expected_bytes", s->bytes));
+}
+
 /* Whether there are records in it. */
 static bool judge_head(struct survey *v, struct source *s, struct view head, uint64_t bytes)
 {
     struct record_start start;
     enum record_head state = record_get_head(head, s->number, &start);
 
-    if (state == RECORD_HEAD_STALE && never_began(v, s, head, bytes))
+    if (state == RECORD_HEAD_STALE && is_possible(bytes) && never_began(v, s, head, bytes))
         return false;
     note_number(v, s->number);
+    if (bytes < RECORD_HEAD) {
+        lose_segment(v, s->number, "the file is too short: its head is lost");
+        return false;
+    }
     if (state == RECORD_HEAD_LOST || state == RECORD_HEAD_STALE) {
         lose_segment(v, s->number, "both copies of its head are damaged");
         return false;
@@ -244,6 +316,8 @@ static bool judge_head(struct survey *v, struct source *s, struct view head, uin
                                           .what = "one copy of the segment's head is damaged" }))
         log_warn("segment_head_damaged", LOG_STRING("file", source_name(s->number)));
     set_source(s, &start, bytes);
+    if (s->cut_short)
+        report_short(v, s);
     return true;
 }
 
@@ -357,7 +431,8 @@ static void add_to_ledger(struct survey *v)
         const struct source *s = &v->sources[i];
         struct segment *segment = ledger_add(v->ledger, s->number);
 
-        segment->bytes = segment->end = s->bytes;
+        segment->bytes = s->bytes;
+        segment->end = s->end;
         segment->seed = s->seed;
         segment->begun = true;
         v->room_bytes = MAX(v->room_bytes, s->bytes);
@@ -430,6 +505,8 @@ int sources_find(struct survey *v)
 
     if (v->spool->log >= 0)
         err = folder_each(v->spool->log, list_segment, v);
+    if (err == 0 && has_lost_its_log(v))
+        report_lost_log(v);
     if (v->source_count > 0)
         qsort(v->sources, v->source_count, sizeof(*v->sources), compare_sources);
     if (err == 0)

@@ -389,10 +389,11 @@ static void take_damage(struct survey *v, const struct gap *gap)
         keep_broken(v, gap);
 }
 
-/* Its stream went on in a segment of which nothing can be read now: so all of it was durable. */
+/* Its stream went on in a segment of which nothing can be read now, or in a part of this one that
+ * is lost: so all of it was durable. */
 static bool has_gone_on(const struct survey *v, const struct source *s)
 {
-    return s->number != v->highest[segment_stream(s->number)];
+    return s->cut_short || s->number != v->highest[segment_stream(s->number)];
 }
 
 /* In the newest segment of a stream, what belongs to the last batch was never acknowledged: that it
@@ -422,6 +423,8 @@ static bool was_left(const struct survey *v, const struct gap *gap)
 {
     const struct source *next = next_in_stream(v, gap->source);
 
+    if (v->sources[gap->source].cut_short)
+        return true;
     if (next == NULL)
         return v->unread > 0; /* the one that tells cannot be read */
     if (!next->tells_left)

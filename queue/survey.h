@@ -18,7 +18,7 @@ enum { UNREAD_BATCHES = 1 << 20 };
 /* A segment that is there, and what its head says. */
 struct source {
     uint64_t number;
-    uint64_t bytes; /* of the file */
+    uint64_t bytes; /* of the file, as it was made */
     uint64_t end;   /* what lies behind does not count */
     uint64_t first_batch;
     struct record_cut cuts[RECORD_CUTS];
@@ -27,7 +27,8 @@ struct source {
     bool tells_left;
     char spool[SPOOL_UUID_LEN];
     uint32_t seed;
-    bool broken; /* not all of it could be read */
+    bool broken;    /* not all of it could be read */
+    bool cut_short; /* the file has lost its end */
     /* Of what was found in it. */
     uint64_t last_batch;
     size_t batch_start; /* where the last batch begins */

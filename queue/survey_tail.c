@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Padding over what is torn between whole records of the last batch: the next reader shall not take
@@ -19,11 +20,35 @@ static int pad_gap(const struct source *s, const struct gap *gap, int fd)
     return file_write_all(fd, view_make(header, sizeof(header)), gap->from);
 }
 
+/* One of the two copies of the head may be torn, as the rest of its batch. */
+static int mend_head(const struct source *s, int fd)
+{
+    char head[RECORD_HEAD], whole[RECORD_HEAD];
+    struct record_start start;
+    struct record r;
+    bool broken;
+    ssize_t got = file_read_all(fd, head, sizeof(head), 0, &broken);
+    int err = 0;
+
+    if (got < 0 ||
+        record_get_head(view_make(head, (size_t)got), s->number, &start) != RECORD_HEAD_HALF ||
+        !start.tells_left)
+        return got < 0 ? (int)got : 0;
+    record_put_head(whole, &start);
+    if (!record_read(view_make(whole, RECORD_HEAD_COPY), 0, &r))
+        return 0;
+    for (size_t at = 0; at < RECORD_HEAD && err == 0; at += RECORD_HEAD_COPY) {
+        if (memcmp(head + at, whole + at, RECORD_HEADER + r.meta.len) != 0)
+            err = file_write_all(fd, view_make(whole + at, RECORD_HEAD_COPY), at);
+    }
+    return err;
+}
+
 /* `closed`: the log goes on in another segment, so this one needs its end. */
 static int mend_newest(struct survey *v, const struct source *s, int fd, bool closed)
 {
     struct gap rest = { .from = s->sound_end, .to = s->end };
-    int err = 0;
+    int err = mend_head(s, fd);
 
     for (size_t i = 0; i < v->gap_count && err == 0; i++) {
         const struct gap *gap = &v->gaps[i];

@@ -20,6 +20,7 @@ MANY = 300  # and to have compaction empty some
 ENDLESS = 5000
 # So many calls fail one after another; a disk that takes no writes takes none for a while.
 COUNTS = {"kill": (1,), "tear": (1,), "power": (1,), "EROFS": (6,)}
+DAMAGE = (b"record_damaged", b"segment_damaged", b"segment_short", b"log_lost")
 ENDS = ("kill", "tear", "power")  # the run does not outlive the call
 
 
@@ -65,7 +66,7 @@ def trial(program, library, how, k, folder, count, messages):
         check = keeper(program, library, how, 0, "check", spool, promises=promises)
         if check.returncode != 0:
             complain(k, "a promise was broken", run, check)
-        if b"record_damaged" in check.stderr or b"segment_damaged" in check.stderr:
+        if any(event in check.stderr for event in DAMAGE):
             complain(k, "a crash was taken for damage", run, check)
         # What the check added was not offered by a run.
         promises += b"".join(l + b"\n" for l in check.stdout.split(b"\n")

@@ -421,6 +421,7 @@ static enum relay_end end_life(bool may_be_stopped)
     if (!fine)
         mistake("the queue ended as it must not", (unsigned)end);
     if (strstr(said, "record_damaged") != NULL || strstr(said, "segment_damaged") != NULL ||
+        strstr(said, "segment_short") != NULL || strstr(said, "log_lost") != NULL ||
         strstr(said, "message_damaged") != NULL)
         mistake("a crash was taken for damage", 0);
     if (trial.mistakes > 0)

@@ -209,7 +209,8 @@ static void a_damaged_head_costs_nothing(void **state)
 {
     struct box b;
     struct box_commit *c;
-    char noise[SECTOR];
+    const struct view words = VIEW("This is a segment of the mail queue");
+    char noise[SECTOR], *bytes;
 
     (void)state;
     memset(noise, 'x', sizeof(noise));
@@ -221,6 +222,15 @@ static void a_damaged_head_costs_nothing(void **state)
     box_open(&b, true);
     check("there", box_is_told_whole(&b, c, 1));
     box_close(&b);
+    box_overwrite(&b, RECORD_HEAD_COPY, noise, sizeof(noise));
+    box_open(&b, true);
+    check("the first copy was written again", box_is_told_whole(&b, c, 1));
+    box_close(&b);
+    bytes = box_load(&b);
+    check("and the second", memcmp(bytes, bytes + RECORD_HEAD_COPY, 2 * RECORD_HEADER) == 0);
+    check("with the words", memmem(bytes, RECORD_HEAD_COPY, words.ptr, words.len) != NULL);
+    free(bytes);
+    box_overwrite(&b, 0, noise, sizeof(noise));
     box_overwrite(&b, RECORD_HEAD_COPY, noise, sizeof(noise));
     box_open(&b, true);
     check("both copies: set aside", b.told_count == 0 && box_count_files(&b, "bad") == 1);
