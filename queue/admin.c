@@ -123,9 +123,7 @@ void admin_purge(struct queue *q, uint32_t mail)
     remember_deleted(q, mail);
     deadline_leave_trash(q, mail);
     index_each_unit (u, &q->index, mail) {
-        unsigned state = index_unit(&q->index, u)->state;
-
-        if (state != UNIT_RUNNING && state != UNIT_FAILING)
+        if (index_unit(&q->index, u)->state < UNIT_RUNNING)
             queue_remove_unit(q, u);
     }
     queue_finish_if_done(q, mail);

@@ -169,6 +169,17 @@ static void answer_unread(struct answer *a, uint32_t mail, int err)
         row_write_unread(q, mail, err, &a->out);
 }
 
+/* Who has the message already shall not get it again from where it goes: the sender alone is owed a
+ * notice. */
+static bool has_arrived(const struct queue *q, uint32_t mail)
+{
+    index_each_unit (u, &q->index, mail) {
+        if (index_unit(&q->index, u)->state != UNIT_ARRIVED)
+            return false;
+    }
+    return true;
+}
+
 static void consider(struct answer *a, uint32_t mail)
 {
     struct queue *q = a->queue;
@@ -178,7 +189,8 @@ static void consider(struct answer *a, uint32_t mail)
     int err;
 
     if (m->id == 0 || index_first_unit(&q->index, mail) == POOL_NONE || !is_meant(a, m) ||
-        (f->by_state && row_state(q, mail) != f->state))
+        (f->by_state && row_state(q, mail) != f->state) ||
+        (a->request.verb == VERB_GET && has_arrived(q, mail)))
         return;
     err = content_open(q, m, false, &content);
     if (err < 0) {

@@ -31,6 +31,7 @@ enum unit_state {
     UNIT_DUE,     /* in a flow of its destination's site */
     UNIT_RUNNING, /* a worker has it */
     UNIT_FAILING, /* given up; the notice to the sender waits, or is not durable yet */
+    UNIT_ARRIVED, /* they have it; likewise. From here it only goes: nobody gets it twice */
     UNIT_STATES
 };
 
@@ -183,6 +184,7 @@ uint32_t index_take_timed(struct index *x, uint32_t now_tick, unsigned *steps) M
 void index_make_due(struct index *x, uint32_t unit, bool in_front);
 void index_run(struct index *x, uint32_t unit);
 void index_fail(struct index *x, uint32_t unit);
+void index_arrive(struct index *x, uint32_t unit);
 
 /* A new parked unit with those of `rcpts` that are in the unit, which loses them; the unit itself
  * if those are all it has; POOL_NONE if they are none. */
@@ -202,7 +204,7 @@ uint32_t index_next_unit(const struct index *x, uint32_t unit);  /* POOL_NONE af
 uint32_t index_mail_of(const struct index *x, uint32_t unit);
 const struct rcpts *index_rcpts(const struct index *x, uint32_t unit);
 
-/* Whether the recipient is in one of the message's units. */
+/* Whether the recipient is in one of the message's units, and has not got it. */
 bool index_is_open(const struct index *x, uint32_t mail, unsigned rcpt);
 
 /* Into the list, by its arrival, which changes only before another call; it leaves the one that it

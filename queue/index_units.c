@@ -51,7 +51,8 @@ uint32_t index_next_unit(const struct index *x, uint32_t unit)
 bool index_is_open(const struct index *x, uint32_t mail, unsigned rcpt)
 {
     index_each_unit (u, x, mail) {
-        if (rcpts_has(index_rcpts(x, u), index_mail(x, mail)->rcpt_count, rcpt))
+        if (index_unit(x, u)->state != UNIT_ARRIVED &&
+            rcpts_has(index_rcpts(x, u), index_mail(x, mail)->rcpt_count, rcpt))
             return true;
     }
     return false;
@@ -95,6 +96,11 @@ void index_run(struct index *x, uint32_t unit)
 void index_fail(struct index *x, uint32_t unit)
 {
     enter(x, unit, UNIT_FAILING);
+}
+
+void index_arrive(struct index *x, uint32_t unit)
+{
+    enter(x, unit, UNIT_ARRIVED);
 }
 
 void index_time(struct index *x, uint32_t unit, uint32_t due_tick)

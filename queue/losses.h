@@ -2,7 +2,7 @@
  * are under way, so that there is one notice for all, but not for long; and while the spool takes
  * no notice. They rest as UNIT_FAILING and nobody is asked for them again; after a crash they are
  * tried once more, since nothing of this is on disk. And those that have it: while no notice of
- * success can be made. */
+ * success can be made, as UNIT_ARRIVED. */
 #ifndef QUEUE_LOSSES_H
 #define QUEUE_LOSSES_H
 

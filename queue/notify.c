@@ -275,8 +275,12 @@ static void send_settling(struct queue *q, uint32_t mail, enum bounce_action a,
         remember_lost(q, mail, PAST_BOUNCED, rcpts, rcpt_count, &n->past);
     n->loss =
         loss_copy(q, a, index_mail(&q->index, mail)->id, units, unit_count, rcpts, rcpt_count);
-    for (size_t i = 0; i < unit_count; i++)
-        index_fail(&q->index, units[i]);
+    for (size_t i = 0; i < unit_count; i++) {
+        if (a == BOUNCE_FAILED)
+            index_fail(&q->index, units[i]);
+        else
+            index_arrive(&q->index, units[i]);
+    }
     send_notice(q, index_mail(&q->index, mail), l, n);
 }
 
@@ -386,7 +390,7 @@ void notify_failure(struct queue *q, uint32_t mail, const uint32_t *units, size_
 /* ---- success ---- */
 
 void notify_success(struct queue *q, uint32_t mail, bool final, const uint32_t *units,
-                    size_t unit_count, const struct notify_rcpt *rcpts, size_t rcpt_count)
+                    size_t unit_count, struct notify_rcpt *rcpts, size_t rcpt_count)
 {
     enum bounce_action action = final ? BOUNCE_DELIVERED : BOUNCE_RELAYED;
     const struct mail *m = index_mail(&q->index, mail);
@@ -397,10 +401,11 @@ void notify_success(struct queue *q, uint32_t mail, bool final, const uint32_t *
 
     owed = err < 0 && err != -EBADMSG;
     if (err == 0) {
+        for (size_t i = 0; i < rcpt_count; i++)
+            rcpts[i].address = c.envelope.rcpts[rcpts[i].rcpt].address;
         owed = is_wanted(q, m, &c.envelope, action, rcpts, rcpt_count);
         if (owed)
             l = report_write(q, m, &c, action, rcpts, rcpt_count);
-        content_close(&c);
     } else {
         log_warn("notice_failed", LOG_ID("message", m->id), LOG_ERRNO("error", -err));
     }
@@ -408,55 +413,72 @@ void notify_success(struct queue *q, uint32_t mail, bool final, const uint32_t *
         send_settling(q, mail, action, units, unit_count, rcpts, rcpt_count, l);
     } else if (owed) {
         for (size_t i = 0; i < unit_count; i++)
-            index_fail(&q->index, units[i]);
+            index_arrive(&q->index, units[i]);
         hold_arrivals(loss_copy(q, action, m->id, units, unit_count, rcpts, rcpt_count));
     } else {
         for (size_t i = 0; i < rcpt_count; i++)
             record_arrival(q, m->id, &rcpts[i], VIEW_EMPTY);
         remove_units(q, mail, units, unit_count);
     }
+    if (err == 0)
+        content_close(&c);
 }
 
-/* Their records have the outcome. */
-void notify_arrivals(struct queue *q, uint32_t mail)
-{
-    const struct mail *m = index_mail(&q->index, mail);
+struct arrivals {
     struct notify_rcpt *rcpts;
-    uint64_t message = m->id;
     uint32_t *units;
-    struct arena arena;
-    struct content c;
-    int err = content_open(q, m, false, &c);
+    size_t rcpt_count, unit_count;
+};
 
-    if (err < 0) { /* they wait, as others of the message do */
-        queue_set_aside(q, mail, err);
-        return;
+static void add_arrival(struct arrivals *a, uint32_t unit, const struct notify_rcpt *rcpts,
+                        size_t count)
+{
+    a->units[a->unit_count++] = unit;
+    for (size_t i = 0; i < count; i++) {
+        a->rcpts[a->rcpt_count] = rcpts[i];
+        a->rcpts[a->rcpt_count++].logged = true;
     }
-    rcpts = memory_new_array(m->rcpt_count, sizeof(*rcpts));
-    units = memory_new_array(m->rcpt_count, sizeof(*units));
+}
+
+static void tell_arrivals(struct queue *q, uint32_t mail)
+{
+    unsigned total = index_mail(&q->index, mail)->rcpt_count;
+    struct notify_rcpt *list = memory_new_array(total, sizeof(*list));
+    struct arrivals some[2];
+    struct arena arena;
+
+    for (unsigned final = 0; final < 2; final++)
+        some[final] = (struct arrivals){ .rcpts = memory_new_array(total, sizeof(*list)),
+                                         .units = memory_new_array(total, sizeof(uint32_t)) };
     arena_init(&arena, WAITING_ARENA_MAX);
-    for (unsigned final = 0; final < 2; final++) {
-        size_t unit_count = 0, rcpt_count = 0;
+    index_each_unit (u, &q->index, mail) {
+        if (index_unit(&q->index, u)->state == UNIT_ARRIVED) {
+            size_t count = waiting_list(q, u, NULL, false, &arena, list);
 
-        index_each_unit (u, &q->index, mail) {
-            size_t count = waiting_list(q, u, &c.envelope, false, &arena, rcpts + rcpt_count);
-            const struct outcome *o = rcpts[rcpt_count].outcome;
-
-            if (o->class != OUTCOME_DELIVERED || o->final != (final == 1))
-                continue;
-            units[unit_count++] = u;
-            for (; count > 0; count--)
-                rcpts[rcpt_count++].logged = true;
+            add_arrival(&some[list[0].outcome->final], u, list, count);
         }
-        if (unit_count > 0)
-            notify_success(q, mail, final, units, unit_count, rcpts, rcpt_count);
-        if (index_find(&q->index, message) == POOL_NONE)
-            break;
+    }
+    for (unsigned final = 0; final < 2; final++) {
+        struct arrivals *a = &some[final];
+
+        if (a->unit_count > 0)
+            notify_success(q, mail, final, a->units, a->unit_count, a->rcpts, a->rcpt_count);
+        free(a->units);
+        free(a->rcpts);
     }
     arena_reset(&arena);
-    content_close(&c);
-    free(units);
-    free(rcpts);
+    free(list);
+}
+
+/* That they have it does not depend on what can be read now. */
+void notify_arrivals(struct queue *q, uint32_t mail)
+{
+    index_each_unit (u, &q->index, mail) {
+        if (index_unit(&q->index, u)->state == UNIT_ARRIVED) {
+            tell_arrivals(q, mail);
+            return;
+        }
+    }
 }
 
 static const struct outcome expanded = {
@@ -560,7 +582,7 @@ void notify_delay(struct queue *q, uint32_t mail)
     rcpts = memory_new_array(m->rcpt_count, sizeof(*rcpts));
     arena_init(&arena, WAITING_ARENA_MAX);
     index_each_unit (u, &q->index, mail) {
-        if (index_unit(&q->index, u)->state != UNIT_FAILING)
+        if (index_unit(&q->index, u)->state < UNIT_FAILING)
             count += waiting_list(q, u, &c.envelope, false, &arena, rcpts + count);
     }
     if (is_wanted(q, m, &c.envelope, BOUNCE_DELAYED, rcpts, count))

@@ -23,12 +23,12 @@ struct notify_rcpt {
  * message may be gone afterwards. */
 void notify_failure(struct queue *q, uint32_t mail, const uint32_t *units, size_t unit_count,
                     const struct notify_rcpt *rcpts, size_t rcpt_count);
-/* These recipients have it: `units` are theirs, wholly. `final`: in a mailbox, else at a host that
+/* These recipients have it: `units` are theirs, wholly; addresses are filled in. `final`: in a mailbox, else at a host that
  * will not tell. When the notice cannot be made durable, it is recorded that they have it and that
  * the notice is owed, and another is made later (queue/losses.h). The message may be gone
  * afterwards. */
 void notify_success(struct queue *q, uint32_t mail, bool final, const uint32_t *units,
-                    size_t unit_count, const struct notify_rcpt *rcpts, size_t rcpt_count);
+                    size_t unit_count, struct notify_rcpt *rcpts, size_t rcpt_count);
 /* After a start: tells of those that had arrived, where that was still owed. The message may be
  * gone afterwards. */
 void notify_arrivals(struct queue *q, uint32_t mail);

@@ -59,7 +59,6 @@ struct queue {
     /* Messages whose senders are to hear that they were expanded, and those who have; until then.
      */
     struct idset expansions, expansions_told;
-    struct idset arrived; /* likewise: messages that arrived, of which their senders may not know */
     uint32_t restore_at;  /* all has been told, and messages before this one have their time */
     struct store_watcher watcher;
     enum spool_trouble trouble;

@@ -101,9 +101,7 @@ void remember_deleted(struct queue *q, uint32_t mail)
     size_t count = 0;
 
     index_each_unit (u, &q->index, mail) {
-        unsigned state = index_unit(&q->index, u)->state;
-
-        if (state == UNIT_RUNNING || state == UNIT_FAILING)
+        if (index_unit(&q->index, u)->state >= UNIT_RUNNING)
             continue;
         rcpts_each (i, index_rcpts(&q->index, u), m->rcpt_count)
             rcpts[count++] = i;

@@ -62,8 +62,8 @@ static void on_message(struct store_replay *r, uint64_t id, struct store_ref whe
 }
 
 /* Parked until the replay is over; the tick waits in the link. */
-static void restore_deferred(struct queue *q, uint32_t unit, const struct store_outcome *o,
-                             struct store_ref where)
+static void restore_tried(struct queue *q, uint32_t unit, const struct store_outcome *o,
+                          struct store_ref where)
 {
     struct unit *u = index_unit(&q->index, unit);
     uint64_t wait_ms = o->next_ms > q->base_ms ? o->next_ms - q->base_ms : 0;
@@ -93,8 +93,6 @@ static void on_outcome(struct store_replay *r, const struct store_outcome *o,
     if (mail == POOL_NONE)
         return;
     total = index_mail(&q->index, mail)->rcpt_count;
-    if (owes_notice(o))
-        idset_add(&q->arrived, o->message);
     rcpts_init(&set, total);
     for (size_t i = 0; i < o->rcpt_count; i++) {
         if (o->rcpts[i] < total)
@@ -105,10 +103,14 @@ static void on_outcome(struct store_replay *r, const struct store_outcome *o,
     index_each_unit (u, &q->index, mail) {
         uint32_t part = index_split(&q->index, u, &set);
 
-        if (part != POOL_NONE && (o->state == STORE_DEFERRED || owes_notice(o)))
-            restore_deferred(q, part, o, where);
-        else if (part != POOL_NONE)
+        if (part == POOL_NONE)
+            continue;
+        if (o->state == STORE_DEFERRED || owes_notice(o))
+            restore_tried(q, part, o, where);
+        else
             queue_remove_unit(q, part);
+        if (owes_notice(o))
+            index_arrive(&q->index, part);
     }
     rcpts_release(&set, total);
 }
@@ -161,8 +163,10 @@ static void time_units(struct queue *q, uint32_t mail)
             schedule_last_chance_ms(&q->settings->retry, deadline_arrival_ms(m), q->base_ms, m->id);
     if (chance_ms != UINT64_MAX)
         latest = queue_tick(q, q->base_ms + chance_ms);
-    index_each_unit (u, &q->index, mail)
-        index_time(&q->index, u, MIN(index_unit(&q->index, u)->link.due, latest));
+    index_each_unit (u, &q->index, mail) {
+        if (index_unit(&q->index, u)->state != UNIT_ARRIVED)
+            index_time(&q->index, u, MIN(index_unit(&q->index, u)->link.due, latest));
+    }
 }
 
 void restore_show(struct queue *q)
@@ -183,8 +187,7 @@ static void tell_what_is_owed(struct queue *q, uint32_t mail)
 
     if (idset_has(&q->expansions, id) && !idset_has(&q->expansions_told, id))
         notify_expanded(q, mail);
-    if (idset_has(&q->arrived, id))
-        notify_arrivals(q, mail);
+    notify_arrivals(q, mail);
 }
 
 static void schedule(struct queue *q, uint32_t mail)
@@ -221,7 +224,6 @@ void restore_release(struct queue *q)
 {
     idset_release(&q->expansions);
     idset_release(&q->expansions_told);
-    idset_release(&q->arrived);
 }
 
 /* A slice at a time, while new mail comes in. */

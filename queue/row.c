@@ -45,6 +45,7 @@ static enum mail_state unit_state(const struct queue *q, uint32_t unit)
                                                                               : MAIL_READY;
     case UNIT_RUNNING:
     case UNIT_FAILING:
+    case UNIT_ARRIVED:
     case UNIT_STATES:
         break;
     }
@@ -259,8 +260,11 @@ static unsigned put_unit(struct queue *q, uint32_t unit, const struct envelope *
                          struct last *last, struct buf *out)
 {
     unsigned left_out = 0;
-    bool tried = read_last(q, unit, last);
+    bool tried;
 
+    if (index_unit(&q->index, unit)->state == UNIT_ARRIVED)
+        return 0; /* they are done */
+    tried = read_last(q, unit, last);
     rcpts_each (i, index_rcpts(&q->index, unit), (unsigned)e->rcpt_count) {
         if (buf_space(out) < RCPT_ROOM)
             left_out++;

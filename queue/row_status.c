@@ -19,7 +19,9 @@ static void put_counts(const struct queue *q, struct buf *out)
     put_number(out, "deleted", q->trash_count);
     begin_object(out, "deliveries"); /* a delivery: a message x a destination */
     put_number(out, "ready", x->unit_counts[UNIT_DUE] - waiting);
-    put_number(out, "active", x->unit_counts[UNIT_RUNNING] + x->unit_counts[UNIT_FAILING]);
+    put_number(out, "active",
+               x->unit_counts[UNIT_RUNNING] + x->unit_counts[UNIT_FAILING] +
+                   x->unit_counts[UNIT_ARRIVED]);
     put_number(out, "deferred", x->unit_counts[UNIT_TIMED]);
     put_number(out, "waiting", waiting);
     put_number(out, "held", x->unit_counts[UNIT_PARKED]);

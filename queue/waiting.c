@@ -15,23 +15,34 @@ static const struct outcome never_tried = {
     .text = VIEW_INIT("no attempt could be made in time"),
 };
 
+/* What the host said is lost, but not that it took the message. */
+static const struct outcome taken = {
+    .class = OUTCOME_DELIVERED,
+    .scope = SCOPE_RCPT,
+    .enhanced = { 2, 0, 0 },
+    .text = VIEW_INIT("the message was accepted"),
+};
+
 /* Why the unit still waits: what it heard itself, or what others of its destination heard. */
 static const struct outcome *read_reason(struct queue *q, const struct unit *u, struct arena *arena,
                                          uint64_t *attempted_ms)
 {
     const struct site *s = index_destination(&q->index, u->destination)->site;
+    bool arrived = u->state == UNIT_ARRIVED;
     struct outcome *o = arena_alloc(arena, sizeof(*o));
     struct store_outcome record;
     struct view cause;
 
     *attempted_ms = 0;
     if (o == NULL)
-        return &never_tried;
+        return arrived ? &taken : &never_tried;
     if (u->last_place != 0 && store_read_outcome(q->store, index_last(u), arena, &record) == 0 &&
-        outcome_decode(record.text, arena, o)) {
+        outcome_decode(record.text, arena, o) && (!arrived || o->class == OUTCOME_DELIVERED)) {
         *attempted_ms = record.at_ms;
         return o;
     }
+    if (arrived)
+        return &taken;
     if (s->backed_off && s->cause.len > 0 && arena_copy(arena, s->cause, &cause) &&
         outcome_decode(cause, arena, o))
         return o;
@@ -43,12 +54,15 @@ size_t waiting_list(struct queue *q, uint32_t unit, const struct envelope *e, bo
 {
     const struct unit *u = index_unit(&q->index, unit);
     uint64_t attempted_ms;
+    unsigned total = index_mail(&q->index, index_mail_of(&q->index, unit))->rcpt_count;
     const struct outcome *o = read_reason(q, u, arena, &attempted_ms);
     size_t count = 0;
 
-    rcpts_each (i, index_rcpts(&q->index, unit), (unsigned)e->rcpt_count)
-        list[count++] =
-            (struct notify_rcpt){ i, unit, e->rcpts[i].address, o, attempted_ms, expired, false };
+    rcpts_each (i, index_rcpts(&q->index, unit), total) {
+        struct view address = e == NULL ? VIEW_EMPTY : e->rcpts[i].address;
+
+        list[count++] = (struct notify_rcpt){ i, unit, address, o, attempted_ms, expired, false };
+    }
     return count;
 }
 

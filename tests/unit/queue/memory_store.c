@@ -413,6 +413,8 @@ int store_read_outcome(struct store *s, struct store_ref where, struct arena *ar
     const struct event *e = &events[where.place - 1];
 
     (void)s;
+    if (memory_store.outcomes_lost)
+        return -EIO;
     *out = e->outcome;
     return arena_copy(arena, e->outcome.text, &out->text) ? 0 : -ENOMEM;
 }

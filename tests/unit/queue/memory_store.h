@@ -10,6 +10,7 @@ struct memory_store_facts {
     unsigned spared;                /* after so many to which nothing happens */
     bool damaged;                   /* store_read finds damage */
     int unreadable;                 /* store_read fails with that error */
+    bool outcomes_lost;             /* store_read_outcome fails */
     bool in_files;                  /* store_read gives bodies so */
     bool behind;                    /* store_is_behind */
     bool slow;                      /* store_replay tells of one record at a time */

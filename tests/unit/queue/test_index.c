@@ -395,8 +395,8 @@ static void looks_for_what_is_overdue_in_slices(void **state)
 
 static void counts_units_by_state(void **state)
 {
-    uint32_t mail = add(1, "abcde");
-    uint32_t units[5];
+    uint32_t mail = add(1, "abcdef");
+    uint32_t units[6];
     unsigned steps = 10;
 
     (void)state;
@@ -405,11 +405,12 @@ static void counts_units_by_state(void **state)
 
         units[i] = unit_of(mail, name);
     }
-    assert_int_equal(x.unit_counts[UNIT_PARKED], 5);
+    assert_int_equal(x.unit_counts[UNIT_PARKED], 6);
     index_time(&x, units[0], 7);
     index_make_due(&x, units[1], false);
     index_run(&x, units[2]);
     index_fail(&x, units[3]);
+    index_arrive(&x, units[4]);
     for (unsigned s = 0; s < UNIT_STATES; s++)
         assert_int_equal(x.unit_counts[s], 1);
     assert_int_equal(index_take_timed(&x, 6, &steps), POOL_NONE);
