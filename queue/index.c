@@ -225,7 +225,7 @@ static bool waits_for_trouble(const struct index *x, uint32_t mail, unsigned *st
 
         waits = waits || (unit->state == UNIT_DUE &&
                           index_destination(x, unit->destination)->site->backed_off);
-        *steps -= *steps > 1;
+        *steps -= *steps > 0;
     }
     return waits;
 }
@@ -236,10 +236,10 @@ uint32_t index_next_overdue(struct index *x, uint32_t *at, unsigned *steps)
         uint32_t mail = (*at)++;
         const struct mail *m = index_mail(x, mail);
 
+        --*steps;
         if ((m->flags & MAIL_OVERDUE) && m->deadline == DEADLINE_NONE &&
             waits_for_trouble(x, mail, steps))
             return mail;
-        --*steps;
     }
     return POOL_NONE;
 }

@@ -393,6 +393,34 @@ static void looks_for_what_is_overdue_in_slices(void **state)
     d->site->backed_off = false;
 }
 
+/* Each that is found counts, too. */
+static void a_slice_ends_where_all_are_overdue(void **state)
+{
+    enum { MAILS = 100, SLICE = 7 };
+    struct destination *d = destination_of("a");
+    uint32_t at = 1;
+    unsigned found = 0, steps;
+
+    (void)state;
+    d->site->backed_off = true;
+    for (uint32_t i = 0; i < MAILS; i++) {
+        uint32_t mail = add(i + 1, "a");
+
+        index_make_due(&x, index_first_unit(&x, mail), false);
+        index_set_overdue(&x, mail, true);
+    }
+    do {
+        unsigned before = found;
+
+        steps = SLICE;
+        while (index_next_overdue(&x, &at, &steps) != POOL_NONE)
+            found++;
+        assert_in_range(found - before, 0, SLICE);
+    } while (steps == 0);
+    assert_int_equal(found, MAILS);
+    d->site->backed_off = false;
+}
+
 static void counts_units_by_state(void **state)
 {
     uint32_t mail = add(1, "abcdef");
@@ -544,6 +572,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(domains_with_the_same_hosts_are_one_site, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(looks_for_what_is_overdue_in_slices, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_slice_ends_where_all_are_overdue, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
