@@ -15,6 +15,7 @@ enum {
     SEGMENT_LEAST = 1 << 20,
     SEGMENT_MOST = 64 << 20,
     RECORD_SLACK = 512 << 10, /* of a segment, for what a message has beside its body */
+    LATE_MOST = 4096,         /* messages: store_is_behind */
 };
 
 /* ---- what the journal tells ---- */
@@ -503,7 +504,7 @@ bool store_idle(const struct store *s)
 
 bool store_is_behind(const struct store *s)
 {
-    return journal_is_behind(&s->journal);
+    return journal_is_behind(&s->journal) || s->late_count > LATE_MOST;
 }
 
 bool store_last_clock(const struct store *s, struct store_clock *out)

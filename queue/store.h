@@ -111,8 +111,9 @@ uint64_t store_replay_rest_ms(const struct store *s) MUST_USE;
 int store_start(struct store *s, struct error *err) MUST_USE;
 /* Everything collected has been made durable, or was answered with a trouble. */
 bool store_idle(const struct store *s);
-/* What happened is told faster than the disk takes it, or the disk takes nothing: begin nothing
- * that ends in more of it. It lies in memory until then, and a power cut would take it. */
+/* What happened is told faster than the disk takes it, or the disk takes nothing, or much mail
+ * waits for compaction: begin nothing that ends in more of it. It lies in memory until then, and a
+ * power cut would take it. */
 bool store_is_behind(const struct store *s) MUST_USE;
 /* What a former run wrote down last; false: nothing, or it is lost. */
 bool store_last_clock(const struct store *s, struct store_clock *out) MUST_USE;

@@ -89,11 +89,35 @@ static void place_now(struct store *s, struct store_commit *c)
     note_settled(s, c);
 }
 
+static void add_late(struct store *s, struct store_commit *c)
+{
+    list_append(&s->late, &c->link);
+    s->late_count++;
+}
+
+static struct store_commit *take_late(struct store *s)
+{
+    struct list *l = list_take_first(&s->late);
+
+    assert(l != NULL);
+    s->late_count--;
+    return container_of(l, struct store_commit, link);
+}
+
+/* What it tells of may have ended meanwhile, and then has no states. */
+static void forget_ended(struct store *s, struct store_commit *c)
+{
+    if (c->about == 0 || s->watcher->find(s->watcher, c->about).place != 0)
+        return;
+    c->about = 0;
+    c->settle_count = 0;
+}
+
 /* While the log is too large, mail waits for compaction, in its order. */
 static void place_message(struct store *s, struct store_commit *c)
 {
     if (!list_empty(&s->late) || compactor_holds_mail(&s->compactor))
-        list_append(&s->late, &c->link);
+        add_late(s, c);
     else
         place_now(s, c);
 }
@@ -103,9 +127,9 @@ void store_place_late(struct store *s)
     if (list_empty(&s->late))
         return;
     while (!list_empty(&s->late) && !compactor_holds_mail(&s->compactor)) {
-        struct list *l = list_take_first(&s->late);
-        struct store_commit *c = container_of(l, struct store_commit, link);
+        struct store_commit *c = take_late(s);
 
+        forget_ended(s, c);
         if (!store_refuses(s, c))
             place_now(s, c);
     }

@@ -42,8 +42,9 @@ struct store {
     struct timer removing; /* of segments, after a failure */
     struct list refused[SPOOL_TROUBLES];
     struct list late; /* mail that waits until the log is smaller */
-    bool low;         /* less than the reserve is free */
-    bool stuck;       /* no room for a segment */
+    unsigned late_count;
+    bool low;   /* less than the reserve is free */
+    bool stuck; /* no room for a segment */
     bool suspended;
     bool failed_before;
     uint64_t failed_ms; /* monotonic, when a write failed last */

@@ -176,6 +176,52 @@ static void mail_waits_while_the_log_is_too_large(void **state)
     model_end(m);
 }
 
+/* A notice that waits may come to tell of a message that has ended meanwhile. */
+static void a_notice_of_what_has_ended_keeps_no_segment(void **state)
+{
+    struct model *m = model_new_resting();
+    struct box_commit *c[AT_ONCE], *notice;
+    struct store_numbers n;
+    unsigned waited = 0;
+
+    (void)state;
+    for (size_t i = 0; i < AT_ONCE; i++)
+        c[i] = box_commit(&m->box, i, i % 10 == 0 ? 3000 : 300000);
+    for (unsigned round = 0; round < 12; round++) {
+        struct box_commit *about = box_accept(&m->box, round, 300);
+        struct item *item = model_add(m, about, round);
+
+        notice = box_commit(&m->box, round, 500);
+        notice->commit.about = item->id;
+        for (size_t i = 0; i < AT_ONCE; i++) {
+            c[i]->done = false;
+            store_accept(m->box.store, &c[i]->commit);
+        }
+        store_accept(m->box.store, &notice->commit);
+        model_finish(m, item);
+        while (take_answered(m, c) > 0) {
+            store_flush(m->box.store);
+            assert_int_equal(loop_turn(&m->box.loop, 10), 0);
+        }
+        box_settle(&m->box);
+        waited += notice->commit.about == 0;
+        model_finish(m, model_add(m, notice, round));
+        box_commit_free(notice);
+        box_commit_free(about);
+    }
+    check("some waited", waited > 0);
+    for (size_t i = 0; i < m->count; i++) {
+        if (m->items[i].live)
+            model_finish(m, &m->items[i]);
+    }
+    model_wait_until_small(m);
+    store_count(m->box.store, &n);
+    check("nothing stays", n.segments <= 6);
+    for (size_t i = 0; i < AT_ONCE; i++)
+        box_commit_free(c[i]);
+    model_end(m);
+}
+
 static void mail_that_goes_at_once_is_not_moved(void **state)
 {
     struct model *m = model_new_resting();
@@ -345,6 +391,7 @@ int main(void)
         cmocka_unit_test(a_state_of_many_recipients_is_small),
         cmocka_unit_test(the_log_is_bounded_under_load),
         cmocka_unit_test(mail_waits_while_the_log_is_too_large),
+        cmocka_unit_test(a_notice_of_what_has_ended_keeps_no_segment),
         cmocka_unit_test(mail_that_goes_at_once_is_not_moved),
         cmocka_unit_test(compaction_goes_on_while_mail_comes_in),
         cmocka_unit_test(a_large_body_stays_where_it_is),
