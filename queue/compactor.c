@@ -70,11 +70,17 @@ static bool has_rested(const struct compactor *c, const struct segment *s)
            s->closed_ms + haste_rest_ms(c->excess, c->rest_ms, lives_in(s), s->bytes);
 }
 
+/* It goes by itself, with a batch that is on its way. */
+static bool is_empty(const struct segment *s)
+{
+    return s->live == 0 && s->needed == 0 && s->tie_count == 0;
+}
+
 static bool can_be_emptied(const struct compactor *c, const struct segment *s)
 {
     return !s->open && s->begun && s->writing == 0 && !s->leaving && !s->stubborn && !s->kept &&
-           c->loop->now_ms >= s->again_ms && cost_of(s) < s->bytes / 4 * 3 && has_rested(c, s) &&
-           !ledger_is_tied_firmly(s);
+           !is_empty(s) && c->loop->now_ms >= s->again_ms && cost_of(s) < s->bytes / 4 * 3 &&
+           has_rested(c, s) && !ledger_is_tied_firmly(s);
 }
 
 /* The one that is emptied with the least. */
@@ -384,7 +390,7 @@ static void finish_source(struct compactor *c)
     struct segment *s = ledger_find(c->ledger, c->source);
 
     if (c->error == 0)
-        ledger_untie(c->ledger, s, c->journal->newest);
+        ledger_untie(c->ledger, s, c->awaits); /* its ends are durable by then */
     if (s->live > 0 || s->needed > 0 || c->error < 0)
         set_aside(c, s);
     else
