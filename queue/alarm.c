@@ -54,6 +54,7 @@ static void put_unread(const struct store_numbers *n, struct buf *out)
 {
     char room[256];
     struct buf words = BUF_ON_ARRAY(room);
+    const char *reason = n->unread_error == 0 ? "it can be read again" : strerror(n->unread_error);
 
     if (n->unread == 0)
         return;
@@ -61,8 +62,7 @@ static void put_unread(const struct store_numbers *n, struct buf *out)
                "%" PRIu64 " files of the spool cannot be read or written as they should: log/%s at "
                "byte %" PRIu64 " (%s); mail in them waits, and %" PRIu64
                " MiB are kept for their sake",
-               n->unread, n->unread_file, n->unread_offset, strerror(n->unread_error),
-               n->kept_bytes >> 20);
+               n->unread, n->unread_file, n->unread_offset, reason, n->kept_bytes >> 20);
     put_alarm(out, "segments_unreadable", buf_view(&words),
               "look at the owner of the file, at the disk and at the kernel's log; when all can be "
               "read again, the queue starts again by itself; tern(8) says at segment_unreadable "

@@ -360,6 +360,9 @@ static void raises_alarms_about_the_spool(void **state)
     assert_true(answered("\"alarms\":[{\"alarm\":\"segments_unreadable\",\"what\":\"2 files of "));
     assert_true(answered("log/0000019f3a42.seg at byte 40960 (Input/output error)"));
     assert_true(answered("128 MiB are kept"));
+    memory_store.numbers.unread_error = 0;
+    ask("status");
+    assert_true(answered("at byte 40960 (it can be read again)"));
 }
 
 static void tells_what_cannot_be_read(void **state)
