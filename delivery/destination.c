@@ -214,8 +214,8 @@ static struct destination *update_site(struct destination *d, const struct messa
 }
 
 /* Hops that differ in anything share no connection, unless their mail hosts, the order of these and
- * their site are the same; nor do messages whose TLS must prove more. NULL: nowhere, or no name that
- * name servers can know. */
+ * their site are the same; nor do messages whose TLS must prove more. NULL: nowhere, or no name
+ * that name servers can know. */
 static struct destination *find_destination(struct worker *w, struct job *j)
 {
     char room[KEY_MAX];
@@ -553,7 +553,8 @@ void destination_give_up(struct destination *d, const struct outcome *o)
     bool shared = d->mail_hosts.len > 0;
     bool all = o->scope == SCOPE_DESTINATION || (o->scope == SCOPE_DOMAIN && !shared);
 
-    if (!all || d->conn_count > 1)
+    /* What is for good may be the fault of the one domain: the hosts that it has now, say. */
+    if (!all || d->conn_count > 1 || (shared && o->class == OUTCOME_FAILED))
         return;
     while ((j = destination_next_job(d)) != NULL)
         answer_job(d->worker, j, o);

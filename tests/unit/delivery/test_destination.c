@@ -267,6 +267,25 @@ static void fails_for_none_but_the_domain(void **state)
     town_close(&t);
 }
 
+/* The hosts that one of two domains has now have no address; the other has moved. */
+static void looks_up_hosts_for_each_domain(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, "b.test mx 10 mx1.test 20 mx2.test\nc.test mx 10 mx1.test 20 mx2.test\n", NULL,
+              NULL);
+    t.mail_hosts = t.site = "mx1.test,mx2.test";
+    t.settings.delivery.concurrency = 1;
+    town_send_job(&t, 1, VIEW("b.test"), TOWN_HELLO, false);
+    town_send_job(&t, 2, VIEW("c.test"), TOWN_HELLO, false);
+    t.names = "b.test mx 10 mx1.test 20 mx2.test\nc.test mx 10 mx3.test\nmx3.test a 127.0.0.2\n";
+    assert_true(town_await(&t, 2));
+    check_view("results", buf_view(&t.results),
+               VIEW("1 all failed 0 5.4.4\n1 end\n2 all delivered 250 2.0.0\n2 end\n"));
+    town_close(&t);
+}
+
 /* The next attempt to connect waits for its time. */
 static void keeps_to_the_rate_of_connections(void **state)
 {
@@ -487,6 +506,7 @@ int main(void)
         cmocka_unit_test(gives_way_in_a_site),
         cmocka_unit_test(takes_turns_in_a_site),
         cmocka_unit_test(fails_for_none_but_the_domain),
+        cmocka_unit_test(looks_up_hosts_for_each_domain),
         cmocka_unit_test(keeps_to_the_rate_of_connections),
         cmocka_unit_test(remembers_the_rate_of_connections),
         cmocka_unit_test(forgets_what_was_cancelled),
