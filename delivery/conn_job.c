@@ -87,6 +87,12 @@ void conn_end_job(struct conn *c)
     worker_end_job(conn_worker(c), j);
 }
 
+/* Its queue is gone, and the next one has those of its recipients that are left, too. */
+static bool is_orphan(const struct conn *c)
+{
+    return c->job != NULL && c->job->queue == NULL;
+}
+
 /* What is left of it goes by another connection. */
 static void give_back_job(struct conn *c)
 {
@@ -230,11 +236,12 @@ static void note_bdat(struct conn *c)
 /* The connection is of no use any more. A host that had been of use before may have closed it for
  * no fault of the message's; otherwise the next host may be better. A host that has decided about
  * some recipients decides about the others too, unless these were for another transaction than the
- * last, which it has served. */
+ * last, which it has served; not those that it would take under TLS alone, which it would be asked
+ * to take again. */
 void conn_fail(struct conn *c, const struct outcome *why)
 {
     struct outcome o;
-    bool open = c->job != NULL && !client_is_past_dot(&c->client);
+    bool open = c->job != NULL && !is_orphan(c) && !client_is_past_dot(&c->client);
     bool again = open && (job_is_untouched(c->job) || !c->started);
 
     if (client_failed_at_tls(&c->client))
@@ -255,7 +262,7 @@ void conn_fail(struct conn *c, const struct outcome *why)
         redial(c);
         return;
     }
-    if (open && (c->messages > 1 || c->client.settled))
+    if (open && (c->messages > 1 || (c->client.settled && !c->elsewhere)))
         give_back_job(c);
     else if (c->job != NULL)
         decide_rest(c, &o);
@@ -399,8 +406,7 @@ bool conn_next_job(struct conn *c)
     conn_keep_session(c);
     conn_note_plain(c);
     note_bdat(c);
-    /* The next queue has those of its recipients that are left, too. */
-    if (c->job != NULL && c->job->queue == NULL)
+    if (is_orphan(c))
         conn_end_job(c);
     if (c->job != NULL && c->elsewhere) {
         look_elsewhere(c);

@@ -358,6 +358,28 @@ static void asks_another_dns_process(void **state)
     town_close(&t);
 }
 
+/* One recipient is for another host, and this one closes: it is not asked again at once. */
+static void asks_no_host_again_that_wants_tls(void **state)
+{
+    static const struct route_target target = { .kind = TARGET_HOST,
+                                                .lmtp = true,
+                                                .host = VIEW_INIT("127.0.0.2") };
+    static struct town t;
+    static struct route_settings r;
+
+    (void)state;
+    town_open(&t, "",
+              "LHLO 250-mx.test\\250-STARTTLS\\250 PIPELINING\nSTARTTLS 454 no\n"
+              "CONTENT 250 2.0.0 taken\\530 5.7.0 TLS\\421 4.3.2 bye",
+              NULL);
+    town_use_route(&t, &r, &target, 1);
+    town_deliver(&t, 1, "b.test");
+    check_view("results", buf_view(&t.results),
+               VIEW("1 0 delivered 250 2.0.0\n1 1 deferred 0 4.5.0\n1 end\n"));
+    assert_int_equal(t.hosts[0].messages, 1);
+    town_close(&t);
+}
+
 /* Jobs of a queue that is gone are dropped; but a message whose dot was said is seen through. The
  * next queue begins with the same numbers. */
 static void outlives_the_queue(void **state)
@@ -406,6 +428,43 @@ static void leaves_the_rest_to_the_next_queue(void **state)
     town_turn(&t, 10);
     assert_int_equal(t.worker.jobs.count, 0);
     assert_int_equal(t.hosts[0].messages, 1);
+    town_close(&t);
+}
+
+static void await_content(struct town *t, unsigned messages)
+{
+    for (unsigned i = 0; i < 100 && t->hosts[0].messages < messages; i++)
+        town_turn(t, 1);
+    assert_int_equal(t->hosts[0].messages, messages);
+}
+
+static void say(struct town *t, unsigned guest, struct view words)
+{
+    assert_int_equal(write(t->hosts[0].guests[guest].watch.fd, words.ptr, words.len), words.len);
+    town_turn(t, 10);
+}
+
+/* Nor do they go by another connection when the host closes behind its reply. */
+static void gives_nothing_back_for_a_queue_that_is_gone(void **state)
+{
+    static struct town t;
+
+    (void)state;
+    town_open(&t, TOWN_TWO_HOSTS, "CONTENT -", NULL);
+    t.hosts[0].rcpts_most = 1;
+    town_send_job(&t, 1, VIEW("b.test"), TOWN_HELLO, false);
+    await_content(&t, 1);
+    town_connect_queue(&t);
+    t.rcpts = 1;
+    t.connection_us = 60000000;
+    town_send_job(&t, 1, VIEW("b.test"), TOWN_HELLO, false);
+    await_content(&t, 2);
+    assert_int_equal(t.worker.jobs.count, 2);
+    say(&t, 0, VIEW("250 taken\r\n421 bye\r\n"));
+    assert_int_equal(t.worker.jobs.count, 1);
+    say(&t, 1, VIEW("250 2.0.0 taken\r\n"));
+    check_view("queue", buf_view(&t.results), VIEW("1 all delivered 250 2.0.0\n1 end\n"));
+    assert_int_equal(t.hosts[0].messages, 2);
     town_close(&t);
 }
 
@@ -472,8 +531,10 @@ int main(void)
         cmocka_unit_test(follows_routes),
         cmocka_unit_test(balances),
         cmocka_unit_test(asks_another_dns_process),
+        cmocka_unit_test(asks_no_host_again_that_wants_tls),
         cmocka_unit_test(outlives_the_queue),
         cmocka_unit_test(leaves_the_rest_to_the_next_queue),
+        cmocka_unit_test(gives_nothing_back_for_a_queue_that_is_gone),
         cmocka_unit_test(cancels_what_waits),
         cmocka_unit_test(drops_parts),
         cmocka_unit_test(drains),
