@@ -246,6 +246,7 @@ static enum client_phase hear_ehlo(struct client *c, const struct reply *r)
     if (r->code / 100 != 2)
         return end_by(c, r);
     ext_read(r->text, &c->ext);
+    c->ext.require_tls = c->ext.require_tls && c->encrypted; /* RFC 8689, 2 */
     c->window = c->ext.pipelining ? CLIENT_WINDOW : 1;
     return go_on(c);
 }

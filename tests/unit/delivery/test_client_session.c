@@ -78,6 +78,10 @@ static const struct dialogue cases[] = {
       .envelope = "from=s@a.test\nrcpt=r@b.test\narrival=1\nrequiretls=yes\n",
       .transcript = EHLO "STARTTLS\n[tls]\n" EHLO "[start]\nMAIL FROM:<s@a.test> REQUIRETLS\n"
                          "RCPT TO:<r@b.test>\n" },
+    { .name = "REQUIRETLS of a notice, promised in plain text",
+      .server = "220 mx|250-mx.test\n250 REQUIRETLS|250 ok",
+      .envelope = "from=\nrcpt=r@b.test\narrival=1\nrequiretls=yes\n",
+      .transcript = EHLO "[start]\nMAIL FROM:<>\nRCPT TO:<r@b.test>\n" },
     { .name = "REQUIRETLS, not promised",
       .server = HELLO_TLS "220 go|250 mx.test|221 bye",
       .tls = ROUTE_TLS_VERIFY,
