@@ -363,7 +363,7 @@ void generation_close(struct generation *g)
     config_free(&g->config);
 }
 
-/* So that mail in it is not lost with its name. */
+/* So that mail in it is not lost with its name. EINVAL: no folder can be synced there. */
 static int sync_parent(const char *name)
 {
     char parent[PATH_MAX];
@@ -375,17 +375,21 @@ static int sync_parent(const char *name)
     result = fd < 0 || fsync(fd) < 0 ? -errno : 0;
     if (fd >= 0)
         close(fd);
-    return result;
+    if (result != -EINVAL)
+        return result;
+    log_warn("folder_unsynced", LOG_STRING("path", parent), LOG_ERRNO("error", EINVAL));
+    return 0;
 }
 
 /* Makes the last folder of `path` if it is missing. */
-static int make_folder(struct view path, mode_t mode, struct identity owner, struct error *err)
+static int make_folder(struct view path, mode_t mode, struct identity owner, bool lasting,
+                       struct error *err)
 {
     char *name = memory_copy(path);
     int result = 0;
 
     if (mkdir(name, mode) == 0) {
-        result = sync_parent(name);
+        result = lasting ? sync_parent(name) : 0;
         if (result < 0)
             error_set(err, result, "the folder of %s cannot be synced: %s", name,
                       strerror(-result));
@@ -406,11 +410,11 @@ int generation_make_folders(const struct generation *g, struct error *err)
     int result;
 
     control.len = view_find_last(control, '/');
-    if (control.len > 0 && (result = make_folder(control, 0755, stay, err)) < 0)
+    if (control.len > 0 && (result = make_folder(control, 0755, stay, false, err)) < 0)
         return result;
-    if ((result = make_folder(g->settings.spool.path, 0700, g->users[QUEUE], err)) < 0)
+    if ((result = make_folder(g->settings.spool.path, 0700, g->users[QUEUE], true, err)) < 0)
         return result;
     if (g->settings.maildir.root.len > 0)
-        return make_folder(g->settings.maildir.root, 0700, g->users[LOCAL], err);
+        return make_folder(g->settings.maildir.root, 0700, g->users[LOCAL], false, err);
     return 0;
 }
