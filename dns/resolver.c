@@ -12,6 +12,7 @@ enum {
     CLASS_IN = 1,
     UDP_ANSWER_MAX = 1232, /* bytes, announced by EDNS: what passes every network unfragmented */
     TICK_MS = 20,          /* how late a time-out may be */
+    TRY_MS = 2500, /* the first server's, before rounds are given up when they fill most quickly */
 };
 
 /* A channel of c-ares. It can give up all of its questions, or none: so there are several, which
@@ -149,7 +150,7 @@ static int open_round(struct round *r, const struct dns_settings *s)
     static char lookups[] = "b"; /* no file of hosts */
     struct ares_options options = {
         .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS,
-        .timeout = (int)s->timeout_ms,
+        .timeout = (int)(s->server_count > 1 ? MIN(s->timeout_ms, TRY_MS) : s->timeout_ms),
         .tries = (int)s->tries,
         .ednspsz = UDP_ANSWER_MAX,
         .lookups = lookups,
