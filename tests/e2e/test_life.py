@@ -172,7 +172,7 @@ def test_a_reload_that_cannot_be_done_changes_nothing(world, change):
     elif change == "key":
         world.configure(tls={"key": str(world.folder / "missing.key")})
     elif change == "sizes":
-        world.configure(spool={"segment": "64M", "big-body": "16M"})
+        world.configure(spool={"segment": "64M", "big-body": "3M"})
     else:
         world.configure(spool={"path": str(world.folder / "other")})
     world.reload()
