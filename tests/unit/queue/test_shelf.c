@@ -403,7 +403,7 @@ static bool accept_large(struct box *b)
 
 static bool is_synced(struct box *b, const char *folder)
 {
-    char name[200];
+    char name[400];
     bool dirty;
     int fd;
 
