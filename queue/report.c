@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 enum {
-    ADDRESSEES_MAX = 50,   /* of one notice */
-    PIECE = 65536,         /* bytes of a large body that are read at a time */
-    CHECKED_MAX = 8 << 20, /* bytes: the queue does nothing else meanwhile */
+    ADDRESSEES_MAX = 50,    /* of one notice */
+    PIECE = 65536,          /* bytes of a large body that are read at a time */
+    CHECKED_MAX = 64 << 20, /* bytes: the queue does nothing else meanwhile: 25 ms for 50 MB */
 };
 
 bool report_wanted(const struct envelope *e, enum bounce_action a, size_t rcpt)
