@@ -338,3 +338,14 @@ bool box_reads_outcome(struct box *b, struct store_ref where, uint64_t id)
     arena_reset(&arena);
     return same;
 }
+
+bool box_path_of(int fd, char path[static BOX_PATH])
+{
+    char link[64];
+    ssize_t got;
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    got = readlink(link, path, BOX_PATH - 1);
+    path[MAX(got, 0)] = '\0';
+    return got >= 0;
+}

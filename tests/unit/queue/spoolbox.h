@@ -8,6 +8,7 @@
 enum {
     BOX_SEGMENT = 1 << 20, /* bytes */
     BOX_TOLD_MOST = 4096,
+    BOX_PATH = 256,
 };
 
 struct box_message {
@@ -74,5 +75,8 @@ void box_newest_segment(struct box *b, char *path, size_t size);
 char *box_load(struct box *b); /* its bytes; the caller's */
 void box_overwrite(struct box *b, size_t at, const char *bytes, size_t count); /* some of them */
 size_t box_end_of(struct store_ref where); /* of the record there, in its segment */
+
+/* Of an open file, for calls that a test takes the place of; false: there is none. */
+bool box_path_of(int fd, char path[static BOX_PATH]);
 
 #endif

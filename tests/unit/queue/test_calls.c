@@ -38,15 +38,10 @@ static struct {
 
 static bool lies_in(int fd, const char *folder)
 {
-    char link[64], path[256];
-    ssize_t got;
+    char path[BOX_PATH];
 
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    got = readlink(link, path, sizeof(path) - 1);
-    if (got < 0)
-        return false;
-    path[got] = '\0';
-    return strstr(path, folder) != NULL && (strstr(path, ".seg") || strstr(path, ".eml"));
+    return box_path_of(fd, path) && strstr(path, folder) != NULL &&
+           (strstr(path, ".seg") || strstr(path, ".eml"));
 }
 
 /* By another name: the system's headers may have an inline function of that one. */

@@ -50,15 +50,9 @@ static struct {
 
 static bool path_has(int fd, const char *part, const char *end)
 {
-    char link[64], path[256];
-    ssize_t got;
+    char path[BOX_PATH];
 
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    got = readlink(link, path, sizeof(path) - 1);
-    if (got < 0)
-        return false;
-    path[got] = '\0';
-    return strstr(path, part) != NULL && strstr(path, end) != NULL;
+    return box_path_of(fd, path) && strstr(path, part) != NULL && strstr(path, end) != NULL;
 }
 
 static bool is_segment(int fd)

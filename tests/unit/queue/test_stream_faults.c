@@ -27,16 +27,12 @@ static struct {
 
 static bool find_stream(int fd, enum stream *stream)
 {
-    char link[64], path[256];
+    char path[BOX_PATH];
     const char *name;
     uint64_t number;
-    ssize_t got;
 
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    got = readlink(link, path, sizeof(path) - 1);
-    if (got < 0)
+    if (!box_path_of(fd, path))
         return false;
-    path[got] = '\0';
     name = strstr(path, "/log/");
     if (name == NULL || !segment_number(view_of(name + 5), &number))
         return false;

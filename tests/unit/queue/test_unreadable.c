@@ -38,15 +38,9 @@ static struct {
 
 static bool is_troubled(int fd)
 {
-    char link[64], path[256];
-    ssize_t got;
+    char path[BOX_PATH];
 
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    got = readlink(link, path, sizeof(path) - 1);
-    if (got < 0 || trouble.file[0] == '\0')
-        return false;
-    path[got] = '\0';
-    return strstr(path, trouble.file) != NULL;
+    return trouble.file[0] != '\0' && box_path_of(fd, path) && strstr(path, trouble.file) != NULL;
 }
 
 static uint64_t bytes_read;
