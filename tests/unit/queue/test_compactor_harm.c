@@ -14,7 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATIENCE = 50000 }; /* turns of half a millisecond at least */
+enum {
+    PATIENCE = 50000, /* turns of half a millisecond at least */
+    HEADER = 20,      /* bytes behind where a record begins */
+    BODY = 1000,
+};
 
 /* ---- damage: what is not told may be the end of a message ---- */
 
@@ -35,10 +39,20 @@ static void spoil(struct model *m, uint64_t id, unsigned at)
     close(fd);
 }
 
-/* The header of the first record of the log, of a message that has ended. */
-static void spoil_first(struct model *m, uint64_t id)
+/* Much mail, of which some lives; the record of one is spoilt as soon as it is there. */
+static void accept_and_spoil(struct model *m, unsigned which, unsigned at)
 {
-    spoil(m, id, 20);
+    for (unsigned i = 0; i < 1000; i++) {
+        struct box_commit *c = box_accept(&m->box, i, i % 20 == 1 ? 3000 : 60000);
+        struct item *item = model_add(m, c, i);
+
+        if (i % 20 != 1)
+            model_finish(m, item);
+        box_commit_free(c);
+        box_settle(&m->box);
+        if (i == which)
+            spoil(m, item->id, at);
+    }
 }
 
 static void a_segment_that_is_not_whole_is_not_emptied(void **state)
@@ -48,17 +62,7 @@ static void a_segment_that_is_not_whole_is_not_emptied(void **state)
     char path[160];
 
     (void)state;
-    for (unsigned i = 0; i < 1000; i++) {
-        struct box_commit *c = box_accept(&m->box, i, i % 20 == 1 ? 3000 : 60000);
-        struct item *item = model_add(m, c, i);
-
-        if (i % 20 != 1)
-            model_finish(m, item);
-        box_commit_free(c);
-        box_settle(&m->box);
-        if (i == 0)
-            spoil_first(m, item->id);
-    }
+    accept_and_spoil(m, 0, HEADER);
     store_count(m->box.store, &n);
     segment_path(m, m->items[0].id, path, sizeof(path));
     check("others were", n.segments_emptied > 5);
@@ -86,17 +90,7 @@ static void damage_that_is_met_is_reported_once(void **state)
     (void)state;
     told_count = 0;
     m->box.watcher.damaged = on_damaged;
-    for (unsigned i = 0; i < 1000; i++) {
-        struct box_commit *c = box_accept(&m->box, i, i % 20 == 1 ? 3000 : 60000);
-        struct item *item = model_add(m, c, i);
-
-        if (i % 20 != 1)
-            model_finish(m, item);
-        box_commit_free(c);
-        box_settle(&m->box);
-        if (i == 1)
-            spoil(m, item->id, 1000);
-    }
+    accept_and_spoil(m, 1, BODY);
     store_count(m->box.store, &n);
     segment_path(m, m->items[0].id, path, sizeof(path));
     check("counted", n.damaged == 1);
@@ -127,7 +121,7 @@ static void mail_does_not_wait_for_what_cannot_be_done(void **state)
         box_commit_free(c);
         box_settle(&m->box);
         if (first)
-            spoil_first(m, item->id);
+            spoil(m, item->id, HEADER);
     }
     store_count(m->box.store, &n);
     check("nothing could be done", n.segments_emptied == 0);
